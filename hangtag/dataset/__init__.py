@@ -1,0 +1,1 @@
+"""What training reads: pixels, RecordIO files and batches."""

@@ -1,0 +1,1 @@
+"""MODEL/ + design -> tags, with numpy and ONNX Runtime only."""

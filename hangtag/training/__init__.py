@@ -1,0 +1,1 @@
+"""DATASET/ -> MODEL/. The only room that imports torch."""
