@@ -1,0 +1,257 @@
+"""DATASET/ -> shuffled, augmented batches. A batch is a pure function of (seed, step): a run that
+resumes at step 4,321 sees the very batch that it would have seen undisturbed."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import track
+from hangtag.dataset.images import Pixels, decode, fit
+from hangtag.dataset.recordio import RecordReader
+from hangtag.dataset.workers import cores
+from hangtag.errors import DatasetError, ImageError
+
+# Tags whose meaning a mirror image changes. Designs that carry one are not flipped.
+SIDED_TAGS: Final = frozenset(
+    "left right arrow pointer direction east west northeast northwest southeast southwest back "
+    "forward next previous undo redo clockwise counterclockwise letter letters text word words "
+    "word art alphabet number numbers digit numeral quote lettering typography monogram keycap "
+    "flag map sign music note clock".split()
+) | {"word art", "arrow left", "arrow right"}
+COLOUR_TAGS: Final = frozenset(
+    "red orange yellow green blue purple violet pink brown black white grey gray gold golden silver "
+    "turquoise teal cyan magenta beige navy cream rainbow colorful colourful pastel".split()
+)
+
+# Luma weights of ITU-R BT.601, and the YIQ axes that a hue turn rotates.
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+_TO_YIQ: Final = np.array(
+    [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]]
+)
+_FROM_YIQ: Final = np.linalg.inv(_TO_YIQ)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training design may be changed. All zero: not at all."""
+
+    flip: bool = False  # mirror left-right, except designs with a sided tag
+    rotate: float = 0.0  # degrees either way
+    scale: float = 0.0  # 0.2: between 1/1.2 and 1.2 times
+    aspect: float = 0.0  # likewise, one side against the other
+    shift: float = 0.0  # share of the side
+    shear: float = 0.0
+    hue: float = 0.0  # degrees either way
+    saturation: float = 0.0  # 0.3: between 0.7 and 1.3 times
+    brightness: float = 0.0
+    flatten: float = 0.0  # probability of an opaque background, white or any colour
+    erase: float = 0.0  # probability of a rectangle being cleared (arXiv:1708.04896)
+
+
+class PixelStore:
+    """The designs of one split as input squares, decoded once while memory allows."""
+
+    def __init__(self, records: RecordReader, packed_size: int, size: int, cache_bytes: int) -> None:
+        self.records = records
+        self.packed_size = packed_size
+        self.size = size
+        self._cache: Pixels | None = None
+        if len(records) * size * size * 4 <= cache_bytes:
+            self._cache = self._decode_all()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def squares(self, positions: Sequence[int] | NDArray[np.integer]) -> Pixels:
+        """Return uint8 (n, size, size, 4), premultiplied, of the records at `positions`.
+
+        Raises DatasetError naming the record that cannot be decoded.
+        """
+        if self._cache is not None:
+            return self._cache[np.asarray(positions)]
+        return np.stack([self._square(int(position)) for position in positions])
+
+    def _square(self, position: int) -> Pixels:
+        try:
+            return fit(decode(self.records[position].data, self.packed_size), self.size)
+        except ImageError as cause:
+            raise DatasetError(
+                f"{self.records.path}: the image of record {position} {cause}; pack it again"
+            ) from cause
+
+    def _decode_all(self) -> Pixels:
+        cache = np.empty((len(self), self.size, self.size, 4), np.uint8)
+        with ThreadPoolExecutor(cores()) as pool:
+            squares = pool.map(self._square, range(len(self)))
+            for position, square in enumerate(track(squares, "decoding", total=len(self))):
+                cache[position] = square
+        return cache
+
+
+class Batches:
+    """Endless shuffled, augmented training batches, each one addressed by its step."""
+
+    def __init__(
+        self,
+        store: PixelStore,
+        labels: NDArray[np.int8],
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        sided: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """`labels`: int8 (n, T). `sided`: bool (n,), designs that must not be mirrored."""
+        self.store = store
+        self.labels = labels
+        self.batch_size = min(batch_size, len(store))
+        self.steps_per_epoch = len(store) // self.batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.sided = np.zeros(len(store), bool) if sided is None else sided
+
+    def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Pixels, NDArray[np.int8]]:
+        """Return (squares uint8 (b, s, s, 4), labels int8 (b, T)) of a step.
+
+        With several processes, `part` of `parts` gets its equal slice of the batch. The few
+        designs that a whole number of batches leaves over differ from epoch to epoch.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.store))
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        chosen = np.array_split(chosen, parts)[part]
+        squares = self.store.squares(chosen)
+        rng = np.random.default_rng((self.seed, 1, step, part))
+        return augment(squares, self.augmentation, self.sided[chosen], rng), self.labels[chosen]
+
+    def iterate(
+        self, first: int, last: int, part: int = 0, parts: int = 1
+    ) -> Iterator[tuple[Pixels, NDArray[np.int8]]]:
+        """Yield the batches of steps `first` to `last` - 1, prepared ahead in threads."""
+        threads = 1 if cores() <= 2 else min(8, cores() // 2)
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[tuple[Pixels, NDArray[np.int8]]]] = deque()
+            try:
+                for step in range(first, last):
+                    ahead.append(pool.submit(self.batch, step, part, parts))
+                    if len(ahead) > 2 * threads:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+
+def augment(
+    squares: Pixels,
+    how: Augmentation,
+    sided: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Pixels:
+    """Return changed copies of uint8 (n, s, s, 4) premultiplied squares.
+
+    Premultiplied pixels make both changes linear: an affine warp moves colour and coverage
+    together, and a colour change is one 4x4 matrix whose constant part is scaled by alpha, so
+    that transparency stays transparent.
+    """
+    count, size = len(squares), squares.shape[1]
+    warps = _warps(count, size, how, sided, rng)
+    colours = _colour_matrices(count, how, rng)
+    opaque = rng.random(count) < how.flatten
+    white = rng.random(count) < 0.5
+    backgrounds = np.where(white[:, None], 255, rng.integers(0, 256, (count, 3)))
+    erased = rng.random(count) < how.erase
+    out = np.empty_like(squares)
+    for n in range(count):
+        square = squares[n]
+        if how.hue or how.saturation or how.brightness:
+            square = cv2.transform(square, colours[n])
+            np.minimum(square[..., :3], square[..., 3:], out=square[..., :3])
+        if opaque[n]:
+            square = _flatten(square, backgrounds[n])
+        out[n] = cv2.warpAffine(square, warps[n], (size, size), flags=cv2.INTER_LINEAR)
+        if erased[n]:
+            _erase(out[n], rng)
+    return out
+
+
+def _warps(
+    count: int,
+    size: int,
+    how: Augmentation,
+    sided: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Return float64 (n, 2, 3): affine maps about the centre, from source to target pixels."""
+    angle = np.deg2rad(rng.uniform(-how.rotate, how.rotate, count))
+    scale = (1 + how.scale) ** rng.uniform(-1, 1, count)
+    aspect = (1 + how.aspect) ** rng.uniform(-0.5, 0.5, count)
+    shear = rng.uniform(-how.shear, how.shear, count)
+    shift = rng.uniform(-how.shift, how.shift, (count, 2)) * size
+    flipped = (rng.random(count) < 0.5) & how.flip & ~sided
+    mirror = np.where(flipped, -1.0, 1.0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([cos, -sin, sin, cos], axis=1).reshape(count, 2, 2)
+    stretch = np.zeros((count, 2, 2))
+    stretch[:, 0, 0] = scale * aspect * mirror
+    stretch[:, 0, 1] = shear
+    stretch[:, 1, 1] = scale / aspect
+    linear = turn @ stretch
+    centre = np.full(2, (size - 1) / 2)
+    offset = centre + shift - linear @ centre
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def _colour_matrices(
+    count: int, how: Augmentation, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return float32 (n, 4, 4) that turn the hue, then scale saturation, then brightness."""
+    turn = np.deg2rad(rng.uniform(-how.hue, how.hue, count))
+    saturation = 1 + rng.uniform(-how.saturation, how.saturation, count)
+    brightness = 1 + rng.uniform(-how.brightness, how.brightness, count)
+    rotation = np.tile(np.eye(3), (count, 1, 1))
+    rotation[:, 1, 1] = rotation[:, 2, 2] = np.cos(turn)
+    rotation[:, 1, 2], rotation[:, 2, 1] = -np.sin(turn), np.sin(turn)
+    hue = _FROM_YIQ @ rotation @ _TO_YIQ
+    grey = np.outer(np.ones(3), _LUMA)
+    saturate = grey + saturation[:, None, None] * (np.eye(3) - grey)
+    # Brightness about mid grey: black designs become dark grey as often as white ones light grey.
+    matrices = np.tile(np.eye(4), (count, 1, 1))
+    matrices[:, :3, :3] = brightness[:, None, None] * (saturate @ hue)
+    matrices[:, :3, 3] = ((1 - brightness) / 2)[:, None]
+    return matrices.astype(np.float32)
+
+
+def _flatten(square: Pixels, background: NDArray[np.integer]) -> Pixels:
+    """Put a premultiplied square on an opaque colour."""
+    hidden = 255 - square[..., 3:].astype(np.uint16)
+    flat = np.full_like(square, 255)
+    flat[..., :3] = square[..., :3] + (hidden * background.astype(np.uint16) + 127) // 255
+    return flat
+
+
+def _erase(square: Pixels, rng: np.random.Generator) -> None:
+    """Clear a rectangle of 4 to 20 % of the square's area to transparency, in place."""
+    size = len(square)
+    area = rng.uniform(0.04, 0.2) * size * size
+    ratio = np.exp(rng.uniform(-1, 1))
+    height, width = (min(size, round(float(np.sqrt(side)))) for side in (area * ratio, area / ratio))
+    top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+    square[top : top + height, left : left + width] = 0
+
+
+def sided_designs(labels: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return bool (n,): the designs that carry a tag whose meaning a mirror image changes."""
+    columns = [column for column, name in enumerate(names) if name in SIDED_TAGS]
+    return (labels[:, columns] == 1).any(axis=1)
+
+
+def has_colour_tags(names: Sequence[str]) -> bool:
+    """Tell whether a vocabulary speaks of colours, so that hue must not be changed."""
+    return not COLOUR_TAGS.isdisjoint(names)

@@ -1,0 +1,150 @@
+"""DATASET/: what lies in it, and how its records are read. Also the seed's own bucket layout."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag import __version__
+from hangtag.dataset.recordio import RecordReader
+from hangtag.errors import DatasetError
+from hangtag.files import read_text, write_text
+from hangtag.library.catalog import SPLITS, Catalog
+from hangtag.library.vocabulary import Tag, Vocabulary
+
+FORMAT: Final = 1
+# The seed's bucket layout, so that a plain sync of the folder is the upload.
+RECORD_FILES: Final = {
+    "train": Path("training/train.rec"),
+    "validation": Path("validation/val.rec"),
+    "test": Path("test/test.rec"),
+}
+INFO_FILE: Final = "dataset.json"
+TAGS_FILES: Final = ("tags.json", "tags.txt")
+DESIGNS_FILE: Final = "designs.csv"
+REJECTED_FILE: Final = "rejected.csv"
+WORK_FOLDER: Final = ".pack"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What dataset.json holds. The defaults describe a dataset that im2rec made."""
+
+    format: int = FORMAT
+    hangtag: str = __version__
+    size: int = 256  # longest side in pixels
+    flatten: Literal["none", "white", "black"] = "none"
+    three_valued: bool = False  # labels hold -1 for unknown, and 0 is a reviewed no
+    split: str = ""
+    seed: int = 0
+    catalog: str = ""  # fingerprint of the catalog
+    pack: str = ""  # fingerprint of the catalog, its files and every setting
+    designs: dict[str, int] = field(default_factory=dict)  # per split
+    rejected: dict[str, int] = field(default_factory=dict)  # per reason
+    groups: int = 0
+    tags: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Write dataset.json. It comes last: its presence says that the dataset is whole."""
+        write_text(folder / INFO_FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "DatasetInfo | None":
+        """Read dataset.json, or return None where there is none. Raises DatasetError."""
+        path = folder / INFO_FILE
+        if not path.exists():
+            return None
+        try:
+            info = cls(**json.loads(read_text(path, DatasetError)))
+        except (ValueError, TypeError) as cause:
+            raise DatasetError(f"{path} is damaged ({cause}); pack the dataset again") from cause
+        if info.format != FORMAT:
+            raise DatasetError(
+                f"{path} has format {info.format}, this hangtag reads {FORMAT}; "
+                "install the version that packed it, or pack again"
+            )
+        return info
+
+
+class DatasetFolder:
+    """A packed dataset: its vocabulary and, for each split, its records and labels."""
+
+    def __init__(self, path: Path, vocabulary: Vocabulary, info: DatasetInfo) -> None:
+        self.path = path
+        self.vocabulary = vocabulary
+        self.info = info
+
+    @classmethod
+    def open(cls, path: Path, tags_file: Path | None = None) -> "DatasetFolder":
+        """Open DATASET/, packed by hangtag or laid out by the seed (.rec files and a tags file).
+
+        `tags_file` (.json, or .txt with one tag a line in column order) replaces the folder's own.
+        Raises DatasetError where something is missing or was not finished.
+        """
+        path = Path(path)
+        info = DatasetInfo.read(path)
+        if info is None and (path / WORK_FOLDER).exists():
+            raise DatasetError(
+                f"{path} was not packed to the end; run the same `hangtag pack` command again"
+            )
+        if not (path / RECORD_FILES["train"]).exists():
+            raise DatasetError(
+                f"{path} holds no {RECORD_FILES['train']}; make it with `hangtag pack`"
+            )
+        tags = tags_file or next((path / n for n in TAGS_FILES if (path / n).exists()), None)
+        if tags is None:
+            raise DatasetError(
+                f"{path} holds no tags.json or tags.txt; name the tags, one a line in the order "
+                "of the label columns, with --tags FILE"
+            )
+        folder = cls(path, Vocabulary.read(tags), info or DatasetInfo())
+        return folder if info else folder._with_counts()
+
+    def splits(self) -> list[str]:
+        """Return the splits that the dataset has, in the order train, validation, test."""
+        return [split for split in SPLITS if (self.path / RECORD_FILES[split]).exists()]
+
+    def records(self, split: str) -> RecordReader:
+        """Open the records of a split; close them after use. Raises DatasetError, RecordError."""
+        path = self.path / RECORD_FILES[split]
+        if not path.exists():
+            raise DatasetError(
+                f"{self.path} has no {split} split; it has {', '.join(self.splits())}"
+            )
+        return RecordReader(path)
+
+    def labels(self, split: str) -> NDArray[np.int8]:
+        """Return int8 (n, T): 1 yes, 0 no, -1 unknown. Raises DatasetError, RecordError."""
+        with self.records(split) as records:
+            values = records.labels()
+        tags = len(self.vocabulary)
+        if values.shape[1] != tags and len(values):
+            raise DatasetError(
+                f"{self.path / RECORD_FILES[split]} has {values.shape[1]} labels a record, but "
+                f"the vocabulary has {tags} tags; give the tags file that belongs to it (--tags)"
+            )
+        labels = values.astype(np.int8)
+        odd = np.argwhere((labels != values) | (labels < -1) | (labels > 1))
+        if len(odd):
+            record, column = odd[0]
+            raise DatasetError(
+                f"{self.path / RECORD_FILES[split]}: record {record} has the label "
+                f"{values[record, column]:g} for tag {column}; only 0, 1 and -1 are known"
+            )
+        return labels
+
+    def designs(self) -> Catalog | None:
+        """Return the packed designs (record id = row), or None for a dataset of the seed's."""
+        path = self.path / DESIGNS_FILE
+        return Catalog.read(path) if path.exists() else None
+
+    def _with_counts(self) -> "DatasetFolder":
+        counts = (self.labels("train") == 1).sum(axis=0)
+        tags = tuple(
+            Tag(tag.name, int(count), tag.aliases, tag.implies)
+            for tag, count in zip(self.vocabulary.tags, counts, strict=True)
+        )
+        return DatasetFolder(self.path, Vocabulary(tags), self.info)

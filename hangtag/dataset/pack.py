@@ -1,0 +1,362 @@
+"""Catalog -> DATASET/: every design decoded once, doubles grouped, split without leaks, packed.
+
+    hangtag pack designs.csv DATASET
+
+The slow part goes shard by shard into DATASET/.pack, so that a killed run goes on where it
+stopped; the dataset is then put together from the shards in one quick pass.
+"""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import note, track
+from hangtag.dataset import images
+from hangtag.dataset.dataset_folder import (
+    DESIGNS_FILE,
+    INFO_FILE,
+    RECORD_FILES,
+    REJECTED_FILE,
+    WORK_FOLDER,
+    DatasetInfo,
+)
+from hangtag.dataset.recordio import RecordReader, RecordWriter
+from hangtag.dataset.workers import map_designs
+from hangtag.errors import ConfigError, DatasetError, ImageError
+from hangtag.files import atomic_path, write_text
+from hangtag.library import splits
+from hangtag.library.catalog import SPLITS, Catalog, Design
+from hangtag.library.vocabulary import Rules, Vocabulary
+
+SHARD_DESIGNS: Final = 512
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """How a catalog is packed."""
+
+    size: int = 256
+    """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
+
+    min_count: int = 20
+    """Leave out tags that fewer designs carry."""
+
+    split: str = "80/10/10"
+    """Shares of training, validation and test; two numbers make no test part."""
+
+    seed: int = 0
+    """Seed of the split."""
+
+    flatten: Literal["none", "white", "black"] = "none"
+    """Put designs on a colour and store JPEG, for SageMaker's built-in algorithm."""
+
+    three_valued: bool = False
+    """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
+
+    max_megapixels: float = images.MAX_MEGAPIXELS
+    """Reject designs with more pixels. One worker needs up to 4 MB of memory per megapixel."""
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 4096:
+            raise ConfigError(f"--size {self.size}: choose 16 to 4096 pixels")
+        if self.min_count < 1:
+            raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
+        self.fractions()
+
+    def fractions(self) -> tuple[float, float, float]:
+        """Return `split` as three shares that sum to 1. Raises ConfigError."""
+        try:
+            parts = [float(part) for part in self.split.split("/")]
+        except ValueError:
+            parts = []
+        if not 2 <= len(parts) <= 3 or min(parts) < 0 or parts[0] == 0 or parts[1] == 0:
+            raise ConfigError(f"--split {self.split}: write three shares, such as 80/10/10")
+        shares = [part / sum(parts) for part in parts] + [0.0] * (3 - len(parts))
+        return shares[0], shares[1], shares[2]
+
+
+@dataclass(frozen=True)
+class PackSummary:
+    """What the packer did, for the closing lines."""
+
+    designs: dict[str, int]
+    tags: int
+    groups: int
+    rejected: dict[str, int]
+    leaks: int
+    """Groups that the catalog's own `split` column puts on several sides."""
+    size_bytes: int
+
+
+@dataclass
+class _Prepared:
+    """The designs that passed, in catalog order, and what was found out about their pixels."""
+
+    designs: list[Design] = field(default_factory=list)
+    sources: list[tuple[Path, int]] = field(default_factory=list)  # shard file, record in it
+    hashes: list[bytes] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)  # image, reason, message
+
+
+def pack(
+    catalog: Catalog,
+    folder: Path,
+    config: PackConfig | None = None,
+    *,
+    rules: Rules | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> PackSummary:
+    """Pack a catalog into `folder`; the same call again goes on where a killed one stopped.
+
+    `workers` 0 takes every core. A design that cannot be decoded goes to rejected.csv, as does
+    one without any tag. Raises DatasetError when the folder holds another dataset (unless
+    `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
+    """
+    config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
+    key = _pack_key(catalog, config, rules)
+    existing = DatasetInfo.read(folder)
+    if existing and existing.pack == key:
+        note(f"{folder} is packed already, from this catalog with these settings")
+        return _summary(folder, existing)
+    if existing and not overwrite:
+        raise DatasetError(
+            f"{folder} holds a dataset packed from another catalog or with other settings; "
+            "choose another folder, or replace it with --overwrite"
+        )
+    (folder / INFO_FILE).unlink(missing_ok=True)
+    prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
+    info, leaks = _assemble(prepared, catalog, folder, config, rules, key)
+    info.write(folder)
+    shutil.rmtree(folder / WORK_FOLDER)
+    return _summary(folder, info, leaks)
+
+
+def _pack_key(catalog: Catalog, config: PackConfig, rules: Rules) -> str:
+    """Fingerprint all that the result depends on: rows, settings, rules, size and age of files."""
+    digest = hashlib.sha256(catalog.fingerprint().encode())
+    settings = [asdict(config), rules.aliases, rules.implications, sorted(rules.drop)]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for design in catalog:
+        location = catalog.location(design)
+        try:
+            stat = Path(location).stat()
+            digest.update(f"{location}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{location}\0-\n".encode())
+    return digest.hexdigest()
+
+
+def prepare_design(data: bytes, config: PackConfig) -> tuple[bytes, bytes, str]:
+    """Turn a design's bytes into (encoded image, perceptual hash, digest of its pixels).
+
+    Raises ImageError. Runs in the worker processes.
+    """
+    pixels = images.decode(data, config.size, config.max_megapixels)
+    if config.flatten == "none":
+        encoded = images.encode_png(pixels)
+    else:
+        encoded = images.encode_jpeg(pixels, (255,) * 3 if config.flatten == "white" else (0,) * 3)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return encoded, splits.fingerprint(pixels).tobytes(), digest
+
+
+def _prepare(
+    catalog: Catalog, work: Path, config: PackConfig, key: str, workers: int
+) -> _Prepared:
+    """Decode every design into shards, skipping the shards that an earlier run finished."""
+    key_file = work / "key"
+    if not key_file.exists() or key_file.read_text() != key:
+        shutil.rmtree(work, ignore_errors=True)
+        write_text(key_file, key)
+    starts = range(0, len(catalog), SHARD_DESIGNS)
+    shards = [work / f"shard-{number:06d}" for number in range(len(starts))]
+    missing = [n for n, shard in enumerate(shards) if not shard.with_suffix(".json").exists()]
+    rows = [row for n in missing for row in _shard_rows(catalog, n)]
+    done = len(catalog) - len(rows)
+    if done and rows:
+        note(f"going on after {done:,} designs that an earlier run packed")
+    locations = (catalog.location(catalog.designs[row]) for row in rows)
+    results = map_designs(partial(prepare_design, config=config), locations, workers=workers)
+    counted = track(results, "packing", total=len(catalog), done=done)
+    for number in missing:
+        _write_shard(shards[number], _shard_rows(catalog, number), counted)
+    prepared = _Prepared()
+    for number, shard in enumerate(shards):
+        _read_shard(shard, catalog, _shard_rows(catalog, number), prepared)
+    return prepared
+
+
+def _shard_rows(catalog: Catalog, number: int) -> range:
+    start = number * SHARD_DESIGNS
+    return range(start, min(start + SHARD_DESIGNS, len(catalog)))
+
+
+def _write_shard(
+    shard: Path, rows: range, results: Iterator[tuple[bytes, bytes, str] | ImageError]
+) -> None:
+    """Write one shard: its images as records, then its findings, whose presence marks it done."""
+    findings: list[dict[str, str]] = []
+    with RecordWriter(shard.with_suffix(".rec")) as writer:
+        for row in rows:
+            result = next(results)
+            if isinstance(result, ImageError):
+                findings.append({"reason": result.reason, "message": str(result)})
+                continue
+            encoded, fingerprint, digest = result
+            writer.write(row, 0.0, encoded, id=row)
+            findings.append({"hash": fingerprint.hex(), "content": digest})
+    write_text(shard.with_suffix(".json"), json.dumps(findings))
+
+
+def _read_shard(shard: Path, catalog: Catalog, rows: range, prepared: _Prepared) -> None:
+    findings = json.loads(shard.with_suffix(".json").read_text())
+    record = 0
+    for row, finding in zip(rows, findings, strict=True):
+        design = catalog.designs[row]
+        if "reason" in finding:
+            prepared.rejected.append((design.image, finding["reason"], finding["message"]))
+            continue
+        if design.tags or design.not_tags:
+            prepared.designs.append(design)
+            prepared.sources.append((shard.with_suffix(".rec"), record))
+            prepared.hashes.append(bytes.fromhex(finding["hash"]))
+            prepared.contents.append(finding["content"])
+        else:
+            prepared.rejected.append((design.image, "untagged", "nobody has tagged it yet"))
+        record += 1
+
+
+def _assemble(
+    prepared: _Prepared,
+    catalog: Catalog,
+    folder: Path,
+    config: PackConfig,
+    rules: Rules,
+    key: str,
+) -> tuple[DatasetInfo, int]:
+    """Write every file of DATASET/ but dataset.json; return its content and the leaking groups."""
+    rejected = Counter(reason for _, reason, _ in prepared.rejected)
+    # Written first: when nothing could be read, it is the one file that says why.
+    _write_rejected(folder / REJECTED_FILE, prepared.rejected)
+    if not prepared.designs:
+        raise DatasetError(f"no design could be packed; {folder / REJECTED_FILE} says why")
+    vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
+    labels = vocabulary.label_matrix(prepared.designs)
+    groups = _groups(prepared)
+    parts, leaks = _parts(prepared.designs, labels, groups, config)
+    for part, split in enumerate(SPLITS):
+        chosen = np.flatnonzero(parts == part)
+        path = folder / RECORD_FILES[split]
+        if len(chosen):
+            _write_records(path, chosen, prepared, labels, config)
+        else:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".idx").unlink(missing_ok=True)
+    vocabulary.write(folder / "tags.json")
+    _packed_catalog(prepared.designs, catalog, groups, parts).write(folder / DESIGNS_FILE)
+    (folder / "output").mkdir(exist_ok=True)
+    counts = {split: int((parts == part).sum()) for part, split in enumerate(SPLITS)}
+    info = DatasetInfo(
+        size=config.size,
+        flatten=config.flatten,
+        three_valued=config.three_valued,
+        split=config.split,
+        seed=config.seed,
+        catalog=catalog.fingerprint(),
+        pack=key,
+        designs={split: count for split, count in counts.items() if count},
+        rejected=dict(sorted(rejected.items())),
+        groups=len(np.unique(groups)),
+        tags=len(vocabulary),
+    )
+    return info, leaks
+
+
+def _groups(prepared: _Prepared) -> NDArray[np.int64]:
+    """Join near doubles, exact doubles and the catalog's own groups."""
+    hashes = np.frombuffer(b"".join(prepared.hashes), np.uint8).reshape(len(prepared.hashes), -1)
+    _, exact = np.unique(prepared.contents, return_inverse=True)
+    own = {group: number for number, group in enumerate({d.group: None for d in prepared.designs})}
+    named = np.array(
+        [own[d.group] if d.group else len(own) + row for row, d in enumerate(prepared.designs)]
+    )
+    return splits.merge_groups(splits.near_doubles(hashes), exact, named)
+
+
+def _parts(
+    designs: list[Design],
+    labels: NDArray[np.int8],
+    groups: NDArray[np.int64],
+    config: PackConfig,
+) -> tuple[NDArray[np.int8], int]:
+    """Return the part of every design, and how many groups the catalog's own splits tear apart."""
+    fixed = np.array([SPLITS.index(d.split) if d.split else -1 for d in designs])
+    parts = splits.split_groups(
+        labels == 1, groups, fractions=config.fractions(), fixed=fixed, seed=config.seed
+    )
+    for part in (0, 1):
+        if not (parts == part).any():
+            raise DatasetError(
+                f"no design is left for {SPLITS[part]}: {len(designs)} designs in "
+                f"{len(np.unique(groups))} groups; tag more designs or change --split"
+            )
+    pairs = np.unique(np.stack([groups, parts.astype(np.int64)]), axis=1)
+    return parts, int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+
+
+def _write_records(
+    path: Path,
+    chosen: NDArray[np.intp],
+    prepared: _Prepared,
+    labels: NDArray[np.int8],
+    config: PackConfig,
+) -> None:
+    readers: dict[Path, RecordReader] = {}
+    with RecordWriter(path) as writer:
+        for key, row in enumerate(chosen):
+            shard, record = prepared.sources[row]
+            if shard not in readers:  # rows ascend, so one shard is open at a time
+                for reader in readers.values():
+                    reader.close()
+                readers = {shard: RecordReader(shard)}
+            values = labels[row] if config.three_valued else labels[row] == 1
+            writer.write(key, values.astype(np.float32), readers[shard][record].data, id=int(row))
+    for reader in readers.values():
+        reader.close()
+
+
+def _packed_catalog(
+    designs: list[Design], catalog: Catalog, groups: NDArray[np.int64], parts: NDArray[np.int8]
+) -> Catalog:
+    """Return what was packed; a record's `id` is its row here."""
+    rows = tuple(
+        Design(d.image, d.tags, d.not_tags, f"g{group}", d.vendor, SPLITS[part])
+        for d, group, part in zip(designs, groups, parts, strict=True)
+    )
+    return Catalog(rows, catalog.root)
+
+
+def _write_rejected(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "reason", "message"))
+        writer.writerows(rows)
+
+
+def _summary(folder: Path, info: DatasetInfo, leaks: int = 0) -> PackSummary:
+    size = sum(
+        (folder / path).stat().st_size for path in RECORD_FILES.values() if (folder / path).exists()
+    )
+    return PackSummary(info.designs, info.tags, info.groups, info.rejected, leaks, size)

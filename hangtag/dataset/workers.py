@@ -1,0 +1,78 @@
+"""Many designs at once, in worker processes: a design that crashes or hangs its decoder costs
+that design only."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from hangtag.errors import ImageError
+from hangtag.files import read_bytes
+
+R = TypeVar("R")
+
+TIMEOUT_SECONDS = 60.0
+MAX_FILE_BYTES = 512 * 2**20
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_designs(
+    function: Callable[[bytes], R],
+    locations: Iterable[str],
+    *,
+    workers: int = 0,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Iterator[R | ImageError]:
+    """Yield `function(bytes of the design)` for every location, in order, from worker processes.
+
+    `function` and its results must be picklable; `workers` 0 takes every core. A design that
+    cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of memory, a
+    crash in a native decoder) yields the ImageError instead. Memory is bounded by a window of
+    designs under way. Other errors, such as a missing extra, are raised.
+    """
+    workers = workers or cores()
+    # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
+    context = multiprocessing.get_context("spawn")
+    waiting: deque[ProcessFuture] = deque()
+    with ProcessPool(max_workers=workers, context=context) as pool:
+        try:
+            for location in locations:
+                waiting.append(pool.submit(_call, timeout, function, location))
+                if len(waiting) >= 16 * workers:
+                    yield _outcome(waiting.popleft(), timeout)
+            while waiting:
+                yield _outcome(waiting.popleft(), timeout)
+        except BaseException:
+            pool.stop()
+            raise
+
+
+def _call(function: Callable[[bytes], Any], location: str) -> Any:
+    try:
+        data = read_bytes(location, limit=MAX_FILE_BYTES)
+    except OSError as cause:
+        reason = "missing" if isinstance(cause, FileNotFoundError) else "unreadable"
+        return ImageError(reason, f"cannot be read: {cause.strerror or cause}")
+    try:
+        return function(data)
+    except ImageError as cause:
+        return cause
+
+
+def _outcome(future: ProcessFuture, timeout: float) -> Any:
+    try:
+        return future.result()
+    except FutureTimeoutError:
+        return ImageError("too-slow", f"took over {timeout:.0f} seconds to decode")
+    except ProcessExpired as cause:
+        return ImageError("crashed", f"its decoder crashed ({cause})")
+    except MemoryError:
+        return ImageError("too-large", "the decoder ran out of memory")

@@ -1,0 +1,391 @@
+"""Vocabulary: the tag names a model learns, in column order, with counts, aliases and
+implications. Standard library and numpy only."""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hangtag.errors import VocabularyError
+from hangtag.files import read_text, write_text
+from hangtag.library.catalog import Design
+
+FORMAT = 1  # version of tags.json
+
+_Pair = tuple[str, str, str]  # where it stands, left name, right name
+
+
+@lru_cache(maxsize=1 << 16)
+def normalise_tag(text: str) -> str:
+    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return " ".join(folded.replace("_", " ").split())
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One tag of a vocabulary; all names are normalised.
+
+    `count` is the number of designs that have it. `aliases` are other names of the same tag; of
+    the two kinds of implication, `implies` names tags of the vocabulary that go with this one, and
+    `implied_by` names outside the vocabulary whose yes is a yes to this one (but whose no says
+    nothing). `threshold` is the score from which the tag is suggested; only models have it.
+    """
+
+    name: str
+    count: int = 0
+    aliases: tuple[str, ...] = ()
+    implies: tuple[str, ...] = ()
+    implied_by: tuple[str, ...] = ()
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an owner says about tag names, normalised and resolved.
+
+    `aliases` leads from a name to its tag (never to another alias), `implications` from a tag to
+    all tags that follow from it, also through others; `drop` holds the tags to leave out.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    drop: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, rules_file: Path | None, drop_file: Path | None) -> "Rules":
+        """Read a rules file and a drop file (UTF-8; None: no such rules).
+
+        Rules: one per line, `kitty -> cat` (alias) or `rose => flower, plant` (implication); the
+        left side may be a comma-separated list too. Drop file: one tag per line. In both, `#` at
+        the start of a line or after a blank opens a comment. Raises VocabularyError, with file and
+        line, for a line that is no rule and for rules that contradict each other.
+        """
+        pairs: dict[str, list[_Pair]] = {"->": [], "=>": []}
+        for where, line in _lines(rules_file):
+            arrow, found = _rule(where, line)
+            pairs[arrow] += found
+        aliases = _resolved_aliases(pairs["->"])
+        drop = [(where, normalise_tag(line)) for where, line in _lines(drop_file)]
+        dropped = frozenset(name for _, name in drop)
+        for where, name in drop:
+            if name in aliases:
+                raise VocabularyError(
+                    f"{where}: {name!r} is an alias of {aliases[name]!r}; drop that or neither"
+                )
+        for where, name, _ in pairs["->"]:
+            if aliases.get(name) in dropped:
+                raise VocabularyError(
+                    f"{where}: {aliases[name]!r} is in the drop file, so {name!r} cannot be its"
+                    " alias; remove one of the two"
+                )
+        return cls(aliases, _resolved_implications(pairs["=>"], aliases), dropped)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tags of a dataset or model in column order; `drop` records what was left out."""
+
+    tags: tuple[Tag, ...]
+    drop: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The tag names in column order."""
+        return tuple(tag.name for tag in self.tags)
+
+    @classmethod
+    def build(cls, designs: Iterable[Design], *, min_count: int, rules: Rules) -> "Vocabulary":
+        """Return the tags that at least `min_count` designs have, in sorted order.
+
+        A design counts once per tag, after aliases, drop list and implications. Raises
+        VocabularyError when no tag is left.
+        """
+        counts = _counts(designs, rules)
+        kept = sorted(name for name, count in counts.items() if count >= min_count)
+        if not kept:
+            if not counts:
+                raise VocabularyError("no design has a tag; fill the catalog's tags column")
+            name, most = min(counts.items(), key=lambda item: (-item[1], item[0]))
+            raise VocabularyError(
+                f"no tag is on {min_count} or more designs: the highest count is {most} ({name!r});"
+                f" use --min-count {most} or lower"
+            )
+        tags = _with_rules({name: counts[name] for name in kept}, rules)
+        return cls(tuple(tags), rules.drop)
+
+    @classmethod
+    def read(cls, path: Path) -> "Vocabulary":
+        """Read `tags.json`, a `.json` list of names, or a `.txt` with one name per line.
+
+        Lists keep their order. Raises VocabularyError, with file and line or position, for a
+        blank or repeated name, a broken file and another format version.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            return _from_json(path)
+        if path.suffix.lower() != ".txt":
+            raise VocabularyError(f"{path}: a tags file is a .json or .txt file")
+        lines = read_text(path, VocabularyError).rstrip().split("\n")
+        tags = [Tag(normalise_tag(line)) for line in lines]
+        return cls(_checked(tags, [f"{path}, line {number + 1}" for number in range(len(tags))]))
+
+    def write(self, path: Path) -> None:
+        """Write `tags.json`, one tag per line."""
+        tags = ",\n".join(json.dumps(_to_json(tag), ensure_ascii=False) for tag in self.tags)
+        drop = json.dumps(sorted(self.drop), ensure_ascii=False)
+        write_text(path, f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}}}\n')
+
+    def labels(self, design: Design) -> npt.NDArray[np.int8]:
+        """Return what a design says about every tag, (T,) int8: 1 yes, 0 reviewed no, -1 unknown.
+
+        A yes is also one to what the tag implies, a no also one to what implies the tag; where
+        both meet, the yes counts. Names outside the vocabulary are passed over.
+        """
+        row: npt.NDArray[np.int8] = self.label_matrix([design])[0]
+        return row
+
+    def label_matrix(self, designs: Sequence[Design]) -> npt.NDArray[np.int8]:
+        """Return `labels` of many designs, (N, T) int8."""
+        matrix = np.full((len(designs), len(self)), -1, np.int8)
+        yes, no = self._columns
+        for value, columns_of, field_name in ((0, no, "not_tags"), (1, yes, "tags")):
+            rows: list[int] = []
+            columns: list[int] = []
+            for row, design in enumerate(designs):
+                for text in getattr(design, field_name):
+                    found = columns_of.get(normalise_tag(text), ())
+                    columns += found
+                    rows += [row] * len(found)
+            matrix[rows, columns] = value
+        return matrix
+
+    @cached_property
+    def _columns(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+        """The columns that a yes, and those that a no, to each known name is about."""
+        column = {name: index for index, name in enumerate(self.names)}
+        follows = _closure({tag.name: tag.implies for tag in self.tags})
+        yes: dict[str, set[int]] = {name: {index} for name, index in column.items()}
+        no: dict[str, set[int]] = {name: {index} for name, index in column.items()}
+        for name, implied in follows.items():
+            for other in implied:
+                if other in column:
+                    yes[name].add(column[other])
+                    no[other].add(column[name])
+        for tag in self.tags:
+            for alias in tag.aliases:
+                yes[alias], no[alias] = yes[tag.name], no[tag.name]
+            for outside in tag.implied_by:
+                yes[outside] = yes.get(outside, set()) | yes[tag.name]
+        return _frozen(yes), _frozen(no)
+
+
+def _frozen(columns: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(sorted(indices)) for name, indices in columns.items()}
+
+
+def _counts(designs: Iterable[Design], rules: Rules) -> Counter[str]:
+    """Count the designs of every tag, after aliases, drop list and implications."""
+    meanings: dict[str, tuple[str, ...]] = {}
+    counts: Counter[str] = Counter()
+    for design in designs:
+        names: set[str] = set()
+        for text in design.tags:
+            if text not in meanings:
+                meanings[text] = _meaning(text, rules)
+            names.update(meanings[text])
+        counts.update(names)
+    return counts
+
+
+def _meaning(text: str, rules: Rules) -> tuple[str, ...]:
+    name = normalise_tag(text)
+    name = rules.aliases.get(name, name)
+    if not name or name in rules.drop:
+        return ()
+    return (name, *(other for other in rules.implications.get(name, ()) if other not in rules.drop))
+
+
+def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
+    """Yield the kept tags with the rules that touch them."""
+    aliases: dict[str, list[str]] = {}
+    for alias, name in sorted(rules.aliases.items()):
+        aliases.setdefault(name, []).append(alias)
+    implied_by: dict[str, list[str]] = {name: [] for name in counts}
+    for name, implied in sorted(rules.implications.items()):
+        if name not in counts and name not in rules.drop:
+            for other in implied:
+                if other in counts:
+                    implied_by[other] += [name, *aliases.get(name, ())]
+    for name, count in counts.items():
+        yield Tag(
+            name,
+            count,
+            tuple(aliases.get(name, ())),
+            tuple(other for other in rules.implications.get(name, ()) if other in counts),
+            tuple(implied_by[name]),
+        )
+
+
+# Rules files
+
+
+def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield (where it stands, text) of every line that is not blank or a comment."""
+    if path is None:
+        return
+    for number, line in enumerate(read_text(path, VocabularyError).split("\n"), start=1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        if text:
+            yield f"{path}, line {number}", text
+
+
+def _rule(where: str, line: str) -> tuple[str, list[_Pair]]:
+    """Return the arrow of a rule, and a pair for each name on its left and each on its right."""
+    sides = re.split("(->|=>)", line)
+    if len(sides) != 3:
+        raise VocabularyError(f'{where}: not a rule; write "kitty -> cat" or "rose => flower"')
+    left, arrow, right = sides
+    names = [normalise_tag(name) for name in left.split(",")]
+    others = [normalise_tag(name) for name in right.split(",")]
+    if not all(names + others):
+        raise VocabularyError(f"{where}: a name is missing beside the arrow or a comma")
+    if arrow == "->" and len(others) > 1:
+        raise VocabularyError(f"{where}: an alias stands for one tag; use => to imply several")
+    return arrow, [(where, name, other) for name in names for other in others]
+
+
+def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
+    """Lead every alias to the end of its chain."""
+    targets: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for where, alias, target in pairs:
+        if targets.get(alias, target) != target:
+            raise VocabularyError(
+                f"{where}: {alias!r} is already an alias of {targets[alias]!r} ({places[alias]});"
+                " remove one of the two"
+            )
+        if alias != target:  # "Kitty_Cat -> kitty cat" is what normalising does anyway
+            targets[alias], places[alias] = target, where
+    resolved = {}
+    for alias, name in targets.items():
+        chain = [alias]
+        while name in targets:
+            chain.append(name)
+            name = targets[name]
+            if name in chain:
+                circle = " -> ".join([*chain, name])
+                raise VocabularyError(f"{places[alias]}: aliases in a circle: {circle}; break it")
+        resolved[alias] = name
+    return resolved
+
+
+def _resolved_implications(
+    pairs: Iterable[_Pair], aliases: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Give every tag all that follows from it, with aliases replaced by their tags."""
+    resolved = [(where, aliases.get(a, a), aliases.get(b, b)) for where, a, b in pairs]
+    direct: dict[str, list[str]] = {}
+    for where, name, other in resolved:
+        if name == other:
+            raise VocabularyError(f"{where}: both sides are {name!r}; remove the line")
+        direct.setdefault(name, []).append(other)
+    follows = _closure(direct)
+    for where, name, other in resolved:
+        if name in follows.get(other, ()):
+            raise VocabularyError(
+                f"{where}: {name!r} and {other!r} imply each other; make one an alias (->) of the"
+                " other or remove a line"
+            )
+    return follows
+
+
+def _closure(direct: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return all names that follow from each name, directly or through others, sorted."""
+    closure = {}
+    for name, others in direct.items():
+        found: set[str] = set()
+        waiting = list(others)
+        while waiting:
+            other = waiting.pop()
+            if other not in found:
+                found.add(other)
+                waiting += direct.get(other, ())
+        closure[name] = tuple(sorted(found))
+    return closure
+
+
+# tags.json
+
+
+def _to_json(tag: Tag) -> dict[str, Any]:
+    row = asdict(tag)
+    if not tag.implied_by:
+        del row["implied_by"]
+    if tag.threshold is None:
+        del row["threshold"]
+    return row
+
+
+def _from_json(path: Path) -> Vocabulary:
+    try:
+        content = json.loads(read_text(path, VocabularyError))
+    except (ValueError, RecursionError) as cause:
+        raise VocabularyError(f"{path}: not valid JSON ({cause})") from cause
+    if isinstance(content, list):
+        content = {"format": FORMAT, "tags": [{"name": name} for name in content]}
+    if not isinstance(content, dict) or not isinstance(content.get("tags"), list):
+        raise VocabularyError(f"{path}: neither a list of tag names nor a tags.json of hangtag")
+    if content.get("format") != FORMAT:
+        raise VocabularyError(
+            f"{path}: has format {content.get('format')!r}, this hangtag reads {FORMAT};"
+            " read it with the hangtag that wrote it"
+        )
+    if not content["tags"]:
+        raise VocabularyError(f"{path}: no tags in it")
+    places = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
+    tags = [_tag(row, where) for row, where in zip(content["tags"], places, strict=True)]
+    drop = frozenset(_names(content.get("drop", []), f"{path}: drop"))
+    return Vocabulary(_checked(tags, places), drop)
+
+
+def _tag(row: Any, where: str) -> Tag:
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        raise VocabularyError(f"{where}: the name is not a text")
+    count, threshold = row.get("count", 0), row.get("threshold")
+    if not isinstance(count, int) or not isinstance(threshold, int | float | None):
+        raise VocabularyError(f"{where}: count and threshold must be numbers")
+    aliases, implies, implied_by = (
+        _names(row.get(key, []), f"{where}: {key}") for key in ("aliases", "implies", "implied_by")
+    )
+    return Tag(normalise_tag(row["name"]), count, aliases, implies, implied_by, threshold)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise VocabularyError(f"{where} must be a list of texts")
+    return tuple(normalise_tag(name) for name in value)
+
+
+def _checked(tags: Sequence[Tag], places: Sequence[str]) -> tuple[Tag, ...]:
+    """Return the tags after making sure that every name is there and belongs to one tag."""
+    owners: dict[str, str] = {}
+    for tag, where in zip(tags, places, strict=True):
+        for name in (tag.name, *tag.aliases):
+            if not name:
+                raise VocabularyError(f"{where}: the name is blank; every line is one tag")
+            if name in owners:
+                raise VocabularyError(f"{where}: {name!r} is already the name at {owners[name]}")
+            owners[name] = where
+    return tuple(tags)

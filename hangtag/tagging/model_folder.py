@@ -1,0 +1,90 @@
+"""MODEL/: what lies in it, read and written whole. Numpy and the standard library only."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hangtag import __version__
+from hangtag.errors import ModelError
+from hangtag.files import read_text, write_text
+from hangtag.library.vocabulary import Vocabulary
+
+FORMAT: Final = 1
+CONFIG_FILE: Final = "config.json"
+TAGS_FILE: Final = "tags.json"
+ONNX_FILE: Final = "model.onnx"
+WEIGHTS_FILE: Final = "weights.safetensors"
+METRICS_FILE: Final = "metrics.json"
+HISTORY_FILE: Final = "history.csv"
+CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a design becomes the model's input: see `hangtag.dataset.images`."""
+
+    packed_size: int
+    """Longest side in pixels to which a design is first shrunk."""
+
+    input_size: int
+    """Side in pixels of the square that the model sees."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained model: where it lies, what it sees, what it was trained with, what tags it knows."""
+
+    path: Path
+    preprocessing: Preprocessing
+    training: dict[str, Any]  # the whole TrainConfig
+    dataset: dict[str, Any]  # where it learned: fingerprint, designs per split
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelFolder":
+        """Open MODEL/. Raises ModelError when it is missing, unfinished or of another format."""
+        path = Path(path)
+        config_file = path / CONFIG_FILE
+        if not config_file.exists():
+            if (path / CHECKPOINTS).exists():
+                raise ModelError(
+                    f"the training of {path} has not ended; run the same `hangtag train` again"
+                )
+            raise ModelError(f"{path} is no model folder: it has no {CONFIG_FILE}")
+        try:
+            config = json.loads(read_text(config_file, ModelError))
+            if config["format"] != FORMAT:
+                raise ModelError(
+                    f"{config_file} has format {config['format']}, this hangtag reads {FORMAT}"
+                )
+            preprocessing = Preprocessing(**config["preprocessing"])
+            training, dataset = config["training"], config["dataset"]
+        except (ValueError, KeyError, TypeError) as cause:
+            raise ModelError(f"{config_file} is damaged: {cause!r}") from cause
+        for name in (TAGS_FILE, ONNX_FILE):
+            if not (path / name).exists():
+                raise ModelError(f"{path} is incomplete: it has no {name}")
+        return cls(path, preprocessing, training, dataset, Vocabulary.read(path / TAGS_FILE))
+
+    def write(self) -> None:
+        """Write tags.json, then config.json, whose presence says that the folder is whole."""
+        self.vocabulary.write(self.path / TAGS_FILE)
+        config = {
+            "format": FORMAT,
+            "hangtag": __version__,
+            "preprocessing": asdict(self.preprocessing),
+            "training": self.training,
+            "dataset": self.dataset,
+        }
+        write_text(self.path / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+    @property
+    def onnx(self) -> Path:
+        """The network, as ONNX Runtime reads it."""
+        return self.path / ONNX_FILE
+
+    @property
+    def weights(self) -> Path:
+        """The network, as torch continues it."""
+        return self.path / WEIGHTS_FILE

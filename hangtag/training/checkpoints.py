@@ -1,0 +1,96 @@
+"""The state of a run on disk: one safetensors file, written whole. No pickle."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hangtag.errors import TrainingError
+from hangtag.files import atomic_path
+
+
+@dataclass
+class Progress:
+    """Where a run stands, beside its tensors; stored as JSON in the checkpoint's header."""
+
+    config: dict[str, Any]
+    dataset: str  # fingerprint of the packed dataset
+    precision: str
+    total_epochs: int
+    step: int = 0
+    epoch_loss: float = 0.0  # sum of the losses since the epoch began
+    best_epoch: int = -1
+    best_score: float = -1.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_checkpoint(
+    path: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: Optimizer,
+) -> None:
+    """Write everything a run needs to go on as if nothing had happened."""
+    tensors = _prefixed("network", network.state_dict())
+    if average is not None:
+        tensors |= _prefixed("average", average.state_dict())
+    numbers: dict[str, float] = {}
+    for parameter, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{parameter}.{name}"] = value
+            elif value is not None:
+                numbers[f"{parameter}.{name}"] = value
+    header = {"progress": json.dumps(asdict(progress)), "optimizer": json.dumps(numbers)}
+    save_tensors(path, tensors, header)
+
+
+def load_progress(path: Path) -> Progress:
+    """Read where a run stands. Raises TrainingError for a damaged checkpoint."""
+    try:
+        with safe_open(path, "pt") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as cause:
+        raise TrainingError(
+            f"the checkpoint {path} is damaged ({cause}); delete it, or start over with --overwrite"
+        ) from cause
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer
+) -> None:
+    """Put a checkpoint's tensors back where `save_checkpoint` took them from."""
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        numbers = json.loads(file.metadata()["optimizer"])
+    network.load_state_dict(_unprefixed("network", tensors))
+    if average is not None:
+        average.load_state_dict(_unprefixed("average", tensors))
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**_unprefixed("optimizer", tensors), **numbers}.items():
+        parameter, _, name = key.partition(".")
+        state.setdefault(int(parameter), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary, metadata=header)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
+def _unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    start = f"{prefix}."
+    return {key[len(start) :]: tensors[key] for key in tensors if key.startswith(start)}

@@ -1,0 +1,168 @@
+"""The whole configuration of a training run: one dataclass, stored as config.json, its field
+texts shown by `hangtag train --help`. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hangtag.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    network: str = "resnet18"
+    """Backbone: the name of any timm model."""
+
+    weights: str = "none"
+    """Where the backbone's weights come from: none (from scratch), hub (timm's own, downloaded),
+    or the path of a .safetensors or .pth file."""
+
+    input_size: int = 96
+    """Side in pixels of the square that the network sees."""
+
+    epochs: int = 0
+    """Passes over the training designs; 0 chooses by their number (12 to 60)."""
+
+    minutes: float = 0.0
+    """Fit the number of epochs to this time, by the measured speed; 0 does not."""
+
+    batch_size: int = 64
+    """Designs per step, over all processes together."""
+
+    optimizer: Literal["adamw", "adam", "sgd", "nag", "rmsprop"] = "adamw"
+    """The optimiser."""
+
+    learning_rate: float = 0.002
+    """Highest learning rate."""
+
+    weight_decay: float = 0.05
+    """Weight decay; biases and normalisation layers are spared."""
+
+    momentum: float = 0.9
+    """Momentum of sgd, nag and rmsprop; first beta of adam and adamw."""
+
+    beta_2: float = 0.999
+    """Second beta of adam and adamw; smoothing of rmsprop."""
+
+    eps: float = 1e-8
+    """Numerical floor of adam, adamw and rmsprop."""
+
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Learning rate over time, after the warm-up."""
+
+    warmup: float = 0.05
+    """Share of all steps over which the learning rate rises from zero."""
+
+    step_epochs: tuple[int, ...] = (10, 20)
+    """Epochs after which schedule `step` multiplies the learning rate by `step_factor`."""
+
+    step_factor: float = 0.1
+    """See `step_epochs`."""
+
+    loss: Literal["bce", "weighted-bce", "asl"] = "asl"
+    """Binary cross-entropy, the same weighted by tag frequency, or the asymmetric loss that
+    forgives missing tags (arXiv:2009.14119)."""
+
+    ema: float = 0.998
+    """Decay of the moving average of the weights that is validated and exported; 0 switches
+    it off."""
+
+    dropout: float = 0.0
+    """Dropout before the tag head."""
+
+    flip: Literal["auto", "always", "never"] = "auto"
+    """Mirror designs while training; auto spares those whose tags say left, right, text, ..."""
+
+    rotate: float = 12.0
+    """Turn by up to this many degrees."""
+
+    scale: float = 0.25
+    """Scale by up to this factor more or less."""
+
+    aspect: float = 0.15
+    """Stretch by up to this factor."""
+
+    shift: float = 0.08
+    """Shift by up to this share of the side."""
+
+    shear: float = 0.05
+    """Shear by up to this."""
+
+    hue: float = -1.0
+    """Turn the hue by up to this many degrees; -1 chooses 8 where the vocabulary names
+    colours, else 60."""
+
+    saturation: float = 0.3
+    """Change saturation by up to this share."""
+
+    brightness: float = 0.2
+    """Change brightness by up to this share."""
+
+    flatten: float = 0.1
+    """Probability of an opaque background while training, so that JPEG copies are recognised."""
+
+    erase: float = 0.0
+    """Probability of clearing a rectangle while training."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of the heavy arithmetic; auto measures at the start."""
+
+    early_stopping: int = 0
+    """Stop after this many epochs without a better validation score; 0 never."""
+
+    early_stopping_min_epochs: int = 10
+    """Do not stop before this many epochs."""
+
+    early_stopping_tolerance: float = 0.0
+    """How much better a score must be to count."""
+
+    checkpoint_minutes: float = 5.0
+    """Save the state of the run at least this often; it is also saved after every epoch."""
+
+    cache_gib: float = 8.0
+    """Keep decoded designs in memory up to this size; beyond it, decode in every epoch."""
+
+    tracker: str = "none"
+    """Also report to an experiment tracker that accelerate knows: tensorboard, wandb, mlflow, ..."""
+
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} = {value:g} is out of range: choose {low:g} to {high:g}")
+        if self.epochs and self.minutes:
+            raise ConfigError("give epochs or minutes, not both: minutes chooses the epochs")
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("input_size", 16, 1024),
+    ("epochs", 0, 100_000),
+    ("minutes", 0, 1e6),
+    ("batch_size", 2, 65536),
+    ("learning_rate", 1e-9, 100),
+    ("weight_decay", 0, 10),
+    ("momentum", 0, 0.9999),
+    ("beta_2", 0, 0.999999),
+    ("eps", 0, 1),
+    ("warmup", 0, 1),
+    ("step_factor", 0, 1),
+    ("ema", 0, 0.999999),
+    ("dropout", 0, 0.95),
+    ("rotate", 0, 180),
+    ("scale", 0, 4),
+    ("aspect", 0, 4),
+    ("shift", 0, 1),
+    ("shear", 0, 2),
+    ("hue", -1, 180),
+    ("saturation", 0, 1),
+    ("brightness", 0, 1),
+    ("flatten", 0, 1),
+    ("erase", 0, 1),
+    ("early_stopping", 0, 100_000),
+    ("checkpoint_minutes", 0, 1e6),
+    ("cache_gib", 0, 1e6),
+)

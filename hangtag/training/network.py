@@ -1,0 +1,136 @@
+"""The network: a timm backbone that sees four channels, and a tag head."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from timm.models.resnet import BasicBlock, ResNet
+from torch import Tensor, nn
+
+from hangtag.errors import ConfigError, TrainingError
+
+# The seed's algorithm names thin residual networks for small images by their depth, 6n + 2
+# (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
+THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
+
+
+class TagNetwork(nn.Module):
+    """Logits of every tag, from premultiplied RGBA squares."""
+
+    def __init__(self, network: str, tags: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = _backbone(network)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(int(self.backbone.num_features), tags)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """Map uint8 (n, s, s, 4), premultiplied, to float logits (n, T)."""
+        logits: Tensor = self.head(self.dropout(self.backbone(four_channels(squares))))
+        return logits
+
+    def set_bias(self, frequencies: NDArray[np.float64]) -> None:
+        """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
+
+        Otherwise the first epoch is spent on learning that most tags are rare.
+        """
+        kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
+
+
+def four_channels(squares: Tensor) -> Tensor:
+    """Map uint8 (n, s, s, 4), premultiplied, to float (n, 4, s, s) about -1..1.
+
+    Three channels show the design on mid grey, where black and white stand out alike; the fourth
+    is alpha, so that a grey design does too. Part of the network, and so of the exported model:
+    nobody can feed it otherwise.
+    """
+    planes = squares.permute(0, 3, 1, 2).float() / 255
+    alpha = planes[:, 3:]
+    return torch.cat([planes[:, :3] * 2 - alpha, alpha * 2 - 1], dim=1)
+
+
+def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
+    """Fill the backbone with pretrained weights: `hub` or a .safetensors, .pth or .pt file.
+
+    Raises ConfigError when they cannot be had, TrainingError when they do not fit. A weights file
+    of another form is unpickled with tensors only allowed.
+    """
+    state = _hub_state(name) if weights == "hub" else _file_state(Path(weights))
+    own = network.backbone.state_dict()
+    state = {_plain(key): value for key, value in state.items()}
+    fitting = {key: _with_alpha(key, value, own[key]) for key, value in state.items() if key in own}
+    wrong = [key for key, value in fitting.items() if value.shape != own[key].shape]
+    missing = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
+    if wrong or missing:
+        raise TrainingError(
+            f"the weights of {weights} do not fit {name}: "
+            + (f"{len(missing)} tensors are missing, such as {missing[0]}" if missing else "")
+            + (f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}" if wrong else "")
+        )
+    network.backbone.load_state_dict({**own, **fitting})
+
+
+def _backbone(name: str) -> nn.Module:
+    """Make a timm backbone without its classifier, for four input channels."""
+    if name in THIN_RESNETS:
+        blocks = THIN_RESNETS[name]
+        return ResNet(
+            BasicBlock,
+            (blocks,) * 3,
+            channels=(16, 32, 64),
+            stem_width=16,
+            num_classes=0,
+            in_chans=4,
+        )
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)
+    except RuntimeError as cause:
+        near = timm.list_models(f"*{name[:6]}*")[:5]
+        raise ConfigError(
+            f"timm has no network {name!r}" + (f"; near: {', '.join(near)}" if near else "")
+        ) from cause
+
+
+def _hub_state(name: str) -> dict[str, Tensor]:
+    try:
+        model: Any = timm.create_model(name, pretrained=True)
+    except Exception as cause:  # the hub client raises its own, requests' and OS errors
+        raise ConfigError(
+            f"the weights of {name} cannot be had from the hub ({str(cause).splitlines()[0]}); "
+            "check the network, or give a file"
+        ) from cause
+    return dict(model.state_dict())
+
+
+def _file_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ConfigError(f"no weights file {path}; give none, hub or a .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as cause:  # a damaged file raises anything
+        raise ConfigError(f"{path} is no weights file: {str(cause).splitlines()[0]}") from cause
+    for key in ("state_dict_ema", "state_dict", "model"):
+        loaded = loaded.get(key, loaded)
+    return dict(loaded)
+
+
+def _plain(key: str) -> str:
+    """Strip the prefixes that wrappers, and hangtag's own models, put before a backbone's keys."""
+    for prefix in ("module.", "backbone."):
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _with_alpha(key: str, value: Tensor, own: Tensor) -> Tensor:
+    """Give a three-channel first convolution a fourth channel of zeros: alpha starts unheard."""
+    if value.ndim == 4 and own.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 4:
+        return torch.cat([value, torch.zeros_like(value[:, :1])], dim=1)
+    return value

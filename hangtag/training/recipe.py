@@ -1,0 +1,73 @@
+"""What a TrainConfig means: augmentation, optimiser and learning rate of a run."""
+
+import math
+from collections.abc import Sequence
+
+from timm.optim import create_optimizer_v2
+from torch import nn
+from torch.optim import Optimizer
+
+from hangtag.dataset.batches import Augmentation, has_colour_tags
+from hangtag.training.config import TrainConfig
+
+_TIMM_NAMES = {
+    "adamw": "adamw",
+    "adam": "adam",
+    "sgd": "momentum",
+    "nag": "sgd",
+    "rmsprop": "rmsprop",
+}
+
+
+def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
+    """Return how far designs are changed; the hue follows from whether tags name colours."""
+    hue = config.hue if config.hue >= 0 else (8.0 if has_colour_tags(names) else 60.0)
+    return Augmentation(
+        flip=config.flip != "never",
+        rotate=config.rotate,
+        scale=config.scale,
+        aspect=config.aspect,
+        shift=config.shift,
+        shear=config.shear,
+        hue=hue,
+        saturation=config.saturation,
+        brightness=config.brightness,
+        flatten=config.flatten,
+        erase=config.erase,
+    )
+
+
+def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+    """Make the optimiser; biases and normalisation layers get no weight decay.
+
+    timm's "sgd" is Nesterov's, its "momentum" the plain one: the seed's nag and sgd.
+    """
+    options: dict[str, object] = {"eps": config.eps}
+    if config.optimizer in ("adam", "adamw"):
+        options["betas"] = (config.momentum, config.beta_2)
+    elif config.optimizer == "rmsprop":
+        options |= {"alpha": config.beta_2, "momentum": config.momentum}
+    else:
+        options = {"momentum": config.momentum}
+    made: Optimizer = create_optimizer_v2(
+        network,
+        opt=_TIMM_NAMES[config.optimizer],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        **options,
+    )
+    return made
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) -> float:
+    """Return the learning rate of a step, counted from 0, of `steps` in all."""
+    warm_up = round(config.warmup * steps)
+    if step < warm_up:
+        return config.learning_rate * (step + 1) / warm_up
+    if config.schedule == "constant":
+        return config.learning_rate
+    if config.schedule == "step":
+        passed = sum(step >= epoch * per_epoch for epoch in config.step_epochs)
+        return config.learning_rate * config.step_factor**passed
+    place = (step - warm_up) / max(1, steps - warm_up)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * place))

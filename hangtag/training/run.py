@@ -1,0 +1,290 @@
+"""One run while it goes on: network, optimiser, average, batches, and the step it stands at."""
+
+import csv
+import json
+import math
+import shutil
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from hangtag.console import note, track
+from hangtag.dataset.batches import Batches, PixelStore, sided_designs
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.files import atomic_path
+from hangtag.quality import metrics
+from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
+from hangtag.training import losses, recipe
+from hangtag.training.checkpoints import (
+    Progress,
+    load_checkpoint,
+    load_progress,
+    save_checkpoint,
+    save_tensors,
+)
+from hangtag.training.config import TrainConfig
+from hangtag.training.network import TagNetwork, load_backbone
+from hangtag.training.speed import autocast, choose_precision, step_seconds
+from hangtag.training.start_from import start_from
+
+AUTO_DESIGNS: Final = 240_000  # how many designs a run sees when the epochs are left to us
+AUTO_EPOCHS: Final = (12, 60)
+EVALUATION_BATCH: Final = 128
+# What is not training: export, the first and last decoding, validation, checkpoints.
+RESERVED_SECONDS: Final = 15.0
+
+
+class Run:
+    """All that one run holds while it goes on."""
+
+    def __init__(
+        self,
+        folder: DatasetFolder,
+        model: Path,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        continue_from: Path | None,
+    ) -> None:
+        self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
+        self.started = time.monotonic()
+        self.last_file = model / CHECKPOINTS / "last.safetensors"
+        self.best_file = model / CHECKPOINTS / "best.safetensors"
+        self.labels = folder.labels("train")
+        self.validation_labels = folder.labels("validation")
+        cache = int(config.cache_gib * 2**30)
+        self.store = self._store("train", cache)
+        self.validation_store = self._store("validation", cache)
+        names = folder.vocabulary.names
+        sided = sided_designs(self.labels, names) & (config.flip == "auto")
+        self.batches = Batches(
+            self.store,
+            self.labels,
+            config.batch_size,
+            recipe.augmentation(config, names),
+            config.seed,
+            sided,
+        )
+        frequencies = (self.labels == 1).mean(axis=0)
+        self.frequencies = torch.from_numpy(frequencies).float().to(accelerator.device)
+        torch.manual_seed(config.seed)
+        network = TagNetwork(config.network, len(names), config.dropout)
+        network.set_bias(frequencies)
+        if config.weights != "none":
+            load_backbone(network, config.network, config.weights)
+        if continue_from:
+            start_from(network, folder.vocabulary, continue_from)
+        network.to(accelerator.device, memory_format=torch.channels_last)
+        self.average = ModelEmaV3(network, config.ema, use_warmup=True) if config.ema else None
+        self.optimizer = recipe.optimizer(network, config)
+        self.network: nn.Module = network
+        self.progress = self._resume_or_plan()
+        self.parallel: nn.Module = accelerator.prepare_model(network)
+        self.scaler = torch.amp.GradScaler(
+            accelerator.device.type, enabled=self.progress.precision == "fp16"
+        )
+
+    def _store(self, split: str, cache: int) -> PixelStore:
+        return PixelStore(
+            self.folder.records(split), self.folder.info.size, self.config.input_size, cache
+        )
+
+    def _resume_or_plan(self) -> Progress:
+        fingerprint = self.folder.info.pack
+        if self.last_file.exists():
+            progress = load_progress(self.last_file)
+            if progress.dataset != fingerprint:
+                raise ConfigError(
+                    f"{self.model} was begun on another dataset; choose another folder, or start "
+                    "over with --overwrite"
+                )
+            load_checkpoint(self.last_file, self.network, self.average, self.optimizer)
+            note(f"going on after step {progress.step} of {self._steps(progress)}")
+            self.started -= progress.seconds
+            return progress
+        plan: list[object] = [None, None]
+        if self.accelerator.is_main_process:
+            tags, device = len(self.folder.vocabulary), self.accelerator.device
+            precision = choose_precision(self.config, tags, device)
+            plan = [precision, self._plan_epochs(precision)]
+        broadcast_object_list(plan)
+        note(
+            f"{self.config.network} at {self.config.input_size} px in {plan[0]} on "
+            f"{self.accelerator.device.type}: {len(self.store):,} designs, "
+            f"{len(self.folder.vocabulary)} tags, {plan[1]} epochs"
+        )
+        config = json.loads(json.dumps(asdict(self.config)))
+        return Progress(config, fingerprint, str(plan[0]), int(str(plan[1])))
+
+    def _plan_epochs(self, precision: str) -> int:
+        if self.config.epochs:
+            return self.config.epochs
+        if not self.config.minutes:
+            wanted = math.ceil(AUTO_DESIGNS / len(self.store))
+            return min(max(wanted, AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
+        step = step_seconds(
+            self.config, len(self.folder.vocabulary), self.accelerator.device, precision
+        )
+        # Validation is forward only: about a third of a training step.
+        validation = len(self.validation_store) / self.config.batch_size * step / 3
+        epoch = step * self.batches.steps_per_epoch + validation
+        spent = time.monotonic() - self.started
+        epochs = int((self.config.minutes * 60 - spent - RESERVED_SECONDS) / epoch)
+        if epochs < 1:
+            note(f"one epoch takes about {epoch / 60:.1f} minutes, longer than the time given")
+        return max(1, epochs)
+
+    def _steps(self, progress: Progress) -> int:
+        return progress.total_epochs * self.batches.steps_per_epoch
+
+    def to_the_end(self, stopped: threading.Event) -> None:
+        """Train all epochs, or until early stopping; save and raise Stopped on a signal."""
+        if self.accelerator.is_main_process and self.config.tracker != "none":
+            self.accelerator.init_trackers("hangtag")
+        per_epoch = self.batches.steps_per_epoch
+        # A run killed between its last epoch and the export has nothing left to train.
+        for epoch in range(self.progress.step // per_epoch, self.progress.total_epochs):
+            if self._stops_early():
+                break
+            self._epoch(epoch, stopped)
+        if self.config.tracker != "none":
+            self.accelerator.end_training()
+
+    def _epoch(self, epoch: int, stopped: threading.Event) -> None:
+        per_epoch = self.batches.steps_per_epoch
+        first, last = self.progress.step, (epoch + 1) * per_epoch
+        part, parts = self.accelerator.process_index, self.accelerator.num_processes
+        batches = self.batches.iterate(first, last, part, parts)
+        title = f"epoch {epoch + 1}/{self.progress.total_epochs}"
+        shown = track(batches, title, total=per_epoch, done=first - epoch * per_epoch)
+        saved = began = time.monotonic()
+        self.parallel.train()
+        for squares, labels in shown if self.accelerator.is_main_process else batches:
+            self._step(squares, labels)
+            if stopped.is_set():
+                self._save()
+                raise Stopped(
+                    f"stopped after step {self.progress.step} of {self._steps(self.progress)}, all "
+                    "is saved; the same command goes on from here"
+                )
+            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                self._save()
+                saved = time.monotonic()
+        self._validate(epoch, time.monotonic() - began)
+        self._save()
+
+    def _step(self, squares: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
+        step, device = self.progress.step, self.accelerator.device
+        rate = recipe.learning_rate(
+            self.config, step, self._steps(self.progress), self.batches.steps_per_epoch
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        torch.manual_seed(self.config.seed * 1_000_003 + step)  # dropout, the same after a resume
+        inputs = torch.from_numpy(squares).to(device, non_blocking=True)
+        targets = torch.from_numpy(labels).to(device, non_blocking=True)
+        with autocast(device, self.progress.precision):
+            logits = self.parallel(inputs)
+        loss = self._loss(logits.float(), targets)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {step}; lower learning_rate ({self.config.learning_rate:g})"
+                f" or train in fp32 (now {self.progress.precision})"
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.network, step=step)
+        self.progress.step += 1
+        self.progress.epoch_loss += value
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.config.loss == "asl":
+            return losses.asymmetric(logits, labels)
+        if self.config.loss == "weighted-bce":
+            return losses.weighted_bce(logits, labels, self.frequencies)
+        return losses.bce(logits, labels)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The network that is validated and exported."""
+        return self.network if self.average is None else self.average.module
+
+    def _validate(self, epoch: int, seconds: float) -> None:
+        scores = 1 / (1 + np.exp(-self._logits(self.averaged, self.validation_store)))
+        known = self.validation_labels
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": self.progress.epoch_loss / self.batches.steps_per_epoch,
+            "validation_macro_map": metrics.macro_map(scores, known),
+            "validation_micro_map": metrics.micro_map(scores, known),
+            "validation_accuracy": metrics.element_accuracy(scores, known),
+            "seconds": round(seconds, 2),
+        }
+        self.progress.history.append(row)
+        self.progress.epoch_loss = 0.0
+        score = row["validation_macro_map"]
+        if score > self.progress.best_score + self.config.early_stopping_tolerance:
+            self.progress.best_epoch, self.progress.best_score = epoch, score
+            if self.accelerator.is_main_process:
+                save_tensors(self.best_file, self.averaged.state_dict(), {})
+        if self.accelerator.is_main_process:
+            note(
+                f"epoch {epoch + 1}: loss {row['train_loss']:.4f}, validation macro mAP {score:.4f}, "
+                f"micro mAP {row['validation_micro_map']:.4f}"
+            )
+            self._write_history()
+        if self.config.tracker != "none":
+            self.accelerator.log(row, step=epoch + 1)
+
+    def _logits(self, network: nn.Module, store: PixelStore) -> NDArray[np.float32]:
+        network.eval()
+        device, found = self.accelerator.device, []
+        with torch.inference_mode(), autocast(device, self.progress.precision):
+            for start in range(0, len(store), EVALUATION_BATCH):
+                positions = range(start, min(start + EVALUATION_BATCH, len(store)))
+                squares = torch.from_numpy(store.squares(positions)).to(device)
+                found.append(network(squares).float().cpu().numpy())
+        return np.concatenate(found)
+
+    def _stops_early(self) -> bool:
+        done = len(self.progress.history)
+        waited = done - 1 - self.progress.best_epoch
+        patience = self.config.early_stopping
+        stop = (
+            bool(patience) and done >= self.config.early_stopping_min_epochs and waited >= patience
+        )
+        if stop:
+            note(f"no better score in {waited} epochs: stopping early")
+        return stop
+
+    def _save(self) -> None:
+        self.progress.seconds = time.monotonic() - self.started
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.last_file, self.progress, self.network, self.average, self.optimizer
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _write_history(self) -> None:
+        rows = self.progress.history
+        path = self.model / HISTORY_FILE
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,44 @@
+"""Continue from a trained model although tags were added, removed or reordered."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from hangtag.console import note
+from hangtag.errors import ModelError
+from hangtag.library.vocabulary import Vocabulary
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.training.network import TagNetwork
+
+
+def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
+    """Copy a trained model's weights into `network`; tags it knew keep theirs, new ones start fresh.
+
+    A tag is known by its name or, when it was renamed by an alias, by one of its aliases. Raises
+    ModelError when the backbones differ.
+    """
+    earlier = ModelFolder.open(model)
+    state = load_file(earlier.weights)
+    own = network.state_dict()
+    backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
+    wrong = [
+        key for key, value in backbone.items() if key not in own or own[key].shape != value.shape
+    ]
+    if wrong or len(backbone) + 2 != len(own):
+        raise ModelError(
+            f"{model} has the network {earlier.training['network']}, which does not fit this run's; "
+            f"give --network {earlier.training['network']}"
+        )
+    rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
+    known = 0
+    head = {"head.weight": own["head.weight"].clone(), "head.bias": own["head.bias"].clone()}
+    for column, tag in enumerate(vocabulary.tags):
+        row = next((rows[name] for name in (tag.name, *tag.aliases) if name in rows), None)
+        if row is not None:
+            known += 1
+            for key, values in head.items():
+                values[column] = state[key][row]
+    with torch.no_grad():
+        network.load_state_dict({**backbone, **head})
+    note(f"starting from {model}: {known} of {len(vocabulary)} tags are known to it")
