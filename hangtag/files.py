@@ -34,14 +34,21 @@ def write_text(target: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def read_bytes(location: str) -> bytes:
+def read_bytes(location: str, limit: int | None = None) -> bytes:
     """Return the bytes at `location`: a local path or, with the `aws` extra, an `s3://` address.
 
-    Raises OSError as `open` does, MissingExtra for `s3://`.
+    Raises OSError as `open` does, also for a file of over `limit` bytes or none that can end (a
+    device, a pipe); MissingExtra for `s3://`.
     """
     if location.startswith("s3://"):
         raise MissingExtra(f"reading {location}", "aws")
-    return Path(location).read_bytes()
+    path = Path(location)
+    if not path.is_file():
+        path.stat()  # a missing file is told apart from a folder
+        raise OSError(f"{location} is not a regular file")
+    if limit is not None and path.stat().st_size > limit:
+        raise OSError(f"{location} has over {limit / 2**20:.0f} MiB")
+    return path.read_bytes()
 
 
 def read_text(path: Path, error: type[HangtagError]) -> str:

@@ -1,7 +1,7 @@
 """DATASET/: what lies in it, and how its records are read. Also the seed's own bucket layout."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ from hangtag.dataset.recordio import RecordReader
 from hangtag.errors import DatasetError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import SPLITS, Catalog
-from hangtag.library.vocabulary import Tag, Vocabulary
+from hangtag.library.vocabulary import Vocabulary
 
 FORMAT: Final = 1
 # The seed's bucket layout, so that a plain sync of the folder is the upload.
@@ -24,7 +24,7 @@ RECORD_FILES: Final = {
 }
 INFO_FILE: Final = "dataset.json"
 TAGS_FILES: Final = ("tags.json", "tags.txt")
-DESIGNS_FILE: Final = "designs.csv"
+DESIGNS_FILE: Final = "designs.jsonl"
 REJECTED_FILE: Final = "rejected.csv"
 WORK_FOLDER: Final = ".pack"
 
@@ -45,6 +45,7 @@ class DatasetInfo:
     designs: dict[str, int] = field(default_factory=dict)  # per split
     rejected: dict[str, int] = field(default_factory=dict)  # per reason
     groups: int = 0
+    leaks: int = 0  # groups that the catalog's own split column tears apart
     tags: int = 0
 
     def write(self, folder: Path) -> None:
@@ -144,7 +145,7 @@ class DatasetFolder:
     def _with_counts(self) -> "DatasetFolder":
         counts = (self.labels("train") == 1).sum(axis=0)
         tags = tuple(
-            Tag(tag.name, int(count), tag.aliases, tag.implies)
+            replace(tag, count=int(count))
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
-        return DatasetFolder(self.path, Vocabulary(tags), self.info)
+        return DatasetFolder(self.path, replace(self.vocabulary, tags=tags), self.info)

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset import svg
+from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.errors import ImageError
 
 Pixels = NDArray[np.uint8]
 
-MAX_MEGAPIXELS: Final = 100.0  # as RGBA 400 MB: the most that one worker holds at a time
-FORMATS: Final = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 _EXIF_ORIENTATION: Final = 0x0112

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
 from hangtag.dataset import images
+from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import (
     DESIGNS_FILE,
     INFO_FILE,
@@ -32,57 +33,14 @@ from hangtag.dataset.dataset_folder import (
 )
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import map_designs
-from hangtag.errors import ConfigError, DatasetError, ImageError
+from hangtag.errors import DatasetError, ImageError
 from hangtag.files import atomic_path, write_text
 from hangtag.library import splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
-from hangtag.library.vocabulary import Rules, Vocabulary
+from hangtag.library.rules import Rules
+from hangtag.library.vocabulary import Vocabulary
 
 SHARD_DESIGNS: Final = 512
-
-
-@dataclass(frozen=True)
-class PackConfig:
-    """How a catalog is packed."""
-
-    size: int = 256
-    """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
-
-    min_count: int = 20
-    """Leave out tags that fewer designs carry."""
-
-    split: str = "80/10/10"
-    """Shares of training, validation and test; two numbers make no test part."""
-
-    seed: int = 0
-    """Seed of the split."""
-
-    flatten: Literal["none", "white", "black"] = "none"
-    """Put designs on a colour and store JPEG, for SageMaker's built-in algorithm."""
-
-    three_valued: bool = False
-    """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
-
-    max_megapixels: float = images.MAX_MEGAPIXELS
-    """Reject designs with more pixels. One worker needs up to 4 MB of memory per megapixel."""
-
-    def __post_init__(self) -> None:
-        if not 16 <= self.size <= 4096:
-            raise ConfigError(f"--size {self.size}: choose 16 to 4096 pixels")
-        if self.min_count < 1:
-            raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
-        self.fractions()
-
-    def fractions(self) -> tuple[float, float, float]:
-        """Return `split` as three shares that sum to 1. Raises ConfigError."""
-        try:
-            parts = [float(part) for part in self.split.split("/")]
-        except ValueError:
-            parts = []
-        if not 2 <= len(parts) <= 3 or min(parts) < 0 or parts[0] == 0 or parts[1] == 0:
-            raise ConfigError(f"--split {self.split}: write three shares, such as 80/10/10")
-        shares = [part / sum(parts) for part in parts] + [0.0] * (3 - len(parts))
-        return shares[0], shares[1], shares[2]
 
 
 @dataclass(frozen=True)
@@ -137,10 +95,10 @@ def pack(
         )
     (folder / INFO_FILE).unlink(missing_ok=True)
     prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
-    info, leaks = _assemble(prepared, catalog, folder, config, rules, key)
+    info = _assemble(prepared, catalog, folder, config, rules, key)
     info.write(folder)
     shutil.rmtree(folder / WORK_FOLDER)
-    return _summary(folder, info, leaks)
+    return _summary(folder, info)
 
 
 def _pack_key(catalog: Catalog, config: PackConfig, rules: Rules) -> str:
@@ -245,8 +203,8 @@ def _assemble(
     config: PackConfig,
     rules: Rules,
     key: str,
-) -> tuple[DatasetInfo, int]:
-    """Write every file of DATASET/ but dataset.json; return its content and the leaking groups."""
+) -> DatasetInfo:
+    """Write every file of DATASET/ but dataset.json; return its content."""
     rejected = Counter(reason for _, reason, _ in prepared.rejected)
     # Written first: when nothing could be read, it is the one file that says why.
     _write_rejected(folder / REJECTED_FILE, prepared.rejected)
@@ -279,9 +237,10 @@ def _assemble(
         designs={split: count for split, count in counts.items() if count},
         rejected=dict(sorted(rejected.items())),
         groups=len(np.unique(groups)),
+        leaks=leaks,
         tags=len(vocabulary),
     )
-    return info, leaks
+    return info
 
 
 def _groups(prepared: _Prepared) -> NDArray[np.int64]:
@@ -355,8 +314,25 @@ def _write_rejected(path: Path, rows: list[tuple[str, str, str]]) -> None:
         writer.writerows(rows)
 
 
-def _summary(folder: Path, info: DatasetInfo, leaks: int = 0) -> PackSummary:
+def _summary(folder: Path, info: DatasetInfo) -> PackSummary:
     size = sum(
         (folder / path).stat().st_size for path in RECORD_FILES.values() if (folder / path).exists()
     )
-    return PackSummary(info.designs, info.tags, info.groups, info.rejected, leaks, size)
+    return PackSummary(info.designs, info.tags, info.groups, info.rejected, info.leaks, size)
+
+
+def summary_lines(summary: PackSummary, folder: Path) -> Iterator[str]:
+    """Yield the closing lines for a person."""
+    total = sum(summary.designs.values())
+    parts = ", ".join(f"{count:,} {split}" for split, count in summary.designs.items())
+    yield f"{total:,} designs ({parts}) in {summary.groups:,} groups, {summary.tags:,} tags"
+    if summary.leaks:
+        yield (
+            f"{summary.leaks:,} groups of doubles lie on several sides, as the catalog's own split "
+            "column says: scores will look better than they are"
+        )
+    if summary.rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
+        left_out = sum(summary.rejected.values())
+        yield f"{left_out:,} left out ({reasons}): see {folder / REJECTED_FILE}"
+    yield f"{summary.size_bytes / 2**20:,.1f} MiB in {folder}"

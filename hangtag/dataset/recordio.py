@@ -1,17 +1,11 @@
 """Reads and writes MXNet RecordIO (`.rec` with `.idx`): what im2rec packs and SageMaker trains on.
 
-A record is a mark, a word with part flag (3 bits) and length (29 bits), the payload, and zeros up
-to a multiple of 4, all little-endian. Where a payload holds the mark at a multiple of 4, the writer
-cuts it out and the record goes on in another part. So the mark at a multiple of 4 always begins a
-part: that is what `salvage` finds its way by, and what gives a damaged length away.
-Source: dmlc-core `recordio.h` and MXNet 1.9.1 `recordio.py`; files it wrote are in the tests.
+How a record lies in the file is in `record_framing`. Source: MXNet 1.9.1 `recordio.py`; files that
+it wrote are in the tests.
 """
 
-import mmap
-import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,35 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note
+from hangtag.dataset.record_framing import (
+    HEADER,
+    MAX_PAYLOAD,
+    Record,
+    RecordFile,
+    find_mark,
+    framed,
+    index_beside,
+    known_keys,
+    read_index,
+)
 from hangtag.errors import RecordError
 from hangtag.files import atomic_path
 
-MARK = 0xCED7230A
-MARK_BYTES = struct.pack("<I", MARK)
-MAX_PAYLOAD = 2**29 - 1  # header and labels included
-
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_BEGINS, _GOES_ON = (_WHOLE, _FIRST), (_MIDDLE, _LAST)
-_FRAME = struct.Struct("<II")  # mark, part flag << 29 | length
-_HEADER = struct.Struct("<IfQQ")  # flag (how many labels follow), label if flag is 0, id, id2
-_BLOCK = 64 * 1024  # bytes looked through at once for a mark
 _ROWS = 4096  # label rows gathered at once
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
-    """One record of an image file: labels, two ids and the encoded image.
-
-    `labels` is float32 of shape (n,). `flag` is n as stored, or 0 when the file holds one plain
-    label in place of an array (then n is 1); `RecordWriter.write` says how to write either again.
-    """
-
-    key: int
-    labels: NDArray[np.float32]
-    id: int
-    id2: int
-    data: bytes
-    flag: int
 
 
 class RecordReader:
@@ -67,15 +47,15 @@ class RecordReader:
 
     def __init__(self, path: Path, index: Path | None = None) -> None:
         self.path = Path(path)
-        self._file = _File(self.path)
+        self._file = RecordFile(self.path)
         self._starts = self._file.starts()
         self.keys: list[int] = list(range(len(self._starts)))
-        index = _index_beside(self.path) if index is None else Path(index)
+        index = index_beside(self.path) if index is None else Path(index)
         if index is not None:
             self._take_keys(index)
 
     def _take_keys(self, index: Path) -> None:
-        keys, offsets = _read_index(index)
+        keys, offsets = read_index(index)
         order = np.argsort(offsets, kind="stable")
         if np.array_equal(offsets[order], self._starts):
             self.keys = keys[order].tolist()
@@ -123,9 +103,9 @@ class RecordReader:
         first = self._starts // 4
         length = (words[first + 1] & MAX_PAYLOAD).astype(np.int64)
         flags = np.zeros(len(self), np.int64)
-        has_header = length >= _HEADER.size
+        has_header = length >= HEADER.size
         flags[has_header] = words[first[has_header] + 2]
-        plain = has_header & (length >= _HEADER.size + 4 * flags)
+        plain = has_header & (length >= HEADER.size + 4 * flags)
         # What is left has the mark inside its header or labels, or is damaged and raises.
         cut = {int(number): self[int(number)].labels for number in np.flatnonzero(~plain)}
         widths = np.maximum(flags, 1)
@@ -133,7 +113,7 @@ class RecordReader:
         self._check_widths(widths)
         table = np.zeros((len(self), int(widths[0]) if len(self) else 0), np.float32)
         values = words.view("<f4")
-        column = first + np.where(flags > 0, 2 + _HEADER.size // 4, 3)
+        column = first + np.where(flags > 0, 2 + HEADER.size // 4, 3)
         for rows in np.split(np.flatnonzero(plain), range(_ROWS, int(plain.sum()), _ROWS)):
             table[rows] = values[column[rows, None] + np.arange(table.shape[1])]
         for number, labels in cut.items():
@@ -166,7 +146,7 @@ class RecordReader:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._file = _File(self.path)
+        self._file = RecordFile(self.path)
 
 
 class RecordWriter:
@@ -217,14 +197,14 @@ class RecordWriter:
         if values.ndim > 1 or values.size == 0:
             raise RecordError(f"{where}: labels must be a number or a list with at least one")
         flag = values.size if values.ndim else 0
-        total = _HEADER.size + 4 * flag + len(data)
+        total = HEADER.size + 4 * flag + len(data)
         if total > MAX_PAYLOAD:
             mend = "make the image smaller"
             raise RecordError(f"{where}: {total} bytes, a record holds {MAX_PAYLOAD}; {mend}")
-        header = _HEADER.pack(flag, 0.0 if flag else float(values), id, id2)
+        header = HEADER.pack(flag, 0.0 if flag else float(values), id, id2)
         payload = header + (values.tobytes() if flag else b"") + data
         self._index.write(f"{key}\t{self._position}\n")
-        self._position += self._records.write(_framed(payload))
+        self._position += self._records.write(framed(payload))
         self._keys.add(key)
 
 
@@ -240,9 +220,9 @@ def salvage(path: Path, skipped: list[tuple[int, int]] | None = None) -> Iterato
     """
     path = Path(path)
     skipped = [] if skipped is None else skipped
-    known = _known_keys(path)
+    known = known_keys(path)
     spare = max(known.values(), default=-1) + 1
-    with closing(_File(path)) as file:
+    with closing(RecordFile(path)) as file:
         start = done = 0
         while start < file.size:
             try:
@@ -250,7 +230,7 @@ def salvage(path: Path, skipped: list[tuple[int, int]] | None = None) -> Iterato
             except RecordError:
                 end = -1
             if end == -1 or not (end in known or file.ends_cleanly(end)):
-                start = _find_mark(file.data, start + 4, file.size)
+                start = find_mark(file.data, start + 4, file.size)
                 continue
             if start > done:
                 skipped.append((done, start))
@@ -261,156 +241,26 @@ def salvage(path: Path, skipped: list[tuple[int, int]] | None = None) -> Iterato
             skipped.append((done, file.size))
 
 
-class _File:
-    """A mapped `.rec` file. Everything is checked against its size before it is read."""
+def copy_whole(broken: Path, whole: Path) -> tuple[int, list[tuple[int, int]]]:
+    """Write what `salvage` finds in `broken` into a new `.rec` and `.idx` at `whole`.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.data: mmap.mmap | bytes = b""  # an empty file cannot be mapped
-        try:
-            with path.open("rb") as file:
-                if path.stat().st_size:
-                    self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as cause:
-            raise RecordError(f"{path}: {cause.strerror or cause}") from cause
-        self.size = len(self.data)
-
-    def close(self) -> None:
-        # An array over the map can outlive its use, in a traceback say; the map then goes with it.
-        with suppress(BufferError):
-            if isinstance(self.data, mmap.mmap):
-                self.data.close()
-
-    def damage(self, number: int, start: int, what: str) -> RecordError:
-        mend = "read it with salvage to keep what is whole"
-        return RecordError(f"{self.path}: record {number} at byte {start} {what}; {mend}")
-
-    def starts(self) -> NDArray[np.int64]:
-        """Return the byte offset of every record, walking from one to the next."""
-        starts: list[int] = []
-        position = 0
-        while position < self.size:
-            starts.append(position)
-            position = _padded(self.parts(position, len(starts) - 1)[-1][1])
-        return np.array(starts, np.int64)
-
-    def parts(self, start: int, number: int) -> list[tuple[int, int]]:
-        """Return where the bytes of each part of the record at `start` begin and end."""
-        parts: list[tuple[int, int]] = []
-        position = start
-        while True:
-            if position + _FRAME.size > self.size:
-                raise self.damage(number, start, f"is cut off: the file ends at byte {self.size}")
-            mark, word = _FRAME.unpack_from(self.data, position)
-            cflag, length = word >> 29, word & MAX_PAYLOAD
-            if mark != MARK:
-                raise self.damage(number, start, f"lacks the RecordIO mark at byte {position}")
-            if cflag not in (_GOES_ON if parts else _BEGINS):
-                raise self.damage(number, start, f"has part flag {cflag} at byte {position}")
-            begin = position + _FRAME.size
-            end = begin + length
-            if _padded(end) > self.size:
-                what = f"is cut off: it needs {_padded(end)} bytes of file, there are {self.size}"
-                raise self.damage(number, start, what)
-            parts.append((begin, end))
-            if cflag in (_WHOLE, _LAST):
-                return parts
-            if length % 4:
-                raise self.damage(number, start, f"has a part of {length} bytes, no multiple of 4")
-            position = end
-
-    def record(self, start: int, number: int, key: int) -> tuple[Record, int]:
-        """Return the record at `start` and the offset behind it."""
-        parts = self.parts(start, number)
-        for begin, end in parts:
-            if _find_mark(self.data, begin, end) < end or any(self.data[end : _padded(end)]):
-                raise self.damage(number, start, f"has a wrong length in its part at byte {begin}")
-        payload = MARK_BYTES.join(self.data[begin:end] for begin, end in parts)
-        if len(payload) < _HEADER.size:
-            what = f"holds {len(payload)} bytes, too few for the header of an image"
-            raise self.damage(number, start, what)
-        flag, _, id, id2 = _HEADER.unpack_from(payload)
-        body = _HEADER.size + 4 * flag
-        if len(payload) < body:
-            what = f"holds {len(payload)} bytes, too few for the {flag} labels it announces"
-            raise self.damage(number, start, what)
-        at = _HEADER.size if flag else 4
-        labels = np.frombuffer(payload, "<f4", max(flag, 1), at).astype(np.float32)
-        return Record(key, labels, id, id2, payload[body:], flag), _padded(parts[-1][1])
-
-    def begins_record(self, offset: int) -> bool:
-        """Say whether the mark and part flag at `offset` can only be those of a record's begin."""
-        if offset % 4 or not 0 <= offset <= self.size - _FRAME.size:
-            return False
-        mark, word = _FRAME.unpack_from(self.data, offset)
-        return mark == MARK and word >> 29 in _BEGINS
-
-    def ends_cleanly(self, end: int) -> bool:
-        """Say whether what lies at `end` shows that a record ends there.
-
-        That is the end of the file, the begin of another record or of its mark, or a frame whose
-        mark alone is damaged: its length still leads to a mark or to the end of the file.
-        """
-        if end + _FRAME.size > self.size:
-            return MARK_BYTES.startswith(self.data[end : end + 4])
-        mark, word = _FRAME.unpack_from(self.data, end)
-        if mark == MARK or word >> 29 not in _BEGINS:
-            return self.begins_record(end)
-        after = _padded(end + _FRAME.size + (word & MAX_PAYLOAD))
-        return after == self.size or self.data[after : after + 4] == MARK_BYTES
-
-
-def _padded(end: int) -> int:
-    return (end + 3) & ~3
-
-
-def _find_mark(data: mmap.mmap | bytes, begin: int, end: int) -> int:
-    """Return where the mark first stands between `begin` and `end` at a multiple of 4, or `end`.
-
-    `begin` is a multiple of 4. Looks block by block: a mark near `begin` is found without reading
-    on, so that no file, however odd, makes `salvage` slow.
+    Keys are kept; when the `.idx` of `broken` has one twice or out of range, the records are
+    numbered from 0 instead. Returns how many records there are and the (begin, end) byte ranges
+    that were left out. Raises RecordError when `broken` cannot be opened or the copy would replace
+    it or its `.idx`.
     """
-    for block in range(begin, end - 3, _BLOCK):
-        hits = np.frombuffer(data, "<u4", (min(block + _BLOCK, end) - block) // 4, block) == MARK
-        first = int(hits.argmax())
-        if hits[first]:
-            return block + 4 * first
-    return end
-
-
-def _framed(payload: bytes) -> bytes:
-    """Return the record of `payload`: cut at its marks, framed and padded."""
-    frames: list[bytes] = []
-    begin = 0
-    while (cut := _find_mark(payload, begin, len(payload))) < len(payload):
-        cflag = _MIDDLE if frames else _FIRST
-        frames += [_FRAME.pack(MARK, cflag << 29 | cut - begin), payload[begin:cut]]
-        begin = cut + 4
-    cflag = _LAST if frames else _WHOLE
-    frames += [_FRAME.pack(MARK, cflag << 29 | len(payload) - begin), payload[begin:]]
-    return b"".join(frames) + bytes(_padded(len(payload)) - len(payload))
-
-
-def _index_beside(path: Path) -> Path | None:
-    index = path.with_suffix(".idx")
-    return index if index.exists() else None
-
-
-def _read_index(index: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the keys and offsets of an `.idx` file; both empty when it is not one."""
-    try:
-        table = np.fromiter(map(int, index.read_bytes().split()), np.int64).reshape(-1, 2)
-    except OSError as cause:
-        raise RecordError(f"{index}: {cause.strerror or cause}") from cause
-    except (ValueError, OverflowError):
-        table = np.empty((0, 2), np.int64)
-    return table[:, 0], table[:, 1]
-
-
-def _known_keys(path: Path) -> dict[int, int]:
-    """Return the key that the `.idx` beside `path`, if any, gives to the record at each offset."""
-    index = _index_beside(path)
-    if index is None:
-        return {}
-    keys, offsets = _read_index(index)
-    return dict(zip(offsets.tolist(), keys.tolist(), strict=True))
+    broken, whole = Path(broken), Path(whole)
+    sources = {path.resolve() for path in (broken, broken.with_suffix(".idx"))}
+    if not sources.isdisjoint(path.resolve() for path in (whole, whole.with_suffix(".idx"))):
+        raise RecordError(f"{whole}: would replace {broken} or its .idx; give another name")
+    keys = known_keys(broken).values()
+    keep_keys = len(set(keys)) == len(keys) and all(0 <= key < 2**62 for key in keys)
+    count = 0
+    skipped: list[tuple[int, int]] = []
+    with RecordWriter(whole) as writer:
+        for record in salvage(broken, skipped):
+            labels = record.labels if record.flag else float(record.labels[0])
+            key = record.key if keep_keys else count
+            writer.write(key, labels, record.data, record.id, record.id2)
+            count += 1
+    return count, skipped

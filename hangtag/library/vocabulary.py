@@ -2,12 +2,10 @@
 implications. Standard library and numpy only."""
 
 import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,9 @@ import numpy.typing as npt
 from hangtag.errors import VocabularyError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Design
+from hangtag.library.rules import Rules, closure, normalise_tag
 
 FORMAT = 1  # version of tags.json
-
-_Pair = tuple[str, str, str]  # where it stands, left name, right name
-
-
-@lru_cache(maxsize=1 << 16)
-def normalise_tag(text: str) -> str:
-    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return " ".join(folded.replace("_", " ").split())
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,8 @@ class Tag:
     `count` is the number of designs that have it. `aliases` are other names of the same tag; of
     the two kinds of implication, `implies` names tags of the vocabulary that go with this one, and
     `implied_by` names outside the vocabulary whose yes is a yes to this one (but whose no says
-    nothing). `threshold` is the score from which the tag is suggested; only models have it.
+    nothing). Only models have the rest: `threshold` is the score from which the tag is suggested,
+    `calibration` the slope and intercept that the logit takes before it becomes a score.
     """
 
     name: str
@@ -46,48 +37,7 @@ class Tag:
     implies: tuple[str, ...] = ()
     implied_by: tuple[str, ...] = ()
     threshold: float | None = None
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What an owner says about tag names, normalised and resolved.
-
-    `aliases` leads from a name to its tag (never to another alias), `implications` from a tag to
-    all tags that follow from it, also through others; `drop` holds the tags to leave out.
-    """
-
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    drop: frozenset[str] = frozenset()
-
-    @classmethod
-    def read(cls, rules_file: Path | None, drop_file: Path | None) -> "Rules":
-        """Read a rules file and a drop file (UTF-8; None: no such rules).
-
-        Rules: one per line, `kitty -> cat` (alias) or `rose => flower, plant` (implication); the
-        left side may be a comma-separated list too. Drop file: one tag per line. In both, `#` at
-        the start of a line or after a blank opens a comment. Raises VocabularyError, with file and
-        line, for a line that is no rule and for rules that contradict each other.
-        """
-        pairs: dict[str, list[_Pair]] = {"->": [], "=>": []}
-        for where, line in _lines(rules_file):
-            arrow, found = _rule(where, line)
-            pairs[arrow] += found
-        aliases = _resolved_aliases(pairs["->"])
-        drop = [(where, normalise_tag(line)) for where, line in _lines(drop_file)]
-        dropped = frozenset(name for _, name in drop)
-        for where, name in drop:
-            if name in aliases:
-                raise VocabularyError(
-                    f"{where}: {name!r} is an alias of {aliases[name]!r}; drop that or neither"
-                )
-        for where, name, _ in pairs["->"]:
-            if aliases.get(name) in dropped:
-                raise VocabularyError(
-                    f"{where}: {aliases[name]!r} is in the drop file, so {name!r} cannot be its"
-                    " alias; remove one of the two"
-                )
-        return cls(aliases, _resolved_implications(pairs["=>"], aliases), dropped)
+    calibration: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +125,7 @@ class Vocabulary:
     def _columns(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
         """The columns that a yes, and those that a no, to each known name is about."""
         column = {name: index for index, name in enumerate(self.names)}
-        follows = _closure({tag.name: tag.implies for tag in self.tags})
+        follows = closure({tag.name: tag.implies for tag in self.tags})
         yes: dict[str, set[int]] = {name: {index} for name, index in column.items()}
         no: dict[str, set[int]] = {name: {index} for name, index in column.items()}
         for name, implied in follows.items():
@@ -238,94 +188,6 @@ def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
         )
 
 
-# Rules files
-
-
-def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield (where it stands, text) of every line that is not blank or a comment."""
-    if path is None:
-        return
-    for number, line in enumerate(read_text(path, VocabularyError).split("\n"), start=1):
-        text = re.sub(r"(^|\s)#.*", "", line).strip()
-        if text:
-            yield f"{path}, line {number}", text
-
-
-def _rule(where: str, line: str) -> tuple[str, list[_Pair]]:
-    """Return the arrow of a rule, and a pair for each name on its left and each on its right."""
-    sides = re.split("(->|=>)", line)
-    if len(sides) != 3:
-        raise VocabularyError(f'{where}: not a rule; write "kitty -> cat" or "rose => flower"')
-    left, arrow, right = sides
-    names = [normalise_tag(name) for name in left.split(",")]
-    others = [normalise_tag(name) for name in right.split(",")]
-    if not all(names + others):
-        raise VocabularyError(f"{where}: a name is missing beside the arrow or a comma")
-    if arrow == "->" and len(others) > 1:
-        raise VocabularyError(f"{where}: an alias stands for one tag; use => to imply several")
-    return arrow, [(where, name, other) for name in names for other in others]
-
-
-def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
-    """Lead every alias to the end of its chain."""
-    targets: dict[str, str] = {}
-    places: dict[str, str] = {}
-    for where, alias, target in pairs:
-        if targets.get(alias, target) != target:
-            raise VocabularyError(
-                f"{where}: {alias!r} is already an alias of {targets[alias]!r} ({places[alias]});"
-                " remove one of the two"
-            )
-        if alias != target:  # "Kitty_Cat -> kitty cat" is what normalising does anyway
-            targets[alias], places[alias] = target, where
-    resolved = {}
-    for alias, name in targets.items():
-        chain = [alias]
-        while name in targets:
-            chain.append(name)
-            name = targets[name]
-            if name in chain:
-                circle = " -> ".join([*chain, name])
-                raise VocabularyError(f"{places[alias]}: aliases in a circle: {circle}; break it")
-        resolved[alias] = name
-    return resolved
-
-
-def _resolved_implications(
-    pairs: Iterable[_Pair], aliases: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """Give every tag all that follows from it, with aliases replaced by their tags."""
-    resolved = [(where, aliases.get(a, a), aliases.get(b, b)) for where, a, b in pairs]
-    direct: dict[str, list[str]] = {}
-    for where, name, other in resolved:
-        if name == other:
-            raise VocabularyError(f"{where}: both sides are {name!r}; remove the line")
-        direct.setdefault(name, []).append(other)
-    follows = _closure(direct)
-    for where, name, other in resolved:
-        if name in follows.get(other, ()):
-            raise VocabularyError(
-                f"{where}: {name!r} and {other!r} imply each other; make one an alias (->) of the"
-                " other or remove a line"
-            )
-    return follows
-
-
-def _closure(direct: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Return all names that follow from each name, directly or through others, sorted."""
-    closure = {}
-    for name, others in direct.items():
-        found: set[str] = set()
-        waiting = list(others)
-        while waiting:
-            other = waiting.pop()
-            if other not in found:
-                found.add(other)
-                waiting += direct.get(other, ())
-        closure[name] = tuple(sorted(found))
-    return closure
-
-
 # tags.json
 
 
@@ -333,8 +195,9 @@ def _to_json(tag: Tag) -> dict[str, Any]:
     row = asdict(tag)
     if not tag.implied_by:
         del row["implied_by"]
-    if tag.threshold is None:
-        del row["threshold"]
+    for name in ("threshold", "calibration"):
+        if row[name] is None:
+            del row[name]
     return row
 
 
@@ -369,7 +232,18 @@ def _tag(row: Any, where: str) -> Tag:
     aliases, implies, implied_by = (
         _names(row.get(key, []), f"{where}: {key}") for key in ("aliases", "implies", "implied_by")
     )
-    return Tag(normalise_tag(row["name"]), count, aliases, implies, implied_by, threshold)
+    calibration = _calibration(row.get("calibration"), where)
+    name = normalise_tag(row["name"])
+    return Tag(name, count, aliases, implies, implied_by, threshold, calibration)
+
+
+def _calibration(value: Any, where: str) -> tuple[float, float] | None:
+    match value:
+        case None:
+            return None
+        case [int() | float() as slope, int() | float() as intercept]:
+            return float(slope), float(intercept)
+    raise VocabularyError(f"{where}: calibration must be two numbers, slope and intercept")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:

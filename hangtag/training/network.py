@@ -8,7 +8,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from timm.models.resnet import BasicBlock, ResNet
+from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
@@ -25,7 +25,9 @@ class TagNetwork(nn.Module):
         super().__init__()
         self.backbone = _backbone(network)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(int(self.backbone.num_features), tags)
+        # Some backbones end in a layer wider than their last feature map.
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.head = nn.Linear(int(width), tags)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, squares: Tensor) -> Tensor:
@@ -41,6 +43,23 @@ class TagNetwork(nn.Module):
         kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
         with torch.no_grad():
             self.head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
+
+
+class ThinResNet(nn.Sequential):
+    """The residual network for small images: 16, 32 and 64 channels, `blocks` blocks of each."""
+
+    num_features = 64
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__(nn.Conv2d(4, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        width = 16
+        for channels in (16, 32, 64):
+            for block in range(blocks):
+                stride = 2 if block == 0 and channels > 16 else 1
+                shortcut = downsample_conv(width, channels, 1, stride) if width != channels else None
+                self.append(BasicBlock(width, channels, stride, shortcut))
+                width = channels
+        self.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
 
 
 def four_channels(squares: Tensor) -> Tensor:
@@ -80,14 +99,7 @@ def _backbone(name: str) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
     if name in THIN_RESNETS:
         blocks = THIN_RESNETS[name]
-        return ResNet(
-            BasicBlock,
-            (blocks,) * 3,
-            channels=(16, 32, 64),
-            stem_width=16,
-            num_classes=0,
-            in_chans=4,
-        )
+        return ThinResNet(THIN_RESNETS[name])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)
     except RuntimeError as cause:

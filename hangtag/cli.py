@@ -1,0 +1,382 @@
+"""The `hangtag` command: parse, call one function, print; a HangtagError becomes one line.
+
+Heavy modules are imported inside the commands, so that `hangtag --help` is quick and needs no
+torch.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from hangtag import __version__
+from hangtag.console import set_quiet
+from hangtag.dataset.config import PackConfig
+from hangtag.errors import HangtagError, MissingExtra, Stopped
+from hangtag.training.config import TrainConfig
+
+app = App(
+    name="hangtag",
+    help="Learns the tags of a graphic-design library and puts them on new designs.",
+    version=__version__,
+    help_format="plaintext",
+)
+_OUTPUT = Group("Output", sort_key=9)
+Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="")]
+Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]
+Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder"]
+
+
+@app.command(name="sample")
+def sample(folder: Path, /, *, designs: int = 1600, seed: int = 0, quiet: Quiet = False) -> None:
+    """Draw a small design library to try hangtag on.
+
+    Parameters
+    ----------
+    folder
+        Where to draw it; made if missing.
+    designs
+        How many designs.
+    seed
+        Another seed draws another library.
+    quiet
+        No progress bars and notes.
+    """
+    from hangtag.library.sample import draw_library
+
+    set_quiet(quiet)
+    catalog = draw_library(folder, designs=designs, seed=seed)
+    print(f"{len(catalog):,} designs in {folder}, their tags in {folder / 'designs.csv'}")
+
+
+@app.command(name="import")
+def import_(
+    kind: Kind,
+    source: Path,
+    /,
+    *,
+    out: Path = Path("designs.csv"),
+    tags: Path | None = None,
+    images: Path | None = None,
+    attribute: str | None = None,
+    label_format: Literal["multi-hot", "class-id"] | None = None,
+    prefer: Literal["png", "svg"] | None = None,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a library in another format into a catalog.
+
+    Parameters
+    ----------
+    kind
+        lst (MXNet list), manifest (SageMaker augmented manifest), sidecar (a.png + a.txt), xmp
+        (XMP and IPTC keywords), svg (RDF metadata), openclipart (Debian's package), folder
+        (folder names are tags).
+    source
+        The list, or the folder.
+    out
+        The catalog to write: .csv, .jsonl or .parquet.
+    tags
+        Tag names in the order of the label columns, for lst and manifest.
+    images
+        Folder that the paths of a list start from; by default the list's own.
+    attribute
+        The label attribute of a manifest that has several.
+    label_format
+        How a manifest gives labels.
+    prefer
+        Which image openclipart designs come as.
+    quiet
+        No progress bars and notes.
+    """
+    from hangtag.library.sources import import_catalog
+
+    set_quiet(quiet)
+    catalog = import_catalog(
+        kind,
+        source,
+        tags_file=tags,
+        images=images,
+        attribute=attribute,
+        label_format=label_format,
+        prefer=prefer,
+    )
+    catalog.write(out)
+    tagged = sum(bool(design.tags) for design in catalog)
+    different = len({tag for design in catalog for tag in design.tags})
+    print(f"{len(catalog):,} designs, {tagged:,} with tags, {different:,} different tags -> {out}")
+
+
+@app.command(name="pack")
+def pack(
+    catalog: Path,
+    dataset: Path,
+    /,
+    *,
+    config: Annotated[PackConfig | None, Parameter(name="*")] = None,
+    rules: Path | None = None,
+    drop: Path | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Pack a catalog into a dataset to train on; run it again to go on after a stop.
+
+    Parameters
+    ----------
+    catalog
+        A .csv, .jsonl or .parquet file with the columns image and tags.
+    dataset
+        The folder to write.
+    rules
+        File of aliases (kitty -> cat) and implications (rose => flower).
+    drop
+        File of tags to leave out, one a line.
+    workers
+        Worker processes; 0 takes every core.
+    overwrite
+        Replace a dataset that was packed from something else.
+    quiet
+        No progress bars and notes.
+    as_json
+        Print the summary as one JSON object.
+    """
+    from dataclasses import asdict
+
+    from hangtag.dataset import pack as packing
+    from hangtag.library.catalog import Catalog
+    from hangtag.library.rules import Rules
+
+    set_quiet(quiet)
+    summary = packing.pack(
+        Catalog.read(catalog),
+        dataset,
+        config,
+        rules=Rules.read(rules, drop),
+        workers=workers,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print(json.dumps(asdict(summary)))
+        return
+    for line in packing.summary_lines(summary, dataset):
+        print(line)
+
+
+@app.command(name="train")
+def train(
+    dataset: Path,
+    model: Path,
+    /,
+    *,
+    config: Annotated[TrainConfig | None, Parameter(name="*")] = None,
+    hyperparameters: Path | None = None,
+    tags: Path | None = None,
+    start_from: Path | None = None,
+    overwrite: bool = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a packed dataset; run it again to go on after a stop.
+
+    Parameters
+    ----------
+    dataset
+        The folder that `hangtag pack` wrote, or one with training/train.rec, validation/val.rec
+        and a tags file.
+    model
+        The folder to write.
+    hyperparameters
+        JSON file with the hyperparameters of SageMaker's image classification, in place of the
+        settings below.
+    tags
+        Tag names in the order of the label columns, where the dataset has no tags file.
+    start_from
+        A trained model to continue from; its tags may differ.
+    overwrite
+        Start over in a folder that holds a run with other settings.
+    quiet
+        No progress bars and notes.
+    as_json
+        Print the result as one JSON object.
+    """
+    set_quiet(quiet)
+    _need_torch()
+    if hyperparameters is not None:
+        config = _seed_config(hyperparameters, dataset, tags, config)
+    from hangtag.training import train as training
+
+    result = training.train(
+        dataset, model, config, tags_file=tags, continue_from=start_from, overwrite=overwrite
+    )
+    _show(result, as_json)
+    if not as_json:
+        print(f"next: hangtag evaluate {model} {dataset}")
+
+
+def _need_torch() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None or find_spec("timm") is None:
+        raise MissingExtra("training", "train")
+
+
+def _seed_config(
+    path: Path, dataset: Path, tags: Path | None, config: TrainConfig | None
+) -> TrainConfig:
+    from hangtag.console import note
+    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.errors import ConfigError
+    from hangtag.training.hyperparameters import from_hyperparameters, read_hyperparameters
+
+    if config is not None and config != TrainConfig():
+        raise ConfigError("give --hyperparameters or settings of hangtag's own, not both")
+    folder = DatasetFolder.open(dataset, tags)
+    config, notes = from_hyperparameters(
+        read_hyperparameters(path), tags=len(folder.vocabulary), designs=len(folder.labels("train"))
+    )
+    for line in notes:
+        note(line)
+    return config
+
+
+@app.command(name="evaluate")
+def evaluate(
+    model: Path,
+    dataset: Path,
+    /,
+    *,
+    split: Literal["test", "validation"] | None = None,
+    tags: Path | None = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on designs it has not seen.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    dataset
+        The packed dataset.
+    split
+        Which part to measure on; by default test, or validation where there is no test part.
+    tags
+        Tag names in the order of the label columns, where the dataset has no tags file.
+    quiet
+        No progress bars and notes.
+    as_json
+        Print every figure as one JSON object.
+    """
+    from hangtag.quality import evaluate as evaluating
+
+    set_quiet(quiet)
+    evaluation = evaluating.evaluate(model, dataset, split=split, tags_file=tags)
+    if as_json:
+        print(json.dumps(evaluation.as_json()))
+        return
+    for line in evaluating.table_lines(evaluation):
+        print(line)
+
+
+@app.command(name="tag")
+def tag(
+    model: Path,
+    /,
+    *paths: Path,
+    out: Path | None = None,
+    top: int | None = None,
+    min_score: float | None = None,
+    all_tags: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    xmp: Annotated[bool, Parameter(negative="")] = False,
+    workers: int = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Put tags on designs; run it again to go on after a stop.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    paths
+        Designs, folders of designs, or catalogs.
+    out
+        A .jsonl or .csv file to write; without it, JSON lines go to the terminal.
+    top
+        At most this many tags for a design.
+    min_score
+        Only tags of at least this score; by default each tag's own threshold.
+    all_tags
+        Every tag of the vocabulary with its score.
+    xmp
+        Also add the tags to .xmp sidecar files, which photo tools read; tags already there stay.
+    workers
+        Worker processes; 0 takes every core.
+    quiet
+        No progress bars and notes.
+    """
+    from hangtag.tagging import bulk
+
+    set_quiet(quiet)
+    designs = bulk.find_designs(paths)
+    selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
+    if out is not None:
+        summary = bulk.tag_library(model, designs, out, selection, workers=workers, xmp=xmp)
+        print(bulk.summary_line(summary, out))
+        return
+    for answer in bulk.stream(model, designs, selection, workers=workers, xmp=xmp):
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+@app.command(name="salvage")
+def salvage(broken: Path, whole: Path, /) -> None:
+    """Copy all whole records of a damaged .rec file into a new one.
+
+    Parameters
+    ----------
+    broken
+        The damaged file.
+    whole
+        The .rec file to write, with its .idx beside it.
+    """
+    from hangtag.dataset.recordio import copy_whole
+
+    kept, skipped = copy_whole(broken, whole)
+    lost = sum(end - begin for begin, end in skipped)
+    print(f"{kept:,} records kept, {lost:,} bytes in {len(skipped)} places left out -> {whole}")
+
+
+def _show(result: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    values = asdict(result)
+    if as_json:
+        print(json.dumps(values, default=str))
+        return
+    for name, value in values.items():
+        text = f"{value:.4f}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' '):12} {text}")
+
+
+def main() -> None:
+    """Run the command line; exit with 1 and one line on stderr for a HangtagError."""
+    try:
+        app()
+    except Stopped as error:
+        print(f"hangtag: {error}", file=sys.stderr)
+        sys.exit(130)
+    except HangtagError as error:
+        print(f"hangtag: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `hangtag tag ... | head`
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"hangtag: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("hangtag: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

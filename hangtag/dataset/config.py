@@ -1,0 +1,53 @@
+"""The whole configuration of packing: one dataclass, its field texts shown by `hangtag pack --help`.
+Standard library only, so that help is quick."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from hangtag.errors import ConfigError
+
+MAX_MEGAPIXELS: Final = 100.0  # as RGBA 400 MB: the most that one worker holds at a time
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """How a catalog is packed."""
+
+    size: int = 256
+    """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
+
+    min_count: int = 20
+    """Leave out tags that fewer designs carry."""
+
+    split: str = "80/10/10"
+    """Shares of training, validation and test; two numbers make no test part."""
+
+    seed: int = 0
+    """Seed of the split."""
+
+    flatten: Literal["none", "white", "black"] = "none"
+    """Put designs on a colour and store JPEG, for SageMaker's built-in algorithm."""
+
+    three_valued: bool = False
+    """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
+
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Reject designs with more pixels. One worker needs up to 4 MB of memory per megapixel."""
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 4096:
+            raise ConfigError(f"--size {self.size}: choose 16 to 4096 pixels")
+        if self.min_count < 1:
+            raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
+        self.fractions()
+
+    def fractions(self) -> tuple[float, float, float]:
+        """Return `split` as three shares that sum to 1. Raises ConfigError."""
+        try:
+            parts = [float(part) for part in self.split.split("/")]
+        except ValueError:
+            parts = []
+        if not 2 <= len(parts) <= 3 or min(parts) < 0 or parts[0] == 0 or parts[1] == 0:
+            raise ConfigError(f"--split {self.split}: write three shares, such as 80/10/10")
+        shares = [part / sum(parts) for part in parts] + [0.0] * (3 - len(parts))
+        return shares[0], shares[1], shares[2]

@@ -1,0 +1,201 @@
+"""How records lie in the bytes of a `.rec` file, and where its `.idx` says that they begin.
+
+A record is a mark, a word with part flag (3 bits) and length (29 bits), the payload, and zeros up
+to a multiple of 4, all little-endian. Where a payload holds the mark at a multiple of 4, the writer
+cuts it out and the record goes on in another part. So the mark at a multiple of 4 always begins a
+part: that is what `salvage` finds its way by, and what gives a damaged length away.
+Source: dmlc-core `recordio.h` and MXNet 1.9.1 `recordio.py`.
+"""
+
+import mmap
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.errors import RecordError
+
+MARK = 0xCED7230A
+MARK_BYTES = struct.pack("<I", MARK)
+MAX_PAYLOAD = 2**29 - 1  # header and labels included
+
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+_BEGINS, _GOES_ON = (_WHOLE, _FIRST), (_MIDDLE, _LAST)
+_FRAME = struct.Struct("<II")  # mark, part flag << 29 | length
+HEADER = struct.Struct("<IfQQ")  # flag (how many labels follow), label if flag is 0, id, id2
+_BLOCK = 64 * 1024  # bytes looked through at once for a mark
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One record of an image file: labels, two ids and the encoded image.
+
+    `labels` is float32 of shape (n,). `flag` is n as stored, or 0 when the file holds one plain
+    label in place of an array (then n is 1); `RecordWriter.write` says how to write either again.
+    """
+
+    key: int
+    labels: NDArray[np.float32]
+    id: int
+    id2: int
+    data: bytes
+    flag: int
+
+
+class RecordFile:
+    """A mapped `.rec` file. Everything is checked against its size before it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data: mmap.mmap | bytes = b""  # an empty file cannot be mapped
+        try:
+            with path.open("rb") as file:
+                if path.stat().st_size:
+                    self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as cause:
+            raise RecordError(f"{path}: {cause.strerror or cause}") from cause
+        self.size = len(self.data)
+
+    def close(self) -> None:
+        # An array over the map can outlive its use, in a traceback say; the map then goes with it.
+        with suppress(BufferError):
+            if isinstance(self.data, mmap.mmap):
+                self.data.close()
+
+    def damage(self, number: int, start: int, what: str) -> RecordError:
+        mend = "hangtag salvage FILE NEW_FILE keeps what is whole"
+        return RecordError(f"{self.path}: record {number} at byte {start} {what}; {mend}")
+
+    def starts(self) -> NDArray[np.int64]:
+        """Return the byte offset of every record, walking from one to the next."""
+        starts: list[int] = []
+        position = 0
+        while position < self.size:
+            starts.append(position)
+            position = _padded(self.parts(position, len(starts) - 1)[-1][1])
+        return np.array(starts, np.int64)
+
+    def parts(self, start: int, number: int) -> list[tuple[int, int]]:
+        """Return where the bytes of each part of the record at `start` begin and end."""
+        parts: list[tuple[int, int]] = []
+        position = start
+        while True:
+            if position + _FRAME.size > self.size:
+                raise self.damage(number, start, f"is cut off: the file ends at byte {self.size}")
+            mark, word = _FRAME.unpack_from(self.data, position)
+            cflag, length = word >> 29, word & MAX_PAYLOAD
+            if mark != MARK:
+                raise self.damage(number, start, f"lacks the RecordIO mark at byte {position}")
+            if cflag not in (_GOES_ON if parts else _BEGINS):
+                raise self.damage(number, start, f"has part flag {cflag} at byte {position}")
+            begin = position + _FRAME.size
+            end = begin + length
+            if _padded(end) > self.size:
+                what = f"is cut off: it needs {_padded(end)} bytes of file, there are {self.size}"
+                raise self.damage(number, start, what)
+            parts.append((begin, end))
+            if cflag in (_WHOLE, _LAST):
+                return parts
+            if length % 4:
+                raise self.damage(number, start, f"has a part of {length} bytes, no multiple of 4")
+            position = end
+
+    def record(self, start: int, number: int, key: int) -> tuple[Record, int]:
+        """Return the record at `start` and the offset behind it."""
+        parts = self.parts(start, number)
+        for begin, end in parts:
+            if find_mark(self.data, begin, end) < end or any(self.data[end : _padded(end)]):
+                raise self.damage(number, start, f"has a wrong length in its part at byte {begin}")
+        payload = MARK_BYTES.join(self.data[begin:end] for begin, end in parts)
+        if len(payload) < HEADER.size:
+            what = f"holds {len(payload)} bytes, too few for the header of an image"
+            raise self.damage(number, start, what)
+        flag, _, id, id2 = HEADER.unpack_from(payload)
+        body = HEADER.size + 4 * flag
+        if len(payload) < body:
+            what = f"holds {len(payload)} bytes, too few for the {flag} labels it announces"
+            raise self.damage(number, start, what)
+        at = HEADER.size if flag else 4
+        labels = np.frombuffer(payload, "<f4", max(flag, 1), at).astype(np.float32)
+        return Record(key, labels, id, id2, payload[body:], flag), _padded(parts[-1][1])
+
+    def begins_record(self, offset: int) -> bool:
+        """Say whether the mark and part flag at `offset` can only be those of a record's begin."""
+        if offset % 4 or not 0 <= offset <= self.size - _FRAME.size:
+            return False
+        mark, word = _FRAME.unpack_from(self.data, offset)
+        return mark == MARK and word >> 29 in _BEGINS
+
+    def ends_cleanly(self, end: int) -> bool:
+        """Say whether what lies at `end` shows that a record ends there.
+
+        That is the end of the file, the begin of another record or of its mark, or a frame whose
+        mark alone is damaged: its length still leads to a mark or to the end of the file.
+        """
+        if end + _FRAME.size > self.size:
+            return MARK_BYTES.startswith(self.data[end : end + 4])
+        mark, word = _FRAME.unpack_from(self.data, end)
+        if mark == MARK or word >> 29 not in _BEGINS:
+            return self.begins_record(end)
+        after = _padded(end + _FRAME.size + (word & MAX_PAYLOAD))
+        return after == self.size or self.data[after : after + 4] == MARK_BYTES
+
+
+def _padded(end: int) -> int:
+    return (end + 3) & ~3
+
+
+def find_mark(data: mmap.mmap | bytes, begin: int, end: int) -> int:
+    """Return where the mark first stands between `begin` and `end` at a multiple of 4, or `end`.
+
+    `begin` is a multiple of 4. Looks block by block: a mark near `begin` is found without reading
+    on, so that no file, however odd, makes `salvage` slow.
+    """
+    for block in range(begin, end - 3, _BLOCK):
+        hits = np.frombuffer(data, "<u4", (min(block + _BLOCK, end) - block) // 4, block) == MARK
+        first = int(hits.argmax())
+        if hits[first]:
+            return block + 4 * first
+    return end
+
+
+def framed(payload: bytes) -> bytes:
+    """Return the record of `payload`: cut at its marks, framed and padded."""
+    frames: list[bytes] = []
+    begin = 0
+    while (cut := find_mark(payload, begin, len(payload))) < len(payload):
+        cflag = _MIDDLE if frames else _FIRST
+        frames += [_FRAME.pack(MARK, cflag << 29 | cut - begin), payload[begin:cut]]
+        begin = cut + 4
+    cflag = _LAST if frames else _WHOLE
+    frames += [_FRAME.pack(MARK, cflag << 29 | len(payload) - begin), payload[begin:]]
+    return b"".join(frames) + bytes(_padded(len(payload)) - len(payload))
+
+
+def index_beside(path: Path) -> Path | None:
+    """Return the path of the `.idx` of a `.rec` file, None when there is none."""
+    index = path.with_suffix(".idx")
+    return index if index.exists() else None
+
+
+def read_index(index: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the keys and offsets of an `.idx` file; both empty when it is not one."""
+    try:
+        table = np.fromiter(map(int, index.read_bytes().split()), np.int64).reshape(-1, 2)
+    except OSError as cause:
+        raise RecordError(f"{index}: {cause.strerror or cause}") from cause
+    except (ValueError, OverflowError):
+        table = np.empty((0, 2), np.int64)
+    return table[:, 0], table[:, 1]
+
+
+def known_keys(path: Path) -> dict[int, int]:
+    """Return the key that the `.idx` beside `path`, if any, gives to the record at each offset."""
+    index = index_beside(path)
+    if index is None:
+        return {}
+    keys, offsets = read_index(index)
+    return dict(zip(offsets.tolist(), keys.tolist(), strict=True))

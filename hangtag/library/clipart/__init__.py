@@ -1,0 +1,1 @@
+"""Clip art drawn from code, as SVG: what the sample library shows."""

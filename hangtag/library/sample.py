@@ -1,0 +1,296 @@
+"""A small design library drawn from code, to try hangtag on.
+
+hangtag sample DIR
+"""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import resvg_py
+from numpy.random import Generator
+from PIL import Image
+
+from hangtag.console import track
+from hangtag.errors import CatalogError, ConfigError
+from hangtag.files import read_text, write_text
+from hangtag.library.catalog import Catalog, Design
+from hangtag.library.clipart.colours import BRIGHT, COLOURS, Scheme, scheme, visible
+from hangtag.library.clipart.inks import ONE_INK, PATTERNS, STYLES, Look, painted, pattern_tile
+from hangtag.library.clipart.outlines import extent, fitted
+from hangtag.library.clipart.scenes import SUBJECTS, WORD_ART, composed, stamp_border
+
+_PAPER = "paper"
+_PAPER_WEIGHT, _WORD_ART_WEIGHT = 130, 80
+_RECOLOURS, _RESIZES = 0.12, 0.04  # shares of all designs
+_STYLE_SHARES = (0.25, 0.20, 0.14, 0.12, 0.12, 0.09, 0.08)
+_PATTERNED = {
+    *("heart", "star", "balloon", "gift", "banner", "frame", "bow", "button", "cup", "label"),
+    *("house", "butterfly", "fish", "cake", "bauble", "boat", "pram"),
+}
+_MOTIFS = (
+    *("heart", "star", "flower", "leaf", "snowflake", "fish", "moon"),
+    *("cup", "duck", "bauble", "cloud", "cat", "mushroom"),
+)
+_THEMES = (
+    *("nature", "animal", "sea", "weather", "birthday", "christmas"),
+    *("winter", "halloween", "baby"),
+)
+# How often people forget a tag; the objects (every other tag) come to mind first.
+_FORGOTTEN = [(COLOURS, 0.10), (_THEMES, 0.08), (STYLES, 0.07), (PATTERNS, 0.05)]
+_FORGOTTEN_OBJECT = 0.04
+# Other spellings that normalising brings together again.
+_SPELLINGS = {
+    "polka dots": ("Polka_Dots", "POLKA DOTS"),
+    "hand drawn": ("Hand_Drawn", "hand  drawn"),
+    "word art": ("Word_Art", "WORD ART"),
+    "christmas": ("Christmas",),
+    "flower": ("Flower",),
+}
+_MISSPELT = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What design `number` (from 1) is to be: a drawing as it is, recoloured or resized."""
+
+    number: int
+    subject: str
+    drawing: int
+    recoloured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """SVG content in its own coordinates, what is visible in it, and its area (x, y, w, h)."""
+
+    body: str
+    tags: tuple[str, ...]
+    area: tuple[float, float, float, float]
+    repeats: int = 1  # of a paper's pattern
+
+
+def draw_library(folder: Path, *, designs: int = 1600, seed: int = 0) -> Catalog:
+    """Draw a library of `designs` designs into `folder` and return the catalog to start with.
+
+    Writes `designs/` (PNG with transparency, about 10 % SVG; papers are opaque, some of them
+    JPEG; longest side 120 to 400 pixels), `designs.csv` (tags as people give them: some missing,
+    some spelt differently), `complete.csv` (all tags, and as `group` the drawing that recoloured
+    and resized copies share) and `sample.json` (what was asked for). Same arguments, same bytes.
+    An unfinished folder is drawn again; a finished one is read and left as it is. Raises
+    CatalogError for a folder that holds anything else, ConfigError for `designs` below 1 or a
+    negative `seed`.
+    """
+    if designs < 1 or seed < 0:
+        raise ConfigError(f"{designs} designs from seed {seed}: use at least 1 design and seed 0")
+    folder = Path(folder)
+    rows = folder / "designs.csv"
+    _claim(folder, json.dumps({"designs": designs, "seed": seed}) + "\n")
+    if not rows.exists():
+        (folder / "designs").mkdir(exist_ok=True)
+        plans = _planned(designs, np.random.default_rng(seed))
+        complete = _drawn(plans, folder, seed)
+        groups: dict[int, str] = {}
+        for plan, design in zip(plans, complete, strict=True):
+            groups.setdefault(plan.drawing, Path(design.image).stem)
+        pairs = zip(plans, complete, strict=True)
+        grouped = tuple(replace(design, group=groups[plan.drawing]) for plan, design in pairs)
+        Catalog(grouped, folder).write(folder / "complete.csv")
+        # Last: designs.csv says that the library is finished.
+        Catalog(tuple(_as_people_tag(complete, seed)), folder).write(rows)
+    return Catalog.read(rows)
+
+
+def _claim(folder: Path, wanted: str) -> None:
+    """Mark `folder` as the place for this library, unless it holds something else."""
+    marker = folder / "sample.json"
+    if marker.exists():
+        found = read_text(marker, CatalogError)
+        if found != wanted:
+            raise CatalogError(
+                f"{folder}: holds the sample library {found.strip()}, not {wanted.strip()};"
+                " give an empty folder"
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CatalogError(
+            f"{folder}: not empty; give a new or empty folder for the sample library"
+        )
+    write_text(marker, wanted)
+
+
+def _planned(designs: int, rng: Generator) -> list[_Plan]:
+    """Share the designs out over drawings and subjects, in random order."""
+    recolours, resizes = round(_RECOLOURS * designs), round(_RESIZES * designs)
+    drawings = designs - recolours - resizes
+    subjects = _shared_out(drawings, rng)
+    copied = rng.integers(drawings, size=recolours + resizes)
+    every = [(i, False) for i in range(drawings)]
+    every += [(int(drawing), i < recolours) for i, drawing in enumerate(copied)]
+    order = rng.permutation(len(every))
+    return [
+        _Plan(number, subjects[every[i][0]], *every[i]) for number, i in enumerate(order, start=1)
+    ]
+
+
+def _shared_out(drawings: int, rng: Generator) -> list[str]:
+    """One subject per drawing, each as often as its weight says, in random order."""
+    weights = {name: subject.weight for name, subject in SUBJECTS.items()}
+    weights |= {_PAPER: _PAPER_WEIGHT, WORD_ART: _WORD_ART_WEIGHT}
+    exact = np.array(list(weights.values())) * drawings / sum(weights.values())
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: drawings - counts.sum()]] += 1
+    return [str(name) for name in rng.permutation(np.repeat(list(weights), counts))]
+
+
+def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
+    """Draw and write every design; each depends on the seed and its plan only."""
+
+    def draw(plan: _Plan) -> Design:
+        rng = np.random.default_rng([seed, 2, plan.number])
+        picture = _picture(plan, seed, rng)
+        name, data = _encoded(plan, picture, rng)
+        # No atomic write: what a killed run leaves here is drawn again.
+        (folder / name).write_bytes(data)
+        return Design(name, picture.tags)
+
+    # Threads are enough: rendering takes most of the time and runs outside Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(track(pool.map(draw, plans), "drawing designs", total=len(plans)))
+
+
+def _picture(plan: _Plan, seed: int, rng: Generator) -> _Picture:
+    """The drawing of a plan; `rng` settles only what sets copies of one drawing apart."""
+    drawing_rng = np.random.default_rng([seed, 1, plan.drawing])
+    if plan.subject == _PAPER:
+        return _paper(plan, drawing_rng, rng)
+    return _clipart(plan, drawing_rng, rng)
+
+
+def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
+    scene = composed(plan.subject, drawing_rng)
+    style = str(drawing_rng.choice(STYLES, p=_STYLE_SHARES))
+    drawing = stamp_border(scene.drawing, drawing_rng) if style == "stamp" else scene.drawing
+    drawing = fitted(drawing)
+    patterned = plan.subject in _PATTERNED and style in ("flat", "cartoon")
+    pattern = ""
+    if patterned and drawing_rng.random() < 0.55:
+        pattern = str(drawing_rng.choice(PATTERNS))
+    look = Look(
+        style,
+        _colours(plan, scene.cast, style in ONE_INK, drawing_rng, rng),
+        seed=int(drawing_rng.integers(2**31)),
+        pattern=pattern,
+        tile=float(drawing_rng.uniform(15, 22)),
+        line=float(drawing_rng.uniform(2.6, 4)),
+    )
+    body = painted(drawing, look)
+    roles = {"main"} if style in ONE_INK else {part.role for part in drawing} | {"ink"}
+    colours = _visible(body, look, roles | ({"pattern"} if pattern else set()))
+    low, high = extent(drawing)
+    left, top, right, bottom = rng.uniform(3, 12, 4)
+    area = (low[0] - left, low[1] - top, *(high - low + [left + right, top + bottom]))
+    tags = [*scene.tags, style, pattern, *colours]
+    return _Picture(body, tuple(dict.fromkeys(filter(None, tags))), area)
+
+
+def _paper(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
+    """A square filled with a pattern or with small objects, without a seam."""
+    area = (0, 0, 100, 100)
+    motif = str(drawing_rng.choice(_MOTIFS)) if drawing_rng.random() < 0.3 else ""
+    pattern = str(drawing_rng.choice(PATTERNS))
+    repeats = 2 if motif else int(drawing_rng.integers(4, 8))
+    drawing = fitted(SUBJECTS[motif].draw(drawing_rng)) if motif else []
+    colours = _colours(plan, (motif or _PAPER,), False, drawing_rng, rng)
+    look = Look("flat", colours, 0, pattern, tile=100 / repeats)
+    if motif:
+        size, scale = look.tile, look.tile * 0.0045
+        one = painted(drawing, replace(look, pattern=""))
+        spots = "".join(
+            f'<g transform="translate({x * size:.4g} {x * size:.4g}) scale({scale:.4g})">{one}</g>'
+            for x in (0.025, 0.525)
+        )
+        tile = (
+            f'<pattern id="p" patternUnits="userSpaceOnUse" width="{size:.6g}" height="{size:.6g}">'
+            f'<rect width="100" height="100" fill="{look.shade("pattern")}"/>{spots}</pattern>'
+        )
+    else:
+        tile = pattern_tile(look, drawing_rng)
+    body = f'<defs>{tile}</defs><rect width="100" height="100" fill="url(#p)"/>'
+    kinds = SUBJECTS[motif].tags if motif else (pattern,)
+    roles = {"main", "pattern"} | {part.role for part in drawing}
+    return _Picture(body, (_PAPER, *kinds, *_visible(body, look, roles)), area, repeats)
+
+
+def _visible(body: str, look: Look, roles: set[str]) -> list[str]:
+    """Colours among those of the roles that people see, measured in a small rendering."""
+    paints = [look.colours[role] for role in sorted(roles)]
+    if look.style == "cartoon":
+        paints.append(("", look.dark()))
+    return visible(_svg(body, (-5, -5, 110, 110), 56), paints)
+
+
+def _colours(
+    plan: _Plan, cast: tuple[str, ...], one_ink: bool, drawing_rng: Generator, rng: Generator
+) -> Scheme:
+    """The drawing's colours, or other ones for a recoloured copy."""
+    first, last = (
+        SUBJECTS[name].colours if name in SUBJECTS else BRIGHT for name in (cast[0], cast[-1])
+    )
+    colours = scheme(first, last, one_ink, drawing_rng)
+    if plan.recoloured:
+        return scheme(first, last, one_ink, rng, avoid=colours["main"][0])
+    return colours
+
+
+def _svg(body: str, area: tuple[float, float, float, float], size: int) -> str:
+    """A whole SVG file whose longer side has `size` pixels."""
+    x, y, width, height = area
+    scale = size / max(width, height)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{max(round(width * scale), 1)}"'
+        f' height="{max(round(height * scale), 1)}"'
+        f' viewBox="{x:.5g} {y:.5g} {width:.5g} {height:.5g}">{body}</svg>\n'
+    )
+
+
+def _encoded(plan: _Plan, picture: _Picture, rng: Generator) -> tuple[str, bytes]:
+    """File name in the library's folder, and the file's bytes."""
+    size, roll = int(120 + 281 * rng.random() ** 2), rng.random()
+    stem = f"designs/{plan.subject}-{plan.number:04d}"
+    if plan.subject == _PAPER:
+        # Whole pixels per repeat, or fine lines show between them.
+        size = round(size / picture.repeats) * picture.repeats
+    svg = _svg(picture.body, picture.area, size)
+    if plan.subject != _PAPER and roll < 0.1:
+        return f"{stem}.svg", svg.encode()
+    png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)
+    if plan.subject != _PAPER or roll < 0.6:
+        return f"{stem}.png", png
+    jpeg = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, "JPEG", quality=88)
+    return f"{stem}.jpg", jpeg.getvalue()
+
+
+def _as_people_tag(complete: list[Design], seed: int) -> Iterator[Design]:
+    """The designs with some tags forgotten (never all of one design) and some spelt differently."""
+    rng = np.random.default_rng([seed, 3])
+    for design in complete:
+        kept = [tag for tag in design.tags if rng.random() >= _forgotten(tag)]
+        spelt = [_spelt(tag, rng) for tag in kept or design.tags[:1]]
+        yield replace(design, tags=tuple(spelt))
+
+
+def _forgotten(tag: str) -> float:
+    return next((share for kind, share in _FORGOTTEN if tag in kind), _FORGOTTEN_OBJECT)
+
+
+def _spelt(tag: str, rng: Generator) -> str:
+    if tag in _SPELLINGS and rng.random() < _MISSPELT:
+        return str(rng.choice(_SPELLINGS[tag]))
+    return tag

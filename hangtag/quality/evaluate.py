@@ -1,0 +1,105 @@
+"""MODEL/ + DATASET/ -> metrics.json: how good the exported model is, through Tagger.
+
+    hangtag evaluate MODEL DATASET
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import note, track
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.errors import DatasetError
+from hangtag.files import read_text, write_text
+from hangtag.quality import metrics
+from hangtag.tagging.model_folder import METRICS_FILE
+from hangtag.tagging.tagger import BATCH, Tagger, model_input
+
+RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on one split."""
+
+    split: str
+    figures: dict[str, float]
+    """By name; `macro_map` leads. Counts and shares, all finite."""
+    per_tag: list[dict[str, Any]]
+    """tag, `designs` that have it here, `average_precision` (None without any), `threshold`,
+    precision, recall and F1 at it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all as one flat JSON object, the tags under `per_tag`."""
+        return {"split": self.split, **self.figures, "per_tag": self.per_tag}
+
+
+def evaluate(
+    model: Path, dataset: Path, *, split: str | None = None, tags_file: Path | None = None
+) -> Evaluation:
+    """Measure a model folder on a split of a packed dataset and note it in metrics.json.
+
+    `split` None takes test, or validation where there is none. Tags are matched by name: the
+    dataset may have been packed again since. Raises ModelError, DatasetError.
+    """
+    tagger = Tagger.open(model)
+    folder = DatasetFolder.open(dataset, tags_file)
+    split = split or ("test" if "test" in folder.splits() else "validation")
+    if split == "validation":
+        note("validation also chose the epoch and the thresholds; a test split is more honest")
+    labels = _labels_for(tagger, folder, split)
+    scores = split_scores(tagger, folder, split)
+    evaluation = _measure(tagger, split, scores, labels, _groups(folder, split))
+    _remember(model / METRICS_FILE, evaluation)
+    return evaluation
+
+
+def split_scores(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.float32]:
+    """Return float32 (n, T): the scores of every record of a split, through Tagger.
+
+    Records hold the design as `decode` gave it at packing, so the input is the file's own.
+    """
+    found = []
+    with folder.records(split) as records:
+        for start in track(range(0, len(records), BATCH), f"scoring {split}", -(-len(records) // BATCH)):
+            rows = range(start, min(start + BATCH, len(records)))
+            squares = [model_input(records[row].data, tagger.folder.preprocessing) for row in rows]
+            found.append(tagger.scores(squares))
+    if not found:
+        raise DatasetError(f"the {split} split of {folder.path} is empty")
+    return np.concatenate(found)
+
+
+def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.int8]:
+    """Return the labels of a split in the order of the model's tags; -1 where it has no such tag."""
+    labels = folder.labels(split)
+    column = {name: n for n, name in enumerate(folder.vocabulary.names)}
+    names = tagger.vocabulary.names
+    common = [name for name in names if name in column]
+    if not common:
+        raise DatasetError(f"{folder.path} and the model have no tag in common")
+    if len(common) < len(names):
+        note(f"{len(names) - len(common)} of the model's {len(names)} tags are not in the dataset")
+    found = np.full((len(labels), len(names)), -1, np.int8)
+    for n, name in enumerate(names):
+        if name in column:
+            found[:, n] = labels[:, column[name]]
+    if folder.info.three_valued and not (found == 0).any():
+        # Nobody has said no yet: then what is not tagged is the best "no" there is.
+        found[found == -1] = 0
+    return found
+
+
+def _groups(folder: DatasetFolder, split: str) -> NDArray[np.int64] | None:
+    """Return the group of every record, by which the bootstrap resamples; None for the seed's."""
+    catalog = folder.designs()
+    if catalog is None:
+        return None
+    names = [design.group for design in catalog if design.split == split]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)

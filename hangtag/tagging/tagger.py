@@ -1,0 +1,102 @@
+"""Tagger: a model folder in memory, and the tags it suggests. Numpy and ONNX Runtime only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from hangtag.dataset.images import Pixels, decode, fit
+from hangtag.errors import ImageError, ModelError
+from hangtag.files import read_bytes
+from hangtag.quality.thresholds import Calibration
+from hangtag.tagging.model_folder import ModelFolder, Preprocessing
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A tag that a design may deserve."""
+
+    tag: str
+    score: float
+    """Calibrated probability, 0 to 1."""
+
+
+class Tagger:
+    """Puts tags on designs. Safe to share between threads."""
+
+    def __init__(self, folder: ModelFolder, threads: int = 0) -> None:
+        """`threads` 0 takes every core. Raises ModelError when the model cannot be loaded."""
+        self.folder = folder
+        self.vocabulary = folder.vocabulary
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                folder.onnx, options, providers=onnxruntime.get_available_providers()
+            )
+        except Exception as cause:  # ONNX Runtime raises classes of its own, without a common base
+            reason = str(cause).splitlines()[0]
+            raise ModelError(f"{folder.onnx} cannot be loaded: {reason}") from cause
+        self._input = self._session.get_inputs()[0].name
+        self._calibration = Calibration.of(folder.vocabulary.tags)
+
+    @classmethod
+    def open(cls, path: Path, threads: int = 0) -> Self:
+        """Open MODEL/. Raises ModelError."""
+        return cls(ModelFolder.open(path), threads)
+
+    def tag(
+        self, images: Iterable[bytes | str | Path], *, min_score: float = 0.0, top: int | None = None
+    ) -> list[list[Suggestion]]:
+        """Return, for each image (its bytes or its path), its suggestions, best first.
+
+        Raises ImageError, naming the image by its place or path, for one that cannot be decoded.
+        """
+        squares = [self._square(place, image) for place, image in enumerate(images)]
+        scores = self.scores(squares)
+        return [self.suggestions(row, min_score=min_score, top=top) for row in scores]
+
+    def scores(self, squares: Sequence[Pixels] | Pixels) -> NDArray[np.float32]:
+        """Return float32 (n, T), calibrated, for (n, s, s, 4) squares that `square` made."""
+        found = [
+            self._session.run(None, {self._input: np.stack(squares[start : start + BATCH])})[0]
+            for start in range(0, len(squares), BATCH)
+        ]
+        logits = np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
+        return self._calibration.apply(logits).astype(np.float32)
+
+    def square(self, data: bytes) -> Pixels:
+        """Turn the bytes of a design into the model's input. Raises ImageError."""
+        return model_input(data, self.folder.preprocessing)
+
+    def suggestions(
+        self, scores: NDArray[np.float32], *, min_score: float = 0.0, top: int | None = None
+    ) -> list[Suggestion]:
+        """Return the tags of one row of scores, (T,), best first; ties in vocabulary order."""
+        order = np.argsort(-scores, kind="stable")[:top]
+        names = self.vocabulary.names
+        return [Suggestion(names[n], float(scores[n])) for n in order if scores[n] >= min_score]
+
+    def _square(self, place: int, image: bytes | str | Path) -> Pixels:
+        name = f"image {place}" if isinstance(image, bytes) else str(image)
+        try:
+            return self.square(image if isinstance(image, bytes) else read_bytes(str(image)))
+        except ImageError as cause:
+            raise ImageError(cause.reason, f"{name}: {cause}") from cause
+        except OSError as cause:
+            raise ImageError("missing", f"{name}: {cause.strerror or cause}") from cause
+
+
+def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:
+    """Turn the bytes of a design into uint8 (s, s, 4), premultiplied. Raises ImageError.
+
+    By way of the packed size, so that a design gives what training saw of it.
+    """
+    return fit(decode(data, preprocessing.packed_size), preprocessing.input_size)

@@ -1,0 +1,215 @@
+"""Lists into a catalog: every way to write a line, and what is said of a wrong one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hangtag.errors import CatalogError, ConfigError, VocabularyError
+from hangtag.library.catalog import Catalog
+from hangtag.library.sources import import_catalog
+
+
+def rows(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    return {design.image: design.tags for design in catalog}
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+# .lst
+
+
+@pytest.fixture
+def tags_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tags.txt"
+    path.write_text("cat\nred car\nBlume\n", encoding="utf-8")
+    return path
+
+
+def read_lst(folder: Path, text: str, tags_file: Path) -> Catalog:
+    source = folder / "train.lst"
+    source.write_text(text, encoding="utf-8", newline="")
+    return import_catalog("lst", source, tags_file=tags_file)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "7\t1\t0\t1\tu-2/a.png",
+        "7\t1.0\t0.0\t1.000000\tu-2/a.png",
+        "7 \t 1\t0\t1 \t /u-2/a.png ",
+        "7.0\t1\t-1\t1\tu-2/a.png\t",
+        "7\t1,0,1\tu-2/a.png",
+        "7 \t 1.0, 0.0, 1.0 \t /u-2/a.png \r",
+        "7\t1 0 1\tu-2/a.png",
+        "7 1 0 1 u-2/a.png",
+        "  7   1   0  1   /u-2/a.png  ",
+        "7 1,0,1 /u-2/a.png",
+    ],
+)
+def test_every_way_to_write_a_line(tmp_path: Path, tags_file: Path, line: str) -> None:
+    catalog = read_lst(tmp_path, f"\ufeff{line}\n\n", tags_file)
+    assert rows(catalog) == {"u-2/a.png": ("cat", "blume")}
+    assert catalog.designs[0].not_tags == ()
+    assert catalog.root == tmp_path
+
+
+def test_names_with_blanks_between_tabs_and_the_order_of_lines(
+    tmp_path: Path, tags_file: Path
+) -> None:
+    text = "2\t0\t1\t0\tz my cat, big.png\n1\t0\t0\t0\ta\u2028b.png\n3\t1\t1\t1\ts3://b/c d.png\n"
+    assert list(rows(read_lst(tmp_path, text, tags_file)).items()) == [
+        ("z my cat, big.png", ("red car",)),
+        ("a\u2028b.png", ()),
+        ("s3://b/c d.png", ("cat", "red car", "blume")),
+    ]
+
+
+def test_absolute_path_stays_when_the_file_is_there(tmp_path: Path, tags_file: Path) -> None:
+    touch(tmp_path, "a.png")
+    text = f"1\t1\t0\t0\t{tmp_path}/a.png\n2\t1\t0\t0\t{tmp_path}/gone.png\n"
+    images = [design.image for design in read_lst(tmp_path, text, tags_file)]
+    assert images == [f"{tmp_path}/a.png", f"{tmp_path}/gone.png".lstrip("/")]
+
+
+def test_images_folder_becomes_the_root(tmp_path: Path, tags_file: Path) -> None:
+    (tmp_path / "a.lst").write_text("1\t1\t0\t0\t/x/a.png\n")
+    catalog = import_catalog(
+        "lst", tmp_path / "a.lst", tags_file=tags_file, images=tmp_path / "bucket"
+    )
+    assert catalog.location(catalog.designs[0]) == str(tmp_path / "bucket" / "x" / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("2\t1\t0\ta.png", r"2 labels, but .*tags\.txt names 3 tags"),
+        ("2\t1,0,1,1\ta.png", r"4 labels, but .*tags\.txt names 3 tags"),
+        ("2\ta.png", "0 labels"),
+        ("2\t1\t0\t2\ta.png", "label '2' is not 0 or 1"),
+        ("2\t1\t0\tnan\ta.png", "label 'nan'"),
+        ("2 1 0 1 my cat.png", "label 'my' is not 0 or 1 .*tabs"),
+        ("2\t1\t0\t1", "no path"),
+        ("2\t1\t0\t1\t ", "no path"),
+        ("2\t1\t0\t1\t/", "no path"),
+        ("2", "no path"),
+        ("x2\t1\t0\t1\ta.png", "ID 'x2' is not a number"),
+        ("1\t0\t1\ta.png", "2 labels"),
+    ],
+)
+def test_wrong_line_is_named(tmp_path: Path, tags_file: Path, line: str, says: str) -> None:
+    with pytest.raises(CatalogError, match=rf"train\.lst, line 3: .*{says}"):
+        read_lst(tmp_path, f"1\t1\t0\t1\ta.png\n\n{line}\n", tags_file)
+
+
+def test_lst_needs_tags_that_make_sense(tmp_path: Path) -> None:
+    (tmp_path / "a.lst").write_text("1\t1\ta.png\n")
+    with pytest.raises(ConfigError, match="tags file"):
+        import_catalog("lst", tmp_path / "a.lst")
+    (tmp_path / "tags.json").write_text('["cat", 5]')
+    with pytest.raises(VocabularyError, match=r"tags\.json"):
+        import_catalog("lst", tmp_path / "a.lst", tags_file=tmp_path / "tags.json")
+    (tmp_path / "tags.json").write_text('["cat"]')
+    catalog = import_catalog("lst", tmp_path / "a.lst", tags_file=tmp_path / "tags.json")
+    assert rows(catalog) == {"a.png": ("cat",)}
+
+
+# SageMaker manifest
+
+
+def read_manifest(folder: Path, *lines: object, **options: object) -> Catalog:
+    source = folder / "train.manifest"
+    source.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return import_catalog("manifest", source, **options)  # type: ignore[arg-type]
+
+
+def test_multi_hot_manifest(tmp_path: Path, tags_file: Path) -> None:
+    catalog = read_manifest(
+        tmp_path,
+        {"source-ref": "s3://bucket/a.png", "class": [1, 0, 1]},
+        {"image-ref": "/u/b.png", "class": [0.0, 0, -1], "note": "no list"},
+        tags_file=tags_file,
+    )
+    assert rows(catalog) == {"s3://bucket/a.png": ("cat", "blume"), "u/b.png": ()}
+    assert catalog.root == tmp_path
+
+
+def test_class_id_manifest(tmp_path: Path, tags_file: Path) -> None:
+    lines = ({"source-ref": "a.png", "class": [0, 2]}, {"source-ref": "b.png", "class": []})
+    catalog = read_manifest(tmp_path, *lines, tags_file=tags_file, label_format="class-id")
+    assert rows(catalog) == {"a.png": ("cat", "blume"), "b.png": ()}
+
+
+def test_what_ground_truth_writes_is_read_without_options(tmp_path: Path) -> None:
+    # The developer guide's example of a multi-label output, twice labelled ids 0 and 1 alone.
+    metadata = {
+        "job-name": "labeling-job/tags",
+        "class-map": {"1": "bicycle", "0": "person", "8": "clothing"},
+        "confidence-map": {"1": 0.95, "0": 0.77, "8": 0.2},
+        "type": "groundtruth/image-classification-multilabel",
+    }
+    line = {"source-ref": "s3://b/a.jpg", "sizes": [4, 5], "tags": [1, 0, 8]}
+    other = {"source-ref": "s3://b/b.jpg", "sizes": [4, 5], "tags": [1]}
+    catalog = read_manifest(
+        tmp_path, line | {"tags-metadata": metadata}, other | {"tags-metadata": metadata}
+    )
+    assert rows(catalog) == {
+        "s3://b/a.jpg": ("bicycle", "person", "clothing"),
+        "s3://b/b.jpg": ("bicycle",),
+    }
+
+
+def test_class_map_with_multi_hot_labels_comes_before_the_tags_file(
+    tmp_path: Path, tags_file: Path
+) -> None:
+    line = {"source-ref": "a", "t": [0, 1], "t-metadata": {"class-map": {"0": "a", "1": "b"}}}
+    assert rows(read_manifest(tmp_path, line, tags_file=tags_file)) == {"a": ("b",)}
+
+
+def test_attribute_chooses_between_lists(tmp_path: Path, tags_file: Path) -> None:
+    line = {"source-ref": "a.png", "boxes": [1, 1, 1], "tags": [0, 1, 0]}
+    with pytest.raises(CatalogError, match=r"line 1: one of boxes, tags .*attribute"):
+        read_manifest(tmp_path, line, tags_file=tags_file)
+    catalog = read_manifest(tmp_path, line, tags_file=tags_file, attribute="tags")
+    assert rows(catalog) == {"a.png": ("red car",)}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ({"class": [1, 0, 1]}, "no image"),
+        ({"source-ref": "", "class": [1, 0, 1]}, "no path"),
+        ({"source-ref": "a.png", "class": [1, 0]}, "2 labels, but the tags file names 3"),
+        ({"source-ref": "a.png", "class": [0, 5, 1]}, "other than 0 and 1.*label_format"),
+        ({"source-ref": "a.png", "class": "1"}, "'class' is not there or not a list"),
+        ({"source-ref": "a.png"}, "'class' is not there"),
+        (["a.png"], "not a JSON object"),
+    ],
+)
+def test_wrong_manifest_line_is_named(
+    tmp_path: Path, tags_file: Path, line: object, says: str
+) -> None:
+    good = {"source-ref": "a.png", "class": [1, 0, 1]}
+    with pytest.raises(CatalogError, match=rf"train\.manifest, line 2: .*{says}"):
+        read_manifest(tmp_path, good, line, tags_file=tags_file)
+
+
+@pytest.mark.parametrize("number", [3, -1, True, None])
+def test_class_without_a_name_is_an_error(tmp_path: Path, tags_file: Path, number: object) -> None:
+    line = {"source-ref": "a.png", "class": [number]}
+    with pytest.raises(CatalogError, match=f"line 1: the class {number} has no name"):
+        read_manifest(tmp_path, line, tags_file=tags_file, label_format="class-id")
+
+
+def test_manifest_without_names_or_json_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="line 1: the class 0 has no name; give a tags file"):
+        read_manifest(tmp_path, {"source-ref": "a.png", "class": [1]})
+    with pytest.raises(CatalogError, match="line 1: no key with a list"):
+        read_manifest(tmp_path, {"source-ref": "a.png"})
+    (tmp_path / "a.manifest").write_text('{"source-ref": ')
+    with pytest.raises(CatalogError, match=r"a\.manifest, line 1: not valid JSON"):
+        import_catalog("manifest", tmp_path / "a.manifest")

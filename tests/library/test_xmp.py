@@ -1,0 +1,274 @@
+"""Keywords in and beside images: what is read, what is written, what hostile files cannot do."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, TiffImagePlugin
+from PIL.PngImagePlugin import PngInfo
+
+from hangtag.errors import CatalogError
+from hangtag.library.xmp import embedded_keywords, keywords, write_sidecar
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+DC = "http://purl.org/dc/elements/1.1/"
+
+# As Lightroom and darktable leave it: a byte-order mark, processing instructions, a comment, two
+# descriptions, prefixes that hangtag does not know, no list of subjects yet.
+FOREIGN = (
+    "\ufeff<?xpacket begin='\ufeff' id='W5M0MpCehiHzreSzNTczkc9d'?>\n"
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0">\n'
+    f" <!-- keep me -->\n <rdf:RDF xmlns:rdf='{RDF}'>\n"
+    '  <rdf:Description rdf:about="uuid:5" xmlns:crs="urn:crs"\n    crs:Version = "15.0"/>\n'
+    '  <rdf:Description rdf:about="uuid:5" xmlns:dt="urn:dt"><dt:history>a &amp; b</dt:history>'
+    "</rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\r\n   \n<?xpacket end='w'?>"
+).encode()
+
+SUBJECT_AS_ATTRIBUTE = (
+    f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""/>'
+    f'<rdf:Description xmlns:dc="{DC}" dc:subject="cat"/></rdf:RDF>'
+)
+
+
+def rdf(*tags: str, kind: str = "Bag", node: str = "rdf:Description") -> str:
+    items = "".join(f"<rdf:li>{tag}</rdf:li>" for tag in tags)
+    return (
+        f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dc="{DC}" xmlns:cc="urn:cc"><{node} rdf:about="">'
+        f"<dc:title>no tag</dc:title><dc:subject><rdf:{kind}>{items}</rdf:{kind}></dc:subject>"
+        f"</{node}></rdf:RDF>"
+    )
+
+
+def packet(*tags: str) -> bytes:
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{rdf(*tags)}</x:xmpmeta>'.encode()
+
+
+def iptc(*tags: bytes) -> bytes:
+    """Return IPTC-IIM records: a version, a headline, then the keywords."""
+    records = [(0, b"\0\x04"), (105, b"no tag"), *((25, tag) for tag in tags)]
+    return b"".join(struct.pack(">BBBH", 0x1C, 2, kind, len(text)) + text for kind, text in records)
+
+
+def photoshop(data: bytes) -> bytes:
+    """Return a Photoshop resource block: a resolution, then IPTC data under a name."""
+    padded = data + b"\0" * (len(data) % 2)
+    resolution = b"8BIM\x03\xed\0\0" + struct.pack(">I", 16) + bytes(16)
+    return resolution + b"8BIM\x04\x04\x03abc" + struct.pack(">I", len(data)) + padded
+
+
+def raw_profile(kind: str, data: bytes) -> str:
+    digits = data.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return f"\n{kind}\n{len(data):8}\n{lines}\n"
+
+
+def picture() -> Image.Image:
+    return Image.new("RGB", (8, 8), "red")
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def save_png(path: Path, **texts: str) -> Path:
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_text(name.replace("_", " "), text, zip=len(text) > 200)
+    picture().save(path, pnginfo=info)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
+def test_xmp_inside_images(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    xmp = packet("cat", " Größe, klein ", "", "cat")
+    if suffix == "png":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+        picture().save(path, pnginfo=info)
+    elif suffix == "tif":
+        picture().save(path, tiffinfo={700: xmp})
+    else:
+        picture().save(path, xmp=xmp)
+    assert embedded_keywords(path) == ["cat", "Größe, klein"]
+
+
+def test_text_after_the_pixels_of_a_png_of_any_size_is_read(tmp_path: Path) -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 6, 0, 0, 0))
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet("late"))
+    broken_pixels = chunk(b"IDAT", b"not zlib")
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + broken_pixels + text + chunk(b"IEND", b""))
+    assert embedded_keywords(path) == ["late"]
+
+
+@pytest.mark.parametrize("wrap", [bytes, photoshop])
+def test_iptc_raw_profiles_in_png(tmp_path: Path, wrap: type[bytes]) -> None:
+    data = wrap(iptc(b"cat", "Größe".encode(), "Straße".encode("cp1252")))
+    path = save_png(tmp_path / "a.png", Raw_profile_type_iptc=raw_profile("iptc", data))
+    assert embedded_keywords(path) == ["cat", "Größe", "Straße"]
+
+
+def test_xmp_raw_profile_in_png_comes_with_the_iptc_one(tmp_path: Path) -> None:
+    path = save_png(
+        tmp_path / "a.png",
+        Raw_profile_type_xmp=raw_profile("xmp", packet("cat", "dog")),
+        Raw_profile_type_iptc=raw_profile("iptc", iptc(b"dog", b"bird")),
+        Comment="no tag",
+    )
+    assert embedded_keywords(path) == ["cat", "dog", "bird"]
+
+
+def test_iptc_in_jpeg_and_tiff(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.jpg", xmp=packet("cat"))
+    jpeg = (tmp_path / "a.jpg").read_bytes()
+    block = b"Photoshop 3.0\0" + photoshop(iptc(b"dog", b"caf\xe9"))
+    segment = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
+    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
+    assert embedded_keywords(tmp_path / "a.jpg") == ["cat", "dog", "café"]
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33723] = iptc(b"only one")
+    tags.tagtype[33723] = 7
+    picture().save(tmp_path / "a.tif", tiffinfo=tags)
+    assert embedded_keywords(tmp_path / "a.tif") == ["only one"]
+
+
+def test_image_without_keywords_has_none(tmp_path: Path) -> None:
+    for suffix in ("png", "jpg", "gif", "webp", "bmp"):
+        picture().save(tmp_path / f"a.{suffix}")
+        assert keywords(tmp_path / f"a.{suffix}") == []
+
+
+def svg(metadata: str, doctype: str = "", rest: str = "") -> str:
+    return (
+        f'<?xml version="1.0"?>{doctype}<svg xmlns="http://www.w3.org/2000/svg" xmlns:dc="{DC}">'
+        f"<metadata>{metadata}</metadata>{rest}</svg>"
+    )
+
+
+@pytest.mark.parametrize("kind", ["Bag", "Seq"])
+def test_rdf_in_svg_and_svgz(tmp_path: Path, kind: str) -> None:
+    text = svg(rdf("cat", "rome,italy", "\n red\n", kind=kind, node="cc:Work"))
+    (tmp_path / "a.svg").write_text(text, encoding="utf-8")
+    (tmp_path / "a.svgz").write_bytes(gzip.compress(text.encode()))
+    assert embedded_keywords(tmp_path / "a.svg") == ["cat", "rome,italy", "red"]
+    assert embedded_keywords(tmp_path / "a.svgz") == ["cat", "rome,italy", "red"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "svg", "svgz"])
+def test_damaged_images_raise_the_one_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix.startswith("svg"):
+        whole = svg(rdf("cat")).encode()
+        whole = gzip.compress(whole) if suffix == "svgz" else whole
+    else:
+        picture().save(path, xmp=packet("cat"))
+        whole = path.read_bytes()
+    for damaged in (b"", b"no image", whole[: len(whole) // 3], whole[:20] + b"\0" * 50):
+        path.write_bytes(damaged)
+        with pytest.raises(CatalogError, match=path.name):
+            embedded_keywords(path)
+
+
+def test_missing_image_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"a\.png: .*No such file"):
+        keywords(tmp_path / "a.png")
+
+
+def test_sidecars_of_either_name_add_their_keywords(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.webp", xmp=packet("inside", "both"))
+    (tmp_path / "a.webp.xmp").write_bytes(packet("both", "long name"))
+    (tmp_path / "a.xmp").write_bytes(packet("short name"))
+    assert keywords(tmp_path / "a.webp") == ["inside", "both", "long name", "short name"]
+
+
+# Writing
+
+
+def test_new_sidecar_has_the_long_name_and_begins_with_what_is_inside(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.webp", xmp=packet("Inside"))
+    written = write_sidecar(tmp_path / "a.webp", ["cat", "Größe <&> 'x'", " cat", "inside"])
+    assert written == tmp_path / "a.webp.xmp"
+    picture().save(tmp_path / "a.webp")
+    assert keywords(tmp_path / "a.webp") == ["Inside", "cat", "Größe <&> 'x'"]
+
+
+def test_unreadable_image_gets_its_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    assert b"<rdf:li>cat</rdf:li>" in write_sidecar(tmp_path / "a.png", ["cat"]).read_bytes()
+
+
+def test_nothing_to_write_writes_nothing(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    assert not write_sidecar(tmp_path / "a.png", []).exists()
+
+
+def test_merge_keeps_every_byte_of_a_foreign_sidecar(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.xmp").write_bytes(FOREIGN)
+    assert write_sidecar(tmp_path / "a.png", ["cat", "dog"]) == tmp_path / "a.xmp"
+    merged = (tmp_path / "a.xmp").read_bytes()
+    start = merged.index(b'\n  <rdf:Description rdf:about="uuid:5" xmlns:dc=')
+    end = merged.index(b"</rdf:Description>", start) + len(b"</rdf:Description>")
+    assert merged[:start] + merged[end:] == FOREIGN
+    assert keywords(tmp_path / "a.png") == ["cat", "dog"]
+
+
+def test_merge_appends_and_a_second_write_changes_nothing(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    sidecar = tmp_path / "a.png.xmp"
+    sidecar.write_bytes(packet("zebra", "Big_Cat", "a; b"))
+    (tmp_path / "a.xmp").write_bytes(packet("untouched"))
+    tags = ["big cat", "ant", "x;y", "Ant"]
+    write_sidecar(tmp_path / "a.png", tags)
+    first = sidecar.read_bytes()
+    items = "".join(f"<rdf:li>{tag}</rdf:li>" for tag in ("zebra", "Big_Cat", "a; b", "ant", "x;y"))
+    assert f"<rdf:Bag>{items}</rdf:Bag>".encode() in first
+    write_sidecar(tmp_path / "a.png", tags)
+    assert sidecar.read_bytes() == first
+    assert (tmp_path / "a.xmp").read_bytes() == packet("untouched")
+
+
+@pytest.mark.parametrize(
+    "empty", [f'<rdf:RDF xmlns:rdf="{RDF}"/>', rdf().replace("<rdf:Bag></rdf:Bag>", "<rdf:Bag />")]
+)
+def test_merge_into_empty_elements(tmp_path: Path, empty: str) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.xmp").write_text(empty)
+    merged = write_sidecar(tmp_path / "a.png", ["cat"]).read_text()
+    assert "<rdf:Bag><rdf:li>cat</rdf:li></rdf:Bag>" in merged.replace("<rdf:Bag >", "<rdf:Bag>")
+    assert keywords(tmp_path / "a.png") == ["cat"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no xml",
+        b"<svg/>",
+        packet("cat")[:-5],
+        f'<?xml version="1.0" encoding="utf-16"?>{rdf("cat")}'.encode("utf-16"),
+        rdf("cat").replace("<rdf:Bag>", "").replace("</rdf:Bag>", "").encode(),
+        SUBJECT_AS_ATTRIBUTE.encode(),
+        f'<?xml version="1.0" encoding="latin-1"?>{rdf("cat")}'.encode(),
+    ],
+)
+def test_sidecar_that_cannot_take_tags_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_bytes(content)
+    with pytest.raises(CatalogError, match=r"a\.png\.xmp: .*left as it is"):
+        write_sidecar(tmp_path / "a.png", ["Größe"])
+    assert (tmp_path / "a.png.xmp").read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.png.xmp"]
+
+
+def test_tag_that_xml_cannot_hold_leaves_the_sidecar_as_it_is(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    write_sidecar(tmp_path / "a.png", ["cat"])
+    before = (tmp_path / "a.png.xmp").read_bytes()
+    with pytest.raises(CatalogError, match="left as it is"):
+        write_sidecar(tmp_path / "a.png", ["bell\a"])
+    assert (tmp_path / "a.png.xmp").read_bytes() == before

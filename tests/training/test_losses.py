@@ -1,0 +1,61 @@
+"""Losses against values worked out by hand from the papers' equations."""
+
+import math
+
+import pytest
+import torch
+
+from hangtag.training.losses import asymmetric, bce, weighted_bce
+
+LOGITS = torch.tensor([[0.0, 2.0, -1.0]])
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_bce_is_the_mean_of_minus_log_likelihoods() -> None:
+    labels = torch.tensor([[1, 0, -1]], dtype=torch.int8)
+    expected = -(math.log(0.5) + math.log(1 - sigmoid(2)) + math.log(1 - sigmoid(-1))) / 3
+    assert bce(LOGITS, labels).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_weighted_bce_gives_yes_and_no_the_same_weight_in_sum() -> None:
+    labels = torch.tensor([[1], [0], [0], [0]], dtype=torch.int8)
+    frequencies = torch.tensor([0.25])
+    at_zero = weighted_bce(torch.zeros(4, 1), labels, frequencies)
+    assert at_zero.item() == pytest.approx(math.log(2), rel=1e-6)
+    yes_only = weighted_bce(torch.zeros(1, 1), labels[:1], frequencies)
+    assert yes_only.item() == pytest.approx(0.5 / 0.25 * math.log(2), rel=1e-6)
+
+
+def test_asymmetric_loss_follows_the_paper() -> None:
+    labels = torch.tensor([[1, 0, 0]], dtype=torch.int8)
+    p = [max(sigmoid(x) - 0.05, 0) for x in (2.0, -1.0)]
+    expected = -(math.log(0.5) + sum(q**4 * math.log(1 - q) for q in p)) / 3
+    assert asymmetric(LOGITS, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_asymmetric_loss_without_focus_is_bce() -> None:
+    labels = torch.tensor([[1, 0, -1]], dtype=torch.int8)
+    plain = asymmetric(LOGITS, labels, gamma_negative=0, clip=0)
+    assert plain.item() == pytest.approx(bce(LOGITS, labels).item(), rel=1e-6)
+
+
+def test_an_easy_no_below_the_clip_has_no_gradient() -> None:
+    logits = torch.tensor([[-4.0, -1.0]], requires_grad=True)  # probabilities 0.018 and 0.27
+    asymmetric(logits, torch.zeros(1, 2, dtype=torch.int8)).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] == 0
+    assert logits.grad[0, 1] > 0
+
+
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+@pytest.mark.parametrize("label", [1, 0])
+def test_asymmetric_loss_and_gradient_stay_finite(logit: float, label: int) -> None:
+    logits = torch.tensor([[logit]], requires_grad=True)
+    loss = asymmetric(logits, torch.tensor([[label]], dtype=torch.int8))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
