@@ -14,14 +14,22 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, done: int = 0) -> Iterator[T]:
+def track(
+    items: Iterable[T], description: str, total: int | None = None, done: int = 0
+) -> Iterator[T]:
     """Yield `items` while a progress bar counts them, starting at `done` of `total`."""
     if _quiet:
         yield from items
         return
     # rich is slow to import, and most commands end before they need it.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

@@ -14,7 +14,13 @@ ALLOWED = {
     "tagging": {"library", "dataset", "tagging"},
     "quality": {"library", "dataset", "tagging", "quality"},
 }
-OPEN_TO_ALL = {"hangtag", "hangtag.errors", "hangtag.files", "hangtag.console"}
+OPEN_TO_ALL = {
+    "hangtag",
+    "hangtag.__version__",
+    "hangtag.errors",
+    "hangtag.files",
+    "hangtag.console",
+}
 PURE = {"hangtag.quality.metrics", "hangtag.quality.thresholds", "hangtag.tagging.model_folder"}
 
 

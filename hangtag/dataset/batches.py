@@ -19,14 +19,20 @@ from hangtag.errors import DatasetError, ImageError
 
 # Tags whose meaning a mirror image changes. Designs that carry one are not flipped.
 SIDED_TAGS: Final = frozenset(
-    "left right arrow pointer direction east west northeast northwest southeast southwest back "
-    "forward next previous undo redo clockwise counterclockwise letter letters text word words "
-    "word art alphabet number numbers digit numeral quote lettering typography monogram keycap "
-    "flag map sign music note clock".split()
-) | {"word art", "arrow left", "arrow right"}
+    """left, right, arrow, arrow left, arrow right, pointer, direction, east, west, northeast,
+    northwest, southeast, southwest, back, forward, next, previous, undo, redo, clockwise,
+    counterclockwise, letter, letters, text, word, words, word art, wordart, alphabet, number,
+    numbers, digit, numeral, quote, lettering, typography, monogram, keycap, flag, map, sign,
+    music, note, clock""".replace("\n", " ")
+    .replace("     ", " ")
+    .split(", ")
+)
 COLOUR_TAGS: Final = frozenset(
-    "red orange yellow green blue purple violet pink brown black white grey gray gold golden silver "
-    "turquoise teal cyan magenta beige navy cream rainbow colorful colourful pastel".split()
+    """red, orange, yellow, green, blue, purple, violet, pink, brown, black, white, grey, gray,
+    gold, golden, silver, turquoise, teal, cyan, magenta, beige, navy, cream, rainbow, colorful,
+    colourful, pastel""".replace("\n", " ")
+    .replace("     ", " ")
+    .split(", ")
 )
 
 # Luma weights of ITU-R BT.601, and the YIQ axes that a hue turn rotates.
@@ -57,7 +63,9 @@ class Augmentation:
 class PixelStore:
     """The designs of one split as input squares, decoded once while memory allows."""
 
-    def __init__(self, records: RecordReader, packed_size: int, size: int, cache_bytes: int) -> None:
+    def __init__(
+        self, records: RecordReader, packed_size: int, size: int, cache_bytes: int
+    ) -> None:
         self.records = records
         self.packed_size = packed_size
         self.size = size
@@ -74,7 +82,8 @@ class PixelStore:
         Raises DatasetError naming the record that cannot be decoded.
         """
         if self._cache is not None:
-            return self._cache[np.asarray(positions)]
+            found: Pixels = self._cache[np.asarray(positions)]
+            return found
         return np.stack([self._square(int(position)) for position in positions])
 
     def _square(self, position: int) -> Pixels:
@@ -241,7 +250,9 @@ def _erase(square: Pixels, rng: np.random.Generator) -> None:
     size = len(square)
     area = rng.uniform(0.04, 0.2) * size * size
     ratio = np.exp(rng.uniform(-1, 1))
-    height, width = (min(size, round(float(np.sqrt(side)))) for side in (area * ratio, area / ratio))
+    height, width = (
+        min(size, round(float(np.sqrt(side)))) for side in (area * ratio, area / ratio)
+    )
     top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
     square[top : top + height, left : left + width] = 0
 
@@ -249,7 +260,8 @@ def _erase(square: Pixels, rng: np.random.Generator) -> None:
 def sided_designs(labels: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.bool_]:
     """Return bool (n,): the designs that carry a tag whose meaning a mirror image changes."""
     columns = [column for column, name in enumerate(names) if name in SIDED_TAGS]
-    return (labels[:, columns] == 1).any(axis=1)
+    sided: NDArray[np.bool_] = (labels[:, columns] == 1).any(axis=1)
+    return sided
 
 
 def has_colour_tags(names: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The whole configuration of packing: one dataclass, its field texts shown by `hangtag pack --help`.
+"""The whole configuration of packing: one dataclass, whose field texts `hangtag pack --help` shows.
 Standard library only, so that help is quick."""
 
 from dataclasses import dataclass

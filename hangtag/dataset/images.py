@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hangtag.dataset import svg
 from hangtag.dataset.config import MAX_MEGAPIXELS
@@ -111,7 +111,7 @@ def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:
         raise
     except MemoryError as cause:
         raise ImageError("too-large", "the decoder ran out of memory") from cause
-    except Image.UnidentifiedImageError as cause:
+    except UnidentifiedImageError as cause:
         raise ImageError("unreadable", "not an image in a known format") from cause
     except Exception as cause:  # decoders raise anything from struct.error to IndexError
         reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"

@@ -96,7 +96,7 @@ def _cut_outside_references(root: ElementTree.Element, max_pixels: int) -> None:
 
 
 def _embedded(reference: str, max_pixels: int) -> bool:
-    """Tell whether a `data:` reference holds a raster image; raise ImageError if it is too large."""
+    """Tell whether a `data:` reference holds a raster image; ImageError if it is too large."""
     head, comma, body = reference.partition(",")
     if not (comma and head.lower().startswith("data:")):
         return False
@@ -128,7 +128,9 @@ def _expanded_elements(root: ElementTree.Element) -> int:
         key = id(element)
         parts = list(element)
         if str(element.tag).endswith("}use"):
-            target = next((by_id.get(element.get(name, "")[1:]) for name in _HREFS if element.get(name)), None)
+            target = next(
+                (by_id.get(element.get(name, "")[1:]) for name in _HREFS if element.get(name)), None
+            )
             parts += [target] if target is not None else []
         if leaving:
             open_elements.discard(key)

@@ -41,7 +41,7 @@ def map_designs(
     workers = workers or cores()
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[ProcessFuture] = deque()
+    waiting: deque[ProcessFuture[Any]] = deque()
     with ProcessPool(max_workers=workers, context=context) as pool:
         try:
             for location in locations:
@@ -51,7 +51,7 @@ def map_designs(
             while waiting:
                 yield _outcome(waiting.popleft(), timeout)
         except BaseException:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             raise
 
 
@@ -67,7 +67,7 @@ def _call(function: Callable[[bytes], Any], location: str) -> Any:
         return cause
 
 
-def _outcome(future: ProcessFuture, timeout: float) -> Any:
+def _outcome(future: ProcessFuture[Any], timeout: float) -> Any:
     try:
         return future.result()
     except FutureTimeoutError:

@@ -27,7 +27,7 @@ FINGERPRINT_BYTES = _MAPS_AT + 4 * _CELLS // 2
 # Thresholds, chosen with benchmarks/near_doubles.py.
 _ASPECT_STEP = 0.04  # natural logarithm of height / width per unit
 _ASPECT_SLACK = 2
-_SHAPE_LIMIT = 0.08
+_SHAPE_LIMIT = 0.09
 _EDGE_LIMIT = 0.10
 _EVIDENCE_LIMIT = 0.10
 _LAYOUT_LIMIT = 0.05
@@ -245,8 +245,9 @@ def _candidates(sketches: npt.NDArray[np.uint64]) -> Iterator[tuple[Ints, Ints]]
     rng = np.random.default_rng(0)
     bits = np.unpackbits(sketches.view(np.uint8), axis=1)
     for _ in range(_ORDERS):
-        chosen = np.packbits(bits[:, rng.permutation(_SKETCH_BITS)[:64]], axis=1)
-        order = np.argsort(chosen.view(">u8").ravel(), kind="stable")
+        chosen = bits[:, rng.permutation(_SKETCH_BITS)[:64]]
+        keys = np.packbits(np.ascontiguousarray(chosen), axis=1).view(">u8").ravel()
+        order = np.argsort(keys, kind="stable")
         for distance in range(1, min(_WINDOW, len(order) - 1) + 1):
             one, other = order[:-distance], order[distance:]
             apart = np.bitwise_count(sketches[one] ^ sketches[other]).sum(axis=1, dtype=np.int64)

@@ -26,17 +26,14 @@ from hangtag.library.clipart.outlines import extent, fitted
 from hangtag.library.clipart.scenes import SUBJECTS, WORD_ART, composed, stamp_border
 
 _PAPER = "paper"
-_PAPER_WEIGHT, _WORD_ART_WEIGHT = 130, 80
+_PAPER_WEIGHT, _WORD_ART_WEIGHT = 124, 72
 _RECOLOURS, _RESIZES = 0.12, 0.04  # shares of all designs
 _STYLE_SHARES = (0.25, 0.20, 0.14, 0.12, 0.12, 0.09, 0.08)
 _PATTERNED = {
     *("heart", "star", "balloon", "gift", "banner", "frame", "bow", "button", "cup", "label"),
     *("house", "butterfly", "fish", "cake", "bauble", "boat", "pram"),
 }
-_MOTIFS = (
-    *("heart", "star", "flower", "leaf", "snowflake", "fish", "moon"),
-    *("cup", "duck", "bauble", "cloud", "cat", "mushroom"),
-)
+_MOTIFS = ("heart", "star", "flower", "leaf", "snowflake", "balloon")
 _THEMES = (
     *("nature", "animal", "sea", "weather", "birthday", "christmas"),
     *("winter", "halloween", "baby"),
@@ -175,7 +172,8 @@ def _picture(plan: _Plan, seed: int, rng: Generator) -> _Picture:
 def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
     scene = composed(plan.subject, drawing_rng)
     style = str(drawing_rng.choice(STYLES, p=_STYLE_SHARES))
-    drawing = stamp_border(scene.drawing, drawing_rng) if style == "stamp" else scene.drawing
+    single = style == "stamp" and len(scene.cast) == 1
+    drawing = stamp_border(scene.drawing, drawing_rng) if single else scene.drawing
     drawing = fitted(drawing)
     patterned = plan.subject in _PATTERNED and style in ("flat", "cartoon")
     pattern = ""
@@ -186,7 +184,7 @@ def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
         _colours(plan, scene.cast, style in ONE_INK, drawing_rng, rng),
         seed=int(drawing_rng.integers(2**31)),
         pattern=pattern,
-        tile=float(drawing_rng.uniform(15, 22)),
+        tile=float(drawing_rng.uniform(20, 28)),
         line=float(drawing_rng.uniform(2.6, 4)),
     )
     body = painted(drawing, look)
@@ -204,7 +202,7 @@ def _paper(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
     area = (0, 0, 100, 100)
     motif = str(drawing_rng.choice(_MOTIFS)) if drawing_rng.random() < 0.3 else ""
     pattern = str(drawing_rng.choice(PATTERNS))
-    repeats = 2 if motif else int(drawing_rng.integers(4, 8))
+    repeats = 2 if motif else int(drawing_rng.integers(3, 6))
     drawing = fitted(SUBJECTS[motif].draw(drawing_rng)) if motif else []
     colours = _colours(plan, (motif or _PAPER,), False, drawing_rng, rng)
     look = Look("flat", colours, 0, pattern, tile=100 / repeats)

@@ -1,6 +1,6 @@
 """MODEL/ + DATASET/ -> metrics.json: how good the exported model is, through Tagger.
 
-    hangtag evaluate MODEL DATASET
+hangtag evaluate MODEL DATASET
 """
 
 import json
@@ -67,7 +67,9 @@ def split_scores(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[n
     """
     found = []
     with folder.records(split) as records:
-        for start in track(range(0, len(records), BATCH), f"scoring {split}", -(-len(records) // BATCH)):
+        for start in track(
+            range(0, len(records), BATCH), f"scoring {split}", -(-len(records) // BATCH)
+        ):
             rows = range(start, min(start + BATCH, len(records)))
             squares = [model_input(records[row].data, tagger.folder.preprocessing) for row in rows]
             found.append(tagger.scores(squares))
@@ -77,7 +79,7 @@ def split_scores(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[n
 
 
 def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.int8]:
-    """Return the labels of a split in the order of the model's tags; -1 where it has no such tag."""
+    """Return a split's labels in the order of the model's tags; -1 where it has no such tag."""
     labels = folder.labels(split)
     column = {name: n for n, name in enumerate(folder.vocabulary.names)}
     names = tagger.vocabulary.names
@@ -103,3 +105,75 @@ def _groups(folder: DatasetFolder, split: str) -> NDArray[np.int64] | None:
         return None
     names = [design.group for design in catalog if design.split == split]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _measure(
+    tagger: Tagger,
+    split: str,
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    groups: NDArray[np.int64] | None,
+) -> Evaluation:
+    limits = tagger.thresholds
+    figures = dict(metrics.summary(scores, labels, limits))
+    intervals = metrics.bootstrap_interval(scores, labels, groups, resamples=RESAMPLES)
+    for name, (low, high) in intervals.items():
+        figures[f"{name}_low"], figures[f"{name}_high"] = low, high
+    counts = metrics.count(scores, labels, limits)
+    f1 = metrics.f1_per_tag(counts)
+    precisions = metrics.average_precision(scores, labels)
+    per_tag = [
+        {
+            "tag": tag.name,
+            "designs": int(counts.yes[n]),
+            "average_precision": _finite(precisions[n]),
+            "threshold": float(limits[n]),
+            "precision": _finite(counts.right[n] / counts.suggested[n])
+            if counts.suggested[n]
+            else None,
+            "recall": _finite(counts.right[n] / counts.yes[n]) if counts.yes[n] else None,
+            "f1": _finite(f1[n]),
+        }
+        for n, tag in enumerate(tagger.vocabulary.tags)
+    ]
+    return Evaluation(split, {name: float(value) for name, value in figures.items()}, per_tag)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _remember(path: Path, evaluation: Evaluation) -> None:
+    """Put an evaluation into metrics.json, beside those of the other splits."""
+    kept = json.loads(read_text(path, DatasetError)) if path.exists() else {}
+    kept[evaluation.split] = evaluation.as_json()
+    write_text(path, json.dumps(kept, indent=1) + "\n")
+
+
+def table_lines(evaluation: Evaluation, tags: int = 12) -> Iterator[str]:
+    """Yield the lines that the command line shows: the figures, the best and the worst tags."""
+    figures = evaluation.figures
+    designs, count = int(figures["designs"]), int(figures["tags"])
+    yield f"{evaluation.split}: {designs:,} designs, {count:,} tags"
+    low, high = figures["macro_map_low"], figures["macro_map_high"]
+    interval = f"95 % interval {low:.4f} to {high:.4f}"
+    yield f"macro mAP              {figures['macro_map']:.4f}   ({interval})"
+    yield f"micro mAP              {figures['micro_map']:.4f}"
+    yield f"F1 at the thresholds   macro {figures['macro_f1']:.4f}, micro {figures['micro_f1']:.4f}"
+    at = ", ".join(f"{k}: {figures[f'precision_at_{k}']:.4f}" for k in (1, 3, 5))
+    yield f"precision at           {at}"
+    nothing = figures["tag_nothing_accuracy"]
+    yield f"element-wise accuracy  {figures['accuracy']:.4f}   (tagging nothing: {nothing:.4f})"
+    known = [row for row in evaluation.per_tag if row["average_precision"] is not None]
+    known.sort(key=lambda row: -row["average_precision"])
+    shown = known if len(known) <= 2 * tags else known[:tags] + known[-tags:]
+    width = max((len(row["tag"]) for row in shown), default=3)
+    yield ""
+    yield f"{'tag':{width}}  designs  average precision     F1"
+    for place, row in enumerate(shown):
+        if place == tags and len(shown) < len(known):
+            yield f"... {len(known) - len(shown)} more in {METRICS_FILE} ..."
+        yield (
+            f"{row['tag']:{width}}  {row['designs']:7,}  {row['average_precision']:17.4f}"
+            f"  {row['f1']:.4f}"
+        )

@@ -1,6 +1,6 @@
 """A whole library tagged, resumable: files, folders and catalogs -> tags.jsonl, .csv, .xmp.
 
-    hangtag tag MODEL PATH... --out tags.jsonl
+hangtag tag MODEL PATH... --out tags.jsonl
 """
 
 import csv
@@ -39,15 +39,11 @@ class Selection:
 
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
         """Return the kept suggestions of one row of scores, best first."""
-        found = tagger.suggestions(scores)
         if self.all:
-            return found
-        if self.min_score is not None:
-            found = [s for s in found if s.score >= self.min_score]
-        elif self.top is None:
-            limits = {tag.name: tag.threshold for tag in tagger.vocabulary.tags}
-            found = [s for s in found if s.score >= (limits[s.tag] or 0.5)]
-        return found[: self.top]
+            return tagger.suggestions(scores)
+        if self.min_score is not None or self.top is not None:
+            return tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
+        return tagger.suggestions(scores, min_score=tagger.thresholds)
 
 
 @dataclass(frozen=True)

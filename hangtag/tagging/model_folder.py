@@ -33,7 +33,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained model: where it lies, what it sees, what it was trained with, what tags it knows."""
+    """A trained model: where it lies, what it sees, how it was trained, what tags it knows."""
 
     path: Path
     preprocessing: Preprocessing

@@ -45,7 +45,12 @@ class Tagger:
             reason = str(cause).splitlines()[0]
             raise ModelError(f"{folder.onnx} cannot be loaded: {reason}") from cause
         self._input = self._session.get_inputs()[0].name
-        self._calibration = Calibration.of(folder.vocabulary.tags)
+        tags = folder.vocabulary.tags
+        self._calibration = Calibration.of(tags)
+        self.thresholds = np.array(
+            [0.5 if tag.threshold is None else tag.threshold for tag in tags]
+        )
+        """Score from which each tag is suggested: float64 (T,)."""
 
     @classmethod
     def open(cls, path: Path, threads: int = 0) -> Self:
@@ -53,7 +58,11 @@ class Tagger:
         return cls(ModelFolder.open(path), threads)
 
     def tag(
-        self, images: Iterable[bytes | str | Path], *, min_score: float = 0.0, top: int | None = None
+        self,
+        images: Iterable[bytes | str | Path],
+        *,
+        min_score: float = 0.0,
+        top: int | None = None,
     ) -> list[list[Suggestion]]:
         """Return, for each image (its bytes or its path), its suggestions, best first.
 
@@ -63,8 +72,8 @@ class Tagger:
         scores = self.scores(squares)
         return [self.suggestions(row, min_score=min_score, top=top) for row in scores]
 
-    def scores(self, squares: Sequence[Pixels] | Pixels) -> NDArray[np.float32]:
-        """Return float32 (n, T), calibrated, for (n, s, s, 4) squares that `square` made."""
+    def scores(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return float32 (n, T), calibrated, for squares that `square` made."""
         found = [
             self._session.run(None, {self._input: np.stack(squares[start : start + BATCH])})[0]
             for start in range(0, len(squares), BATCH)
@@ -77,12 +86,19 @@ class Tagger:
         return model_input(data, self.folder.preprocessing)
 
     def suggestions(
-        self, scores: NDArray[np.float32], *, min_score: float = 0.0, top: int | None = None
+        self,
+        scores: NDArray[np.float32],
+        *,
+        min_score: float | NDArray[np.float64] = 0.0,
+        top: int | None = None,
     ) -> list[Suggestion]:
-        """Return the tags of one row of scores, (T,), best first; ties in vocabulary order."""
-        order = np.argsort(-scores, kind="stable")[:top]
-        names = self.vocabulary.names
-        return [Suggestion(names[n], float(scores[n])) for n in order if scores[n] >= min_score]
+        """Return the tags of one row of scores, (T,), best first; ties in vocabulary order.
+
+        `min_score` is one for all tags or one per tag, (T,).
+        """
+        enough = scores >= min_score
+        order = [n for n in np.argsort(-scores, kind="stable") if enough[n]]
+        return [Suggestion(self.vocabulary.names[n], float(scores[n])) for n in order[:top]]
 
     def _square(self, place: int, image: bytes | str | Path) -> Pixels:
         name = f"image {place}" if isinstance(image, bytes) else str(image)

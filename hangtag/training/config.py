@@ -124,7 +124,7 @@ class TrainConfig:
     """Keep decoded designs in memory up to this size; beyond it, decode in every epoch."""
 
     tracker: str = "none"
-    """Also report to an experiment tracker that accelerate knows: tensorboard, wandb, mlflow, ..."""
+    """Also report to a tracker that accelerate knows: tensorboard, wandb, mlflow, ..."""
 
     seed: int = 0
     """Seed of everything random."""

@@ -19,7 +19,7 @@ TOLERANCE = 1e-4  # of probabilities
 
 
 def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
-    """Write a network as ONNX: uint8 (n, s, s, 4) premultiplied squares to float32 (n, T) logits."""
+    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 (n, T) logits."""
     network = network.eval().cpu()
     example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
     with atomic_path(path) as temporary, warnings.catch_warnings():

@@ -20,15 +20,15 @@ _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
 _PRECISIONS = {"float32": "fp32", "float16": "fp16"}
 # What each augmentation type does, on top of the one before it (SEED.md's table of the guide).
-_CROP: Final = {"flip": "always", "scale": 0.1, "shift": 0.06}
-_COLOUR: Final = {"hue": 36.0, "saturation": 0.5, "brightness": 0.5}
-_TRANSFORM: Final = {"rotate": 10.0, "shear": 0.1, "aspect": 0.25}
+_CROP: Final[dict[str, Any]] = {"flip": "always", "scale": 0.1, "shift": 0.06}
+_COLOUR: Final[dict[str, Any]] = {"hue": 36.0, "saturation": 0.5, "brightness": 0.5}
+_TRANSFORM: Final[dict[str, Any]] = {"rotate": 10.0, "shear": 0.1, "aspect": 0.25}
 _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
     "crop": _CROP,
     "crop_color": _CROP | _COLOUR,
     "crop_color_transform": _CROP | _COLOUR | _TRANSFORM,
 }
-_NONE: Final = {
+_NONE: Final[dict[str, Any]] = {
     "flip": "never", "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0,
     "hue": 0.0, "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "erase": 0.0,
 }  # fmt: skip

@@ -26,8 +26,8 @@ class TagNetwork(nn.Module):
         self.backbone = _backbone(network)
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
-        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
-        self.head = nn.Linear(int(width), tags)
+        width: Any = getattr(self.backbone, "head_hidden_size", None)
+        self.head = nn.Linear(width or self.backbone.num_features, tags)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, squares: Tensor) -> Tensor:
@@ -56,7 +56,9 @@ class ThinResNet(nn.Sequential):
         for channels in (16, 32, 64):
             for block in range(blocks):
                 stride = 2 if block == 0 and channels > 16 else 1
-                shortcut = downsample_conv(width, channels, 1, stride) if width != channels else None
+                shortcut = (
+                    downsample_conv(width, channels, 1, stride) if width != channels else None
+                )
                 self.append(BasicBlock(width, channels, stride, shortcut))
                 width = channels
         self.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
@@ -98,7 +100,6 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
 def _backbone(name: str) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
     if name in THIN_RESNETS:
-        blocks = THIN_RESNETS[name]
         return ThinResNet(THIN_RESNETS[name])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from timm.optim import create_optimizer_v2
 from torch import nn
@@ -42,7 +43,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
 
     timm's "sgd" is Nesterov's, its "momentum" the plain one: the seed's nag and sgd.
     """
-    options: dict[str, object] = {"eps": config.eps}
+    options: dict[str, Any] = {"eps": config.eps}
     if config.optimizer in ("adam", "adamw"):
         options["betas"] = (config.momentum, config.beta_2)
     elif config.optimizer == "rmsprop":

@@ -3,10 +3,9 @@
 import csv
 import json
 import math
-import shutil
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
@@ -36,7 +34,7 @@ from hangtag.training.checkpoints import (
 )
 from hangtag.training.config import TrainConfig
 from hangtag.training.network import TagNetwork, load_backbone
-from hangtag.training.speed import autocast, choose_precision, step_seconds
+from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
 from hangtag.training.start_from import start_from
 
 AUTO_DESIGNS: Final = 240_000  # how many designs a run sees when the epochs are left to us
@@ -85,7 +83,7 @@ class Run:
             load_backbone(network, config.network, config.weights)
         if continue_from:
             start_from(network, folder.vocabulary, continue_from)
-        network.to(accelerator.device, memory_format=torch.channels_last)
+        to_device(network, accelerator.device)
         self.average = ModelEmaV3(network, config.ema, use_warmup=True) if config.ema else None
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
@@ -201,8 +199,8 @@ class Run:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {value} at step {step}; lower learning_rate ({self.config.learning_rate:g})"
-                f" or train in fp32 (now {self.progress.precision})"
+                f"the loss is {value} at step {step}; lower learning_rate "
+                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -225,7 +223,9 @@ class Run:
         return self.network if self.average is None else self.average.module
 
     def _validate(self, epoch: int, seconds: float) -> None:
-        scores = 1 / (1 + np.exp(-self._logits(self.averaged, self.validation_store)))
+        scores = 1 / (
+            1 + np.exp(-self.logits(self.averaged, self.validation_store, self.progress.precision))
+        )
         known = self.validation_labels
         row = {
             "epoch": epoch + 1,
@@ -245,17 +245,18 @@ class Run:
                 save_tensors(self.best_file, self.averaged.state_dict(), {})
         if self.accelerator.is_main_process:
             note(
-                f"epoch {epoch + 1}: loss {row['train_loss']:.4f}, validation macro mAP {score:.4f}, "
-                f"micro mAP {row['validation_micro_map']:.4f}"
+                f"epoch {epoch + 1}: loss {row['train_loss']:.4f}, validation macro mAP "
+                f"{score:.4f}, micro mAP {row['validation_micro_map']:.4f}"
             )
             self._write_history()
         if self.config.tracker != "none":
             self.accelerator.log(row, step=epoch + 1)
 
-    def _logits(self, network: nn.Module, store: PixelStore) -> NDArray[np.float32]:
+    def logits(self, network: nn.Module, store: PixelStore, precision: str) -> NDArray[np.float32]:
+        """Return float32 (n, T): the network's logits of every design of a store."""
         network.eval()
         device, found = self.accelerator.device, []
-        with torch.inference_mode(), autocast(device, self.progress.precision):
+        with torch.inference_mode(), autocast(device, precision):
             for start in range(0, len(store), EVALUATION_BATCH):
                 positions = range(start, min(start + EVALUATION_BATCH, len(store)))
                 squares = torch.from_numpy(store.squares(positions)).to(device)

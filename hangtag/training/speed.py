@@ -37,7 +37,7 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> st
 def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
     """Measure one training step: the fastest of a few, on a network thrown away afterwards."""
     with torch.random.fork_rng(devices=[]):
-        network = TagNetwork(config.network, tags).to(device, memory_format=torch.channels_last)
+        network = to_device(TagNetwork(config.network, tags), device)
     optimizer = torch.optim.AdamW(network.parameters())
     shape = (config.batch_size, config.input_size, config.input_size, 4)
     squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
@@ -50,6 +50,11 @@ def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[WARM_UP:])
+
+
+def to_device(network: TagNetwork, device: torch.device) -> TagNetwork:
+    """Move a network, in the memory layout that convolutions are fastest in."""
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def _generator() -> torch.Generator:
@@ -65,7 +70,7 @@ def _step(
 ) -> None:
     with autocast(squares.device, precision):
         loss = bce(network(squares).float(), labels)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 

@@ -13,7 +13,7 @@ from hangtag.training.network import TagNetwork
 
 
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
-    """Copy a trained model's weights into `network`; tags it knew keep theirs, new ones start fresh.
+    """Copy a trained model's weights into `network`; known tags keep theirs, new ones start fresh.
 
     A tag is known by its name or, when it was renamed by an alias, by one of its aliases. Raises
     ModelError when the backbones differ.
@@ -27,8 +27,8 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     ]
     if wrong or len(backbone) + 2 != len(own):
         raise ModelError(
-            f"{model} has the network {earlier.training['network']}, which does not fit this run's; "
-            f"give --network {earlier.training['network']}"
+            f"{model} has another network than this run; give --network "
+            f"{earlier.training['network']} --input-size {earlier.preprocessing.input_size}"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
     known = 0

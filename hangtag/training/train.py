@@ -15,21 +15,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, DatasetError, ModelError
-from hangtag.files import write_text
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.quality import metrics, thresholds
+from hangtag.quality import thresholds
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
     HISTORY_FILE,
-    METRICS_FILE,
     ModelFolder,
     Preprocessing,
 )
@@ -184,3 +181,23 @@ def _export(run: Run) -> None:
     )
     replace(folder, vocabulary=_measured(run, network)).write()
     shutil.rmtree(run.model / CHECKPOINTS)
+
+
+def _measured(run: Run, network: TagNetwork) -> Vocabulary:
+    """Fit calibration and thresholds on validation; return the vocabulary that carries them."""
+    network.to(run.accelerator.device)
+    logits = run.logits(network, run.validation_store, "fp32")
+    calibration = thresholds.fit_calibration(logits, run.validation_labels)
+    scores = calibration.apply(logits)
+    limits = thresholds.fit_thresholds(scores, run.validation_labels)
+    tags = tuple(
+        replace(tag, threshold=float(limit), calibration=(float(slope), float(intercept)))
+        for tag, limit, slope, intercept in zip(
+            run.folder.vocabulary.tags,
+            limits,
+            calibration.slope,
+            calibration.intercept,
+            strict=True,
+        )
+    )
+    return replace(run.folder.vocabulary, tags=tags)

@@ -77,7 +77,7 @@ def scheme(
         "main2": main2,
         "second2": second2,
         "third2": _picked(BRIGHT, (main2, second2), rng),
-        "pattern": _picked(("white",) if rng.random() < 0.5 else BRIGHT, (main,), rng),
+        "pattern": _picked(("white",) if rng.random() < 0.7 else BRIGHT, (main,), rng),
     }
     chosen = {role: (name, shade_of(name, rng)) for role, name in names.items()}
     fixed = {name: (name, shade) for name, shade in COLOURS.items()}

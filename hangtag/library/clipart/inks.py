@@ -162,23 +162,21 @@ def _coloured(drawing: Drawing, look: Look, rng: Generator) -> str:
 
 def _glitter_tile(name: str, shade: str, rng: Generator) -> str:
     """<pattern> of sparkles in lighter and darker shades."""
-    tints = [
-        mixed(shade, "#ffffff", 0.45),
-        mixed(shade, "#ffffff", 0.8),
-        mixed(shade, "#000000", 0.35),
-    ]
+    tints = (("#ffffff", 0.9), ("#000000", 0.45), ("#ffffff", 0.6))
     marks = ""
-    for tint in tints:
-        spots = rng.uniform([1, 1, 1.4], [32, 32, 2.8], (20, 3))
-        data = "".join(
-            f"M{x:.3g} {y:.3g}l{s:.2g} {s:.2g} {-s:.2g} {s:.2g} {-s:.2g} {-s:.2g}z"
-            for x, y, s in spots
-        )
-        marks += f'<path d="{data}" fill="{tint}"/>'
+    for other, share in tints:
+        spots = rng.uniform([2, 2, 1.6], [32, 32, 3.2], (16, 3))
+        data = "".join(_sparkle(*spot) for spot in spots.tolist())
+        marks += f'<path d="{data}" fill="{mixed(shade, other, share)}"/>'
     return (
-        f'<pattern id="{name}" patternUnits="userSpaceOnUse" width="35" height="35">'
-        f'<rect width="35" height="35" fill="{shade}"/>{marks}</pattern>'
+        f'<pattern id="{name}" patternUnits="userSpaceOnUse" width="34" height="34">'
+        f'<rect width="34" height="34" fill="{shade}"/>{marks}</pattern>'
     )
+
+
+def _sparkle(x: float, y: float, size: float) -> str:
+    """A diamond, as path data."""
+    return f"M{x:.4g} {y - size:.4g}l{size:.3g} {size:.3g} {-size:.3g} {size:.3g} {-size:.3g} {-size:.3g}z"
 
 
 def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
@@ -195,11 +193,8 @@ def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
         elif part.role != "shine":
             body.append(edge(part, gap, look.line * (1.6 if part.width else 1), ink))
     if stamp:
-        spots = rng.uniform([0, 0, 0.4], [100, 100, 1.6], (60, 3))
-        specks = "".join(
-            f"M{x:.4g} {y:.4g}l{s:.2g} {s:.2g} {-s:.2g} {s:.2g} {-s:.2g} {-s:.2g}z"
-            for x, y, s in spots
-        )
+        spots = rng.uniform([0, 0, 0.3], [100, 100, 1.1], (60, 3))
+        specks = "".join(_sparkle(*spot) for spot in spots.tolist())
         body.append(f'<path d="{specks}"/>')
     area = 'x="-10" y="-10" width="120" height="120"'
     mask = f'<mask id="m" maskUnits="userSpaceOnUse" {area}>{"".join(body)}</mask>'

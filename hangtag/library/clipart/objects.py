@@ -48,8 +48,7 @@ def star_points(n: int, inner: float) -> Points:
 
 
 def star(rng: Generator) -> Drawing:
-    n = int(rng.choice([5, 5, 5, 6, 8]))
-    points = star_points(n, rng.uniform(0.42, 0.55) if n == 5 else rng.uniform(0.5, 0.68))
+    points = star_points(5, rng.uniform(0.42, 0.55))
     return [Part((points if rng.random() < 0.25 else polygon(points),), "main")]
 
 
@@ -74,11 +73,6 @@ def flower(rng: Generator) -> Drawing:
 
 
 def leaf(rng: Generator) -> Drawing:
-    if rng.random() < 0.2:
-        blade = fill("main", "50,50! 64,40 84,38! 76,52 62,56")
-        pairs = [p for y in (-32, -12, 8) for p in placed(mirrored(blade), shift=(0, y + 14.0))]
-        top = fill("main", "50,36! 42,22 50,4! 58,22")
-        return [line("main", 3, "50,30 50,60 53,96"), *pairs, top]
     wide = rng.uniform(20, 32)
     blade = fill(
         "main",
@@ -94,14 +88,10 @@ def leaf(rng: Generator) -> Drawing:
 
 def tree(rng: Generator) -> Drawing:
     trunk = fill("brown", "44,60! 56,60! 57,85 62,97! 38,97! 43,85")
-    if rng.random() < 0.5:
-        lumps = ring(
-            7, 50, 38, rng.uniform(19, 23), rng.uniform(17, 21), turn=float(rng.uniform(0, 50))
-        )
-        crown = [disc("main", float(x), float(y), 15) for x, y in lumps]
-        return [trunk, *crown, disc("main", 50, 38, 24)]
-    wide = rng.uniform(26, 36)
-    return [trunk, disc("main", 50, 38, wide, rng.uniform(32, 36)), disc("shine", 40, 26, 6, 8)]
+    turn, wide, high = rng.uniform(0, 50), rng.uniform(19, 24), rng.uniform(17, 21)
+    lumps = ring(7, 50, 38, wide, high, turn)
+    crown = [disc("main", float(x), float(y), 15) for x, y in lumps]
+    return [trunk, *crown, disc("main", 50, 38, 24)]
 
 
 def fir(rng: Generator) -> Drawing:
@@ -168,7 +158,7 @@ def cat(rng: Generator) -> Drawing:
         line("ink", 2, "40,66 46,69 50,62! 54,69 60,66"),
         *whiskers,
     ]
-    if rng.random() < 0.45:
+    if rng.random() < 0.65:
         return head
     side = float(rng.choice([-1, 1]))
     tail = line("main", 8, f"{50 + side * 20},90 {50 + side * 42},84 {50 + side * 40},58")
@@ -246,7 +236,7 @@ def gift(rng: Generator) -> Drawing:
 
 
 def banner(rng: Generator) -> Drawing:
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         flags = [
             fill(("main", "second", "third")[i % 3], f"{x},{y}! {x + 17},{y2}! {x + 8.5},{y + 27}!")
             for i, (x, y, y2) in enumerate(
@@ -300,16 +290,9 @@ def button(rng: Generator) -> Drawing:
 
 def arrow(rng: Generator) -> Drawing:
     turn = float(rng.choice([0, 0, 0, -90, 180])) + float(rng.uniform(-12, 12))
-    if rng.random() < 0.5:
-        wide = rng.uniform(9, 14)
-        block = (
-            f"4,{50 - wide}! 54,{50 - wide}! 54,22! 96,50! 54,78! 54,{50 + wide}! 4,{50 + wide}!"
-        )
-        return placed([fill("main", block)], turn=turn)
-    bend = rng.uniform(-34, 34)
-    shaft = line("main", 9, f"6,{50 + bend / 2} 40,{50 - bend} 88,50")
-    head = placed([line("main", 9, "26,26 50,50! 26,74")], turn=float(bend), shift=(38, 0))
-    return placed([shaft, *head], turn=turn)
+    wide, tip = rng.uniform(9, 15), rng.uniform(48, 60)
+    block = f"4,{50 - wide}! {tip},{50 - wide}! {tip},20! 96,50! {tip},80! {tip},{50 + wide}! 4,{50 + wide}!"
+    return placed([fill("main", block)], turn=turn)
 
 
 def mushroom(rng: Generator) -> Drawing:

@@ -137,11 +137,11 @@ def composed(name: str, rng: Generator) -> Scene:
     if name == WORD_ART:
         return _word_art(rng)
     subject, roll = SUBJECTS[name], rng.random()
-    if name == "frame" and roll < 0.4:
-        return _wreath(rng) if roll < 0.15 else _framed(rng)
-    if name in _CROWDS and roll < 0.14:
+    if name == "frame" and roll < 0.3:
+        return _wreath(rng) if roll < 0.1 else _framed(rng)
+    if name in _CROWDS and roll < 0.08:
         return _crowd(name, rng)
-    if subject.friends and roll > 0.88:
+    if subject.friends and roll > 0.95:
         return _beside(name, rng)
     return Scene(_drawn(name, rng), subject.tags, (name,))
 
@@ -149,9 +149,9 @@ def composed(name: str, rng: Generator) -> Scene:
 def stamp_border(drawing: Drawing, rng: Generator) -> Drawing:
     """The drawing inside a ring or a postage stamp's edge, or as it is."""
     roll, inner = rng.random(), placed(fitted(drawing), 0.66)
-    if roll < 0.45:
+    if roll < 0.7:
         return drawing
-    if roll < 0.75:
+    if roll < 0.85:
         rings = [(ring(24, 50, 50, r), ring(24, 50, 50, r - w)) for r, w in ((52, 3.5), (46, 1.8))]
         return [*(Part(loops, "main") for loops in rings), *inner]
     along = np.linspace(2, 98, 73)[:-1]
@@ -178,8 +178,8 @@ def _pair(first: str, second: str, drawing: Drawing) -> Scene:
 
 
 def _beside(name: str, rng: Generator) -> Scene:
-    friend, scale = str(rng.choice(SUBJECTS[name].friends)), float(rng.uniform(0.55, 0.68))
-    x, y = float(rng.choice([-58, 58])), float(rng.uniform(-10, 26))
+    friend, scale = str(rng.choice(SUBJECTS[name].friends)), float(rng.uniform(0.62, 0.75))
+    x, y = float(rng.choice([-62, 62])), float(rng.uniform(-10, 26))
     return _pair(name, friend, [*_drawn(name, rng), *_friend(friend, rng, scale, x, y)])
 
 
