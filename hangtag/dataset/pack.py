@@ -35,7 +35,7 @@ from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import DatasetError, ImageError
 from hangtag.files import atomic_path, write_text
-from hangtag.library import doubles, splits
+from hangtag.library import doubles, fingerprints, splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
@@ -127,7 +127,7 @@ def prepare_design(data: bytes, config: PackConfig) -> tuple[bytes, bytes, str]:
     else:
         encoded = images.encode_jpeg(pixels, (255,) * 3 if config.flatten == "white" else (0,) * 3)
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return encoded, doubles.fingerprint(pixels).tobytes(), digest
+    return encoded, fingerprints.fingerprint(pixels).tobytes(), digest
 
 
 def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers: int) -> _Prepared:
@@ -249,7 +249,7 @@ def _groups(prepared: _Prepared) -> NDArray[np.int64]:
     named = np.array(
         [own[d.group] if d.group else len(own) + row for row, d in enumerate(prepared.designs)]
     )
-    return splits.merge_groups(doubles.near_doubles(hashes), exact, named)
+    return doubles.merge_groups(doubles.near_doubles(hashes), exact, named)
 
 
 def _parts(

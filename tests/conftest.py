@@ -1,0 +1,51 @@
+"""A small library of real files, drawn once: shapes in colours, on transparency."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from hangtag.library.catalog import Catalog, Design
+
+# The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+COLOURS = {"red": "#d02030", "green": "#20a040", "blue": "#2040d0", "black": "#000000"}
+SHAPES = ("disc", "square", "bar", "ring", "cross")
+
+
+def draw(shape: str, colour: str, size: int, turn: int) -> Image.Image:
+    """One shape on full transparency, turned a little so that no two drawings are doubles."""
+    image = Image.new("RGBA", (size, size))
+    pen = ImageDraw.Draw(image)
+    low, high, middle = size // 5, size * 4 // 5, size // 2
+    if shape == "disc":
+        pen.ellipse((low, low, high, high), colour)
+    elif shape == "square":
+        pen.rectangle((low, low, high, high), colour)
+    elif shape == "bar":
+        pen.rectangle((low, middle - size // 12, high, middle + size // 12), colour)
+    elif shape == "ring":
+        pen.ellipse((low, low, high, high), outline=colour, width=max(2, size // 10))
+    else:
+        pen.rectangle((low, middle - size // 14, high, middle + size // 14), colour)
+        pen.rectangle((middle - size // 14, low, middle + size // 14, high), colour)
+    mark = turn * size // 40
+    pen.rectangle((mark, 0, mark + size // 14, size // 14 + turn % 5), colour)
+    return image.rotate(turn * 3, resample=Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """160 designs with two tags each, in files, with a catalog designs.csv beside them."""
+    folder = tmp_path_factory.mktemp("library")
+    designs = []
+    for number in range(160):
+        shape, colour = SHAPES[number % 5], list(COLOURS)[number // 5 % 4]
+        name = f"{number:03d}-{shape}.png"
+        draw(shape, COLOURS[colour], 40 + number % 17, number // 5).save(folder / name)
+        designs.append(Design(name, (shape, colour)))
+    catalog = Catalog(tuple(designs), Path(folder))
+    catalog.write(folder / "designs.csv")
+    return catalog

@@ -1,0 +1,246 @@
+"""Packing: nothing lost, nothing twice, the same result after a kill."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.images import decode
+from hangtag.dataset.pack import pack
+from hangtag.errors import ConfigError, DatasetError
+from hangtag.library.catalog import Catalog, Design
+
+SMALL = PackConfig(size=32, min_count=3)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_design_arrives_once_with_its_tags_and_pixels(
+    library: Catalog, tmp_path: Path
+) -> None:
+    summary = pack(library, tmp_path / "d", SMALL)
+    assert sum(summary.designs.values()) == len(library)
+    assert summary.rejected == {}
+    folder = DatasetFolder.open(tmp_path / "d")
+    packed = folder.designs()
+    assert packed is not None
+    seen = []
+    for split in folder.splits():
+        labels = folder.labels(split)
+        with folder.records(split) as records:
+            for position, record in enumerate(records):
+                design = packed.designs[record.id]
+                assert design.split == split
+                names = {folder.vocabulary.names[n] for n in np.flatnonzero(labels[position] == 1)}
+                assert names == set(design.tags)
+                original = Path(packed.location(design)).read_bytes()
+                assert (decode(record.data, 32) == decode(original, 32)).all()
+                seen.append(design.image)
+    assert len(set(seen)) == len(library)
+
+
+def test_packing_is_the_same_every_time_and_with_any_workers(
+    library: Catalog, tmp_path: Path
+) -> None:
+    pack(library, tmp_path / "a", SMALL, workers=1)
+    pack(library, tmp_path / "b", SMALL, workers=2)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert not (tmp_path / "a" / ".pack").exists()
+
+
+def test_doubles_and_groups_share_a_split(library: Catalog, tmp_path: Path) -> None:
+    rows = []
+    for design in library:
+        image = Image.open(library.location(design))
+        for name, size in (("same", image.size), ("large", (150, 150))):
+            copy = tmp_path / f"{name}-{design.image}"
+            image.resize(size, Image.Resampling.LANCZOS).save(copy)
+            rows.append(Design(str(copy), design.tags))
+    kits = [
+        Design(library.location(d), d.tags, group=f"kit{n // 8}") for n, d in enumerate(library)
+    ]
+    pack(Catalog((*rows, *kits), tmp_path), tmp_path / "d", SMALL)
+    packed = DatasetFolder.open(tmp_path / "d").designs()
+    assert packed is not None
+    splits: dict[str, set[str]] = {}
+    for design in packed:
+        splits.setdefault(Path(design.image).name.split("-", 1)[-1], set()).add(design.group)
+    kit_of = {Path(kit.image).name.split("-", 1)[-1]: kit.group for kit in kits}
+    by_kit: dict[str, set[str]] = {}
+    for name, groups in splits.items():
+        by_kit.setdefault(kit_of[name], set()).update(groups)
+    assert all(len(groups) == 1 for groups in by_kit.values())
+
+
+def test_the_catalogs_own_split_is_kept_and_may_lack_test(library: Catalog, tmp_path: Path) -> None:
+    rows = tuple(
+        Design(d.image, d.tags, split="validation" if n % 4 == 0 else "train")
+        for n, d in enumerate(library)
+    )
+    summary = pack(Catalog(rows, library.root), tmp_path / "d", SMALL)
+    assert summary.designs == {"train": 120, "validation": 40}
+    folder = DatasetFolder.open(tmp_path / "d")
+    assert folder.splits() == ["train", "validation"]
+    with pytest.raises(DatasetError, match="no test split; it has train, validation"):
+        folder.labels("test")
+
+
+def test_unreadable_and_untagged_designs_are_listed_with_reasons(
+    library: Catalog, tmp_path: Path
+) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").touch()
+    whole = Path(library.location(library.designs[0])).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "good.png").write_bytes(whole)
+    bad = ("text.png", "empty.png", "half.png", "nowhere.png")
+    rows = [Design(str(tmp_path / name), ("disc",)) for name in bad]
+    rows.append(Design(str(tmp_path / "good.png")))
+    rows += [Design(library.location(design), design.tags) for design in library]
+    summary = pack(Catalog(tuple(rows), tmp_path), tmp_path / "d", SMALL)
+    assert summary.rejected == {
+        "empty": 1, "missing": 1, "truncated": 1, "unreadable": 1, "untagged": 1,
+    }  # fmt: skip
+    with (tmp_path / "d" / "rejected.csv").open(newline="") as file:
+        listed = {Path(row["image"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert set(listed) == {*bad, "good.png"}
+    assert sum(summary.designs.values()) == len(library)
+
+
+def test_a_design_that_kills_its_decoder_costs_only_itself(
+    library: Catalog, tmp_path: Path
+) -> None:
+    from hangtag.dataset.workers import map_designs
+    from hangtag.errors import ImageError
+
+    paths = [library.location(design) for design in library.designs[:6]]
+    results = list(map_designs(kill_on_third, paths, workers=2, timeout=5))
+    assert [isinstance(result, ImageError) for result in results] == [n == 2 for n in range(6)]
+    assert results[2].reason == "crashed"
+    slow = list(map_designs(sleep_on_third, paths, workers=2, timeout=1))
+    assert [getattr(result, "reason", "") for result in slow] == ["", "", "too-slow", "", "", ""]
+
+
+def is_third(data: bytes) -> bool:
+    return decode(data, 64).shape == (42, 42, 4)
+
+
+def kill_on_third(data: bytes) -> int:
+    if is_third(data):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(data)
+
+
+def sleep_on_third(data: bytes) -> int:
+    if is_third(data):
+        time.sleep(60)
+    return len(data)
+
+
+def test_killed_and_started_again_it_ends_as_if_undisturbed(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; import hangtag.dataset.pack as p\n"
+        "from hangtag.library.catalog import Catalog\n"
+        "p.SHARD_DESIGNS = 16\n"
+        "if __name__ == '__main__':\n"
+        "    c = Catalog.read(Path(sys.argv[1]))\n"
+        "    p.pack(c, Path(sys.argv[2]), p.PackConfig(size=32, min_count=3), workers=1)\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), str(library.root / "designs.csv")]
+    monkeypatch.setattr("hangtag.dataset.pack.SHARD_DESIGNS", 16)
+    pack(library, tmp_path / "undisturbed", SMALL)
+    disturbed = tmp_path / "disturbed"
+    with subprocess.Popen([*command, str(disturbed)], start_new_session=True) as process:
+        while process.poll() is None and len(list(disturbed.glob(".pack/*.json"))) < 3:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = list(disturbed.glob(".pack/*.json"))
+    assert done
+    assert not (disturbed / "dataset.json").exists()
+    with pytest.raises(DatasetError, match="not packed to the end"):
+        DatasetFolder.open(disturbed)
+    before = {path: path.stat().st_mtime_ns for path in done}
+    subprocess.run([*command, str(disturbed)], check=True, capture_output=True)
+    assert before
+    assert contents(disturbed) == contents(tmp_path / "undisturbed")
+
+
+def test_another_catalog_does_not_overwrite_a_dataset_unasked(
+    library: Catalog, tmp_path: Path
+) -> None:
+    pack(library, tmp_path / "d", SMALL)
+    before = contents(tmp_path / "d")
+    assert pack(library, tmp_path / "d", SMALL).tags == 9
+    with pytest.raises(DatasetError, match="--overwrite"):
+        pack(library, tmp_path / "d", PackConfig(size=48, min_count=3))
+    assert contents(tmp_path / "d") == before
+    pack(library, tmp_path / "d", PackConfig(size=48, min_count=3), overwrite=True)
+    assert contents(tmp_path / "d") != before
+
+
+def test_flattened_for_the_built_in_algorithm(library: Catalog, tmp_path: Path) -> None:
+    pack(library, tmp_path / "d", PackConfig(size=32, min_count=3, flatten="white"))
+    folder = DatasetFolder.open(tmp_path / "d")
+    with folder.records("train") as records:
+        assert records[0].data[:2] == b"\xff\xd8"
+        assert decode(records[0].data, 32)[-1, -1].min() > 240
+
+
+def test_three_valued_labels_only_when_asked_for(library: Catalog, tmp_path: Path) -> None:
+    rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
+    catalog = Catalog(rows, library.root)
+    pack(catalog, tmp_path / "two", SMALL)
+    pack(catalog, tmp_path / "three", PackConfig(size=32, min_count=3, three_valued=True))
+    two, three = (DatasetFolder.open(tmp_path / name).labels("train") for name in ("two", "three"))
+    assert set(np.unique(two)) == {0, 1}
+    assert set(np.unique(three)) == {-1, 0, 1}
+    assert ((two == 1) == (three == 1)).all()
+    names = DatasetFolder.open(tmp_path / "three").vocabulary.names
+    discs = three[:, names.index("disc")] == 1
+    assert (three[discs, names.index("cross")] == 0).all()
+
+
+def test_the_seeds_own_layout_with_a_tags_file_is_a_dataset(
+    library: Catalog, tmp_path: Path
+) -> None:
+    pack(library, tmp_path / "ours", SMALL)
+    ours, seeds = DatasetFolder.open(tmp_path / "ours"), tmp_path / "seeds"
+    for split in ("train", "validation"):
+        target = seeds / RECORD_FILES[split]
+        target.parent.mkdir(parents=True)
+        target.write_bytes((tmp_path / "ours" / RECORD_FILES[split]).read_bytes())
+    with pytest.raises(DatasetError, match="--tags FILE"):
+        DatasetFolder.open(seeds)
+    (tmp_path / "names.txt").write_text("\n".join(ours.vocabulary.names))
+    folder = DatasetFolder.open(seeds, tmp_path / "names.txt")
+    assert folder.splits() == ["train", "validation"]
+    assert (folder.labels("train") == ours.labels("train")).all()
+    assert folder.vocabulary.tags[0].count == (ours.labels("train")[:, 0] == 1).sum()
+    (tmp_path / "names.txt").write_text("one\ntwo")
+    with pytest.raises(DatasetError, match="9 labels a record, but the vocabulary has 2"):
+        DatasetFolder.open(seeds, tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize("split", ["80", "a/b", "0/50/50", "80/0/20", "-1/2", "1/2/3/4"])
+def test_wrong_splits_are_told(split: str) -> None:
+    with pytest.raises(ConfigError, match="--split"):
+        PackConfig(split=split)

@@ -1,0 +1,270 @@
+"""Training runs for real: a tiny network on real designs, stopped, killed, resumed, continued."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.pack import pack
+from hangtag.errors import ConfigError, DatasetError, ModelError, TrainingError
+from hangtag.library.catalog import Catalog, Design
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.tagger import Tagger
+from hangtag.training.config import TrainConfig
+from hangtag.training.network import TagNetwork, load_backbone
+from hangtag.training.train import train
+
+TINY = TrainConfig(
+    network="test_resnet", input_size=32, epochs=3, batch_size=16, precision="fp32", ema=0.9
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "dataset"
+    pack(library, folder, PackConfig(size=48, min_count=3, split="70/15/15"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    train(dataset, folder, replace(TINY, epochs=20, learning_rate=0.01))
+    return folder
+
+
+def test_a_model_learns_and_its_folder_is_complete(dataset: Path, model: Path) -> None:
+    names = {path.name for path in model.iterdir()}
+    assert names == {
+        "config.json", "tags.json", "weights.safetensors", "model.onnx", "history.csv",
+    }  # fmt: skip
+    config = json.loads((model / "config.json").read_text())
+    assert config["training"]["epochs"] == 20
+    assert config["preprocessing"] == {"packed_size": 48, "input_size": 32}
+    with (model / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == 20
+    assert float(history[-1]["train_loss"]) < float(history[0]["train_loss"]) / 2
+    scores = [float(row["validation_macro_map"]) for row in history]
+    assert max(scores) > 0.6  # guessing gives about 0.25
+    folder = ModelFolder.open(model)
+    assert all(tag.threshold is not None and tag.calibration for tag in folder.vocabulary.tags)
+
+
+def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path) -> None:
+    tagger = Tagger.open(model)
+    network = TagNetwork("test_resnet", len(tagger.vocabulary)).eval()
+    network.load_state_dict(load_file(model / "weights.safetensors"))
+    with DatasetFolder.open(dataset).records("validation") as records:
+        squares = [tagger.square(record.data) for record in records]
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(np.stack(squares))).numpy()
+    slope, intercept = np.array([tag.calibration for tag in tagger.vocabulary.tags]).T
+    expected = 1 / (1 + np.exp(-(logits * slope + intercept)))
+    assert np.abs(tagger.scores(squares) - expected).max() < 1e-4
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from hangtag.training.config import TrainConfig
+from hangtag.training.train import train
+values = json.loads(sys.argv[3])
+values["step_epochs"] = tuple(values["step_epochs"])
+train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**values))
+"""
+
+
+def started(dataset: Path, model: Path, config: TrainConfig) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(dataset), str(model), json.dumps(asdict(config))],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
+    dataset: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    config = replace(TINY, epochs=6, checkpoint_minutes=0.0)
+    train(dataset, tmp_path / "undisturbed", config)
+    disturbed = tmp_path / "disturbed"
+    process = started(dataset, disturbed, config)
+    checkpoint = disturbed / "checkpoints" / "last.safetensors"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert not (disturbed / "config.json").exists()
+    if number == signal.SIGTERM:
+        assert "the same command goes on from here" in said
+    train(dataset, disturbed, config)
+    for name in ("weights.safetensors", "tags.json"):
+        first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
+        assert first.read_bytes() == second.read_bytes(), name
+    rows = [
+        list(csv.reader((tmp_path / k / "history.csv").open()))
+        for k in ("undisturbed", "disturbed")
+    ]
+    assert [row[:-1] for row in rows[0]] == [row[:-1] for row in rows[1]]  # all but the seconds
+
+
+def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
+    dataset: Path, model: Path
+) -> None:
+    config = replace(TINY, epochs=20, learning_rate=0.01)
+    before = (model / "model.onnx").stat().st_mtime_ns
+    result = train(dataset, model, config)
+    assert result.epochs == 20
+    assert (model / "model.onnx").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match=r"other settings \(learning_rate\)"):
+        train(dataset, model, replace(config, learning_rate=0.02))
+
+
+def test_early_stopping_stops(dataset: Path, tmp_path: Path) -> None:
+    config = replace(
+        TINY, epochs=50, learning_rate=1e-9, ema=0.0, early_stopping=2, early_stopping_min_epochs=3,
+        early_stopping_tolerance=0.5, warmup=0.0,
+    )  # fmt: skip
+    assert train(dataset, tmp_path / "m", config).epochs == 3
+
+
+def test_a_non_finite_loss_stops_with_the_step(dataset: Path, tmp_path: Path) -> None:
+    config = replace(TINY, optimizer="sgd", learning_rate=100.0, loss="bce", warmup=0.0, epochs=50)
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf) at step \d+; lower learning_rate"
+    ):
+        train(dataset, tmp_path / "m", config)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "nag", "rmsprop"])
+def test_every_optimizer_runs_and_resumes(dataset: Path, tmp_path: Path, optimizer: str) -> None:
+    config = replace(
+        TINY, epochs=1, optimizer=optimizer, learning_rate=0.001, schedule="step", ema=0.0
+    )
+    train(dataset, tmp_path / "m", config)
+    assert Tagger.open(tmp_path / "m").vocabulary.names
+
+
+@pytest.mark.parametrize("loss", ["bce", "weighted-bce"])
+def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
+    result = train(dataset, tmp_path / "m", replace(TINY, epochs=1, loss=loss))
+    assert result.macro_map > 0
+
+
+def test_bf16_trains_too(dataset: Path, tmp_path: Path) -> None:
+    assert (
+        train(dataset, tmp_path / "m", replace(TINY, epochs=1, precision="bf16")).precision
+        == "bf16"
+    )
+
+
+def test_start_from_keeps_known_tags_and_learns_new_ones(
+    library: Catalog, model: Path, tmp_path: Path
+) -> None:
+    rows = tuple(
+        Design(d.image, tuple({"disc": "dot", "red": "zzz red"}.get(t, t) for t in d.tags))
+        for d in library
+    )
+    pack(Catalog(rows, library.root), tmp_path / "d", PackConfig(size=48, min_count=3))
+    config = replace(TINY, epochs=1, learning_rate=1e-9, ema=0.0)
+    train(tmp_path / "d", tmp_path / "m", config, continue_from=model)
+    old, new = ModelFolder.open(model), ModelFolder.open(tmp_path / "m")
+    before, after = load_file(old.weights), load_file(new.weights)
+    for name in set(old.vocabulary.names) & set(new.vocabulary.names):
+        was, is_now = old.vocabulary.names.index(name), new.vocabulary.names.index(name)
+        kept = torch.allclose(
+            before["head.weight"][was], after["head.weight"][is_now], rtol=0, atol=1e-6
+        )
+        assert kept, name
+    assert {"dot", "zzz red"} <= set(new.vocabulary.names)
+    with pytest.raises(ModelError, match="--network test_resnet"):
+        train(
+            tmp_path / "d", tmp_path / "x", replace(config, network="test_vit"), continue_from=model
+        )
+
+
+def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path) -> None:
+    import timm
+
+    source = timm.create_model("test_resnet", num_classes=5)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
+    for name in ("w.safetensors", "w.pth"):
+        network = TagNetwork("test_resnet", 3)
+        load_backbone(network, "test_resnet", str(tmp_path / name))
+        first = network.backbone.state_dict()["conv1.0.weight"]
+        assert torch.equal(first[:, :3], source.state_dict()["conv1.0.weight"])
+        assert (first[:, 3] == 0).all()
+    network = TagNetwork("test_vit", 3)
+    with pytest.raises(TrainingError, match="do not fit test_vit"):
+        load_backbone(network, "test_vit", str(tmp_path / "w.safetensors"))
+    with pytest.raises(ConfigError, match="no weights file"):
+        load_backbone(network, "test_vit", str(tmp_path / "missing.safetensors"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(ConfigError, match="is no weights file"):
+        load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
+
+
+def test_hub_weights_that_cannot_be_had_stop_the_run(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match="cannot be had from the hub"):
+        train(dataset, tmp_path / "m", replace(TINY, weights="hub"))
+
+
+def test_the_seeds_two_files_and_a_tags_file_are_enough(dataset: Path, tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        target = tmp_path / "seed" / RECORD_FILES[split]
+        target.parent.mkdir(parents=True)
+        target.write_bytes((dataset / RECORD_FILES[split]).read_bytes())
+    names = DatasetFolder.open(dataset).vocabulary.names
+    (tmp_path / "seed" / "tags.txt").write_text("\n".join(names))
+    train(tmp_path / "seed", tmp_path / "m", replace(TINY, epochs=1))
+    assert Tagger.open(tmp_path / "m").vocabulary.names == names
+
+
+def test_an_unknown_network_and_a_dataset_without_validation(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="timm has no network 'resnet1800'; near: resnet"):
+        train(dataset, tmp_path / "m", replace(TINY, network="resnet1800"))
+    target = tmp_path / "only" / RECORD_FILES["train"]
+    target.parent.mkdir(parents=True)
+    target.write_bytes((dataset / RECORD_FILES["train"]).read_bytes())
+    (tmp_path / "only" / "tags.json").write_bytes((dataset / "tags.json").read_bytes())
+    with pytest.raises(DatasetError, match="no validation split"):
+        train(tmp_path / "only", tmp_path / "m2", TINY)
+
+
+def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
+    """accelerate's data parallel run on the CPU: two processes, one model folder."""
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0", "-m", "hangtag", "train", str(dataset), str(tmp_path / "m"),
+        "--network", "test_resnet", "--input-size", "32", "--epochs", "2", "--batch-size", "16",
+        "--precision", "fp32",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Tagger.open(tmp_path / "m").vocabulary.names
