@@ -46,7 +46,7 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
 
     The content decides the format, not the file's name. Returns uint8 (h, w, 4), RGBA with
     straight alpha, upright by EXIF, its longest side at most `size` pixels (SVG: exactly `size`;
-    others are never enlarged). Raises ImageError, with a reason code, for all that cannot be shown.
+    others are never enlarged); 0 where fully transparent, whatever colour lay there. Raises ImageError, with a reason code, for all that cannot be shown.
     """
     if not data:
         raise ImageError("empty", "the file is empty")
@@ -56,8 +56,10 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
     else:
         image = _decode_raster(data, size, max_pixels)
     pixels = np.array(image, dtype=np.uint8)
-    if not pixels[..., 3].any():
+    visible = pixels[..., 3] > 0
+    if not visible.any():
         raise ImageError("blank", "every pixel is fully transparent")
+    pixels[~visible] = 0
     return pixels
 
 
@@ -155,6 +157,8 @@ def _shrink(image: Image.Image, size: int) -> Image.Image:
     """
     width, height = image.size
     target = _scaled(image.size, min(size, max(image.size)))
+    if image.size == target:  # exactly as it is: what was packed decodes to itself
+        return _eight_bit(image).convert("RGBA")
     factor = max(width, height) // (2 * size)
     if factor < 2:
         return _resize(_premultiplied(image), target).convert("RGBA")
@@ -169,11 +173,16 @@ def _shrink(image: Image.Image, size: int) -> Image.Image:
 
 def _premultiplied(image: Image.Image) -> Image.Image:
     """Return any Pillow image in mode RGBa (8 bits, premultiplied)."""
+    return _eight_bit(image).convert("RGBA").convert("RGBa")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits a channel at most, in a mode that Pillow converts faithfully."""
     if image.mode.startswith("I"):
-        image = _grey_16_to_8(image)
-    elif image.mode == "F":
+        return _grey_16_to_8(image)
+    if image.mode == "F":
         raise ImageError("unreadable", "floating-point pixels have no agreed range")
-    return image.convert("RGBA").convert("RGBa")
+    return image
 
 
 def _grey_16_to_8(image: Image.Image) -> Image.Image:

@@ -5,10 +5,13 @@ hangtag sample DIR
 
 import io
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,15 @@ from hangtag.errors import CatalogError, ConfigError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.clipart.colours import BRIGHT, COLOURS, Scheme, scheme, visible
-from hangtag.library.clipart.inks import ONE_INK, PATTERNS, STYLES, Look, painted, pattern_tile
+from hangtag.library.clipart.inks import (
+    ONE_INK,
+    PATTERNS,
+    STYLES,
+    Look,
+    motif_tile,
+    painted,
+    pattern_tile,
+)
 from hangtag.library.clipart.outlines import extent, fitted
 from hangtag.library.clipart.scenes import SUBJECTS, WORD_ART, composed, stamp_border
 
@@ -39,7 +50,7 @@ _THEMES = (
     *("winter", "halloween", "baby"),
 )
 # How often people forget a tag; the objects (every other tag) come to mind first.
-_FORGOTTEN = [(COLOURS, 0.10), (_THEMES, 0.08), (STYLES, 0.07), (PATTERNS, 0.05)]
+_FORGOTTEN = [(COLOURS, 0.09), (_THEMES, 0.06), (STYLES, 0.05), (PATTERNS, 0.05)]
 _FORGOTTEN_OBJECT = 0.04
 # Other spellings that normalising brings together again.
 _SPELLINGS = {
@@ -81,25 +92,23 @@ def draw_library(folder: Path, *, designs: int = 1600, seed: int = 0) -> Catalog
     and resized copies share) and `sample.json` (what was asked for). Same arguments, same bytes.
     An unfinished folder is drawn again; a finished one is read and left as it is. Raises
     CatalogError for a folder that holds anything else, ConfigError for `designs` below 1 or a
-    negative `seed`.
+    negative `seed`. Large libraries are drawn in worker processes, so a script calls this below
+    `if __name__ == "__main__":`.
     """
     if designs < 1 or seed < 0:
         raise ConfigError(f"{designs} designs from seed {seed}: use at least 1 design and seed 0")
     folder = Path(folder)
     rows = folder / "designs.csv"
-    _claim(folder, json.dumps({"designs": designs, "seed": seed}) + "\n")
-    if not rows.exists():
-        (folder / "designs").mkdir(exist_ok=True)
-        plans = _planned(designs, np.random.default_rng(seed))
-        complete = _drawn(plans, folder, seed)
-        groups: dict[int, str] = {}
-        for plan, design in zip(plans, complete, strict=True):
-            groups.setdefault(plan.drawing, Path(design.image).stem)
-        pairs = zip(plans, complete, strict=True)
-        grouped = tuple(replace(design, group=groups[plan.drawing]) for plan, design in pairs)
-        Catalog(grouped, folder).write(folder / "complete.csv")
-        # Last: designs.csv says that the library is finished.
-        Catalog(tuple(_as_people_tag(complete, seed)), folder).write(rows)
+    try:
+        _claim(folder, json.dumps({"designs": designs, "seed": seed}))
+        if not rows.exists():
+            plans = _planned(designs, np.random.default_rng(seed))
+            complete = _drawn(plans, folder, seed)
+            Catalog(_grouped(plans, complete), folder).write(folder / "complete.csv")
+            # Last: designs.csv says that the library is finished.
+            Catalog(tuple(_as_people_tag(complete, seed)), folder).write(rows)
+    except OSError as cause:
+        raise CatalogError(f"{cause.filename or folder}: {cause.strerror or cause}") from cause
     return Catalog.read(rows)
 
 
@@ -107,18 +116,15 @@ def _claim(folder: Path, wanted: str) -> None:
     """Mark `folder` as the place for this library, unless it holds something else."""
     marker = folder / "sample.json"
     if marker.exists():
-        found = read_text(marker, CatalogError)
+        found = read_text(marker, CatalogError).strip()
         if found != wanted:
             raise CatalogError(
-                f"{folder}: holds the sample library {found.strip()}, not {wanted.strip()};"
-                " give an empty folder"
+                f"{marker}: says {found[:60]}, but wanted is {wanted}; give an empty folder"
             )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CatalogError(
-            f"{folder}: not empty; give a new or empty folder for the sample library"
-        )
-    write_text(marker, wanted)
+    elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise CatalogError(f"{folder}: not empty; give an empty folder for the sample library")
+    else:
+        write_text(marker, wanted + "\n")
 
 
 def _planned(designs: int, rng: Generator) -> list[_Plan]:
@@ -146,19 +152,37 @@ def _shared_out(drawings: int, rng: Generator) -> list[str]:
 
 
 def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
-    """Draw and write every design; each depends on the seed and its plan only."""
+    """Draw and write every design, in worker processes where that pays."""
+    (folder / "designs").mkdir(exist_ok=True)
+    draw = partial(_draw, folder=folder, seed=seed)
+    workers = min(os.cpu_count() or 1, len(plans) // 200)
+    if workers < 2:
+        return list(track(map(draw, plans), "drawing designs", total=len(plans)))
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C reaches the workers too, but it is for this process to end the run.
+    quiet = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, context, *quiet) as pool:
+        drawn = pool.map(draw, plans, chunksize=16)
+        return list(track(drawn, "drawing designs", total=len(plans)))
 
-    def draw(plan: _Plan) -> Design:
-        rng = np.random.default_rng([seed, 2, plan.number])
-        picture = _picture(plan, seed, rng)
-        name, data = _encoded(plan, picture, rng)
-        # No atomic write: what a killed run leaves here is drawn again.
-        (folder / name).write_bytes(data)
-        return Design(name, picture.tags)
 
-    # Threads are enough: rendering takes most of the time and runs outside Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(track(pool.map(draw, plans), "drawing designs", total=len(plans)))
+def _draw(plan: _Plan, folder: Path, seed: int) -> Design:
+    """Draw and write one design, which depends on the seed and its plan only."""
+    rng = np.random.default_rng([seed, 2, plan.number])
+    picture = _picture(plan, seed, rng)
+    name, data = _encoded(plan, picture, rng)
+    # No atomic write: what a killed run leaves here is drawn again.
+    (folder / name).write_bytes(data)
+    return Design(name, picture.tags)
+
+
+def _grouped(plans: list[_Plan], designs: list[Design]) -> tuple[Design, ...]:
+    """The designs, copies of one drawing in a group named after the first of them."""
+    groups: dict[int, str] = {}
+    for plan, design in zip(plans, designs, strict=True):
+        groups.setdefault(plan.drawing, Path(design.image).stem)
+    pairs = zip(plans, designs, strict=True)
+    return tuple(replace(design, group=groups[plan.drawing]) for plan, design in pairs)
 
 
 def _picture(plan: _Plan, seed: int, rng: Generator) -> _Picture:
@@ -177,7 +201,7 @@ def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
     drawing = fitted(drawing)
     patterned = plan.subject in _PATTERNED and style in ("flat", "cartoon")
     pattern = ""
-    if patterned and drawing_rng.random() < 0.55:
+    if patterned and drawing_rng.random() < 0.75:
         pattern = str(drawing_rng.choice(PATTERNS))
     look = Look(
         style,
@@ -188,8 +212,8 @@ def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
         line=float(drawing_rng.uniform(2.6, 4)),
     )
     body = painted(drawing, look)
-    roles = {"main"} if style in ONE_INK else {part.role for part in drawing} | {"ink"}
-    colours = _visible(body, look, roles | ({"pattern"} if pattern else set()))
+    roles = {part.role for part in drawing} | ({"ink", "pattern"} if pattern else {"ink"})
+    colours = _visible(body, look, {"main"} if style in ONE_INK else roles)
     low, high = extent(drawing)
     left, top, right, bottom = rng.uniform(3, 12, 4)
     area = (low[0] - left, low[1] - top, *(high - low + [left + right, top + bottom]))
@@ -198,31 +222,22 @@ def _clipart(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
 
 
 def _paper(plan: _Plan, drawing_rng: Generator, rng: Generator) -> _Picture:
-    """A square filled with a pattern or with small objects, without a seam."""
-    area = (0, 0, 100, 100)
-    motif = str(drawing_rng.choice(_MOTIFS)) if drawing_rng.random() < 0.3 else ""
+    """A square filled with a pattern, or with small objects."""
+    motif = str(drawing_rng.choice(_MOTIFS)) if drawing_rng.random() < 0.2 else ""
     pattern = str(drawing_rng.choice(PATTERNS))
     repeats = 2 if motif else int(drawing_rng.integers(3, 6))
-    drawing = fitted(SUBJECTS[motif].draw(drawing_rng)) if motif else []
     colours = _colours(plan, (motif or _PAPER,), False, drawing_rng, rng)
-    look = Look("flat", colours, 0, pattern, tile=100 / repeats)
+    look = Look("flat", colours, 0, "" if motif else pattern, tile=100 / repeats)
+    roles = {"main", "pattern"}
     if motif:
-        size, scale = look.tile, look.tile * 0.0045
-        one = painted(drawing, replace(look, pattern=""))
-        spots = "".join(
-            f'<g transform="translate({x * size:.4g} {x * size:.4g}) scale({scale:.4g})">{one}</g>'
-            for x in (0.025, 0.525)
-        )
-        tile = (
-            f'<pattern id="p" patternUnits="userSpaceOnUse" width="{size:.6g}" height="{size:.6g}">'
-            f'<rect width="100" height="100" fill="{look.shade("pattern")}"/>{spots}</pattern>'
-        )
+        drawing, kinds = fitted(SUBJECTS[motif].draw(drawing_rng)), SUBJECTS[motif].tags
+        roles |= {part.role for part in drawing}
+        tile = motif_tile(painted(drawing, look), look)
     else:
-        tile = pattern_tile(look, drawing_rng)
+        tile, kinds = pattern_tile(look, drawing_rng), (pattern,)
     body = f'<defs>{tile}</defs><rect width="100" height="100" fill="url(#p)"/>'
-    kinds = SUBJECTS[motif].tags if motif else (pattern,)
-    roles = {"main", "pattern"} | {part.role for part in drawing}
-    return _Picture(body, (_PAPER, *kinds, *_visible(body, look, roles)), area, repeats)
+    tags = (_PAPER, *kinds, *_visible(body, look, roles))
+    return _Picture(body, tags, (0, 0, 100, 100), repeats)
 
 
 def _visible(body: str, look: Look, roles: set[str]) -> list[str]:

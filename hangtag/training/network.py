@@ -1,5 +1,6 @@
 """The network: a timm backbone that sees four channels, and a tag head."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _backbone(name: str) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)
     except RuntimeError as cause:
-        near = timm.list_models(f"*{name[:6]}*")[:5]
+        near = difflib.get_close_matches(name, timm.list_models())
         raise ConfigError(
             f"timm has no network {name!r}" + (f"; near: {', '.join(near)}" if near else "")
         ) from cause

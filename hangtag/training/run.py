@@ -23,6 +23,7 @@ from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.files import atomic_path
 from hangtag.quality import metrics
+from hangtag.quality.thresholds import Calibration
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import losses, recipe
 from hangtag.training.checkpoints import (
@@ -150,9 +151,8 @@ class Run:
         """Train all epochs, or until early stopping; save and raise Stopped on a signal."""
         if self.accelerator.is_main_process and self.config.tracker != "none":
             self.accelerator.init_trackers("hangtag")
-        per_epoch = self.batches.steps_per_epoch
-        # A run killed between its last epoch and the export has nothing left to train.
-        for epoch in range(self.progress.step // per_epoch, self.progress.total_epochs):
+        # Counted by validations, not steps: a run may have been stopped between the two.
+        for epoch in range(len(self.progress.history), self.progress.total_epochs):
             if self._stops_early():
                 break
             self._epoch(epoch, stopped)
@@ -184,11 +184,8 @@ class Run:
 
     def _step(self, squares: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
         step, device = self.progress.step, self.accelerator.device
-        rate = recipe.learning_rate(
-            self.config, step, self._steps(self.progress), self.batches.steps_per_epoch
-        )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("lr_scale", 1.0)
+            group["lr"] = self._learning_rate(step)
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # dropout, the same after a resume
         inputs = torch.from_numpy(squares).to(device, non_blocking=True)
         targets = torch.from_numpy(labels).to(device, non_blocking=True)
@@ -210,6 +207,10 @@ class Run:
         self.progress.step += 1
         self.progress.epoch_loss += value
 
+    def _learning_rate(self, step: int) -> float:
+        steps = self._steps(self.progress)
+        return recipe.learning_rate(self.config, step, steps, self.batches.steps_per_epoch)
+
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.config.loss == "asl":
             return losses.asymmetric(logits, labels)
@@ -223,13 +224,12 @@ class Run:
         return self.network if self.average is None else self.average.module
 
     def _validate(self, epoch: int, seconds: float) -> None:
-        scores = 1 / (
-            1 + np.exp(-self.logits(self.averaged, self.validation_store, self.progress.precision))
-        )
+        logits = self.logits(self.averaged, self.validation_store, self.progress.precision)
+        scores = Calibration.identity(logits.shape[1]).apply(logits)
         known = self.validation_labels
         row = {
             "epoch": epoch + 1,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._learning_rate(self.progress.step - 1),
             "train_loss": self.progress.epoch_loss / self.batches.steps_per_epoch,
             "validation_macro_map": metrics.macro_map(scores, known),
             "validation_micro_map": metrics.micro_map(scores, known),

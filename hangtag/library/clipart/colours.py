@@ -21,6 +21,8 @@ COLOURS = {
     "black": "#1d1c20",
     "white": "#ffffff",
 }
+_LIGHT = ("yellow", "pink", "orange", "white")
+_DARK = ("red", "blue", "purple", "green", "brown")
 BRIGHT = tuple(name for name in COLOURS if name not in ("black", "white"))
 # Pairs that are hard to tell apart where they touch.
 _CLASHES = """
@@ -58,9 +60,9 @@ def scheme(
 ) -> Scheme:
     """Colours for every role, "main" mostly from `favourites` and never `avoid`.
 
-    "main2", "second2" and "third2" are for a second object, with favourites of its own, "pattern"
-    goes onto "main". "ink" and
-    "shine" (details and highlights) are nameless, as nobody tags them. Designs in one ink are often black or white, as stamps are.
+    "main2", "second2" and "third2" are for a second object with favourites of its own, "pattern"
+    goes onto "main"; "ink" and "shine" have no name, as nobody tags details and highlights. One ink
+    is often black or white, as on stamps.
     """
     roll = rng.random()
     options: Sequence[str] = favourites if roll < 0.75 else tuple(COLOURS)
@@ -77,7 +79,9 @@ def scheme(
         "main2": main2,
         "second2": second2,
         "third2": _picked(BRIGHT, (main2, second2), rng),
-        "pattern": _picked(("white",) if rng.random() < 0.7 else BRIGHT, (main,), rng),
+        "pattern": _picked(
+            ("white", "white", *(_DARK if main in _LIGHT else _LIGHT)), (main,), rng
+        ),
     }
     chosen = {role: (name, shade_of(name, rng)) for role, name in names.items()}
     fixed = {name: (name, shade) for name, shade in COLOURS.items()}

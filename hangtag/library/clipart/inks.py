@@ -10,6 +10,7 @@ from hangtag.library.clipart.outlines import Drawing, Part, Points
 
 STYLES = ("cartoon", "flat", "outline", "hand drawn", "stamp", "watercolor", "glitter")
 ONE_INK = ("outline", "stamp")
+_GLITTERING = {"main", "second", "main2", "second2"}
 PATTERNS = ("polka dots", "stripes", "checks")
 
 
@@ -99,25 +100,36 @@ def pattern_tile(look: Look, rng: Generator) -> str:
 
     Turned by its own shapes, as resvg takes five times as long over a turned <pattern>.
     """
-    t, over = look.tile, look.shade("pattern")
+    t, over, wide = look.tile, look.shade("pattern"), look.tile * rng.uniform(0.35, 0.6)
     if look.pattern == "polka dots":
-        dots = (
-            f'<circle cx="{x * t:.4g}" cy="{x * t:.4g}" r="{t * 0.2:.3g}"/>' for x in (0.25, 0.75)
-        )
-        marks = f'<g fill="{over}">{"".join(dots)}</g>'
+        spots = (f'cx="{x * t:.4g}" cy="{x * t:.4g}" r="{wide * 0.4:.3g}"' for x in (0.25, 0.75))
+        marks = "".join(f'<circle {spot} fill="{over}"/>' for spot in spots)
     elif look.pattern == "checks":
-        band = f'width="{t:.4g}" height="{t / 2:.4g}" fill="{over}" fill-opacity=".6"'
+        band = f'width="{t:.4g}" height="{wide:.4g}" fill="{over}" fill-opacity=".6"'
         marks = f'<rect {band}/><rect {band} transform="matrix(0 1 1 0 0 0)"/>'
     else:
-        half = t / 2
-        slanting = f"M0 0H{half:.4g}L0 {half:.4g}ZM{t:.4g} 0V{half:.4g}L{half:.4g} {t:.4g}H0Z"
-        level = f"M0 0H{t:.4g}V{half:.4g}H0Z"
+        slanting = f"M0 0H{wide:.4g}L0 {wide:.4g}ZM{t:.4g} 0V{wide:.4g}L{wide:.4g} {t:.4g}H0Z"
+        level = f"M0 0H{t:.4g}V{wide:.4g}H0Z"
         marks = f'<path d="{level if rng.random() < 0.6 else slanting}" fill="{over}"/>'
     upright = ' transform="matrix(0 1 1 0 0 0)"' if rng.random() < 0.5 else ""
     size = f'width="{t:.6g}" height="{t:.6g}"'
     return (
         f'<pattern id="p" patternUnits="userSpaceOnUse" {size}>'
         f'<rect {size} fill="{look.shade("main")}"/><g{upright}>{marks}</g></pattern>'
+    )
+
+
+def motif_tile(motif: str, look: Look) -> str:
+    """<pattern id="p">: the SVG of a drawing twice, staggered, on the colour of the pattern."""
+    t, scale = look.tile, look.tile * 0.0045
+    spots = "".join(
+        f'<g transform="translate({x * t:.4g} {x * t:.4g}) scale({scale:.4g})">{motif}</g>'
+        for x in (0.025, 0.525)
+    )
+    size = f'width="{t:.6g}" height="{t:.6g}"'
+    return (
+        f'<pattern id="p" patternUnits="userSpaceOnUse" {size}>'
+        f'<rect {size} fill="{look.shade("pattern")}"/>{spots}</pattern>'
     )
 
 
@@ -141,8 +153,7 @@ def _coloured(drawing: Drawing, look: Look, rng: Generator) -> str:
     if look.pattern:
         defs, paints["main"] = pattern_tile(look, rng), "url(#p)"
     if look.style == "glitter":
-        roles = {part.role for part in drawing} - {"ink", "shine"}
-        for role in sorted(roles):
+        for role in sorted({part.role for part in drawing} & _GLITTERING):
             defs += _glitter_tile(f"g-{role}", look.shade(role), rng)
             paints[role] = f"url(#g-{role})"
     body = []
@@ -176,7 +187,8 @@ def _glitter_tile(name: str, shade: str, rng: Generator) -> str:
 
 def _sparkle(x: float, y: float, size: float) -> str:
     """A diamond, as path data."""
-    return f"M{x:.4g} {y - size:.4g}l{size:.3g} {size:.3g} {-size:.3g} {size:.3g} {-size:.3g} {-size:.3g}z"
+    left, right = f"{-size:.3g}", f"{size:.3g}"
+    return f"M{x:.4g} {y - size:.4g}l{right} {right} {left} {right} {left} {left}z"
 
 
 def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
@@ -193,7 +205,7 @@ def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
         elif part.role != "shine":
             body.append(edge(part, gap, look.line * (1.6 if part.width else 1), ink))
     if stamp:
-        spots = rng.uniform([0, 0, 0.3], [100, 100, 1.1], (60, 3))
+        spots = rng.uniform([0, 0, 0.6], [100, 100, 2], (50, 3))
         specks = "".join(_sparkle(*spot) for spot in spots.tolist())
         body.append(f'<path d="{specks}"/>')
     area = 'x="-10" y="-10" width="120" height="120"'

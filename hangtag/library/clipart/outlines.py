@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 Points = NDArray[
@@ -58,7 +59,7 @@ def ring(n: int, x: float, y: float, rx: float, ry: float | None = None, turn: f
 
 def disc(role: str, x: float, y: float, rx: float, ry: float | None = None) -> Part:
     """Filled ellipse."""
-    return Part((ring(12, x, y, rx, ry),), role)
+    return Part((ring(8, x, y, rx, ry),), role)
 
 
 def box(role: str, x: float, y: float, width: float, height: float) -> Part:
@@ -96,6 +97,17 @@ def mirrored(*parts: Part) -> Drawing:
         for part in parts
     ]
     return [*parts, *flipped]
+
+
+def face(rng: Generator, x: float, y: float, size: float) -> Drawing:
+    """Two eyes and a smile."""
+    wide, high = size * 0.6, y + size * 0.7
+    low = high + size * rng.uniform(0.3, 0.6)
+    return [
+        disc("ink", x - size, y, size * 0.28, size * 0.36),
+        disc("ink", x + size, y, size * 0.28, size * 0.36),
+        line("ink", size * 0.24, f"{x - wide},{high} {x},{low} {x + wide},{high}"),
+    ]
 
 
 def extent(drawing: Drawing) -> tuple[Points, Points]:

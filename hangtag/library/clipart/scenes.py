@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from hangtag.library.clipart import objects
+from hangtag.library.clipart import nature, things
 from hangtag.library.clipart.outlines import Drawing, Part, fitted, placed, polygon, ring
 
 
@@ -30,41 +30,63 @@ class Scene:
     cast: tuple[str, ...]
 
 
-# name: weight | tags | usual colours | friends that may stand beside it
-_SUBJECTS = """
-heart: 84 | heart | red pink red purple |
-star: 72 | star | yellow yellow orange blue |
-flower: 74 | flower, nature | pink red purple white orange blue | butterfly
-leaf: 50 | leaf, nature | green green orange brown | mushroom
-tree: 36 | tree, nature | green green orange pink | house flower
-fir: 32 | tree, christmas | green green green blue | star gift
-house: 40 | house | red blue yellow white pink | tree sun
-fish: 46 | fish, animal, sea | blue orange red green purple |
-cat: 52 | cat, animal | orange black brown white | heart balloon
-balloon: 48 | balloon, birthday | red blue yellow pink purple green | cloud
-cloud: 38 | cloud, weather | blue white blue | sun
-sun: 40 | sun, weather | yellow yellow orange | cloud
-moon: 32 | moon | yellow blue white | star cloud
-cup: 36 | cup | blue red white green brown | heart
-gift: 44 | gift, birthday | red blue purple pink green | balloon
-banner: 40 | banner | red blue pink green purple | star heart
-frame: 56 | frame | brown black blue pink green purple |
-bow: 36 | bow | pink red blue purple |
-button: 38 | button | blue red brown white green pink |
-arrow: 36 | arrow | black red blue green orange |
-mushroom: 32 | mushroom, nature | red red orange brown | leaf
-snowflake: 40 | snowflake, winter | blue white blue purple |
-snowman: 30 | winter | red blue green purple | snowflake
-pumpkin: 36 | pumpkin, halloween | orange orange orange green | ghost moon
-ghost: 34 | ghost, halloween | white white black purple | moon pumpkin
-cake: 40 | cake, birthday | pink brown yellow blue | gift balloon
-butterfly: 38 | butterfly, animal, nature | orange blue purple yellow pink | flower
-boat: 34 | boat, sea | red brown blue | sun fish
-duck: 36 | duck, animal, baby | yellow yellow yellow white | heart
-pram: 34 | baby | blue pink yellow | heart
-bauble: 34 | christmas | red green blue purple | star
-label: 32 | label | brown pink yellow green | heart
-"""
+def _subject(
+    draw: Callable[[Generator], Drawing], weight: int, tags: str, colours: str, friends: str = ""
+) -> Subject:
+    return Subject(
+        draw, weight, tuple(tags.split(", ")), tuple(colours.split()), tuple(friends.split())
+    )
+
+
+SUBJECTS = {
+    "heart": _subject(things.heart, 92, "heart", "red pink red purple"),
+    "star": _subject(nature.star, 78, "star", "yellow yellow orange blue"),
+    "flower": _subject(
+        nature.flower, 80, "flower, nature", "pink red purple white orange blue", "butterfly"
+    ),
+    "leaf": _subject(nature.leaf, 50, "leaf, nature", "green green orange brown", "mushroom"),
+    "tree": _subject(nature.tree, 37, "tree, nature", "green green orange pink", "house flower"),
+    "fir": _subject(nature.fir, 32, "tree, christmas", "green green green blue", "star gift"),
+    "house": _subject(things.house, 40, "house", "red blue yellow white pink", "tree sun"),
+    "fish": _subject(nature.fish, 46, "fish, animal, sea", "blue orange red green purple"),
+    "cat": _subject(nature.cat, 52, "cat, animal", "orange black brown white", "heart balloon"),
+    "balloon": _subject(
+        things.balloon, 48, "balloon, birthday", "red blue yellow pink purple green", "cloud"
+    ),
+    "cloud": _subject(nature.cloud, 38, "cloud, weather", "blue white blue", "sun"),
+    "sun": _subject(nature.sun, 40, "sun, weather", "yellow yellow orange", "cloud"),
+    "moon": _subject(nature.moon, 37, "moon", "yellow blue white", "star cloud"),
+    "cup": _subject(things.cup, 37, "cup", "blue red white green brown", "heart"),
+    "gift": _subject(things.gift, 44, "gift, birthday", "red blue purple pink green", "balloon"),
+    "banner": _subject(things.banner, 40, "banner", "red blue pink green purple", "star heart"),
+    "frame": _subject(things.frame, 56, "frame", "brown black blue pink green purple"),
+    "bow": _subject(things.bow, 37, "bow", "pink red blue purple"),
+    "button": _subject(things.button, 38, "button", "blue red brown white green pink"),
+    "arrow": _subject(things.arrow, 37, "arrow", "black red blue green orange"),
+    "mushroom": _subject(nature.mushroom, 37, "mushroom, nature", "red red orange brown", "leaf"),
+    "snowflake": _subject(nature.snowflake, 40, "snowflake, winter", "blue white blue purple"),
+    "snowman": _subject(things.snowman, 30, "winter", "red blue green purple", "snowflake"),
+    "pumpkin": _subject(
+        nature.pumpkin, 37, "pumpkin, halloween", "orange orange orange green", "ghost moon"
+    ),
+    "ghost": _subject(
+        things.ghost, 37, "ghost, halloween", "white white black purple", "moon pumpkin"
+    ),
+    "cake": _subject(things.cake, 40, "cake, birthday", "pink brown yellow blue", "gift balloon"),
+    "butterfly": _subject(
+        nature.butterfly,
+        38,
+        "butterfly, animal, nature",
+        "orange blue purple yellow pink",
+        "flower",
+    ),
+    "boat": _subject(things.boat, 37, "boat, sea", "red brown blue", "sun fish"),
+    "duck": _subject(nature.duck, 37, "duck, animal, baby", "yellow yellow yellow white", "heart"),
+    "pram": _subject(things.pram, 34, "baby", "blue pink yellow", "heart"),
+    "bauble": _subject(things.bauble, 34, "christmas", "red green blue purple", "star"),
+    "label": _subject(things.label, 37, "label", "brown pink yellow green", "heart"),
+}
+WORD_ART = "word-art"
 
 # The alphabet as strokes on a grid of 5 x 7: "xy" for a point, "/" between strokes.
 _GLYPHS = {
@@ -111,25 +133,6 @@ _WORDS = {
 }
 _SECOND = {role: role + "2" for role in ("main", "second", "third")}
 _CROWDS = ("heart", "star", "flower", "leaf", "balloon", "snowflake")
-
-
-def _subjects() -> dict[str, Subject]:
-    subjects = {}
-    for row in _SUBJECTS.strip().splitlines():
-        name, facts = row.split(": ")
-        weight, tags, colours, friends = (fact.strip() for fact in facts.split("|"))
-        subjects[name] = Subject(
-            getattr(objects, name),
-            int(weight),
-            tuple(tags.split(", ")),
-            tuple(colours.split()),
-            tuple(friends.split()),
-        )
-    return subjects
-
-
-SUBJECTS = _subjects()
-WORD_ART = "word-art"
 
 
 def composed(name: str, rng: Generator) -> Scene:
@@ -199,11 +202,11 @@ def _framed(rng: Generator) -> Scene:
 
 
 def _wreath(rng: Generator) -> Scene:
-    name, n = str(rng.choice(["leaf", "flower", "star", "heart"])), int(rng.integers(6, 9))
+    name, n = str(rng.choice(["leaf", "flower", "star", "heart"])), int(rng.integers(8, 11))
     item, drawing = SUBJECTS[name].draw(rng), []
     for i, (x, y) in enumerate(ring(n, 0, 0, 40)):
         names = _SECOND if i % 2 else None
-        drawing += placed(item, 0.4, 360 * i / n, (float(x), float(y)), names)
+        drawing += placed(item, 0.36, 360 * i / n, (float(x), float(y)), names)
     return Scene(drawing, ("frame", *SUBJECTS[name].tags), (name,))
 
 
