@@ -5,13 +5,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = demo
+# A small network, so that two cores show something within minutes; the default is larger.
+DEMO_TRAIN = --network resnet10t --input-size 64 --minutes 2.5
 
 .PHONY: demo test check format lint types tests clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hangtag sample $(DEMO)/library
 	$(BIN)/hangtag pack $(DEMO)/library/designs.csv $(DEMO)/dataset
-	$(BIN)/hangtag train $(DEMO)/dataset $(DEMO)/model --minutes 2
+	$(BIN)/hangtag train $(DEMO)/dataset $(DEMO)/model $(DEMO_TRAIN)
 	$(BIN)/hangtag evaluate $(DEMO)/model $(DEMO)/dataset
 	$(BIN)/hangtag tag $(DEMO)/model $(DEMO)/library/designs --out $(DEMO)/tags.jsonl
 	@head -n 3 $(DEMO)/tags.jsonl

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -158,11 +157,11 @@ def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
     workers = min(os.cpu_count() or 1, len(plans) // 200)
     if workers < 2:
         return list(track(map(draw, plans), "drawing designs", total=len(plans)))
-    context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches the workers too, but it is for this process to end the run.
+    # A Pool, as workers of a ProcessPoolExecutor stay behind when this process is killed. Ctrl-C
+    # reaches the workers too, but it is for this process to end the run.
     quiet = signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, context, *quiet) as pool:
-        drawn = pool.map(draw, plans, chunksize=16)
+    with multiprocessing.get_context("spawn").Pool(workers, *quiet) as pool:
+        drawn = pool.imap(draw, plans, chunksize=16)
         return list(track(drawn, "drawing designs", total=len(plans)))
 
 
@@ -245,7 +244,7 @@ def _visible(body: str, look: Look, roles: set[str]) -> list[str]:
     paints = [look.colours[role] for role in sorted(roles)]
     if look.style == "cartoon":
         paints.append(("", look.dark()))
-    return visible(_svg(body, (-5, -5, 110, 110), 56), paints)
+    return visible(_svg(body, (-5, -5, 110, 110), 44), paints)
 
 
 def _colours(
@@ -274,7 +273,7 @@ def _svg(body: str, area: tuple[float, float, float, float], size: int) -> str:
 
 def _encoded(plan: _Plan, picture: _Picture, rng: Generator) -> tuple[str, bytes]:
     """File name in the library's folder, and the file's bytes."""
-    size, roll = int(120 + 281 * rng.random() ** 2), rng.random()
+    size, roll = int(120 + 281 * rng.random() ** 3), rng.random()
     stem = f"designs/{plan.subject}-{plan.number:04d}"
     if plan.subject == _PAPER:
         # Whole pixels per repeat, or fine lines show between them.

@@ -5,7 +5,7 @@ import json
 import math
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import TrainConfig, batch_size
 from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
 from hangtag.training.start_from import start_from
@@ -70,7 +70,7 @@ class Run:
         self.batches = Batches(
             self.store,
             self.labels,
-            config.batch_size,
+            batch_size(config, len(self.store)),
             recipe.augmentation(config, names),
             config.seed,
             sided,
@@ -85,10 +85,12 @@ class Run:
         if continue_from:
             start_from(network, folder.vocabulary, continue_from)
         to_device(network, accelerator.device)
-        self.average = ModelEmaV3(network, config.ema, use_warmup=True) if config.ema else None
+        self.average = ModelEmaV3(network, use_warmup=True) if config.ema else None
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
         self.progress = self._resume_or_plan()
+        if self.average is not None:
+            self.average.decay = 1 - 1 / (1 + config.ema * self._steps(self.progress))
         self.parallel: nn.Module = accelerator.prepare_model(network)
         self.scaler = torch.amp.GradScaler(
             accelerator.device.type, enabled=self.progress.precision == "fp16"
@@ -115,31 +117,32 @@ class Run:
         plan: list[object] = [None, None]
         if self.accelerator.is_main_process:
             tags, device = len(self.folder.vocabulary), self.accelerator.device
-            precision = choose_precision(self.config, tags, device)
-            plan = [precision, self._plan_epochs(precision)]
+            probed = replace(self.config, batch_size=self.batches.batch_size)
+            precision = choose_precision(probed, tags, device)
+            plan = [precision, self._plan_epochs(probed, precision)]
         broadcast_object_list(plan)
         note(
             f"{self.config.network} at {self.config.input_size} px in {plan[0]} on "
             f"{self.accelerator.device.type}: {len(self.store):,} designs, "
-            f"{len(self.folder.vocabulary)} tags, {plan[1]} epochs"
+            f"{len(self.folder.vocabulary)} tags, {plan[1]} epochs of "
+            f"{self.batches.steps_per_epoch} steps"
         )
         config = json.loads(json.dumps(asdict(self.config)))
         return Progress(config, fingerprint, str(plan[0]), int(str(plan[1])))
 
-    def _plan_epochs(self, precision: str) -> int:
-        if self.config.epochs:
-            return self.config.epochs
-        if not self.config.minutes:
+    def _plan_epochs(self, config: TrainConfig, precision: str) -> int:
+        if config.epochs:
+            return config.epochs
+        if not config.minutes:
             wanted = math.ceil(AUTO_DESIGNS / len(self.store))
             return min(max(wanted, AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
-        step = step_seconds(
-            self.config, len(self.folder.vocabulary), self.accelerator.device, precision
-        )
+        tags, device = len(self.folder.vocabulary), self.accelerator.device
+        step = step_seconds(config, tags, device, precision)
         # Validation is forward only: about a third of a training step.
-        validation = len(self.validation_store) / self.config.batch_size * step / 3
+        validation = len(self.validation_store) / config.batch_size * step / 3
         epoch = step * self.batches.steps_per_epoch + validation
         spent = time.monotonic() - self.started
-        epochs = int((self.config.minutes * 60 - spent - RESERVED_SECONDS) / epoch)
+        epochs = int((config.minutes * 60 - spent - RESERVED_SECONDS) / epoch)
         if epochs < 1:
             note(f"one epoch takes about {epoch / 60:.1f} minutes, longer than the time given")
         return max(1, epochs)

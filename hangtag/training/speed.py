@@ -1,5 +1,6 @@
 """A short measured probe: which number format is faster here, and how long a step takes."""
 
+import statistics
 import time
 
 import torch
@@ -13,7 +14,7 @@ from hangtag.training.network import TagNetwork
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # A faster format must win clearly, or noise would make two runs of one command differ.
 CLEARLY = 1.2
-WARM_UP, MEASURED = 2, 4
+WARM_UP, MEASURED = 2, 5
 
 
 def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> str:
@@ -35,7 +36,7 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> st
 
 
 def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
-    """Measure one training step: the fastest of a few, on a network thrown away afterwards."""
+    """Measure one training step: the median of a few, on a network thrown away afterwards."""
     with torch.random.fork_rng(devices=[]):
         network = to_device(TagNetwork(config.network, tags), device)
     optimizer = torch.optim.AdamW(network.parameters())
@@ -49,7 +50,7 @@ def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return min(times[WARM_UP:])
+    return statistics.median(times[WARM_UP:])
 
 
 def to_device(network: TagNetwork, device: torch.device) -> TagNetwork:

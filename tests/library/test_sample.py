@@ -132,17 +132,18 @@ def test_people_forget_tags_by_kind_and_misspell_some(library: Path, complete: C
 
 
 def test_colour_tags_name_what_is_visible() -> None:
-    def square(*halves: str) -> str:
-        rects = "".join(
-            f'<rect x="{i * 10}" width="{10 if i else 20}" height="20" fill="{shade}"/>'
-            for i, shade in enumerate(halves)
-        )
-        return f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">{rects}</svg>'
+    def columns(*shades: str) -> str:
+        rects = (f'<rect x="{i}" width="1" height="1" fill="{s}"/>' for i, s in enumerate(shades))
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="60" viewBox="0 0 {len(shades)} 1">'
+        return f"{head}{''.join(rects)}</svg>"
 
     paints = [("red", "#d8272f"), ("white", "#ffffff"), ("", "#2a2530")]
-    assert visible(square("#c9252c"), paints) == ["red"]
-    assert visible(square("#d8272f", "#ffffff"), paints) == ["red", "white"]
-    assert visible(square("#2a2530", "#2a2530"), paints) == []
+    dark = "#2a2530"
+    assert visible(columns("#c9252c"), paints) == ["red"]
+    assert visible(columns("#d8272f", "#d8272f", "#ffffff"), paints) == ["red", "white"]
+    assert visible(columns(*["#d8272f"] * 9, "#ffffff"), paints) == ["red"]
+    assert visible(columns(*[dark] * 9, "#ffffff"), paints) == ["white"]
+    assert visible(columns(dark), paints) == []
 
 
 def test_unfinished_library_is_drawn_again(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ from hangtag.training.config import TrainConfig
 from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.train import train
 
-TINY = TrainConfig(
-    network="test_resnet", input_size=32, epochs=3, batch_size=16, precision="fp32", ema=0.9
-)
+TINY = TrainConfig(network="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1)
 
 
 @pytest.fixture(scope="module")

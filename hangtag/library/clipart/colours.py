@@ -89,7 +89,7 @@ def scheme(
 
 
 def visible(svg: str, paints: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of the `paints` (name, shade) that cover at least a fifth of what `svg` shows.
+    """Names of the `paints` (name, shade) that cover a fifth of what `svg` shows, or the most.
 
     A paint without a name takes its share and is not told.
     """
@@ -108,7 +108,8 @@ def visible(svg: str, paints: Iterable[tuple[str, str]]) -> list[str]:
     share = dict.fromkeys(COLOURS, 0.0)
     for name, count in zip(names, found.tolist(), strict=True):
         share[name] = share.get(name, 0.0) + count / max(len(seen), 1)
-    return [name for name in COLOURS if share[name] >= 0.2]
+    least = min(0.2, max(share[name] for name in COLOURS))
+    return [name for name in COLOURS if share[name] >= least > 0]
 
 
 _STEPS = ((0.0, "#000000"), (0.4, "#000000"), (0.3, "#ffffff"), (0.6, "#ffffff"))

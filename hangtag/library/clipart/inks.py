@@ -1,6 +1,6 @@
-"""Drawings into SVG: seven styles and four patterns."""
+"""Drawings into SVG: seven styles and three patterns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -10,8 +10,8 @@ from hangtag.library.clipart.outlines import Drawing, Part, Points
 
 STYLES = ("cartoon", "flat", "outline", "hand drawn", "stamp", "watercolor", "glitter")
 ONE_INK = ("outline", "stamp")
-_GLITTERING = {"main", "second", "main2", "second2"}
 PATTERNS = ("polka dots", "stripes", "checks")
+_GLITTERING = {"main", "second", "main2", "second2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,18 @@ def wobbled(part: Part, rng: Generator, amount: float) -> Part:
 
 def shape(part: Part, paint: str, attributes: str = "") -> str:
     """One <path>: filled with `paint`, or stroked with it where the part is a line."""
-    data = path_data(part)
+    paints = f'fill="{paint}"'
     if part.width:
-        paint = f'none" stroke="{paint}" stroke-width="{part.width:.3g}'
-    return f'<path d="{data}" fill="{paint}"{attributes}/>'
+        paints = f'fill="none" stroke="{paint}" stroke-width="{part.width:.3g}"'
+    return f'<path d="{path_data(part)}" {paints}{attributes}/>'
 
 
 def edge(part: Part, paint: str, width: float, fill: str = "none", attributes: str = "") -> str:
     """One <path> with an outline of that width; lines get it on both sides."""
-    data = path_data(part)
     if part.width:
-        wide = f'stroke="{paint}" stroke-width="{part.width + width:.3g}"'
-        under = f'<path d="{data}" fill="none" {wide}/>'
-        return under + shape(part, fill) if fill != "none" else under
-    return (
-        f'<path d="{data}" fill="{fill}" stroke="{paint}" stroke-width="{width:.3g}"{attributes}/>'
-    )
+        return shape(replace(part, width=part.width + width), paint) + shape(part, fill)
+    paints = f'fill="{fill}" stroke="{paint}" stroke-width="{width:.3g}"'
+    return f'<path d="{path_data(part)}" {paints}{attributes}/>'
 
 
 def pattern_tile(look: Look, rng: Generator) -> str:
@@ -136,7 +132,7 @@ def motif_tile(motif: str, look: Look) -> str:
 def painted(drawing: Drawing, look: Look) -> str:
     """SVG of a drawing in a look. The look's seed settles all that is drawn at random."""
     rng = np.random.default_rng(look.seed)
-    if look.style in ("stamp", "outline"):
+    if look.style in ONE_INK:
         body = _one_ink(drawing, look, rng)
     elif look.style == "hand drawn":
         body = _hand_drawn(drawing, look, rng)
@@ -168,7 +164,7 @@ def _coloured(drawing: Drawing, look: Look, rng: Generator) -> str:
         else:
             soft = mixed(look.shade(part.role), "#000000", 0.14)
             body.append(edge(part, soft, 0.8, paints[part.role]))
-    return f"<defs>{defs}</defs>" * bool(defs) + "".join(body)
+    return (f"<defs>{defs}</defs>" if defs else "") + "".join(body)
 
 
 def _glitter_tile(name: str, shade: str, rng: Generator) -> str:
@@ -224,7 +220,8 @@ def _hand_drawn(drawing: Drawing, look: Look, rng: Generator) -> str:
             body.append(shape(part, shade))
             continue
         body.append(shape(part, mixed(shade, "#ffffff", 0.6)))
-        body.append(f'<path d="{_hatching(part, turn, 4.6)}" stroke="{shade}" stroke-width="2.4"/>')
+        hatching = f'fill="none" stroke="{shade}" stroke-width="2.4"'
+        body.append(f'<path d="{_hatching(part, turn, 4.6)}" {hatching}/>')
         dark = mixed(shade, "#000000", 0.45)
         body += [edge(wobbled(part, rng, 0.9), dark, look.line * 0.5) for _ in range(2)]
     return "".join(body)

@@ -1,0 +1,60 @@
+"""Runs a command and measures it as a user meets it: wall time, and the peak memory of the whole
+process tree (proportional set size, so that shared libraries count once; Linux)."""
+
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a command ran."""
+
+    seconds: float
+    peak_mb: float
+    code: int
+    out: str
+    err: str
+
+
+def run(command: list[str]) -> Measured:
+    """Run a command to its end, sampling its memory ten times a second."""
+    start = time.monotonic()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        peak = [0.0]
+        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+        watcher.start()
+        out, err = process.communicate()
+        watcher.join()
+    return Measured(time.monotonic() - start, peak[0] / 1024, process.returncode, out, err)
+
+
+def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
+    while process.poll() is None:
+        peak[0] = max(peak[0], sum(_pss_kb(pid) for pid in _tree(process.pid)))
+        time.sleep(0.1)
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += _tree(int(child))
+    except OSError:  # it ended while we looked
+        pass
+    return found
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
