@@ -41,7 +41,7 @@ def main() -> None:
     with (options.out / "dataset" / "rejected.csv").open(newline="") as file:
         rejected = {row["image"]: row["reason"] for row in csv.DictReader(file)}
     print(
-        "| damage | copies | unreadable (libpng) | left out | left out but readable | kept but not |"
+        "| damage | copies | unreadable | left out | readable yet left out | unreadable yet kept |"
     )
     print("|---|---|---|---|---|---|")
     for kind in DAMAGES:
@@ -49,7 +49,8 @@ def main() -> None:
         bad = {name for name in names if not readable(options.out / name)}
         out = {name for name in names if name in rejected}
         print(
-            f"| {kind} | {len(names)} | {len(bad)} | {len(out)} | {len(out - bad)} | {len(bad - out)} |"
+            f"| {kind} | {len(names)} | {len(bad)} | {len(out)} "
+            f"| {len(out - bad)} | {len(bad - out)} |"
         )
     others = sorted(set(rejected) - set(damaged))
     print(f"\nwhole designs left out: {len(others)}; summary: {packed.strip()}")

@@ -55,13 +55,21 @@ def through(name: str, options: argparse.Namespace) -> str:
     evaluate = stage(folder, "evaluate", ["evaluate", model, dataset, "--json"])
     packed, figures = json.loads(pack["out"]), json.loads(evaluate["out"])
     left_out = ", ".join(f"{n} {reason}" for reason, n in packed["rejected"].items()) or "none"
-    return (
-        f"| {name} | {sum(packed['designs'].values()):,} | {left_out} | {figures['tags']:.0f} "
-        f"| {figures['split']} | {figures['macro_map']:.3f} ({figures['macro_map_low']:.3f} to "
-        f"{figures['macro_map_high']:.3f}) | {figures['micro_map']:.3f} | {figures['accuracy']:.4f} "
-        f"({figures['tag_nothing_accuracy']:.4f}) | {pack['seconds']:.0f} / {pack['peak_mb']:.0f} "
-        f"| {train['seconds'] / 60:.1f} / {train['peak_mb']:.0f} | {evaluate['seconds']:.0f} |"
-    )
+    cells = [
+        name,
+        f"{sum(packed['designs'].values()):,}",
+        left_out,
+        f"{figures['tags']:.0f}",
+        figures["split"],
+        f"{figures['macro_map']:.3f} ({figures['macro_map_low']:.3f} to "
+        f"{figures['macro_map_high']:.3f})",
+        f"{figures['micro_map']:.3f}",
+        f"{figures['accuracy']:.4f} ({figures['tag_nothing_accuracy']:.4f})",
+        f"{pack['seconds']:.0f} / {pack['peak_mb']:.0f}",
+        f"{train['seconds'] / 60:.1f} / {train['peak_mb']:.0f}",
+        f"{evaluate['seconds']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def stage(folder: Path, name: str, arguments: list[str]) -> dict[str, float | str]:

@@ -46,7 +46,8 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
 
     The content decides the format, not the file's name. Returns uint8 (h, w, 4), RGBA with
     straight alpha, upright by EXIF, its longest side at most `size` pixels (SVG: exactly `size`;
-    others are never enlarged); 0 where fully transparent, whatever colour lay there. Raises ImageError, with a reason code, for all that cannot be shown.
+    others are never enlarged); 0 where fully transparent, whatever colour lay there. Raises
+    ImageError, with a reason code, for all that cannot be shown.
     """
     if not data:
         raise ImageError("empty", "the file is empty")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from hangtag.errors import ConfigError
 from hangtag.files import read_text
@@ -18,7 +18,7 @@ from hangtag.training.config import TrainConfig
 
 _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
-_PRECISIONS = {"float32": "fp32", "float16": "fp16"}
+_PRECISIONS: Final[dict[str, Literal["fp32", "fp16"]]] = {"float32": "fp32", "float16": "fp16"}
 # What each augmentation type does, on top of the one before it (SEED.md's table of the guide).
 _CROP: Final[dict[str, Any]] = {"flip": "always", "scale": 0.1, "shift": 0.06}
 _COLOUR: Final[dict[str, Any]] = {"hue": 36.0, "saturation": 0.5, "brightness": 0.5}

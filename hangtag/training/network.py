@@ -27,8 +27,8 @@ class TagNetwork(nn.Module):
         self.backbone = _backbone(network)
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
-        width: Any = getattr(self.backbone, "head_hidden_size", None)
-        self.head = nn.Linear(width or self.backbone.num_features, tags)
+        width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.head = nn.Linear(width, tags)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, squares: Tensor) -> Tensor:

@@ -1,0 +1,219 @@
+"""Tagging a library from the command line to the files, with a model trained here."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import pack
+from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
+from hangtag.library.catalog import Catalog
+from hangtag.library.xmp import keywords
+from hangtag.quality.evaluate import evaluate, table_lines
+from hangtag.tagging.bulk import Selection, find_designs, tag_library
+from hangtag.tagging.tagger import Tagger
+from hangtag.training.config import TrainConfig
+from hangtag.training.train import train
+
+
+@pytest.fixture(scope="module")
+def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagging")
+    pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
+    config = TrainConfig(
+        network="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
+    )
+    train(folder / "dataset", folder / "model", config)
+    return folder
+
+
+def hangtag(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=check)
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_one_line_per_design_best_tag_first(library: Catalog, work: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tags.jsonl"
+    said = hangtag("tag", work / "model", library.root / "designs.csv", "--out", out, "--all")
+    assert "tags on 160 designs" in said.stdout
+    answers = lines(out)
+    assert [answer["image"] for answer in answers] == [design.image for design in library]
+    names = set(Tagger.open(work / "model").vocabulary.names)
+    for answer in answers:
+        assert {tag["tag"] for tag in answer["tags"]} == names
+        scores = [tag["score"] for tag in answer["tags"]]
+        assert scores == sorted(scores, reverse=True)
+        assert 0 <= scores[-1] <= scores[0] <= 1
+    right = sum(
+        answer["tags"][0]["tag"] in design.tags
+        for answer, design in zip(answers, library, strict=True)
+    )
+    assert right > 100  # it did learn something
+
+
+def test_bulk_says_what_tagger_says(library: Catalog, work: Path, tmp_path: Path) -> None:
+    paths = [Path(library.location(design)) for design in library.designs[:5]]
+    tag_library(work / "model", find_designs(paths), tmp_path / "t.jsonl", Selection(all=True))
+    expected = Tagger.open(work / "model").tag(paths)
+    for answer, suggestions in zip(lines(tmp_path / "t.jsonl"), expected, strict=True):
+        for tag, suggestion in zip(answer["tags"], suggestions, strict=True):
+            assert tag["tag"] == suggestion.tag
+            assert tag["score"] == pytest.approx(suggestion.score, abs=1e-6)
+
+
+def test_selections(library: Catalog, work: Path) -> None:
+    tagger = Tagger.open(work / "model")
+    scores = tagger.scores(
+        [tagger.square(Path(library.location(library.designs[0])).read_bytes())]
+    )[0]
+    by_threshold = Selection().of(tagger, scores)
+    limits = dict(zip(tagger.vocabulary.names, tagger.thresholds, strict=True))
+    assert {s.tag for s in by_threshold} == {
+        n for n, score in zip(tagger.vocabulary.names, scores, strict=True) if score >= limits[n]
+    }
+    assert len(Selection(top=3).of(tagger, scores)) == 3
+    assert all(s.score >= 0.2 for s in Selection(min_score=0.2).of(tagger, scores))
+    assert len(Selection(all=True).of(tagger, scores)) == len(scores)
+
+
+def test_bad_files_are_listed_and_the_rest_is_tagged(
+    library: Catalog, work: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(library.location(library.designs[0]), folder / "good.png")
+    (folder / "bad.png").write_text("no image")
+    (folder / "readme.txt").write_text("no design")
+    said = hangtag("tag", work / "model", folder, "--out", tmp_path / "t.csv", "--top", 2)
+    assert "unreadable: 1 unreadable" in said.stdout
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == ["good.png"]
+    assert len(rows[0]["tags"].split(";")) == len(rows[0]["scores"].split(";")) == 2
+    with (tmp_path / "t.rejected.csv").open(newline="") as file:
+        assert [Path(row["image"]).name for row in csv.DictReader(file)] == ["bad.png"]
+
+
+def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_path: Path) -> None:
+    from hangtag.library.xmp import write_sidecar
+
+    image = tmp_path / "a.png"
+    shutil.copy(library.location(library.designs[0]), image)
+    write_sidecar(image, ["mine", "by hand"])
+    said = hangtag("tag", work / "model", image, "--xmp", "--top", 2)
+    suggested = [tag["tag"] for tag in json.loads(said.stdout)["tags"]]
+    assert keywords(image) == ["mine", "by hand", *suggested]
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    hangtag("tag", work / "model", image, "--xmp", "--top", 2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_killed_run_goes_on(library: Catalog, work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(6):
+        for design in library:
+            (folder / f"{number}-{design.image}").symlink_to(library.location(design))
+    calm, killed = tmp_path / "calm.jsonl", tmp_path / "killed.jsonl"
+    hangtag("tag", work / "model", folder, "--out", calm)
+    command = [sys.executable, "-m", "hangtag", "tag", str(work / "model"), str(folder)]
+    journal = tmp_path / ".killed.jsonl.part"
+    with subprocess.Popen(
+        [*command, "--out", str(killed), "--quiet"], start_new_session=True
+    ) as process:
+        while process.poll() is None and not (journal.exists() and journal.stat().st_size > 9000):
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not killed.exists()
+    with journal.open("a") as file:
+        file.write('{"image": "half a li')  # what a kill within a write leaves
+    said = hangtag("tag", work / "model", folder, "--out", killed)
+    assert "going on after" in said.stderr
+    assert killed.read_bytes() == calm.read_bytes()
+    assert not journal.exists()
+
+
+def test_paths_that_lead_nowhere(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="no such file or folder"):
+        find_designs([tmp_path / "nothing.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CatalogError, match="no designs in this folder"):
+        find_designs([tmp_path / "empty"])
+    with pytest.raises(ConfigError, match=r"\.jsonl or \.csv"):
+        tag_library(work / "model", [], tmp_path / "out.txt", Selection())
+    with pytest.raises(ImageError, match="image 0: the file is empty"):
+        Tagger.open(work / "model").tag([b""])
+
+
+def test_model_folders_that_are_none(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no model folder"):
+        Tagger.open(tmp_path)
+    shutil.copytree(work / "model", tmp_path / "m")
+    (tmp_path / "m" / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"model\.onnx cannot be loaded"):
+        Tagger.open(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text('{"format": 99}')
+    done = hangtag("tag", tmp_path / "m", work / "dataset" / "tags.json", check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "has format 99, this hangtag reads 1" in done.stderr
+
+
+def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
+    evaluation = evaluate(work / "model", work / "dataset")
+    assert evaluation.split == "test"
+    figures = evaluation.figures
+    assert figures["macro_map_low"] < figures["macro_map"] < figures["macro_map_high"]
+    assert figures["designs"] == 24
+    assert figures["tags"] == 9
+    assert figures["macro_map"] > 0.4
+    assert 0.7 < figures["tag_nothing_accuracy"] < 0.85  # two of nine tags on each design
+    said = json.loads(hangtag("evaluate", work / "model", work / "dataset", "--json").stdout)
+    for name in ("macro_map", "micro_map", "accuracy", "tag_nothing_accuracy", "designs", "tags"):
+        assert said[name] == pytest.approx(figures[name], abs=1e-9)
+    shown = "\n".join(table_lines(evaluation))
+    assert "tagging nothing" in shown
+    evaluate(work / "model", work / "dataset", split="validation")
+    assert set(json.loads((work / "model" / "metrics.json").read_text())) == {"test", "validation"}
+
+
+def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path: Path) -> None:
+    """The dataset was packed again with fewer tags, in another order: same scores, same AP."""
+    from dataclasses import replace
+
+    from hangtag.dataset.dataset_folder import DatasetFolder, DatasetInfo
+
+    folder = DatasetFolder.open(work / "dataset")
+    kept = [n for n, name in enumerate(folder.vocabulary.names) if name not in ("bar", "blue")][
+        ::-1
+    ]
+    from hangtag.dataset.recordio import RecordWriter
+
+    target = tmp_path / "d" / "test" / "test.rec"
+    with folder.records("test") as records, RecordWriter(target) as writer:
+        for record in records:
+            writer.write(record.key, record.labels[kept], record.data, id=record.id)
+    shutil.copytree(work / "dataset" / "training", tmp_path / "d" / "training")
+    shutil.copy(work / "dataset" / "designs.jsonl", tmp_path / "d")
+    tags = tuple(folder.vocabulary.tags[n] for n in kept)
+    replace(folder.vocabulary, tags=tags).write(tmp_path / "d" / "tags.json")
+    DatasetInfo(size=48).write(tmp_path / "d")
+    again = {row["tag"]: row for row in evaluate(work / "model", tmp_path / "d").per_tag}
+    for row in evaluate(work / "model", work / "dataset").per_tag:
+        if row["tag"] in ("bar", "blue"):
+            assert again[row["tag"]]["average_precision"] is None
+        else:
+            assert np.isclose(again[row["tag"]]["average_precision"], row["average_precision"])
