@@ -148,6 +148,7 @@ def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers
     counted = track(results, "packing", total=len(catalog), done=done)
     for number in missing:
         _write_shard(shards[number], _shard_rows(catalog, number), counted)
+    next(counted, None)  # lets the bar and the workers come to their end
     prepared = _Prepared()
     for number, shard in enumerate(shards):
         _read_shard(shard, catalog, _shard_rows(catalog, number), prepared)

@@ -89,8 +89,6 @@ class Run:
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
         self.progress = self._resume_or_plan()
-        if self.average is not None:
-            self.average.decay = 1 - 1 / (1 + config.ema * self._steps(self.progress))
         self.parallel: nn.Module = accelerator.prepare_model(network)
         self.scaler = torch.amp.GradScaler(
             accelerator.device.type, enabled=self.progress.precision == "fp16"
@@ -147,6 +145,19 @@ class Run:
             note(f"one epoch takes about {epoch / 60:.1f} minutes, longer than the time given")
         return max(1, epochs)
 
+    def _plan_again(self, seconds: float | None) -> None:
+        """Correct the number of epochs, early in a run with a time to keep, by a whole epoch's own.
+
+        The probe before the run sees only a few steps, perhaps on a machine that is busy just then.
+        """
+        done = len(self.progress.history)
+        if not self.config.minutes or seconds is None or done > self.progress.total_epochs / 4 + 1:
+            return
+        left = self.config.minutes * 60 - (time.monotonic() - self.started) - RESERVED_SECONDS
+        plan = [done + max(0, int(left / seconds))]
+        broadcast_object_list(plan)
+        self.progress.total_epochs = plan[0]
+
     def _steps(self, progress: Progress) -> int:
         return progress.total_epochs * self.batches.steps_per_epoch
 
@@ -155,7 +166,7 @@ class Run:
         if self.accelerator.is_main_process and self.config.tracker != "none":
             self.accelerator.init_trackers("hangtag")
         # Counted by validations, not steps: a run may have been stopped between the two.
-        for epoch in range(len(self.progress.history), self.progress.total_epochs):
+        while (epoch := len(self.progress.history)) < self.progress.total_epochs:
             if self._stops_early():
                 break
             self._epoch(epoch, stopped)
@@ -183,6 +194,7 @@ class Run:
                 self._save()
                 saved = time.monotonic()
         self._validate(epoch, time.monotonic() - began)
+        self._plan_again(time.monotonic() - began if first == epoch * per_epoch else None)
         self._save()
 
     def _step(self, squares: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
@@ -206,6 +218,7 @@ class Run:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
+            self.average.decay = 1 - 1 / (1 + self.config.ema * self._steps(self.progress))
             self.average.update(self.network, step=step)
         self.progress.step += 1
         self.progress.epoch_loss += value
