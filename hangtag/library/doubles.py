@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float32]
 # Measured with benchmarks/near_doubles.py: these find what comparing all pairs finds.
 _PLANES = 128
 _KEY_BITS = 64
-_ORDERS = 32
+_ORDERS = 48
 _WINDOW = 4
 _AXES = 16
 _FAR = 8.0  # squared distance of maps, estimated; 99.9 % of doubles are below 6

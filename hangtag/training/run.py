@@ -146,15 +146,17 @@ class Run:
         return max(1, epochs)
 
     def _plan_again(self, seconds: float | None) -> None:
-        """Correct the number of epochs, early in a run with a time to keep, by a whole epoch's own.
+        """Correct the number of epochs of a run with a time to keep, by a whole epoch's own.
 
         The probe before the run sees only a few steps, perhaps on a machine that is busy just then.
+        Later on, when the learning rate is on its way down, the number only shrinks.
         """
-        done = len(self.progress.history)
-        if not self.config.minutes or seconds is None or done > self.progress.total_epochs / 4 + 1:
+        if not self.config.minutes or seconds is None:
             return
+        done, planned = len(self.progress.history), self.progress.total_epochs
         left = self.config.minutes * 60 - (time.monotonic() - self.started) - RESERVED_SECONDS
-        plan = [done + max(0, int(left / seconds))]
+        possible = done + max(0, int(left / seconds))
+        plan = [possible if done <= planned / 4 + 1 else min(planned, possible)]
         broadcast_object_list(plan)
         self.progress.total_epochs = plan[0]
 
