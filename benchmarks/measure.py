@@ -20,7 +20,7 @@ class Measured:
 
 
 def run(command: list[str]) -> Measured:
-    """Run a command to its end, sampling its memory ten times a second."""
+    """Run a command to its end, sampling its memory twice a second."""
     start = time.monotonic()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -36,7 +36,7 @@ def run(command: list[str]) -> Measured:
 def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
     while process.poll() is None:
         peak[0] = max(peak[0], sum(_pss_kb(pid) for pid in _tree(process.pid)))
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def _tree(pid: int) -> list[int]:

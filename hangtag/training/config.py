@@ -22,7 +22,7 @@ class TrainConfig:
     """Side in pixels of the square that the network sees."""
 
     epochs: int = 0
-    """Passes over the training designs; 0 chooses by their number (12 to 60)."""
+    """Passes over the training designs; 0 chooses by their number (10 to 50)."""
 
     minutes: float = 0.0
     """Fit the number of epochs to this time, by the measured speed; 0 does not."""

@@ -38,8 +38,8 @@ from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
 from hangtag.training.start_from import start_from
 
-AUTO_DESIGNS: Final = 240_000  # how many designs a run sees when the epochs are left to us
-AUTO_EPOCHS: Final = (12, 60)
+AUTO_DESIGNS: Final = 150_000  # how many designs a run sees when the epochs are left to us
+AUTO_EPOCHS: Final = (10, 50)
 EVALUATION_BATCH: Final = 128
 # What is not training: export, the first and last decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
