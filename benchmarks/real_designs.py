@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("libraries", nargs="+")
     parser.add_argument("--minutes", type=float, default=25)
+    parser.add_argument("--train", default="", help="more options of `hangtag train`")
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
@@ -49,9 +50,8 @@ def through(name: str, options: argparse.Namespace) -> str:
     dataset, model = str(folder / "dataset"), str(folder / "model")
     drop = ["--drop", str(folder / "drop.txt")]
     pack = stage(folder, "pack", ["pack", str(catalog), dataset, *drop, "--json"])
-    train = stage(
-        folder, "train", ["train", dataset, model, "--minutes", str(options.minutes), "--json"]
-    )
+    limits = ["--minutes", str(options.minutes), *options.train.split()]
+    train = stage(folder, "train", ["train", dataset, model, "--json", *limits])
     evaluate = stage(folder, "evaluate", ["evaluate", model, dataset, "--json"])
     packed, figures = json.loads(pack["out"]), json.loads(evaluate["out"])
     left_out = ", ".join(f"{n} {reason}" for reason, n in packed["rejected"].items()) or "none"

@@ -19,7 +19,7 @@ _KEY_BITS = 64
 _ORDERS = 48
 _WINDOW = 4
 _AXES = 16
-_FAR = 8.0  # squared distance of maps, estimated; 99.9 % of doubles are below 6
+_FAR = 12.0  # squared distance of maps, estimated; 99.9 % of doubles are below 6
 _CHAIN = 100  # designs in a group that raise doubt
 _CHUNK = 4096
 
