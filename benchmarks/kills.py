@@ -65,17 +65,22 @@ def hangtag(*arguments: str) -> None:
 
 
 def kill_often(command: list[str], took: float, rng: random.Random) -> int:
-    """Start the command ten times, and kill it and its workers after a random share of its time."""
+    """Start the command until it was killed ten times, each after a random share of its time.
+
+    Where it came to its end first, its folder is removed and it begins anew.
+    """
     done = 0
-    for _ in range(KILLS):
+    while done < KILLS:
         process = subprocess.Popen(
             [HANGTAG, *command], start_new_session=True, stdout=subprocess.DEVNULL
         )
-        time.sleep(rng.uniform(0.15, 1.0) * took)
+        time.sleep(rng.uniform(0.1, 0.6) * took)
         if process.poll() is None:
             subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=False)
             process.send_signal(signal.SIGKILL)
             done += 1
+        else:
+            shutil.rmtree(command[2])
         process.wait()
     return done
 

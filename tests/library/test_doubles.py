@@ -1,4 +1,4 @@
-"""Near doubles: recolours, resizes and paddings of one drawing share a group, other drawings not."""
+"""Near doubles: recolours, resizes and paddings of a drawing share its group, other drawings not."""
 
 import time
 from collections.abc import Callable
@@ -167,10 +167,8 @@ def test_faint_textures_are_told_apart() -> None:
     rng = np.random.default_rng(0)
     grain = cv2.GaussianBlur(rng.normal(0, 60, (12, 256, 256)).transpose(1, 2, 0), (0, 0), 5)
     papers = [
-        np.dstack([np.clip(220 + grain[..., i : i + 1] * [2, 1.5, 1], 0, 255)] + [opaque]).astype(
-            np.uint8
-        )
-        for i, opaque in enumerate([np.full((256, 256, 1), 255)] * 12)
+        with_colours(np.full((256, 256, 4), 255, np.uint8), 220 + grain[..., i, None] * [2, 1.5, 1])
+        for i in range(12)
     ]
     labels = labels_of([*papers, *map(hue_turned, papers)])
     assert labels[:12].tolist() == labels[12:].tolist()
@@ -214,6 +212,22 @@ def test_many_blanks_and_many_copies_cost_little() -> None:
     assert time.perf_counter() - start < 20
     assert len(np.unique(labels[:100_000])) == 100_000
     assert len(np.unique(labels[100_000:])) == 1
+
+
+def test_a_hundred_recolours_and_sizes_of_one_drawing_are_one_group() -> None:
+    rng = np.random.default_rng(0)
+    lightness = DRAWINGS["gasp"][..., :3].mean(axis=2, keepdims=True) / 255
+    family = []
+    for _ in range(130):
+        low, high = rng.uniform(0, 90, 3), rng.uniform(160, 255, 3)
+        if rng.random() < 0.5:
+            low, high = high, low
+        side = int(rng.integers(80, 300))
+        recoloured = with_colours(DRAWINGS["gasp"], low + lightness * (high - low))
+        family.append(resized(recoloured, side, side))
+    labels = labels_of([*family, DRAWINGS["smile"]])
+    assert (labels[:-1] == labels[0]).all()
+    assert labels[-1] != labels[0]
 
 
 def test_a_long_series_of_small_steps_is_not_one_group() -> None:
