@@ -14,7 +14,7 @@ from cyclopts import App, Group, Parameter
 from hangtag import __version__
 from hangtag.console import set_quiet
 from hangtag.dataset.config import PackConfig
-from hangtag.errors import HangtagError, MissingExtra, Stopped
+from hangtag.errors import ConfigError, HangtagError, MissingExtra, Stopped
 from hangtag.training.config import TrainConfig
 
 app = App(
@@ -63,6 +63,7 @@ def import_(
     attribute: str | None = None,
     label_format: Literal["multi-hot", "class-id"] | None = None,
     prefer: Literal["png", "svg"] | None = None,
+    overwrite: bool = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn a library in another format into a catalog.
@@ -87,12 +88,16 @@ def import_(
         How a manifest gives labels.
     prefer
         Which image openclipart designs come as.
+    overwrite
+        Replace the catalog that `out` names.
     quiet
         No progress bars and notes.
     """
     from hangtag.library.sources import import_catalog
 
     set_quiet(quiet)
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists; name another file with --out, or replace it: --overwrite")
     catalog = import_catalog(
         kind,
         source,
@@ -202,8 +207,11 @@ def train(
     as_json
         Print the result as one JSON object.
     """
+    from hangtag.dataset.dataset_folder import DatasetFolder
+
     set_quiet(quiet)
     _need_torch()
+    DatasetFolder.open(dataset, tags)  # a mistyped path is told before torch is loaded
     if hyperparameters is not None:
         config = _seed_config(hyperparameters, dataset, tags, config)
     from hangtag.training import train as training
@@ -228,7 +236,6 @@ def _seed_config(
 ) -> TrainConfig:
     from hangtag.console import note
     from hangtag.dataset.dataset_folder import DatasetFolder
-    from hangtag.errors import ConfigError
     from hangtag.training.hyperparameters import from_hyperparameters, read_hyperparameters
 
     if config is not None and config != TrainConfig():
@@ -275,7 +282,7 @@ def evaluate(
     set_quiet(quiet)
     evaluation = evaluating.evaluate(model, dataset, split=split, tags_file=tags)
     if as_json:
-        print(json.dumps(evaluation.as_json()))
+        print(json.dumps(evaluation.as_json(), allow_nan=False))
         return
     for line in evaluating.table_lines(evaluation):
         print(line)
@@ -320,6 +327,10 @@ def tag(
     from hangtag.tagging import bulk
 
     set_quiet(quiet)
+    if out is not None and out.resolve() in {path.resolve() for path in paths}:
+        raise ConfigError(f"{out} is what is to be tagged; name another file with --out")
+    if top is not None and top < 1:
+        raise ConfigError(f"--top {top}: must be 1 or more")
     designs = bulk.find_designs(paths)
     selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
     if out is not None:

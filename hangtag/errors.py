@@ -71,3 +71,7 @@ class MissingExtra(HangtagError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what} needs an extra: pip install "hangtag[{extra}]"')
+        self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        return type(self), (self.what, self.extra)

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.console import track
+from hangtag.console import note, track
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.recordio import RecordReader
 from hangtag.dataset.workers import cores
-from hangtag.errors import DatasetError, ImageError
+from hangtag.errors import ImageError
 
 # Tags whose meaning a mirror image changes. Designs that carry one are not flipped.
 SIDED_TAGS: Final = frozenset(
@@ -61,7 +61,11 @@ class Augmentation:
 
 
 class PixelStore:
-    """The designs of one split as input squares, decoded once while memory allows."""
+    """The designs of one split as input squares, decoded once while memory allows.
+
+    `kept` (int64 (n,)) names the records whose images can be decoded; the others are left out, and
+    a note says which: one bad image must not stop a run.
+    """
 
     def __init__(
         self, records: RecordReader, packed_size: int, size: int, cache_bytes: int
@@ -71,36 +75,42 @@ class PixelStore:
         self.size = size
         self._cache: Pixels | None = None
         if len(records) * size * size * 4 <= cache_bytes:
-            self._cache = self._decode_all()
+            self._cache = np.empty((len(records), size, size, 4), np.uint8)
+        self.kept = self._decode_all()
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.kept)
 
     def squares(self, positions: Sequence[int] | NDArray[np.integer]) -> Pixels:
-        """Return uint8 (n, size, size, 4), premultiplied, of the records at `positions`.
-
-        Raises DatasetError naming the record that cannot be decoded.
-        """
+        """Return uint8 (n, size, size, 4), premultiplied; `positions` count the kept records."""
+        records = self.kept[np.asarray(positions)]
         if self._cache is not None:
-            found: Pixels = self._cache[np.asarray(positions)]
+            found: Pixels = self._cache[records]
             return found
-        return np.stack([self._square(int(position)) for position in positions])
+        return np.stack([self._square(int(record)) for record in records])
 
-    def _square(self, position: int) -> Pixels:
-        try:
-            return fit(decode(self.records[position].data, self.packed_size), self.size)
-        except ImageError as cause:
-            raise DatasetError(
-                f"{self.records.path}: the image of record {position} {cause}; pack it again"
-            ) from cause
+    def _square(self, record: int) -> Pixels:
+        return fit(decode(self.records[record].data, self.packed_size), self.size)
 
-    def _decode_all(self) -> Pixels:
-        cache = np.empty((len(self), self.size, self.size, 4), np.uint8)
+    def _decode_all(self) -> NDArray[np.int64]:
+        bad: list[int] = []
         with ThreadPoolExecutor(cores()) as pool:
-            squares = pool.map(self._square, range(len(self)))
-            for position, square in enumerate(track(squares, "decoding", total=len(self))):
-                cache[position] = square
-        return cache
+            total = len(self.records)
+            fine = track(pool.map(self._decodes, range(total)), "decoding", total=total)
+            bad = [record for record, good in enumerate(fine) if not good]
+        if bad:
+            named = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+            note(f"{self.records.path}: left out {len(bad)} images that are unreadable: {named}")
+        return np.setdiff1d(np.arange(total), bad)
+
+    def _decodes(self, record: int) -> bool:
+        try:
+            square = self._square(record)
+        except ImageError:
+            return False
+        if self._cache is not None:
+            self._cache[record] = square
+        return True
 
 
 class Batches:

@@ -39,6 +39,8 @@ class PackConfig:
             raise ConfigError(f"--size {self.size}: choose 16 to 4096 pixels")
         if self.min_count < 1:
             raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"--seed {self.seed}: must be 0 or more")
         self.fractions()
 
     def fractions(self) -> tuple[float, float, float]:

@@ -1,5 +1,6 @@
 """DATASET/: what lies in it, and how its records are read. Also the seed's own bucket layout."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -104,6 +105,15 @@ class DatasetFolder:
         folder = cls(path, Vocabulary.read(tags), info or DatasetInfo())
         return folder if info else folder._with_counts()
 
+    def fingerprint(self) -> str:
+        """Return what tells this dataset from others: for the seed's, a hash of tags and labels."""
+        if self.info.pack:
+            return self.info.pack
+        digest = hashlib.sha256("\n".join(self.vocabulary.names).encode())
+        for split in self.splits():
+            digest.update(self.labels(split).tobytes())
+        return digest.hexdigest()
+
     def splits(self) -> list[str]:
         """Return the splits that the dataset has, in the order train, validation, test."""
         return [split for split in SPLITS if (self.path / RECORD_FILES[split]).exists()]
@@ -135,6 +145,17 @@ class DatasetFolder:
                 f"{self.path / RECORD_FILES[split]}: record {record} has the label "
                 f"{values[record, column]:g} for tag {column}; only 0, 1 and -1 are known"
             )
+        return labels
+
+    def judged_labels(self, split: str) -> NDArray[np.int8]:
+        """Return `labels` as scores are measured against them: unknown counts only where it can.
+
+        Of a tag that nobody has said no to, an unknown counts as no: measured on its yes alone,
+        every model would be perfect. Of a tag with reviewed no's, unknown stays out.
+        """
+        labels = self.labels(split)
+        unreviewed = ~(labels == 0).any(axis=0)
+        labels[:, unreviewed] = labels[:, unreviewed] == 1
         return labels
 
     def designs(self) -> Catalog | None:

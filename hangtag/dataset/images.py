@@ -24,6 +24,7 @@ Pixels = NDArray[np.uint8]
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_RASTER_SIGNATURES: Final = (_PNG_SIGNATURE, b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*", b"MM\0")
 _PNG_PIXEL_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 _EXIF_ORIENTATION: Final = 0x0112
 # https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4.A: what undoes each orientation.
@@ -52,8 +53,9 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
     if not data:
         raise ImageError("empty", "the file is empty")
     max_pixels = round(max_megapixels * 1e6)
-    if svg.is_svg(data):
-        image = svg.render(data, size, max_pixels)
+    # Rasters first: a PNG may carry "<svg" in its metadata.
+    if not data.startswith(_RASTER_SIGNATURES) and svg.is_svg(data):
+        image = _render_svg(data, size, max_pixels)
     else:
         image = _decode_raster(data, size, max_pixels)
     pixels = np.array(image, dtype=np.uint8)
@@ -92,6 +94,17 @@ def encode_jpeg(pixels: Pixels, background: tuple[int, int, int], quality: int =
     canvas.alpha_composite(Image.fromarray(pixels))
     canvas.convert("RGB").save(file, "JPEG", quality=quality)
     return file.getvalue()
+
+
+def _render_svg(data: bytes, size: int, max_pixels: int) -> Image.Image:
+    try:
+        return svg.render(data, size, max_pixels)
+    except (ImageError, KeyboardInterrupt, SystemExit):
+        raise
+    except MemoryError as cause:
+        raise ImageError("too-large", "the SVG renderer ran out of memory") from cause
+    except BaseException as cause:  # a panic in the renderer's Rust code is no Exception
+        raise ImageError("unreadable", f"SVG cannot be drawn: {cause!r}") from cause
 
 
 def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:

@@ -93,12 +93,23 @@ def pack(
             f"{folder} holds a dataset packed from another catalog or with other settings; "
             "choose another folder, or replace it with --overwrite"
         )
+    _refuse_foreign(folder, existing, overwrite)
     (folder / INFO_FILE).unlink(missing_ok=True)
     prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
     info = _assemble(prepared, catalog, folder, config, rules, key)
     info.write(folder)
     shutil.rmtree(folder / WORK_FOLDER)
     return _summary(folder, info)
+
+
+def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool) -> None:
+    """Keep record files that somebody else made, in the seed's layout, unless told otherwise."""
+    ours = existing is not None or (folder / WORK_FOLDER).exists()
+    if not ours and not overwrite and any((folder / p).exists() for p in RECORD_FILES.values()):
+        raise DatasetError(
+            f"{folder} holds records that `hangtag pack` did not write; choose another folder, or "
+            "replace them with --overwrite"
+        )
 
 
 def _pack_key(catalog: Catalog, config: PackConfig, rules: Rules) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from hangtag.errors import ImageError
+from hangtag.errors import ConfigError, ImageError
 from hangtag.files import read_bytes
 
 R = TypeVar("R")
@@ -38,6 +38,8 @@ def map_designs(
     crash in a native decoder) yields the ImageError instead. Memory is bounded by a window of
     designs under way. Other errors, such as a missing extra, are raised.
     """
+    if workers < 0:
+        raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
     workers = workers or cores()
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
     context = multiprocessing.get_context("spawn")
@@ -65,6 +67,8 @@ def _call(function: Callable[[bytes], Any], location: str) -> Any:
         return function(data)
     except ImageError as cause:
         return cause
+    except Exception as cause:  # the last net: whatever one design provokes costs one design
+        return ImageError("unreadable", f"cannot be decoded: {cause!r}")
 
 
 def _outcome(future: ProcessFuture[Any], timeout: float) -> Any:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import DatasetError
+from hangtag.errors import DatasetError, ImageError
 from hangtag.files import read_text, write_text
 from hangtag.quality import metrics
 from hangtag.tagging.model_folder import METRICS_FILE
-from hangtag.tagging.tagger import BATCH, Tagger, model_input
+from hangtag.tagging.tagger import BATCH, Tagger
 
 RESAMPLES: Final = 1000
 
@@ -29,8 +29,8 @@ class Evaluation:
     """What was measured on one split."""
 
     split: str
-    figures: dict[str, float]
-    """By name; `macro_map` leads. Counts and shares, all finite."""
+    figures: dict[str, float | None]
+    """By name; `macro_map` leads. None where there was nothing to measure."""
     per_tag: list[dict[str, Any]]
     """tag, `designs` that have it here, `average_precision` (None without any), `threshold`,
     precision, recall and F1 at it."""
@@ -53,34 +53,47 @@ def evaluate(
     split = split or ("test" if "test" in folder.splits() else "validation")
     if split == "validation":
         note("validation also chose the epoch and the thresholds; a test split is more honest")
+    if tagger.folder.dataset.get("pack") != folder.fingerprint():
+        note("the model learned from another packing of designs; it may have seen some of these")
     labels = _labels_for(tagger, folder, split)
-    scores = split_scores(tagger, folder, split)
-    evaluation = _measure(tagger, split, scores, labels, _groups(folder, split))
+    groups = _groups(folder, split)
+    scores, kept = split_scores(tagger, folder, split)
+    evaluation = _measure(
+        tagger, split, scores, labels[kept], None if groups is None else groups[kept]
+    )
     _remember(model / METRICS_FILE, evaluation)
     return evaluation
 
 
-def split_scores(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.float32]:
-    """Return float32 (n, T): the scores of every record of a split, through Tagger.
+def split_scores(
+    tagger: Tagger, folder: DatasetFolder, split: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return float32 (n, T), the scores of a split through Tagger, and int64 (n,), their records.
 
-    Records hold the design as `decode` gave it at packing, so the input is the file's own.
+    Records hold the design as `decode` gave it at packing, so the input is the file's own. Images
+    that cannot be decoded are left out. Raises DatasetError where none is left.
     """
-    found = []
+    found, kept = [], []
     with folder.records(split) as records:
         for start in track(
             range(0, len(records), BATCH), f"scoring {split}", -(-len(records) // BATCH)
         ):
-            rows = range(start, min(start + BATCH, len(records)))
-            squares = [model_input(records[row].data, tagger.folder.preprocessing) for row in rows]
+            squares = []
+            for row in range(start, min(start + BATCH, len(records))):
+                try:
+                    squares.append(tagger.square(records[row].data))
+                    kept.append(row)
+                except ImageError as error:
+                    note(f"left out record {row} of {split}: {error}")
             found.append(tagger.scores(squares))
-    if not found:
-        raise DatasetError(f"the {split} split of {folder.path} is empty")
-    return np.concatenate(found)
+    if not kept:
+        raise DatasetError(f"the {split} split of {folder.path} has no readable design")
+    return np.concatenate(found), np.array(kept)
 
 
 def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.int8]:
     """Return a split's labels in the order of the model's tags; -1 where it has no such tag."""
-    labels = folder.labels(split)
+    labels = folder.judged_labels(split)
     column = {name: n for n, name in enumerate(folder.vocabulary.names)}
     names = tagger.vocabulary.names
     common = [name for name in names if name in column]
@@ -92,9 +105,6 @@ def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np
     for n, name in enumerate(names):
         if name in column:
             found[:, n] = labels[:, column[name]]
-    if folder.info.three_valued and not (found == 0).any():
-        # Nobody has said no yet: then what is not tagged is the best "no" there is.
-        found[found == -1] = 0
     return found
 
 
@@ -136,7 +146,7 @@ def _measure(
         }
         for n, tag in enumerate(tagger.vocabulary.tags)
     ]
-    return Evaluation(split, {name: float(value) for name, value in figures.items()}, per_tag)
+    return Evaluation(split, {name: _finite(value) for name, value in figures.items()}, per_tag)
 
 
 def _finite(value: float) -> float | None:
@@ -147,12 +157,12 @@ def _remember(path: Path, evaluation: Evaluation) -> None:
     """Put an evaluation into metrics.json, beside those of the other splits."""
     kept = json.loads(read_text(path, DatasetError)) if path.exists() else {}
     kept[evaluation.split] = evaluation.as_json()
-    write_text(path, json.dumps(kept, indent=1) + "\n")
+    write_text(path, json.dumps(kept, indent=1, allow_nan=False) + "\n")
 
 
 def table_lines(evaluation: Evaluation, tags: int = 12) -> Iterator[str]:
     """Yield the lines that the command line shows: the figures, the best and the worst tags."""
-    figures = evaluation.figures
+    figures = {name: math.nan if v is None else v for name, v in evaluation.figures.items()}
     designs, count = int(figures["designs"]), int(figures["tags"])
     yield f"{evaluation.split}: {designs:,} designs, {count:,} tags"
     low, high = figures["macro_map_low"], figures["macro_map_high"]

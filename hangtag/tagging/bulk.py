@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.files import atomic_path
+from hangtag.files import atomic_path, write_text
 from hangtag.library.catalog import Catalog
 from hangtag.library.sources import image_files
 from hangtag.library.xmp import write_sidecar
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 
 CATALOG_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
@@ -62,23 +63,29 @@ Answer = dict[str, Any]  # one line of tags.jsonl, or {"image", "reason", "messa
 def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (name in the output, location) of every design: files, folders, catalogs; each once.
 
-    Raises CatalogError for a path that does not exist or a folder without designs.
+    A name that two catalogs use for different files gives way to the location. Raises CatalogError
+    for a path that does not exist or a folder without designs, ConfigError for no paths.
     """
-    found: dict[str, str] = {}
+    if not paths:
+        raise ConfigError("name the designs to tag: files, folders or catalogs")
+    found: dict[str, str] = {}  # name by location
     for path in paths:
         if path.is_dir():
             inside = image_files(path)
             if not inside:
                 raise CatalogError(f"{path}: no designs in this folder")
-            found.update((str(path / name), str(path / name)) for name in inside)
+            for name in inside:
+                found.setdefault(str(path / name), str(path / name))
         elif path.suffix.lower() in CATALOG_SUFFIXES:
             catalog = Catalog.read(path)
-            found.update((design.image, catalog.location(design)) for design in catalog)
+            for design in catalog:
+                found.setdefault(catalog.location(design), design.image)
         elif path.exists():
-            found[str(path)] = str(path)
+            found.setdefault(str(path), str(path))
         else:
             raise CatalogError(f"{path}: no such file or folder")
-    return list(found.items())
+    uses = Counter(found.values())
+    return [(name if uses[name] == 1 else place, place) for place, name in found.items()]
 
 
 def tag_designs(
@@ -127,36 +134,26 @@ def tag_library(
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
     tagger = Tagger.open(model)
-    key = _key(tagger.folder.onnx, designs, selection)
+    key = _key(tagger.folder, designs, selection, xmp)
     journal = out.with_name(f".{out.name}.part")
-    earlier = _read_journal(journal, key)
-    if earlier:
-        note(f"going on after {len(earlier):,} designs that an earlier run tagged")
-    places = dict(designs)
-    rest = designs[len(earlier) :]
-    answers = tag_designs(tagger, rest, selection, workers=workers)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
-        if not earlier:
-            file.truncate(0)
-            file.write(json.dumps(key) + "\n")
-        for answer in track(answers, "tagging", total=len(designs), done=len(earlier)):
+    done = _open_journal(journal, key)
+    if done:
+        note(f"going on after {done:,} designs that an earlier run tagged")
+    rest = designs[done:]
+    answers = tag_designs(tagger, rest, selection, workers=workers)
+    with journal.open("a", encoding="utf-8", newline="\n") as file:
+        shown = track(answers, "tagging", total=len(designs), done=done)
+        for (_, location), answer in zip(rest, shown, strict=True):
             if xmp:
-                _write_xmp(answer, places)
+                _write_xmp(answer, location)
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
             file.flush()
-            earlier.append(answer)
-    resumed = len(designs) - len(rest)
-    _write_answers(out, [answer for answer in earlier if "tags" in answer])
-    rejected = [answer for answer in earlier if "reason" in answer]
-    _write_rejected(out.with_suffix(".rejected.csv"), rejected)
+    _write_answers(out, journal)
+    rejected = _write_rejected(out.with_suffix(".rejected.csv"), journal)
+    counts = [len(answer["tags"]) for answer in _answers(journal) if "tags" in answer]
     journal.unlink()
-    return BulkSummary(
-        len(earlier) - len(rejected),
-        sum(len(answer.get("tags", ())) for answer in earlier),
-        resumed,
-        dict(sorted(Counter(answer["reason"] for answer in rejected).items())),
-    )
+    return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
 
 
 def _rounded(suggestion: Suggestion) -> dict[str, Any]:
@@ -164,48 +161,71 @@ def _rounded(suggestion: Suggestion) -> dict[str, Any]:
     return {"tag": suggestion.tag, "score": round(suggestion.score, 6)}
 
 
-def _key(onnx: Path, designs: Sequence[tuple[str, str]], selection: Selection) -> str:
+def _key(
+    folder: ModelFolder, designs: Sequence[tuple[str, str]], selection: Selection, xmp: bool
+) -> str:
     """Fingerprint what the answers depend on, so that a journal of another run is not taken up."""
-    digest = hashlib.sha256(onnx.read_bytes())
-    digest.update(json.dumps([asdict(selection), designs]).encode())
+    digest = hashlib.sha256(folder.onnx.read_bytes())
+    digest.update((folder.path / TAGS_FILE).read_bytes())
+    digest.update(json.dumps([asdict(selection), xmp, designs]).encode())
     return digest.hexdigest()
 
 
-def _read_journal(journal: Path, key: str) -> list[Answer]:
-    """Return the answers of a killed run of the same command; cut off a half-written line."""
-    if not journal.exists():
-        return []
-    data = journal.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with journal.open("rb+") as file:
-            file.truncate(len(whole))
-    lines = whole.decode("utf-8").splitlines()
-    return [json.loads(line) for line in lines[1:]] if lines and json.loads(lines[0]) == key else []
+def _open_journal(journal: Path, key: str) -> int:
+    """Begin a journal, or return how many answers a killed run of the same command left in it."""
+    if journal.exists():
+        lines, whole = 0, 0
+        with journal.open("rb") as file:
+            ours = file.readline().rstrip(b"\n") == key.encode()
+            whole = file.tell()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                lines, whole = lines + 1, whole + len(line)
+        if ours:
+            with journal.open("rb+") as file:
+                file.truncate(whole)  # a kill may have cut the last line
+            return lines
+    write_text(journal, key + "\n")
+    return 0
 
 
-def _write_answers(out: Path, answers: list[Answer]) -> None:
+def _answers(journal: Path) -> Iterator[Answer]:
+    """Yield the answers one by one: those of a large library do not fit into memory."""
+    with journal.open(encoding="utf-8", newline="\n") as file:
+        next(file)
+        for line in file:
+            yield json.loads(line)
+
+
+def _write_answers(out: Path, journal: Path) -> None:
+    tagged = (answer for answer in _answers(journal) if "tags" in answer)
     with atomic_path(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         if out.suffix == ".jsonl":
-            file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+            file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in tagged)
             return
         writer = csv.writer(file)
         writer.writerow(("image", "tags", "scores"))
-        for answer in answers:
-            tags = [tag["tag"] for tag in answer["tags"]]
+        for answer in tagged:
+            tags = ";".join(tag["tag"] for tag in answer["tags"])
             writer.writerow(
-                (answer["image"], ";".join(tags), ";".join(str(t["score"]) for t in answer["tags"]))
+                (answer["image"], tags, ";".join(str(t["score"]) for t in answer["tags"]))
             )
 
 
-def _write_rejected(path: Path, rejected: list[Answer]) -> None:
-    if not rejected:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("image", "reason", "message"))
-        writer.writeheader()
-        writer.writerows(rejected)
+def _write_rejected(path: Path, journal: Path) -> Counter[str]:
+    """List what could not be tagged, if anything; return how many for each reason."""
+    rejected = [answer for answer in _answers(journal) if "reason" in answer]
+    path.unlink(missing_ok=True)
+    if rejected:
+        with (
+            atomic_path(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, ("image", "reason", "message"))
+            writer.writeheader()
+            writer.writerows(rejected)
+    return Counter(answer["reason"] for answer in rejected)
 
 
 def stream(
@@ -217,18 +237,18 @@ def stream(
     xmp: bool = False,
 ) -> Iterator[Answer]:
     """Yield the answers of `tag_designs` as they come, with sidecars where `xmp` asks for them."""
-    places = dict(designs)
-    for answer in tag_designs(Tagger.open(model), designs, selection, workers=workers):
+    answers = tag_designs(Tagger.open(model), designs, selection, workers=workers)
+    for (_, location), answer in zip(designs, answers, strict=True):
         if xmp:
-            _write_xmp(answer, places)
+            _write_xmp(answer, location)
         yield answer
 
 
-def _write_xmp(answer: Answer, places: dict[str, str]) -> None:
+def _write_xmp(answer: Answer, location: str) -> None:
     """Add the tags to the design's sidecar; one that cannot be read stays, and is told of."""
     if answer.get("tags"):
         try:
-            write_sidecar(Path(places[answer["image"]]), [tag["tag"] for tag in answer["tags"]])
+            write_sidecar(Path(location), [tag["tag"] for tag in answer["tags"]])
         except (CatalogError, OSError) as error:
             note(f"sidecar left alone: {error}")
 

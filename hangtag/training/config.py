@@ -176,4 +176,6 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("early_stopping", 0, 100_000),
     ("checkpoint_minutes", 0, 1e6),
     ("cache_gib", 0, 1e6),
+    ("early_stopping_tolerance", 0, 1),
+    ("seed", 0, 2**32 - 1),
 )

@@ -50,9 +50,11 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
         options |= {"alpha": config.beta_2, "momentum": config.momentum}
     else:
         options = {"momentum": config.momentum}
+    # Nesterov's momentum of 0, the seed's default, is plain descent; torch refuses the name.
+    plain = config.optimizer == "nag" and config.momentum == 0
     made: Optimizer = create_optimizer_v2(
         network,
-        opt=_TIMM_NAMES[config.optimizer],
+        opt="momentum" if plain else _TIMM_NAMES[config.optimizer],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         **options,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hangtag.console import note, track
 from hangtag.dataset.batches import Batches, PixelStore, sided_designs
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.errors import ConfigError, DatasetError, Stopped, TrainingError
 from hangtag.files import atomic_path
 from hangtag.quality import metrics
 from hangtag.quality.thresholds import Calibration
@@ -61,10 +61,17 @@ class Run:
         self.last_file = model / CHECKPOINTS / "last.safetensors"
         self.best_file = model / CHECKPOINTS / "best.safetensors"
         self.labels = folder.labels("train")
-        self.validation_labels = folder.labels("validation")
+        self.validation_labels = folder.judged_labels("validation")
+        if not len(self.labels) or not (self.validation_labels == 1).any():
+            raise DatasetError(
+                f"{folder.path}: training needs designs in the train part and at least one tagged "
+                "design in the validation part; pack again with more designs or another --split"
+            )
         cache = int(config.cache_gib * 2**30)
         self.store = self._store("train", cache)
+        self.labels = self.labels[self.store.kept]
         self.validation_store = self._store("validation", cache)
+        self.validation_labels = self.validation_labels[self.validation_store.kept]
         names = folder.vocabulary.names
         sided = sided_designs(self.labels, names) & (config.flip == "auto")
         self.batches = Batches(
@@ -88,6 +95,11 @@ class Run:
         self.average = ModelEmaV3(network, use_warmup=True) if config.ema else None
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
+        if self.batches.batch_size < accelerator.num_processes:
+            raise ConfigError(
+                f"{accelerator.num_processes} processes share {self.batches.batch_size} designs a "
+                "step; raise batch_size or start fewer"
+            )
         self.progress = self._resume_or_plan()
         self.parallel: nn.Module = accelerator.prepare_model(network)
         self.scaler = torch.amp.GradScaler(
@@ -100,7 +112,7 @@ class Run:
         )
 
     def _resume_or_plan(self) -> Progress:
-        fingerprint = self.folder.info.pack
+        fingerprint = self.folder.fingerprint()
         if self.last_file.exists():
             progress = load_progress(self.last_file)
             if progress.dataset != fingerprint:
@@ -186,14 +198,14 @@ class Run:
         self.parallel.train()
         for squares, labels in shown if self.accelerator.is_main_process else batches:
             self._step(squares, labels)
-            if stopped.is_set():
+            if self._anyone(stopped):
                 self._save()
                 raise Stopped(
                     f"stopped after step {self.progress.step} of {self._steps(self.progress)}, all "
                     "is saved; the same command goes on from here"
                 )
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self._save()
+                self._write_checkpoint()
                 saved = time.monotonic()
         self._validate(epoch, time.monotonic() - began)
         self._plan_again(time.monotonic() - began if first == epoch * per_epoch else None)
@@ -257,7 +269,8 @@ class Run:
         self.progress.history.append(row)
         self.progress.epoch_loss = 0.0
         score = row["validation_macro_map"]
-        if score > self.progress.best_score + self.config.early_stopping_tolerance:
+        better = score > self.progress.best_score + self.config.early_stopping_tolerance
+        if better or self.progress.best_epoch < 0:
             self.progress.best_epoch, self.progress.best_score = epoch, score
             if self.accelerator.is_main_process:
                 save_tensors(self.best_file, self.averaged.state_dict(), {})
@@ -292,13 +305,24 @@ class Run:
             note(f"no better score in {waited} epochs: stopping early")
         return stop
 
+    def _anyone(self, stopped: threading.Event) -> bool:
+        """Tell whether any process was asked to stop, so that all stop after the same step."""
+        if self.accelerator.num_processes == 1:
+            return stopped.is_set()
+        flag = torch.tensor([float(stopped.is_set())], device=self.accelerator.device)
+        total: Tensor = self.accelerator.reduce(flag, "sum")
+        return bool(total.item())
+
     def _save(self) -> None:
+        self._write_checkpoint()
+        self.accelerator.wait_for_everyone()
+
+    def _write_checkpoint(self) -> None:
         self.progress.seconds = time.monotonic() - self.started
         if self.accelerator.is_main_process:
             save_checkpoint(
                 self.last_file, self.progress, self.network, self.average, self.optimizer
             )
-        self.accelerator.wait_for_everyone()
 
     def _write_history(self) -> None:
         rows = self.progress.history

@@ -14,19 +14,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, DatasetError, ModelError
+from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import thresholds
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
     HISTORY_FILE,
+    METRICS_FILE,
     ModelFolder,
     Preprocessing,
 )
@@ -65,16 +67,14 @@ def train(
     after Ctrl-C or SIGTERM.
     """
     config, model = config or TrainConfig(), Path(model)
+    if continue_from is not None and continue_from.resolve() == model.resolve():
+        raise ConfigError(f"--start-from {continue_from} is the folder to write; choose a new one")
     folder = DatasetFolder.open(dataset, tags_file)
     if "validation" not in folder.splits():
         raise DatasetError(f"{dataset} has no validation split, which training needs")
-    accelerator = Accelerator(
-        log_with=None if config.tracker == "none" else config.tracker,
-        project_dir=str(model),
-        step_scheduler_with_optimizer=False,
-    )
+    accelerator = _accelerator(config, model)
     if accelerator.is_main_process:
-        _make_room(model, config, overwrite)
+        _make_room(model, config, folder.fingerprint(), overwrite)
     accelerator.wait_for_everyone()
     if (model / CONFIG_FILE).exists():
         return _finished(model)
@@ -84,23 +84,49 @@ def train(
         return _finish(run)
 
 
-def _make_room(model: Path, config: TrainConfig, overwrite: bool) -> None:
-    """Refuse to mix two runs in one folder."""
+def _accelerator(config: TrainConfig, model: Path) -> Accelerator:
+    wanted = None if config.tracker == "none" else config.tracker
+    try:
+        accelerator = Accelerator(
+            log_with=wanted, project_dir=str(model), step_scheduler_with_optimizer=False
+        )
+    except ValueError as cause:
+        raise ConfigError(f"tracker {wanted!r}: {str(cause).splitlines()[0]}") from cause
+    if wanted and not accelerator.log_with:
+        raise MissingExtra(f"the tracker {wanted}", "trackers")
+    return accelerator
+
+
+# How a run is watched over, not what it computes: these may change before a resume.
+_FREE = ("cache_gib", "checkpoint_minutes", "tracker")
+_OF_A_RUN = (CHECKPOINTS, HISTORY_FILE, "hangtag")  # "hangtag": where trackers write
+
+
+def _make_room(model: Path, config: TrainConfig, dataset: str, overwrite: bool) -> None:
+    """Refuse to mix two runs in one folder; `overwrite` makes room, but not for the same run."""
     checkpoint = model / CHECKPOINTS / "last.safetensors"
-    if overwrite:
-        shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
-        (model / CONFIG_FILE).unlink(missing_ok=True)
-        return
-    earlier: dict[str, object] | None = None
+    earlier: dict[str, Any] | None = None
     if (model / CONFIG_FILE).exists():
-        earlier = ModelFolder.open(model).training
+        folder = ModelFolder.open(model)
+        earlier = {**folder.training, "dataset": folder.dataset.get("pack")}
     elif checkpoint.exists():
-        earlier = load_progress(checkpoint).config
-    elif model.exists() and any(p for p in model.iterdir() if p.name != CHECKPOINTS):
+        progress = load_progress(checkpoint)
+        earlier = {**progress.config, "dataset": progress.dataset}
+    elif model.exists() and any(
+        p for p in model.iterdir() if p.name not in _OF_A_RUN and not p.name.startswith(".")
+    ):
         raise ModelError(f"{model} holds other files; choose a new folder for the model")
-    now = json.loads(json.dumps(asdict(config)))
-    changed = [name for name in now if earlier is not None and earlier.get(name) != now[name]]
-    if changed:
+    now = {**json.loads(json.dumps(asdict(config))), "dataset": dataset}
+    if earlier is not None and now["precision"] == "auto":
+        now["precision"] = earlier["precision"]  # a finished model notes what auto chose
+    changed = [
+        n for n in now if earlier is not None and earlier.get(n) != now[n] and n not in _FREE
+    ]
+    if changed and overwrite:
+        shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
+        for name in (CONFIG_FILE, HISTORY_FILE, METRICS_FILE):
+            (model / name).unlink(missing_ok=True)
+    elif changed:
         raise ConfigError(
             f"{model} holds a run with other settings ({', '.join(changed)}); choose another "
             "folder, or start over with --overwrite"
@@ -167,7 +193,7 @@ def _export(run: Run) -> None:
         run.model,
         Preprocessing(run.folder.info.size, run.config.input_size),
         {**run.progress.config, "precision": run.progress.precision},
-        {"pack": run.folder.info.pack, "catalog": run.folder.info.catalog},
+        {"pack": run.progress.dataset, "catalog": run.folder.info.catalog},
         run.folder.vocabulary,
     )
     network = TagNetwork(run.config.network, len(run.folder.vocabulary))

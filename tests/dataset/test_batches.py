@@ -15,7 +15,6 @@ from hangtag.dataset.batches import (
 )
 from hangtag.dataset.images import encode_png
 from hangtag.dataset.recordio import RecordReader, RecordWriter
-from hangtag.errors import DatasetError
 
 STRONG = Augmentation(
     flip=True, rotate=20, scale=0.3, aspect=0.2, shift=0.1, shear=0.1, hue=60, saturation=0.4,
@@ -69,11 +68,19 @@ def test_parts_of_a_batch_make_the_whole(records: RecordReader) -> None:
     assert parts[0] + parts[1] == whole
 
 
-def test_a_record_that_is_no_image_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", [0, 2**30])
+def test_a_record_that_is_no_image_is_left_out(
+    tmp_path: Path, cache: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = np.full((9, 9, 4), 255, np.uint8)
     with RecordWriter(tmp_path / "b.rec") as writer:
-        writer.write(0, [1.0], b"no image at all", id=0)
-    with pytest.raises(DatasetError, match=r"b\.rec: the image of record 0"):
-        PixelStore(RecordReader(tmp_path / "b.rec"), 256, 24, 2**20)
+        for key, data in enumerate((encode_png(good), b"no image", encode_png(good // 2))):
+            writer.write(key, [1.0], data, id=key)
+    store = PixelStore(RecordReader(tmp_path / "b.rec"), 256, 24, cache)
+    assert store.kept.tolist() == [0, 2]
+    assert len(store) == 2
+    assert store.squares([0, 1])[:, 12, 12, 3].tolist() == [255, 127]
+    assert "left out 1 images that are unreadable: 1" in capsys.readouterr().err
 
 
 def square_with(colour: tuple[int, int, int], left: int, size: int = 64) -> np.ndarray:

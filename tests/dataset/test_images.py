@@ -252,6 +252,8 @@ def test_hostile_svg_is_rejected_quickly() -> None:
     assert reason(b"<svg" + b"<g>" * 100_000) == "unreadable"
     assert reason(SVG.format('width="0" height="1"', "<rect/>").encode()) == "unreadable"
     assert reason(b"<svg><rect></svg>") == "unreadable"
+    deep = "<g>" * 3000 + "</g>" * 3000
+    assert reason(SVG.format('viewBox="0 0 10 10"', deep).encode()) == "unreadable"
 
 
 def test_svg_embedded_image_is_shown_within_the_budget() -> None:
@@ -265,3 +267,8 @@ def test_svg_embedded_image_is_shown_within_the_budget() -> None:
     assert drawn(embedded(100))[32, 32, :3].tolist() == [128, 128, 128]
     data = SVG.format('viewBox="0 0 10 10"', embedded(1100)).encode()
     assert reason(data, max_megapixels=1.0) == "too-large"
+
+
+def test_a_png_that_speaks_of_svg_in_its_metadata_is_a_png() -> None:
+    data = png(4, 4, 8, 0, b"\0\1\2\3\4" * 4, chunk(b"tEXt", b"XML\0<svg >"))
+    assert decode(data, 64).shape == (4, 4, 4)

@@ -16,7 +16,7 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.images import decode
 from hangtag.dataset.pack import pack
-from hangtag.errors import ConfigError, DatasetError
+from hangtag.errors import ConfigError, DatasetError, MissingExtra
 from hangtag.library.catalog import Catalog, Design
 
 SMALL = PackConfig(size=32, min_count=3)
@@ -243,3 +243,33 @@ def test_the_seeds_own_layout_with_a_tags_file_is_a_dataset(
 def test_wrong_splits_are_told(split: str) -> None:
     with pytest.raises(ConfigError, match="--split"):
         PackConfig(split=split)
+
+
+def test_records_of_somebody_else_are_not_overwritten_unasked(
+    library: Catalog, tmp_path: Path
+) -> None:
+    path = tmp_path / "seed" / RECORD_FILES["train"]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"precious")
+    with pytest.raises(DatasetError, match="did not write"):
+        pack(library, tmp_path / "seed", SMALL)
+    assert path.read_bytes() == b"precious"
+    pack(library, tmp_path / "seed", SMALL, overwrite=True)
+
+
+def test_an_s3_image_says_what_to_install_and_does_not_hang(tmp_path: Path) -> None:
+    catalog = Catalog((Design("s3://bucket/a.png", ("cat",)),), tmp_path)
+    with pytest.raises(MissingExtra, match=r"hangtag\[aws\]"):
+        pack(catalog, tmp_path / "d", SMALL)
+
+
+def test_a_tag_without_a_reviewed_no_is_judged_by_its_unknowns(
+    library: Catalog, tmp_path: Path
+) -> None:
+    rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
+    config = PackConfig(size=32, min_count=3, three_valued=True)
+    pack(Catalog(rows, library.root), tmp_path / "d", config)
+    folder = DatasetFolder.open(tmp_path / "d")
+    labels, names = folder.judged_labels("train"), folder.vocabulary.names
+    assert set(np.unique(labels[:, names.index("cross")])) == {-1, 0, 1}
+    assert set(np.unique(labels[:, names.index("red")])) == {0, 1}

@@ -210,10 +210,30 @@ def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path:
     shutil.copy(work / "dataset" / "designs.jsonl", tmp_path / "d")
     tags = tuple(folder.vocabulary.tags[n] for n in kept)
     replace(folder.vocabulary, tags=tags).write(tmp_path / "d" / "tags.json")
-    DatasetInfo(size=48).write(tmp_path / "d")
+    DatasetInfo(size=48, pack="again").write(tmp_path / "d")
     again = {row["tag"]: row for row in evaluate(work / "model", tmp_path / "d").per_tag}
     for row in evaluate(work / "model", work / "dataset").per_tag:
         if row["tag"] in ("bar", "blue"):
             assert again[row["tag"]]["average_precision"] is None
         else:
             assert np.isclose(again[row["tag"]]["average_precision"], row["average_precision"])
+
+
+def test_two_catalogs_with_the_same_names_lose_no_design(
+    library: Catalog, work: Path, tmp_path: Path
+) -> None:
+    for name, design in (("a", library.designs[0]), ("b", library.designs[1])):
+        (tmp_path / name).mkdir()
+        shutil.copy(library.location(design), tmp_path / name / "1.png")
+        (tmp_path / name / "designs.csv").write_text("image,tags\n1.png,x\n")
+    found = find_designs([tmp_path / "a" / "designs.csv", tmp_path / "b" / "designs.csv"])
+    assert found == [(str(tmp_path / n / "1.png"), str(tmp_path / n / "1.png")) for n in "ab"]
+
+
+def test_a_catalog_is_not_overwritten_by_its_own_tags(library: Catalog, work: Path) -> None:
+    catalog = library.root / "designs.csv"
+    before = catalog.read_bytes()
+    done = hangtag("tag", work / "model", catalog, "--out", catalog, check=False)
+    assert done.returncode == 1
+    assert "name another file with --out" in done.stderr
+    assert catalog.read_bytes() == before

@@ -152,8 +152,9 @@ def test_a_non_finite_loss_stops_with_the_step(dataset: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "nag", "rmsprop"])
 def test_every_optimizer_runs_and_resumes(dataset: Path, tmp_path: Path, optimizer: str) -> None:
     config = replace(
-        TINY, epochs=1, optimizer=optimizer, learning_rate=0.001, schedule="step", ema=0.0
-    )
+        TINY, epochs=1, optimizer=optimizer, learning_rate=0.001, schedule="step", ema=0.0,
+        momentum=0.9 if optimizer == "adam" else 0.0,
+    )  # fmt: skip
     train(dataset, tmp_path / "m", config)
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
@@ -263,3 +264,27 @@ def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert Tagger.open(tmp_path / "m").vocabulary.names
+
+
+def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
+    dataset: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=1)
+    train(dataset, tmp_path / "m", config)
+    (tmp_path / "m" / "metrics.json").write_text("{}")
+    before = (tmp_path / "m" / "model.onnx").stat().st_mtime_ns
+    train(dataset, tmp_path / "m", config, overwrite=True)
+    assert (tmp_path / "m" / "model.onnx").stat().st_mtime_ns == before
+    train(dataset, tmp_path / "m", replace(config, loss="bce"), overwrite=True)
+    assert not (tmp_path / "m" / "metrics.json").exists()
+    with pytest.raises(ConfigError, match="is the folder to write"):
+        train(dataset, tmp_path / "m", config, continue_from=tmp_path / "m", overwrite=True)
+
+
+def test_a_tracker_gets_the_figures_of_every_epoch(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path / "m", replace(TINY, epochs=1, tracker="tensorboard"))
+    events = list((tmp_path / "m").rglob("events.out.tfevents.*"))
+    assert events
+    assert any(b"validation_macro_map" in event.read_bytes() for event in events)
+    with pytest.raises(ConfigError, match="tracker 'tensorbord'"):
+        train(dataset, tmp_path / "n", replace(TINY, tracker="tensorbord"))
