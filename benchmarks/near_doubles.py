@@ -252,12 +252,13 @@ def scale(prints: Pixels, count: int) -> None:
     maps = rows[fresh:, -512:]
     maps += np.where(nudged & (maps & 15 < 14), 1, 0).astype(np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     labels = near_doubles(rows)
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     found = (labels[fresh:] == labels[origins]).mean()
-    print(f"\n{count} fingerprints: {seconds:.0f} s, {grown / 1024:.0f} MB above the input")
+    print(f"\n{count} fingerprints: {seconds:.0f} s ({busy:.0f} s of processor time),")
+    print(f"  {grown / 1024:.0f} MB above the highest use before")
     print(f"  doubles found {found:.4f}, largest groups {np.sort(np.bincount(labels))[:-6:-1]}")
 
 

@@ -21,7 +21,8 @@ _WINDOW = 4
 _AXES = 16
 _FAR = 12.0  # squared distance of maps, estimated; 99.9 % of doubles are below 6
 _CHAIN = 100  # designs in a group that raise doubt
-_CHUNK = 4096
+_SAMPLE = 4096
+_CHUNK = 512  # rows whose maps fit the processor's cache
 
 
 def near_doubles(fingerprints: Bytes) -> Ints:
@@ -156,7 +157,7 @@ def _sketches(kinds: Bytes) -> tuple[Bools, Floats]:
     it. Places are float32 (n, _AXES); squared differences have the mean of those of the maps.
     """
     rng = np.random.default_rng(0)
-    sample = _vectors(kinds[np.sort(rng.permutation(len(kinds))[:_CHUNK])])
+    sample = _vectors(kinds[np.sort(rng.permutation(len(kinds))[:_SAMPLE])])
     planes = rng.standard_normal((sample.shape[1], _PLANES), np.float32)
     middle = np.median(sample @ planes, axis=0)
     sides = np.empty((len(kinds), _PLANES), np.bool_)

@@ -1,4 +1,4 @@
-"""Near doubles: recolours, resizes and paddings of a drawing share its group, other drawings not."""
+"""Near doubles: a drawing recoloured, resized or padded shares its group, another drawing not."""
 
 import time
 from collections.abc import Callable
@@ -207,9 +207,9 @@ def test_a_plain_square_on_transparency_is_a_drawing() -> None:
 def test_many_blanks_and_many_copies_cost_little() -> None:
     blanks = np.zeros((100_000, FINGERPRINT_BYTES), np.uint8)
     copies = np.tile(fingerprint(DRAWINGS["smile"]), (100_000, 1))
-    start = time.perf_counter()
+    start = time.process_time()
     labels = near_doubles(np.concatenate([blanks, copies]))
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert len(np.unique(labels[:100_000])) == 100_000
     assert len(np.unique(labels[100_000:])) == 1
 
