@@ -1,5 +1,6 @@
 """Files written whole, and bytes read from wherever a design lies. Standard library only."""
 
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; rename it onto `target` when the block succeeds.
 
     A killed process leaves the old file or the new one, never half of one (and perhaps a
-    `.NAME.XXXX.tmp` beside it). The data is flushed to disk before the rename.
+    `.NAME.XXXX.tmp` beside it, which the next writer of NAME removes). The data is flushed to disk
+    before the rename. One writer at a time.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        stale.unlink(missing_ok=True)  # a killed process left it
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag import __version__
+from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.recordio import RecordReader
 from hangtag.errors import DatasetError
 from hangtag.files import read_text, write_text
@@ -37,6 +38,7 @@ class DatasetInfo:
     format: int = FORMAT
     hangtag: str = __version__
     size: int = 256  # longest side in pixels
+    max_megapixels: float = MAX_MEGAPIXELS  # larger designs were rejected
     flatten: Literal["none", "white", "black"] = "none"
     three_valued: bool = False  # labels hold -1 for unknown, and 0 is a reviewed no
     split: str = ""

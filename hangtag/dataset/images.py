@@ -117,7 +117,7 @@ def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:
                 raise ImageError(
                     "too-large",
                     f"{pixels / 1e6:.0f} megapixels, over the limit of {max_pixels / 1e6:.0f} "
-                    "(raise it with --max-megapixels)",
+                    "(hangtag pack --max-megapixels raises it)",
                 )
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
             # JPEG decodes straight to a half, quarter or eighth; twice the target loses nothing.

@@ -238,6 +238,7 @@ def _assemble(
     counts = {split: int((parts == part).sum()) for part, split in enumerate(SPLITS)}
     info = DatasetInfo(
         size=config.size,
+        max_megapixels=config.max_megapixels,
         flatten=config.flatten,
         three_valued=config.three_valued,
         split=config.split,

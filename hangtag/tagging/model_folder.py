@@ -30,6 +30,9 @@ class Preprocessing:
     input_size: int
     """Side in pixels of the square that the model sees."""
 
+    max_megapixels: float
+    """Designs with more pixels are rejected, as they were when the dataset was packed."""
+
 
 @dataclass(frozen=True)
 class ModelFolder:

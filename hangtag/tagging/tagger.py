@@ -115,4 +115,5 @@ def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:
 
     By way of the packed size, so that a design gives what training saw of it.
     """
-    return fit(decode(data, preprocessing.packed_size), preprocessing.input_size)
+    pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
+    return fit(pixels, preprocessing.input_size)

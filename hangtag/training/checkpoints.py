@@ -28,6 +28,7 @@ class Progress:
     best_score: float = -1.0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    scaler: dict[str, float] = field(default_factory=dict)  # of fp16's gradients
 
 
 def save_checkpoint(

@@ -105,6 +105,8 @@ class Run:
         self.scaler = torch.amp.GradScaler(
             accelerator.device.type, enabled=self.progress.precision == "fp16"
         )
+        if self.progress.scaler:
+            self.scaler.load_state_dict(self.progress.scaler)
 
     def _store(self, split: str, cache: int) -> PixelStore:
         return PixelStore(
@@ -319,6 +321,7 @@ class Run:
 
     def _write_checkpoint(self) -> None:
         self.progress.seconds = time.monotonic() - self.started
+        self.progress.scaler = self.scaler.state_dict()
         if self.accelerator.is_main_process:
             save_checkpoint(
                 self.last_file, self.progress, self.network, self.average, self.optimizer

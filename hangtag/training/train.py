@@ -191,7 +191,7 @@ def _finish(run: Run) -> TrainResult:
 def _export(run: Run) -> None:
     folder = ModelFolder(
         run.model,
-        Preprocessing(run.folder.info.size, run.config.input_size),
+        Preprocessing(run.folder.info.size, run.config.input_size, run.folder.info.max_megapixels),
         {**run.progress.config, "precision": run.progress.precision},
         {"pack": run.progress.dataset, "catalog": run.folder.info.catalog},
         run.folder.vocabulary,

@@ -50,7 +50,7 @@ def test_a_model_learns_and_its_folder_is_complete(dataset: Path, model: Path) -
     }  # fmt: skip
     config = json.loads((model / "config.json").read_text())
     assert config["training"]["epochs"] == 20
-    assert config["preprocessing"] == {"packed_size": 48, "input_size": 32}
+    assert config["preprocessing"] == {"packed_size": 48, "input_size": 32, "max_megapixels": 100}
     with (model / "history.csv").open(newline="") as file:
         history = list(csv.DictReader(file))
     assert len(history) == 20
@@ -163,6 +163,23 @@ def test_every_optimizer_runs_and_resumes(dataset: Path, tmp_path: Path, optimiz
 def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
     result = train(dataset, tmp_path / "m", replace(TINY, epochs=1, loss=loss))
     assert result.macro_map > 0
+
+
+def test_fp16_keeps_its_gradient_scale_over_a_resume(dataset: Path, tmp_path: Path) -> None:
+    from hangtag.training.checkpoints import load_progress
+
+    config = replace(TINY, epochs=4, precision="fp16", checkpoint_minutes=0.0)
+    process = started(dataset, tmp_path / "m", config)
+    checkpoint = tmp_path / "m" / "checkpoints" / "last.safetensors"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert load_progress(checkpoint).scaler["scale"] > 0
+    train(dataset, tmp_path / "m", config)
+    train(dataset, tmp_path / "calm", config)
+    first, second = (tmp_path / kind / "weights.safetensors" for kind in ("m", "calm"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_bf16_trains_too(dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Files written whole: the old one or the new one, and nothing beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from hangtag.files import atomic_path, read_bytes, write_text
+
+
+def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+
+    def half() -> None:
+        with atomic_path(target) as path:
+            path.write_text("half of the n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.12345678.tmp").write_text("half")
+    (tmp_path / ".b.txt.12345678.tmp").write_text("of another")
+    write_text(tmp_path / "a.txt", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.txt.12345678.tmp", "a.txt"]
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bytes(str(tmp_path / "a"), limit=5) == b"12345"
+    with pytest.raises(OSError, match="has over"):
+        read_bytes(str(tmp_path / "a"), limit=4)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_bytes("/dev/zero")
+    with pytest.raises(FileNotFoundError):
+        read_bytes(str(tmp_path / "b"))
