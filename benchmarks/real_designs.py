@@ -1,11 +1,12 @@
 """Real libraries from import to figures, one command a stage, as a user runs them.
 
-    python benchmarks/real_designs.py --minutes 25 --out runs/real emoji icons openclipart-png
+    python benchmarks/real_designs.py --out runs/real emoji icons openclipart-png
 
 Libraries: emoji and icons (folders with a designs.csv, by default beside the repository in
 ../shared/designs; their own split), openclipart-png and openclipart-svg (Debian's packages of that
-name, installed under /usr/share/openclipart). Costs --minutes per library, plus one to five for
-the rest. A stage that has run is not run again. Prints a table.
+name, installed under /usr/share/openclipart). Costs about 20 minutes per library with the default
+settings, or --minutes, plus one to five for the rest. A stage that has run is not run again.
+Prints a table.
 """
 
 import argparse
@@ -23,7 +24,7 @@ JUNK = ("hash", "unsorted", "clip art", "clipart", "png", "svg", "image", "media
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("libraries", nargs="+")
-    parser.add_argument("--minutes", type=float, default=25)
+    parser.add_argument("--minutes", type=float, help="a budget instead of the default epochs")
     parser.add_argument("--train", default="", help="more options of `hangtag train`")
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
@@ -50,7 +51,9 @@ def through(name: str, options: argparse.Namespace) -> str:
     dataset, model = str(folder / "dataset"), str(folder / "model")
     drop = ["--drop", str(folder / "drop.txt")]
     pack = stage(folder, "pack", ["pack", str(catalog), dataset, *drop, "--json"])
-    limits = ["--minutes", str(options.minutes), *options.train.split()]
+    limits = options.train.split()
+    if options.minutes:
+        limits += ["--minutes", str(options.minutes)]
     train = stage(folder, "train", ["train", dataset, model, "--json", *limits])
     evaluate = stage(folder, "evaluate", ["evaluate", model, dataset, "--json"])
     packed, figures = json.loads(pack["out"]), json.loads(evaluate["out"])
