@@ -81,6 +81,11 @@ class PixelStore:
     def __len__(self) -> int:
         return len(self.kept)
 
+    @property
+    def cached_bytes(self) -> int:
+        """How much memory the decoded designs take; 0 when they are decoded anew each time."""
+        return 0 if self._cache is None else self._cache.nbytes
+
     def squares(self, positions: Sequence[int] | NDArray[np.integer]) -> Pixels:
         """Return uint8 (n, size, size, 4), premultiplied; `positions` count the kept records."""
         records = self.kept[np.asarray(positions)]

@@ -1,10 +1,11 @@
 """The state of a run on disk: one safetensors file, written whole. No pickle."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -14,12 +15,23 @@ from hangtag.errors import TrainingError
 from hangtag.files import atomic_path
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a run begins with, beside its settings."""
+
+    pack: str  # fingerprint of the packed dataset
+    start_from: str = ""  # digest of the weights that it continues, if any
+
+
+ORIGIN: Final = tuple(field.name for field in fields(Origin))
+
+
 @dataclass
 class Progress:
     """Where a run stands, beside its tensors; stored as JSON in the checkpoint's header."""
 
     config: dict[str, Any]
-    dataset: str  # fingerprint of the packed dataset
+    origin: dict[str, str]  # an Origin
     precision: str
     total_epochs: int
     step: int = 0
@@ -79,6 +91,11 @@ def load_checkpoint(
         parameter, _, name = key.partition(".")
         state.setdefault(int(parameter), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    # Fused optimisers walk a parameter and its moments side by side in memory and need one layout.
+    for weight, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight).copy_(value)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:

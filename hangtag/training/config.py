@@ -121,7 +121,8 @@ class TrainConfig:
     """Save the state of the run at least this often; it is also saved after every epoch."""
 
     cache_gib: float = 8.0
-    """Keep decoded designs in memory up to this size; beyond it, decode in every epoch."""
+    """Keep decoded designs in memory up to this size, or to half of the free memory where that is
+    less; beyond it, decode in every epoch."""
 
     tracker: str = "none"
     """Also report to a tracker that accelerate knows: tensorboard, wandb, mlflow, ..."""

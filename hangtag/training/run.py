@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -27,6 +28,7 @@ from hangtag.quality.thresholds import Calibration
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import losses, recipe
 from hangtag.training.checkpoints import (
+    Origin,
     Progress,
     load_checkpoint,
     load_progress,
@@ -34,11 +36,11 @@ from hangtag.training.checkpoints import (
     save_tensors,
 )
 from hangtag.training.config import TrainConfig, batch_size
-from hangtag.training.network import TagNetwork, load_backbone
+from hangtag.training.network import TagNetwork
 from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
-from hangtag.training.start_from import start_from
 
-AUTO_DESIGNS: Final = 150_000  # how many designs a run sees when the epochs are left to us
+# How many designs a run sees when the epochs are left to us: 20 minutes of two busy CPU cores.
+AUTO_DESIGNS: Final = 130_000
 AUTO_EPOCHS: Final = (10, 50)
 EVALUATION_BATCH: Final = 128
 # What is not training: export, the first and last decoding, validation, checkpoints.
@@ -54,8 +56,10 @@ class Run:
         model: Path,
         config: TrainConfig,
         accelerator: Accelerator,
-        continue_from: Path | None,
+        network: TagNetwork,
+        origin: Origin,
     ) -> None:
+        """`network` as the run begins with it, on any device; a checkpoint replaces its weights."""
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
         self.started = time.monotonic()
         self.last_file = model / CHECKPOINTS / "last.safetensors"
@@ -67,10 +71,10 @@ class Run:
                 f"{folder.path}: training needs designs in the train part and at least one tagged "
                 "design in the validation part; pack again with more designs or another --split"
             )
-        cache = int(config.cache_gib * 2**30)
+        cache = min(int(config.cache_gib * 2**30), psutil.virtual_memory().available // 2)
         self.store = self._store("train", cache)
         self.labels = self.labels[self.store.kept]
-        self.validation_store = self._store("validation", cache)
+        self.validation_store = self._store("validation", cache - self.store.cached_bytes)
         self.validation_labels = self.validation_labels[self.validation_store.kept]
         names = folder.vocabulary.names
         sided = sided_designs(self.labels, names) & (config.flip == "auto")
@@ -84,13 +88,6 @@ class Run:
         )
         frequencies = (self.labels == 1).mean(axis=0)
         self.frequencies = torch.from_numpy(frequencies).float().to(accelerator.device)
-        torch.manual_seed(config.seed)
-        network = TagNetwork(config.network, len(names), config.dropout)
-        network.set_bias(frequencies)
-        if config.weights != "none":
-            load_backbone(network, config.network, config.weights)
-        if continue_from:
-            start_from(network, folder.vocabulary, continue_from)
         to_device(network, accelerator.device)
         self.average = ModelEmaV3(network, use_warmup=True) if config.ema else None
         self.optimizer = recipe.optimizer(network, config)
@@ -100,7 +97,7 @@ class Run:
                 f"{accelerator.num_processes} processes share {self.batches.batch_size} designs a "
                 "step; raise batch_size or start fewer"
             )
-        self.progress = self._resume_or_plan()
+        self.progress = self._resume_or_plan(origin)
         self.parallel: nn.Module = accelerator.prepare_model(network)
         self.scaler = torch.amp.GradScaler(
             accelerator.device.type, enabled=self.progress.precision == "fp16"
@@ -113,15 +110,9 @@ class Run:
             self.folder.records(split), self.folder.info.size, self.config.input_size, cache
         )
 
-    def _resume_or_plan(self) -> Progress:
-        fingerprint = self.folder.fingerprint()
+    def _resume_or_plan(self, origin: Origin) -> Progress:
         if self.last_file.exists():
             progress = load_progress(self.last_file)
-            if progress.dataset != fingerprint:
-                raise ConfigError(
-                    f"{self.model} was begun on another dataset; choose another folder, or start "
-                    "over with --overwrite"
-                )
             load_checkpoint(self.last_file, self.network, self.average, self.optimizer)
             note(f"going on after step {progress.step} of {self._steps(progress)}")
             self.started -= progress.seconds
@@ -140,7 +131,7 @@ class Run:
             f"{self.batches.steps_per_epoch} steps"
         )
         config = json.loads(json.dumps(asdict(self.config)))
-        return Progress(config, fingerprint, str(plan[0]), int(str(plan[1])))
+        return Progress(config, asdict(origin), str(plan[0]), int(str(plan[1])))
 
     def _plan_epochs(self, config: TrainConfig, precision: str) -> int:
         if config.epochs:
@@ -256,18 +247,11 @@ class Run:
         return self.network if self.average is None else self.average.module
 
     def _validate(self, epoch: int, seconds: float) -> None:
-        logits = self.logits(self.averaged, self.validation_store, self.progress.precision)
-        scores = Calibration.identity(logits.shape[1]).apply(logits)
-        known = self.validation_labels
-        row = {
-            "epoch": epoch + 1,
-            "learning_rate": self._learning_rate(self.progress.step - 1),
-            "train_loss": self.progress.epoch_loss / self.batches.steps_per_epoch,
-            "validation_macro_map": metrics.macro_map(scores, known),
-            "validation_micro_map": metrics.micro_map(scores, known),
-            "validation_accuracy": metrics.element_accuracy(scores, known),
-            "seconds": round(seconds, 2),
-        }
+        # Measured by one process and told to the others: were each to measure for itself, rounding
+        # could make them disagree about the best epoch, or about when to stop.
+        told = [self._measure(epoch, seconds) if self.accelerator.is_main_process else {}]
+        broadcast_object_list(told)
+        row = told[0]
         self.progress.history.append(row)
         self.progress.epoch_loss = 0.0
         score = row["validation_macro_map"]
@@ -284,6 +268,20 @@ class Run:
             self._write_history()
         if self.config.tracker != "none":
             self.accelerator.log(row, step=epoch + 1)
+
+    def _measure(self, epoch: int, seconds: float) -> dict[str, float]:
+        logits = self.logits(self.averaged, self.validation_store, self.progress.precision)
+        scores = Calibration.identity(logits.shape[1]).apply(logits)
+        known = self.validation_labels
+        return {
+            "epoch": epoch + 1,
+            "learning_rate": self._learning_rate(self.progress.step - 1),
+            "train_loss": self.progress.epoch_loss / self.batches.steps_per_epoch,
+            "validation_macro_map": metrics.macro_map(scores, known),
+            "validation_micro_map": metrics.micro_map(scores, known),
+            "validation_accuracy": metrics.element_accuracy(scores, known),
+            "seconds": round(seconds, 2),
+        }
 
     def logits(self, network: nn.Module, store: PixelStore, precision: str) -> NDArray[np.float32]:
         """Return float32 (n, T): the network's logits of every design of a store."""

@@ -4,6 +4,7 @@ hangtag train DATASET MODEL
 """
 
 import csv
+import hashlib
 import json
 import shutil
 import signal
@@ -14,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Literal
 
+import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
@@ -32,11 +34,12 @@ from hangtag.tagging.model_folder import (
     ModelFolder,
     Preprocessing,
 )
-from hangtag.training.checkpoints import load_progress, save_tensors
+from hangtag.training.checkpoints import ORIGIN, Origin, load_progress, save_tensors
 from hangtag.training.config import TrainConfig
 from hangtag.training.export import check_onnx, export_onnx
-from hangtag.training.network import TagNetwork
+from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.run import Run
+from hangtag.training.start_from import start_from
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,33 @@ def train(
     if "validation" not in folder.splits():
         raise DatasetError(f"{dataset} has no validation split, which training needs")
     accelerator = _accelerator(config, model)
-    if accelerator.is_main_process:
-        _make_room(model, config, folder.fingerprint(), overwrite)
-    accelerator.wait_for_everyone()
-    if (model / CONFIG_FILE).exists():
+    origin = Origin(folder.fingerprint(), _digest(continue_from))
+    earlier = _earlier_run(model, config, origin, overwrite)
+    if earlier == "finished":
         return _finished(model)
+    # Made before an earlier run is removed: a mistyped name or file must not cost that run.
+    network = first_network(folder, config, continue_from if earlier != "stopped" else None)
+    if earlier == "another" and accelerator.is_main_process:
+        _remove_run(model)
+    accelerator.wait_for_everyone()
     with _stop_signals() as stopped:
-        run = Run(folder, model, config, accelerator, continue_from)
+        run = Run(folder, model, config, accelerator, network, origin)
         run.to_the_end(stopped)
         return _finish(run)
+
+
+def first_network(
+    folder: DatasetFolder, config: TrainConfig, continue_from: Path | None
+) -> TagNetwork:
+    """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
+    torch.manual_seed(config.seed)
+    network = TagNetwork(config.network, len(folder.vocabulary), config.dropout)
+    network.set_bias((folder.labels("train") == 1).mean(axis=0))
+    if config.weights != "none":
+        load_backbone(network, config.network, config.weights)
+    if continue_from:
+        start_from(network, folder.vocabulary, continue_from)
+    return network
 
 
 def _accelerator(config: TrainConfig, model: Path) -> Accelerator:
@@ -102,35 +123,51 @@ _FREE = ("cache_gib", "checkpoint_minutes", "tracker")
 _OF_A_RUN = (CHECKPOINTS, HISTORY_FILE, "hangtag")  # "hangtag": where trackers write
 
 
-def _make_room(model: Path, config: TrainConfig, dataset: str, overwrite: bool) -> None:
-    """Refuse to mix two runs in one folder; `overwrite` makes room, but not for the same run."""
+def _earlier_run(
+    model: Path, config: TrainConfig, origin: Origin, overwrite: bool
+) -> Literal["none", "stopped", "finished", "another"]:
+    """Tell what lies in the model folder, and refuse to mix two runs in it.
+
+    `another` comes only with `overwrite`, which makes room, but not for the same run.
+    """
     checkpoint = model / CHECKPOINTS / "last.safetensors"
-    earlier: dict[str, Any] | None = None
     if (model / CONFIG_FILE).exists():
         folder = ModelFolder.open(model)
-        earlier = {**folder.training, "dataset": folder.dataset.get("pack")}
+        earlier = {**folder.training, **{name: folder.dataset.get(name) for name in ORIGIN}}
     elif checkpoint.exists():
         progress = load_progress(checkpoint)
-        earlier = {**progress.config, "dataset": progress.dataset}
+        earlier = {**progress.config, **progress.origin}
     elif model.exists() and any(
         p for p in model.iterdir() if p.name not in _OF_A_RUN and not p.name.startswith(".")
     ):
         raise ModelError(f"{model} holds other files; choose a new folder for the model")
-    now = {**json.loads(json.dumps(asdict(config))), "dataset": dataset}
-    if earlier is not None and now["precision"] == "auto":
+    else:
+        return "none"
+    now = {**json.loads(json.dumps(asdict(config))), **asdict(origin)}
+    if now["precision"] == "auto":
         now["precision"] = earlier["precision"]  # a finished model notes what auto chose
-    changed = [
-        n for n in now if earlier is not None and earlier.get(n) != now[n] and n not in _FREE
-    ]
-    if changed and overwrite:
-        shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
-        for name in (CONFIG_FILE, HISTORY_FILE, METRICS_FILE):
-            (model / name).unlink(missing_ok=True)
-    elif changed:
+    changed = [n for n in now if earlier.get(n) != now[n] and n not in _FREE]
+    if not changed:
+        return "stopped" if checkpoint.exists() else "finished"
+    if not overwrite:
         raise ConfigError(
             f"{model} holds a run with other settings ({', '.join(changed)}); choose another "
             "folder, or start over with --overwrite"
         )
+    return "another"
+
+
+def _remove_run(model: Path) -> None:
+    shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
+    for name in (CONFIG_FILE, HISTORY_FILE, METRICS_FILE):
+        (model / name).unlink(missing_ok=True)
+
+
+def _digest(model: Path | None) -> str:
+    """Return what tells one model to start from from another; empty for none."""
+    if model is None:
+        return ""
+    return hashlib.sha256(ModelFolder.open(model).weights.read_bytes()).hexdigest()
 
 
 def _finished(model: Path) -> TrainResult:
@@ -193,7 +230,7 @@ def _export(run: Run) -> None:
         run.model,
         Preprocessing(run.folder.info.size, run.config.input_size, run.folder.info.max_megapixels),
         {**run.progress.config, "precision": run.progress.precision},
-        {"pack": run.progress.dataset, "catalog": run.folder.info.catalog},
+        {**run.progress.origin, "catalog": run.folder.info.catalog},
         run.folder.vocabulary,
     )
     network = TagNetwork(run.config.network, len(run.folder.vocabulary))

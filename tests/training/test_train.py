@@ -11,8 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset.config import PackConfig
@@ -22,9 +24,11 @@ from hangtag.errors import ConfigError, DatasetError, ModelError, TrainingError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
+from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
 from hangtag.training.network import TagNetwork, load_backbone
-from hangtag.training.train import train
+from hangtag.training.run import Run
+from hangtag.training.train import first_network, train
 
 TINY = TrainConfig(network="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1)
 
@@ -77,8 +81,10 @@ def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path
 SCRIPT = """
 import json, sys
 from pathlib import Path
+from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
-from hangtag.training.train import train
+from hangtag.training.run import Run
+from hangtag.training.train import first_network, train
 values = json.loads(sys.argv[3])
 values["step_epochs"] = tuple(values["step_epochs"])
 train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**values))
@@ -296,6 +302,36 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     assert not (tmp_path / "m" / "metrics.json").exists()
     with pytest.raises(ConfigError, match="is the folder to write"):
         train(dataset, tmp_path / "m", config, continue_from=tmp_path / "m", overwrite=True)
+    # A mistake in the new settings costs nothing of the old run.
+    for wrong in ({"network": "resnet1800"}, {"weights": "missing.safetensors"}):
+        with pytest.raises(ConfigError):
+            train(dataset, tmp_path / "m", replace(config, **wrong), overwrite=True)
+    assert Tagger.open(tmp_path / "m").vocabulary.names
+
+
+def test_starting_from_another_model_is_another_run(
+    dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=1)
+    train(dataset, tmp_path / "m", config, continue_from=model)
+    with pytest.raises(ConfigError, match="other settings \\(start_from\\)"):
+        train(dataset, tmp_path / "m", config)
+
+
+def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
+    folder = DatasetFolder.open(dataset)
+    network = first_network(folder, config, None)
+    return Run(folder, model, config, Accelerator(), network, Origin(folder.fingerprint()))
+
+
+def test_the_cache_of_designs_leaves_half_of_the_memory_free(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = psutil.virtual_memory()._replace(available=2 * 32 * 32 * 4 * 10)  # room for 10 designs
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
+    run = begin(dataset, tmp_path / "m", replace(TINY, epochs=1))
+    assert run.store.cached_bytes == run.validation_store.cached_bytes == 0
+    assert run.store.squares([0]).shape == (1, 32, 32, 4)
 
 
 def test_a_tracker_gets_the_figures_of_every_epoch(dataset: Path, tmp_path: Path) -> None:
