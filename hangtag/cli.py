@@ -260,7 +260,7 @@ def evaluate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on designs it has not seen.
+    """Measure a model on designs it has not seen, and write report.html into its folder.
 
     Parameters
     ----------
@@ -278,14 +278,259 @@ def evaluate(
         Print every figure as one JSON object.
     """
     from hangtag.quality import evaluate as evaluating
+    from hangtag.quality.report import write_report
 
     set_quiet(quiet)
-    evaluation = evaluating.evaluate(model, dataset, split=split, tags_file=tags)
+    evaluation, scored = evaluating.evaluate(model, dataset, split=split, tags_file=tags)
+    report = write_report(evaluation, scored)
     if as_json:
         print(json.dumps(evaluation.as_json(), allow_nan=False))
         return
     for line in evaluating.table_lines(evaluation):
         print(line)
+    print(f"\nreport with pictures: {report}")
+
+
+@app.command(name="compare")
+def compare(
+    model_a: Path,
+    model_b: Path,
+    dataset: Path,
+    /,
+    *,
+    split: Literal["test", "validation"] | None = None,
+    tags: Path | None = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure two models on the same designs, and tell real differences from chance.
+
+    Parameters
+    ----------
+    model_a
+        A folder that `hangtag train` wrote.
+    model_b
+        Another one.
+    dataset
+        The packed dataset.
+    split
+        Which part to measure on; by default test, or validation where there is no test part.
+    tags
+        Tag names in the order of the label columns, where the dataset has no tags file.
+    quiet
+        No progress bars and notes.
+    as_json
+        Print every figure as one JSON object.
+    """
+    from hangtag.quality import compare as comparing
+
+    set_quiet(quiet)
+    comparison = comparing.compare(model_a, model_b, dataset, split=split, tags_file=tags)
+    if as_json:
+        print(json.dumps(comparison.as_json(), allow_nan=False))
+        return
+    for line in comparing.table_lines(comparison):
+        print(line)
+
+
+@app.command(name="audit")
+def audit(
+    model: Path,
+    catalog: Path,
+    /,
+    *,
+    out: Path = Path("audit.csv"),
+    minutes: float = 0.0,
+    work: Path | None = None,
+    workers: int = 0,
+    quiet: Quiet = False,
+) -> None:
+    """List a catalog's likely missing and likely wrong tags, surest first.
+
+    Trains three models as MODEL was trained, each on two thirds of the catalog, and lets each judge
+    the third that it has not seen. Run it again to go on after a stop.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote; its tags and settings are used.
+    catalog
+        The .csv, .jsonl or .parquet file to audit.
+    out
+        The .csv file to write.
+    minutes
+        Time for training all three; 0 trains each as long as MODEL was.
+    work
+        Folder for what is computed on the way, removed at the end; by default OUT.work.
+    workers
+        Worker processes; 0 takes every core.
+    quiet
+        No progress bars and notes.
+    """
+    import shutil
+    from collections import Counter
+
+    from hangtag.library.catalog import Catalog
+
+    set_quiet(quiet)
+    _need_torch()
+    rows = Catalog.read(catalog)
+    if out.suffix != ".csv":
+        raise ConfigError(f"{out}: name a .csv file")
+    from hangtag.quality.audit import audit as find
+    from hangtag.quality.audit import write_findings
+    from hangtag.training.folds import train_folds
+
+    folder = work or out.with_name(f"{out.name}.work")
+    found = find(train_folds(model, rows, folder, minutes=minutes, workers=workers))
+    write_findings(out, found)
+    shutil.rmtree(folder)
+    counts = Counter(finding.problem for finding in found)
+    print(f"{counts['missing']:,} tags likely missing, {counts['wrong']:,} likely wrong -> {out}")
+
+
+vocabulary = App(
+    name="vocabulary", help="Find better tag names, and change them: rules that `pack` follows."
+)
+app.command(vocabulary)
+
+
+@vocabulary.command(name="suggest")
+def vocabulary_suggest(
+    catalog: Path,
+    /,
+    *,
+    out: Path = Path("proposed-rules.txt"),
+    rules: Path | None = None,
+    drop: Path | None = None,
+    min_count: int = 20,
+    model: Path | None = None,
+    dataset: Path | None = None,
+    quiet: Quiet = False,
+) -> None:
+    """Propose aliases and implications that a catalog speaks for; nothing is changed.
+
+    Parameters
+    ----------
+    catalog
+        A .csv, .jsonl or .parquet file with the columns image and tags.
+    out
+        The file to write: rules as comments, to be accepted one by one.
+    rules
+        Rules that hold already.
+    drop
+        File of tags that are left out already.
+    min_count
+        Tags on fewer designs count as rare.
+    model
+        A trained model, to find tags whose designs look alike; needs --dataset.
+    dataset
+        The packed dataset that it was trained on.
+    quiet
+        No progress bars and notes.
+    """
+    from hangtag.library.catalog import Catalog
+    from hangtag.library.proposals import LOOK_ALIKE, propose
+    from hangtag.library.rule_changes import write_proposals
+    from hangtag.library.rules import Rules
+
+    set_quiet(quiet)
+    if (model is None) != (dataset is None):
+        raise ConfigError("--model and --dataset belong together: give both or neither")
+    if out.exists():
+        raise ConfigError(f"{out} exists, perhaps with your choices; name another file with --out")
+    alike = None
+    if model is not None and dataset is not None:
+        from hangtag.quality.alike import alike_tags
+
+        alike = alike_tags(model, dataset, LOOK_ALIKE)
+    found = propose(
+        Catalog.read(catalog), Rules.read(rules, drop), min_count=min_count, alike=alike
+    )
+    write_proposals(out, (proposal.line() for proposal in found))
+    for kind, title in (("alias", "same tag"), ("implication", "follows"), ("rare", "too rare")):
+        some = [proposal for proposal in found if proposal.kind == kind]
+        print(f"{title}: {len(some):,}")
+        for proposal in some[:5]:
+            print(f"  {proposal.line()}")
+    print(f"all of them -> {out}")
+
+
+RulesFile = Annotated[Path, Parameter(name="--rules")]
+
+
+@vocabulary.command(name="rename")
+def vocabulary_rename(old: str, new: str, /, *, rules: RulesFile = Path("rules.txt")) -> None:
+    """Give a tag another name; the old one stays an alias, so that no model forgets it.
+
+    Parameters
+    ----------
+    old
+        The name so far.
+    new
+        The name from now on.
+    rules
+        The rules file to add to; made if missing.
+    """
+    from hangtag.library import rule_changes
+
+    print(f"{rules}: {rule_changes.rename(rules, old, new)}")
+
+
+@vocabulary.command(name="merge")
+def vocabulary_merge(*tags: str, into: str, rules: RulesFile = Path("rules.txt")) -> None:
+    """Make one tag of several.
+
+    Parameters
+    ----------
+    tags
+        The tags that become one.
+    into
+        Its name; may be one of them.
+    rules
+        The rules file to add to; made if missing.
+    """
+    from hangtag.library import rule_changes
+
+    print(f"{rules}: {rule_changes.merge(rules, tags, into)}")
+
+
+@vocabulary.command(name="split")
+def vocabulary_split(
+    tag: str, /, *, beside: str, into: str, rules: RulesFile = Path("rules.txt")
+) -> None:
+    """Part a tag of two meanings by another tag that tells them apart.
+
+    Parameters
+    ----------
+    tag
+        The tag, such as bat.
+    beside
+        Designs that have this tag too, such as ball, ...
+    into
+        ... get this one in place of the first, such as baseball bat.
+    rules
+        The rules file to add to; made if missing.
+    """
+    from hangtag.library import rule_changes
+
+    print(f"{rules}: {rule_changes.split(rules, tag, beside, into)}")
+
+
+@vocabulary.command(name="drop")
+def vocabulary_drop(*tags: str, rules: RulesFile = Path("rules.txt")) -> None:
+    """Leave tags out of every dataset that is packed with these rules.
+
+    Parameters
+    ----------
+    tags
+        The tags to leave out.
+    rules
+        The rules file to add to; made if missing.
+    """
+    from hangtag.library import rule_changes
+
+    print(f"{rules}: {rule_changes.drop(rules, tags)}")
 
 
 @app.command(name="tag")

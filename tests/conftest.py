@@ -51,3 +51,20 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     catalog = Catalog(tuple(designs), Path(folder))
     catalog.write(folder / "designs.csv")
     return catalog
+
+
+@pytest.fixture(scope="session")
+def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `dataset`, packed from the library, and `model`, trained on it."""
+    from hangtag.dataset.config import PackConfig
+    from hangtag.dataset.pack import pack
+    from hangtag.training.config import TrainConfig
+    from hangtag.training.train import train
+
+    folder = tmp_path_factory.mktemp("work")
+    pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
+    config = TrainConfig(
+        network="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
+    )
+    train(folder / "dataset", folder / "model", config)
+    return folder

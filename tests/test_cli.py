@@ -40,7 +40,10 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(COMMANDS) == {"evaluate", "import", "pack", "salvage", "sample", "tag", "train"}
+    assert set(COMMANDS) == {
+        "audit", "compare", "evaluate", "import", "pack", "salvage", "sample", "tag", "train",
+        "vocabulary",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from hangtag import __version__
 from hangtag.dataset.config import MAX_MEGAPIXELS
-from hangtag.dataset.recordio import RecordReader
+from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import DatasetError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import SPLITS, Catalog
@@ -29,6 +30,7 @@ TAGS_FILES: Final = ("tags.json", "tags.txt")
 DESIGNS_FILE: Final = "designs.jsonl"
 REJECTED_FILE: Final = "rejected.csv"
 WORK_FOLDER: Final = ".pack"
+ENOUGH_REVIEWED: Final = 10
 
 
 @dataclass(frozen=True)
@@ -149,15 +151,32 @@ class DatasetFolder:
             )
         return labels
 
-    def judged_labels(self, split: str) -> NDArray[np.int8]:
-        """Return `labels` as scores are measured against them: unknown counts only where it can.
+    def reviewed_labels(self, split: str) -> NDArray[np.int8]:
+        """Return int8 (n, T): 1 yes, 0 reviewed no, -1 unknown, whatever the records can hold.
 
-        Of a tag that nobody has said no to, an unknown counts as no: measured on its yes alone,
-        every model would be perfect. Of a tag with reviewed no's, unknown stays out.
+        Records of 0 and 1 do not tell a reviewed no from a tag that nobody has thought of, but
+        designs.jsonl does; without either, all that is no yes is unknown.
         """
         labels = self.labels(split)
-        unreviewed = ~(labels == 0).any(axis=0)
-        labels[:, unreviewed] = labels[:, unreviewed] == 1
+        if self.info.three_valued:
+            return labels
+        catalog = self.designs()
+        if catalog is None:
+            return np.where(labels == 1, labels, np.int8(-1))
+        rows = [design for design in catalog if design.split == split]
+        return self.vocabulary.label_matrix(rows)
+
+    def judged_labels(self, split: str) -> NDArray[np.int8]:
+        """Return `reviewed_labels` as scores are measured against them.
+
+        Where people reviewed enough of a tag (ENOUGH_REVIEWED times no, and as often as yes), what
+        they have not seen stays unknown and out of the measurement. Of any other tag an unknown
+        counts as no: measured on its yes and a handful of no, every model would be perfect.
+        """
+        labels = self.reviewed_labels(split)
+        yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
+        thin = no < np.maximum(yes, ENOUGH_REVIEWED)
+        labels[:, thin] = labels[:, thin] == 1
         return labels
 
     def designs(self) -> Catalog | None:
@@ -172,3 +191,12 @@ class DatasetFolder:
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
         return DatasetFolder(self.path, replace(self.vocabulary, tags=tags), self.info)
+
+
+def write_records(
+    path: Path, rows: NDArray[np.intp], labels: NDArray[np.generic], images: Iterable[bytes]
+) -> None:
+    """Write one split: a record for each of `rows`, with its row of `labels`, (N, T), and image."""
+    with RecordWriter(path) as writer:
+        for key, (row, image) in enumerate(zip(rows, images, strict=True)):
+            writer.write(key, labels[row].astype(np.float32), image, id=int(row))

@@ -30,6 +30,7 @@ from hangtag.dataset.dataset_folder import (
     REJECTED_FILE,
     WORK_FOLDER,
     DatasetInfo,
+    write_records,
 )
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import map_designs
@@ -73,17 +74,19 @@ def pack(
     config: PackConfig | None = None,
     *,
     rules: Rules | None = None,
+    vocabulary: Vocabulary | None = None,
     workers: int = 0,
     overwrite: bool = False,
 ) -> PackSummary:
     """Pack a catalog into `folder`; the same call again goes on where a killed one stopped.
 
-    `workers` 0 takes every core. A design that cannot be decoded goes to rejected.csv, as does
-    one without any tag. Raises DatasetError when the folder holds another dataset (unless
+    `vocabulary` gives the tags, in order, in place of what `rules` and the catalog's own counts
+    make. `workers` 0 takes every core. A design that cannot be decoded goes to rejected.csv, as
+    does one without any tag. Raises DatasetError when the folder holds another dataset (unless
     `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
     """
     config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
-    key = _pack_key(catalog, config, rules)
+    key = _pack_key(catalog, config, rules, vocabulary)
     existing = DatasetInfo.read(folder)
     if existing and existing.pack == key:
         note(f"{folder} is packed already, from this catalog with these settings")
@@ -96,7 +99,7 @@ def pack(
     _refuse_foreign(folder, existing, overwrite)
     (folder / INFO_FILE).unlink(missing_ok=True)
     prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
-    info = _assemble(prepared, catalog, folder, config, rules, key)
+    info = _assemble(prepared, catalog, folder, config, rules, vocabulary, key)
     info.write(folder)
     shutil.rmtree(folder / WORK_FOLDER)
     return _summary(folder, info)
@@ -112,11 +115,17 @@ def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool)
         )
 
 
-def _pack_key(catalog: Catalog, config: PackConfig, rules: Rules) -> str:
+def _pack_key(
+    catalog: Catalog, config: PackConfig, rules: Rules, vocabulary: Vocabulary | None
+) -> str:
     """Fingerprint all that the result depends on: rows, settings, rules, size and age of files."""
     digest = hashlib.sha256(catalog.fingerprint().encode())
-    settings = [asdict(config), rules.aliases, rules.implications, sorted(rules.drop)]
+    settings = [
+        asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
+    ]  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
+    if vocabulary is not None:
+        digest.update("\n".join(vocabulary.names).encode())
     for design in catalog:
         location = catalog.location(design)
         try:
@@ -212,6 +221,7 @@ def _assemble(
     folder: Path,
     config: PackConfig,
     rules: Rules,
+    vocabulary: Vocabulary | None,
     key: str,
 ) -> DatasetInfo:
     """Write every file of DATASET/ but dataset.json; return its content."""
@@ -220,7 +230,8 @@ def _assemble(
     _write_rejected(folder / REJECTED_FILE, prepared.rejected)
     if not prepared.designs:
         raise DatasetError(f"no design could be packed; {folder / REJECTED_FILE} says why")
-    vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
+    if vocabulary is None:
+        vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
     labels = vocabulary.label_matrix(prepared.designs)
     groups = _groups(prepared)
     parts, leaks = _parts(prepared.designs, labels, groups, config)
@@ -228,7 +239,8 @@ def _assemble(
         chosen = np.flatnonzero(parts == part)
         path = folder / RECORD_FILES[split]
         if len(chosen):
-            _write_records(path, chosen, prepared, labels, config)
+            values = labels if config.three_valued else labels == 1
+            write_records(path, chosen, values, _images(prepared, chosen))
         else:
             path.unlink(missing_ok=True)
             path.with_suffix(".idx").unlink(missing_ok=True)
@@ -286,23 +298,16 @@ def _parts(
     return parts, int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
 
 
-def _write_records(
-    path: Path,
-    chosen: NDArray[np.intp],
-    prepared: _Prepared,
-    labels: NDArray[np.int8],
-    config: PackConfig,
-) -> None:
+def _images(prepared: _Prepared, chosen: NDArray[np.intp]) -> Iterator[bytes]:
+    """Yield the encoded images of some rows, in order."""
     readers: dict[Path, RecordReader] = {}
-    with RecordWriter(path) as writer:
-        for key, row in enumerate(chosen):
-            shard, record = prepared.sources[row]
-            if shard not in readers:  # rows ascend, so one shard is open at a time
-                for reader in readers.values():
-                    reader.close()
-                readers = {shard: RecordReader(shard)}
-            values = labels[row] if config.three_valued else labels[row] == 1
-            writer.write(key, values.astype(np.float32), readers[shard][record].data, id=int(row))
+    for row in chosen:
+        shard, record = prepared.sources[row]
+        if shard not in readers:  # rows ascend, so one shard is open at a time
+            for reader in readers.values():
+                reader.close()
+            readers = {shard: RecordReader(shard)}
+        yield readers[shard][record].data
     for reader in readers.values():
         reader.close()
 

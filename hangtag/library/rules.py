@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from hangtag.errors import VocabularyError
 from hangtag.files import read_text
@@ -20,33 +21,45 @@ def normalise_tag(text: str) -> str:
     return " ".join(folded.replace("_", " ").split())
 
 
+class Split(NamedTuple):
+    """A design with `tag` and `other` has `new` in place of `tag`."""
+
+    tag: str
+    other: str
+    new: str
+
+
 @dataclass(frozen=True)
 class Rules:
     """What an owner says about tag names, normalised and resolved.
 
     `aliases` leads from a name to its tag (never to another alias), `implications` from a tag to
-    all tags that follow from it, also through others; `drop` holds the tags to leave out.
+    all tags that follow from it, also through others; `drop` holds the tags to leave out. `splits`
+    part a tag of two meanings: a design that has it and the other tag has the new one instead.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
     implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     drop: frozenset[str] = frozenset()
+    splits: tuple[Split, ...] = ()
 
     @classmethod
     def read(cls, rules_file: Path | None, drop_file: Path | None) -> "Rules":
         """Read a rules file and a drop file (UTF-8; None: no such rules).
 
-        Rules: one per line, `kitty -> cat` (alias) or `rose => flower, plant` (implication); the
-        left side may be a comma-separated list too. Drop file: one tag per line. In both, `#` at
-        the start of a line or after a blank opens a comment. Raises VocabularyError, with file and
-        line, for a line that is no rule and for rules that contradict each other.
+        Rules: one per line, `kitty -> cat` (alias), `rose => flower, plant` (implication), `bat +
+        ball -> baseball bat` (split) or `hash -> -` (drop); the left side may be a comma-separated
+        list too, but for a split. Drop file: one tag per line. In both, `#` at the start of a line
+        or after a blank opens a comment. Raises VocabularyError, with file and line, for a line
+        that is no rule and for rules that contradict each other.
         """
-        pairs: dict[str, list[_Pair]] = {"->": [], "=>": []}
+        pairs: dict[str, list[_Pair]] = {"->": [], "=>": [], "-> -": [], "+": []}
         for where, line in _lines(rules_file):
-            arrow, found = _rule(where, line)
-            pairs[arrow] += found
+            kind, found = _rule(where, line)
+            pairs[kind] += found
         aliases = _resolved_aliases(pairs["->"])
         drop = [(where, normalise_tag(line)) for where, line in _lines(drop_file)]
+        drop += [(where, name) for where, name, _ in pairs["-> -"]]
         dropped = frozenset(name for _, name in drop)
         for where, name in drop:
             if name in aliases:
@@ -59,7 +72,16 @@ class Rules:
                     f"{where}: {aliases[name]!r} is in the drop file, so {name!r} cannot be its"
                     " alias; remove one of the two"
                 )
-        return cls(aliases, _resolved_implications(pairs["=>"], aliases), dropped)
+        implications = _resolved_implications(pairs["=>"], aliases)
+        return cls(aliases, implications, dropped, _resolved_splits(pairs["+"], aliases))
+
+    def of(self, texts: Iterable[str]) -> set[str]:
+        """Return the tags that a design's texts mean: one spelling, aliases, splits, no drops.
+
+        Implications are not followed.
+        """
+        names = {self.aliases.get(name, name) for name in map(normalise_tag, texts)}
+        return split_names(names, self.splits) - self.drop - {""}
 
 
 def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
@@ -78,13 +100,39 @@ def _rule(where: str, line: str) -> tuple[str, list[_Pair]]:
     if len(sides) != 3:
         raise VocabularyError(f'{where}: not a rule; write "kitty -> cat" or "rose => flower"')
     left, arrow, right = sides
+    if " + " in left:
+        return _split_rule(where, left, arrow, right)
     names = [normalise_tag(name) for name in left.split(",")]
+    if arrow == "->" and right.strip() == "-" and all(names):
+        return "-> -", [(where, name, "-") for name in names]
     others = [normalise_tag(name) for name in right.split(",")]
     if not all(names + others):
         raise VocabularyError(f"{where}: a name is missing beside the arrow or a comma")
     if arrow == "->" and len(others) > 1:
         raise VocabularyError(f"{where}: an alias stands for one tag; use => to imply several")
     return arrow, [(where, name, other) for name in names for other in others]
+
+
+def _split_rule(where: str, left: str, arrow: str, right: str) -> tuple[str, list[_Pair]]:
+    names = [normalise_tag(name) for name in (*left.split(" + "), right)]
+    if len(names) != 3 or arrow != "->" or not all(names) or names[0] == names[1]:
+        raise VocabularyError(f'{where}: not a split; write "bat + ball -> baseball bat"')
+    return "+", [(where, f"{names[0]}\0{names[1]}", names[2])]
+
+
+def _resolved_splits(pairs: Iterable[_Pair], aliases: Mapping[str, str]) -> tuple[Split, ...]:
+    """Return the splits in the order of the file, with aliases replaced by their tags."""
+    found = (Split(*left.split("\0"), new) for _, left, new in pairs)
+    return tuple(Split(*(aliases.get(name, name) for name in split)) for split in found)
+
+
+def split_names(names: Iterable[str], splits: Iterable[Split]) -> set[str]:
+    """Return the names with every split done that applies, in order."""
+    found = set(names)
+    for tag, other, new in splits:
+        if tag in found and other in found:
+            found = (found - {tag}) | {new}
+    return found
 
 
 def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:

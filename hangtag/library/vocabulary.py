@@ -4,7 +4,7 @@ implications. Standard library and numpy only."""
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hangtag.errors import VocabularyError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Design
-from hangtag.library.rules import Rules, closure, normalise_tag
+from hangtag.library.rules import Rules, Split, closure, normalise_tag, split_names
 
 FORMAT = 1  # version of tags.json
 
@@ -28,6 +28,7 @@ class Tag:
     the two kinds of implication, `implies` names tags of the vocabulary that go with this one, and
     `implied_by` names outside the vocabulary whose yes is a yes to this one (but whose no says
     nothing). Only models have the rest: `threshold` is the score from which the tag is suggested,
+    `apply_threshold` the one from which it can be put on a design unasked (None: it cannot),
     `calibration` the slope and intercept that the logit takes before it becomes a score.
     """
 
@@ -37,15 +38,18 @@ class Tag:
     implies: tuple[str, ...] = ()
     implied_by: tuple[str, ...] = ()
     threshold: float | None = None
+    apply_threshold: float | None = None
     calibration: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tags of a dataset or model in column order; `drop` records what was left out."""
+    """The tags of a dataset or model in column order; `drop` records what was left out, `splits`
+    which tags of two meanings were parted."""
 
     tags: tuple[Tag, ...]
     drop: frozenset[str] = frozenset()
+    splits: tuple[Split, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -73,7 +77,7 @@ class Vocabulary:
                 f" use --min-count {most} or lower"
             )
         tags = _with_rules({name: counts[name] for name in kept}, rules)
-        return cls(tuple(tags), rules.drop)
+        return cls(tuple(tags), rules.drop, rules.splits)
 
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
@@ -95,7 +99,8 @@ class Vocabulary:
         """Write `tags.json`, one tag per line."""
         tags = ",\n".join(json.dumps(_to_json(tag), ensure_ascii=False) for tag in self.tags)
         drop = json.dumps(sorted(self.drop), ensure_ascii=False)
-        write_text(path, f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}}}\n')
+        splits = f', "splits": {json.dumps(self.splits, ensure_ascii=False)}' if self.splits else ""
+        write_text(path, f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}{splits}}}\n')
 
     def labels(self, design: Design) -> npt.NDArray[np.int8]:
         """Return what a design says about every tag, (T,) int8: 1 yes, 0 reviewed no, -1 unknown.
@@ -114,12 +119,38 @@ class Vocabulary:
             rows: list[int] = []
             columns: list[int] = []
             for row, design in enumerate(designs):
-                for text in getattr(design, field_name):
-                    found = columns_of.get(normalise_tag(text), ())
+                names: Iterable[str] = map(normalise_tag, getattr(design, field_name))
+                if value == 1 and self.splits:
+                    names = split_names(
+                        (self._tag_of.get(name, name) for name in names), self.splits
+                    )
+                for name in names:
+                    found = columns_of.get(name, ())
                     columns += found
                     rows += [row] * len(found)
             matrix[rows, columns] = value
         return matrix
+
+    def untrained(self) -> "Vocabulary":
+        """Return it without what only a model's vocabulary has: thresholds and calibration."""
+        bare = (
+            replace(tag, threshold=None, apply_threshold=None, calibration=None)
+            for tag in self.tags
+        )
+        return replace(self, tags=tuple(bare))
+
+    @cached_property
+    def _tag_of(self) -> dict[str, str]:
+        return {alias: tag.name for tag in self.tags for alias in tag.aliases}
+
+    @cached_property
+    def implied(self) -> tuple[tuple[int, ...], ...]:
+        """For every column, the columns of the tags that it implies, directly or through others."""
+        column = {name: index for index, name in enumerate(self.names)}
+        follows = closure({tag.name: tag.implies for tag in self.tags})
+        return tuple(
+            tuple(column[name] for name in follows[tag.name] if name in column) for tag in self.tags
+        )
 
     @cached_property
     def _columns(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
@@ -146,25 +177,14 @@ def _frozen(columns: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:
 
 
 def _counts(designs: Iterable[Design], rules: Rules) -> Counter[str]:
-    """Count the designs of every tag, after aliases, drop list and implications."""
-    meanings: dict[str, tuple[str, ...]] = {}
+    """Count the designs of every tag, after aliases, splits, drop list and implications."""
     counts: Counter[str] = Counter()
     for design in designs:
-        names: set[str] = set()
-        for text in design.tags:
-            if text not in meanings:
-                meanings[text] = _meaning(text, rules)
-            names.update(meanings[text])
-        counts.update(names)
+        names = rules.of(design.tags)
+        for name in tuple(names):
+            names.update(rules.implications.get(name, ()))
+        counts.update(names - rules.drop)
     return counts
-
-
-def _meaning(text: str, rules: Rules) -> tuple[str, ...]:
-    name = normalise_tag(text)
-    name = rules.aliases.get(name, name)
-    if not name or name in rules.drop:
-        return ()
-    return (name, *(other for other in rules.implications.get(name, ()) if other not in rules.drop))
 
 
 def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
@@ -195,7 +215,7 @@ def _to_json(tag: Tag) -> dict[str, Any]:
     row = asdict(tag)
     if not tag.implied_by:
         del row["implied_by"]
-    for name in ("threshold", "calibration"):
+    for name in ("threshold", "apply_threshold", "calibration"):
         if row[name] is None:
             del row[name]
     return row
@@ -220,21 +240,25 @@ def _from_json(path: Path) -> Vocabulary:
     places = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
     tags = [_tag(row, where) for row, where in zip(content["tags"], places, strict=True)]
     drop = frozenset(_names(content.get("drop", []), f"{path}: drop"))
-    return Vocabulary(_checked(tags, places), drop)
+    rows = content.get("splits", [])
+    splits = [_names(row, f"{path}: split {n}") for n, row in enumerate(rows, start=1)]
+    if any(len(names) != 3 for names in splits):
+        raise VocabularyError(f"{path}: a split has three names: the tag, the other, the new one")
+    return Vocabulary(_checked(tags, places), drop, tuple(Split(*names) for names in splits))
 
 
 def _tag(row: Any, where: str) -> Tag:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise VocabularyError(f"{where}: the name is not a text")
-    count, threshold = row.get("count", 0), row.get("threshold")
-    if not isinstance(count, int) or not isinstance(threshold, int | float | None):
-        raise VocabularyError(f"{where}: count and threshold must be numbers")
+    count, limits = row.get("count", 0), [row.get(n) for n in ("threshold", "apply_threshold")]
+    if not isinstance(count, int) or not all(isinstance(n, int | float | None) for n in limits):
+        raise VocabularyError(f"{where}: count and thresholds must be numbers")
     aliases, implies, implied_by = (
         _names(row.get(key, []), f"{where}: {key}") for key in ("aliases", "implies", "implied_by")
     )
     calibration = _calibration(row.get("calibration"), where)
     name = normalise_tag(row["name"])
-    return Tag(name, count, aliases, implies, implied_by, threshold, calibration)
+    return Tag(name, count, aliases, implies, implied_by, *limits, calibration)
 
 
 def _calibration(value: Any, where: str) -> tuple[float, float] | None:

@@ -24,6 +24,33 @@ from hangtag.tagging.tagger import BATCH, Tagger
 RESAMPLES: Final = 1000
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A split as a model scores it: n designs that can be read, T tags in the model's order."""
+
+    tagger: Tagger
+    folder: DatasetFolder
+    split: str
+    records: NDArray[np.int64]
+    """(n,), the records of the split."""
+    scores: NDArray[np.float32]
+    """(n, T), calibrated."""
+    labels: NDArray[np.int8]
+    """(n, T), as `DatasetFolder.judged_labels` gives them; -1 for tags that the dataset lacks."""
+    groups: NDArray[np.int64] | None
+    """(n,), by which the bootstrap draws; None for a dataset of the seed's."""
+
+    @property
+    def suggested(self) -> NDArray[np.bool_]:
+        """(n, T): the tags that the model suggests."""
+        return self.tagger.chosen(self.scores, self.tagger.thresholds)
+
+    @property
+    def applied(self) -> NDArray[np.bool_]:
+        """(n, T): the tags that the model would put on unasked."""
+        return self.tagger.chosen(self.scores, self.tagger.apply_thresholds)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What was measured on one split."""
@@ -32,8 +59,8 @@ class Evaluation:
     figures: dict[str, float | None]
     """By name; `macro_map` leads. None where there was nothing to measure."""
     per_tag: list[dict[str, Any]]
-    """tag, `designs` that have it here, `average_precision` (None without any), `threshold`,
-    precision, recall and F1 at it."""
+    """tag, `designs` that have it here, `average_precision` with its 95 % interval (None without
+    any), `threshold`, precision, recall and F1 at it, and the same for `apply_threshold`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all as one flat JSON object, the tags under `per_tag`."""
@@ -42,27 +69,33 @@ class Evaluation:
 
 def evaluate(
     model: Path, dataset: Path, *, split: str | None = None, tags_file: Path | None = None
-) -> Evaluation:
+) -> tuple[Evaluation, Scored]:
     """Measure a model folder on a split of a packed dataset and note it in metrics.json.
 
     `split` None takes test, or validation where there is none. Tags are matched by name: the
     dataset may have been packed again since. Raises ModelError, DatasetError.
     """
-    tagger = Tagger.open(model)
-    folder = DatasetFolder.open(dataset, tags_file)
+    scored = score(Tagger.open(model), DatasetFolder.open(dataset, tags_file), split)
+    evaluation = measure(scored)
+    _remember(model / METRICS_FILE, evaluation)
+    return evaluation, scored
+
+
+def score(tagger: Tagger, folder: DatasetFolder, split: str | None = None) -> Scored:
+    """Score a split of a dataset; notes say where its figures will be too good.
+
+    `split` None takes test, or validation where there is none. Raises DatasetError.
+    """
     split = split or ("test" if "test" in folder.splits() else "validation")
     if split == "validation":
         note("validation also chose the epoch and the thresholds; a test split is more honest")
     if tagger.folder.dataset.get("pack") != folder.fingerprint():
         note("the model learned from another packing of designs; it may have seen some of these")
-    labels = _labels_for(tagger, folder, split)
-    groups = _groups(folder, split)
+    labels, groups = _labels_for(tagger, folder, split), _groups(folder, split)
     scores, kept = split_scores(tagger, folder, split)
-    evaluation = _measure(
-        tagger, split, scores, labels[kept], None if groups is None else groups[kept]
+    return Scored(
+        tagger, folder, split, kept, scores, labels[kept], None if groups is None else groups[kept]
     )
-    _remember(model / METRICS_FILE, evaluation)
-    return evaluation
 
 
 def split_scores(
@@ -117,36 +150,59 @@ def _groups(folder: DatasetFolder, split: str) -> NDArray[np.int64] | None:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _measure(
-    tagger: Tagger,
-    split: str,
-    scores: NDArray[np.float32],
-    labels: NDArray[np.int8],
-    groups: NDArray[np.int64] | None,
-) -> Evaluation:
-    limits = tagger.thresholds
-    figures = dict(metrics.summary(scores, labels, limits))
-    intervals = metrics.bootstrap_interval(scores, labels, groups, resamples=RESAMPLES)
-    for name, (low, high) in intervals.items():
-        figures[f"{name}_low"], figures[f"{name}_high"] = low, high
-    counts = metrics.count(scores, labels, limits)
+def measure(scored: Scored) -> Evaluation:
+    """Measure a scored split."""
+    scores, labels = scored.scores, scored.labels
+    suggested, applied = scored.suggested, scored.applied
+    figures = dict(metrics.summary(scores, labels, suggested))
+    sure = metrics.count_chosen(applied, labels)
+    figures |= {
+        "apply_precision": metrics.precision(sure),
+        "apply_recall": metrics.recall(sure),
+        "applied": int(sure.suggested.sum()),
+        "tags_with_apply_threshold": int(np.isfinite(scored.tagger.apply_thresholds).sum()),
+    }
+    if (labels < 0).any():
+        # Where somebody reviewed, unknown cells say nothing; beside it, as if they were a no.
+        no = np.where((labels < 0) & (labels == 1).any(axis=0), 0, labels).astype(np.int8)
+        figures["macro_map_unknown_as_no"] = metrics.macro_map(scores, no)
+        figures["micro_map_unknown_as_no"] = metrics.micro_map(scores, no)
+    drawn = metrics.resample(scores, labels, scored.groups, resamples=RESAMPLES)
+    for name, values in (("macro_map", drawn.macro), ("micro_map", drawn.micro)):
+        low, high = metrics.interval(values, figures[name])
+        figures[f"{name}_low"], figures[f"{name}_high"] = np.clip((low, high), 0, 1)
+    return Evaluation(
+        scored.split,
+        {name: _finite(value) for name, value in figures.items()},
+        list(_per_tag(scored, drawn, metrics.count_chosen(suggested, labels), sure)),
+    )
+
+
+def _per_tag(
+    scored: Scored, drawn: metrics.Resampled, counts: metrics.Counts, sure: metrics.Counts
+) -> Iterator[dict[str, Any]]:
     f1 = metrics.f1_per_tag(counts)
-    precisions = metrics.average_precision(scores, labels)
-    per_tag = [
-        {
+    precisions = metrics.average_precision(scored.scores, scored.labels)
+    for n, tag in enumerate(scored.tagger.vocabulary.tags):
+        low, high = metrics.interval(drawn.per_tag[n], precisions[n])
+        yield {
             "tag": tag.name,
             "designs": int(counts.yes[n]),
             "average_precision": _finite(precisions[n]),
-            "threshold": float(limits[n]),
-            "precision": _finite(counts.right[n] / counts.suggested[n])
-            if counts.suggested[n]
-            else None,
-            "recall": _finite(counts.right[n] / counts.yes[n]) if counts.yes[n] else None,
+            "average_precision_low": _finite(np.clip(low, 0, 1)),
+            "average_precision_high": _finite(np.clip(high, 0, 1)),
+            "threshold": float(scored.tagger.thresholds[n]),
+            "precision": _share(counts.right[n], counts.suggested[n]),
+            "recall": _share(counts.right[n], counts.yes[n]),
             "f1": _finite(f1[n]),
+            "apply_threshold": tag.apply_threshold,
+            "apply_precision": _share(sure.right[n], sure.suggested[n]),
+            "apply_recall": _share(sure.right[n], sure.yes[n]),
         }
-        for n, tag in enumerate(tagger.vocabulary.tags)
-    ]
-    return Evaluation(split, {name: _finite(value) for name, value in figures.items()}, per_tag)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
 
 
 def _finite(value: float) -> float | None:
@@ -160,18 +216,31 @@ def _remember(path: Path, evaluation: Evaluation) -> None:
     write_text(path, json.dumps(kept, indent=1, allow_nan=False) + "\n")
 
 
-def table_lines(evaluation: Evaluation, tags: int = 12) -> Iterator[str]:
-    """Yield the lines that the command line shows: the figures, the best and the worst tags."""
-    figures = {name: math.nan if v is None else v for name, v in evaluation.figures.items()}
-    designs, count = int(figures["designs"]), int(figures["tags"])
-    yield f"{evaluation.split}: {designs:,} designs, {count:,} tags"
+def table_lines(evaluation: Evaluation, tags: int = 10) -> Iterator[str]:
+    """Yield the lines of a terminal table: the figures, then the best and the worst `tags`."""
+    figures = {
+        name: math.nan if value is None else value for name, value in evaluation.figures.items()
+    }
+    yield f"{figures['designs']:,.0f} {evaluation.split} designs, {figures['tags']:,.0f} tags"
     low, high = figures["macro_map_low"], figures["macro_map_high"]
     interval = f"95 % interval {low:.4f} to {high:.4f}"
     yield f"macro mAP              {figures['macro_map']:.4f}   ({interval})"
     yield f"micro mAP              {figures['micro_map']:.4f}"
+    if "macro_map_unknown_as_no" in figures:
+        macro, micro = (figures[f"{kind}_map_unknown_as_no"] for kind in ("macro", "micro"))
+        yield f"  with unknown as no   {macro:.4f}, {micro:.4f}"
     yield f"F1 at the thresholds   macro {figures['macro_f1']:.4f}, micro {figures['micro_f1']:.4f}"
+    right, found = figures["micro_precision"], figures["micro_recall"]
+    yield f"suggested tags         {right:.1%} right, {found:.1%} of all tags found"
+    if figures["applied"]:
+        right, found = figures["apply_precision"], figures["apply_recall"]
+        yield f"applied tags           {right:.1%} right, {found:.1%} of all tags found"
+    else:
+        yield "applied tags           none: no tag is sure enough to be put on unasked"
     at = ", ".join(f"{k}: {figures[f'precision_at_{k}']:.4f}" for k in (1, 3, 5))
     yield f"precision at           {at}"
+    wrong, above = figures["calibration_error"], figures["calibration_error_above_0.1"]
+    yield f"calibration error      {wrong:.4f} (scores above 0.1: {above:.4f})"
     nothing = figures["tag_nothing_accuracy"]
     yield f"element-wise accuracy  {figures['accuracy']:.4f}   (tagging nothing: {nothing:.4f})"
     known = [row for row in evaluation.per_tag if row["average_precision"] is not None]

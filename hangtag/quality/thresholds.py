@@ -7,13 +7,14 @@ less than how often the tag is right, and thresholds let fewer suggestions throu
 labels would.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.metrics import Floats, Labels, check
 
 Array = NDArray[np.float64]
@@ -37,6 +38,14 @@ FEWEST_CELLS: Final = 30
 # 100 the weight with the highest held-out macro and micro F1 together: 0.002 and 0.006 above the
 # shared threshold's over five models of three libraries. Own ones alone cost 40 % of micro F1.
 SHARED_WEIGHT: Final = 100
+
+# Applied tags are right this often, with a one-sided confidence of 90 %.
+APPLY_PRECISION: Final = 0.95
+CONFIDENCE_Z: Final = 1.2816
+
+# What all tags show at a score counts as this many designs of each tag.
+APPLY_WEIGHT: Final = 50
+APPLY_FEWEST: Final = 3
 
 # Cells that are fitted at a time, which bounds the memory to some 200 MB.
 BLOCK: Final = 1 << 22
@@ -79,6 +88,41 @@ class Calibration:
         """Return scores in 0..1 for (n, tags) logits, in the dtype of the logits."""
         scores = _expit(logits.astype(np.float64) * self.slope + self.intercept)
         return scores.astype(logits.dtype)
+
+
+def fitted(vocabulary: Vocabulary, logits: Floats, labels: Labels) -> Vocabulary:
+    """Return the vocabulary with calibration and both thresholds, fitted on held-out designs.
+
+    `logits` is (designs, tags) float in the vocabulary's order, `labels` as above. Raises
+    ValueError on wrong shapes or logits that are not finite.
+    """
+    calibration = fit_calibration(logits, labels)
+    scores = with_implied(calibration.apply(logits), vocabulary.implied)
+    suggest, apply = fit_thresholds(scores, labels), fit_apply_thresholds(scores, labels)
+    return replace(
+        vocabulary,
+        tags=tuple(
+            replace(
+                tag,
+                threshold=float(suggest[n]),
+                apply_threshold=None if np.isnan(apply[n]) else float(apply[n]),
+                calibration=(float(calibration.slope[n]), float(calibration.intercept[n])),
+            )
+            for n, tag in enumerate(vocabulary.tags)
+        ),
+    )
+
+
+def with_implied(scores: Floats, implied: Sequence[Sequence[int]]) -> Floats:
+    """Return (n, tags) scores in which a tag scores at least as high as all that imply it.
+
+    `implied` names, for every column, the columns that follow from it.
+    """
+    raised = scores.copy()
+    for column, others in enumerate(implied):
+        for other in others:
+            np.maximum(raised[:, other], scores[:, column], out=raised[:, other])
+    return raised
 
 
 def fit_calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -135,16 +179,57 @@ def fit_thresholds(scores: Floats, labels: Labels) -> Array:
     return _expit((yes * own + SHARED_WEIGHT * shared) / (yes + SHARED_WEIGHT))
 
 
-def _f1_curves(scores: Floats, labels: Labels) -> Array:
-    """Return each tag's F1 at each candidate threshold, (tags, candidates)."""
-    candidates = _expit(LOGITS)
-    curves = []
+def fit_apply_thresholds(scores: Floats, labels: Labels) -> Array:
+    """Return the score from which each tag can be applied unasked: (tags,) float64, NaN for none.
+
+    `scores` is (designs, tags) float in 0..1, calibrated, `labels` as above. It is the lowest
+    candidate from which on the tag is right at least 95 times in 100, with 90 % confidence: the
+    lower Wilson bound (Wilson 1927) of the share of yes among the known designs at or above it. A
+    tag's own designs alone could hardly ever show that (it takes 31 without one mistake), so they
+    count together with APPLY_WEIGHT designs of all tags at the same score or above. A tag of which
+    fewer than APPLY_FEWEST known yes lie there has no threshold. Raises ValueError on wrong shapes
+    or ranges.
+    """
+    check(scores, labels)
+    suggested, right = _counts_above(scores, labels)
+    shared = right.sum(axis=0) / np.maximum(suggested.sum(axis=0), 1)
+    bound = _wilson_bound(right + APPLY_WEIGHT * shared, suggested + APPLY_WEIGHT)
+    # From this candidate on, and not only at it: a stroke of luck at one score is no threshold.
+    holds = np.logical_and.accumulate(((bound >= APPLY_PRECISION) | (suggested == 0))[:, ::-1], 1)
+    first = LOGITS.size - holds.sum(axis=1)
+    inside = np.minimum(first, LOGITS.size - 1)
+    enough = np.take_along_axis(right, inside[:, None], 1)[:, 0] >= APPLY_FEWEST
+    return np.where((first < LOGITS.size) & enough, _expit(LOGITS)[inside], np.nan)
+
+
+def _wilson_bound(right: Array, shown: Array) -> Array:
+    """Return the one-sided lower confidence bound of right / shown; `shown` above 0."""
+    share, z2 = right / shown, CONFIDENCE_Z**2
+    spread = CONFIDENCE_Z * np.sqrt(share * (1 - share) / shown + z2 / (4 * shown**2))
+    bound: Array = (share + z2 / (2 * shown) - spread) / (1 + z2 / shown)
+    return bound
+
+
+def _counts_above(scores: Floats, labels: Labels) -> tuple[Array, Array]:
+    """Count the known cells, and the yes, at or above each candidate: (tags, candidates) each."""
+    candidates, suggested, right = _expit(LOGITS), [], []
     for values, answers in zip(scores.T, labels.T, strict=True):
         yes, known = np.sort(values[answers == 1]), np.sort(values[answers >= 0])
-        right = len(yes) - np.searchsorted(yes, candidates)
-        suggested = len(known) - np.searchsorted(known, candidates)
-        curves.append(2 * right / np.maximum(suggested + len(yes), 1))
-    return np.array(curves)
+        right.append(len(yes) - np.searchsorted(yes, candidates))
+        suggested.append(len(known) - np.searchsorted(known, candidates))
+    shape = (len(suggested), LOGITS.size)
+    return (
+        np.array(suggested, np.float64).reshape(shape),
+        np.array(right, np.float64).reshape(shape),
+    )
+
+
+def _f1_curves(scores: Floats, labels: Labels) -> Array:
+    """Return each tag's F1 at each candidate threshold, (tags, candidates)."""
+    suggested, right = _counts_above(scores, labels)
+    yes = np.count_nonzero(labels == 1, axis=0)[:, None]
+    curves: Array = 2 * right / np.maximum(suggested + yes, 1)
+    return curves
 
 
 class _Prior(NamedTuple):

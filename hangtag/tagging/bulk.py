@@ -95,7 +95,7 @@ def tag_designs(
     *,
     workers: int = 0,
 ) -> Iterator[Answer]:
-    """Yield {"image": name, "tags": [{"tag", "score"}, ...]} for each design, best tags first.
+    """Yield {"image": name, "tags": [{"tag", "score", "mark"}, ...]} for each design, best first.
 
     `designs` as `find_designs` returns them, decoded on `workers` cores (0: all). One that cannot
     be decoded yields {"image", "reason", "message"}.
@@ -158,7 +158,8 @@ def tag_library(
 
 def _rounded(suggestion: Suggestion) -> dict[str, Any]:
     # Six digits: all that single precision holds, and what the endpoint is compared to.
-    return {"tag": suggestion.tag, "score": round(suggestion.score, 6)}
+    answer = {"tag": suggestion.tag, "score": round(suggestion.score, 6)}
+    return {**answer, "mark": suggestion.mark} if suggestion.mark else answer
 
 
 def _key(
@@ -205,12 +206,12 @@ def _write_answers(out: Path, journal: Path) -> None:
             file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in tagged)
             return
         writer = csv.writer(file)
-        writer.writerow(("image", "tags", "scores"))
+        writer.writerow(("image", "tags", "scores", "apply"))
         for answer in tagged:
             tags = ";".join(tag["tag"] for tag in answer["tags"])
-            writer.writerow(
-                (answer["image"], tags, ";".join(str(t["score"]) for t in answer["tags"]))
-            )
+            scores = ";".join(str(tag["score"]) for tag in answer["tags"])
+            sure = ";".join(tag["tag"] for tag in answer["tags"] if tag.get("mark") == "apply")
+            writer.writerow((answer["image"], tags, scores, sure))
 
 
 def _write_rejected(path: Path, journal: Path) -> Counter[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import onnxruntime
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
 from hangtag.files import read_bytes
-from hangtag.quality.thresholds import Calibration
+from hangtag.quality.thresholds import Calibration, with_implied
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 
 BATCH = 32
+
+
+Mark = Literal["apply", "suggest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class Suggestion:
     tag: str
     score: float
     """Calibrated probability, 0 to 1."""
+
+    mark: Mark | None
+    """apply: sure enough to be put on unasked; suggest: worth a person's look; None: neither."""
 
 
 class Tagger:
@@ -51,6 +57,10 @@ class Tagger:
             [0.5 if tag.threshold is None else tag.threshold for tag in tags]
         )
         """Score from which each tag is suggested: float64 (T,)."""
+        self.apply_thresholds = np.array(
+            [np.inf if tag.apply_threshold is None else tag.apply_threshold for tag in tags]
+        )
+        """Score from which each tag can be applied unasked: float64 (T,), inf where it cannot."""
 
     @classmethod
     def open(cls, path: Path, threads: int = 0) -> Self:
@@ -72,14 +82,21 @@ class Tagger:
         scores = self.scores(squares)
         return [self.suggestions(row, min_score=min_score, top=top) for row in scores]
 
-    def scores(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return float32 (n, T), calibrated, for squares that `square` made."""
+    def logits(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return float32 (n, T), the network's own, for squares that `square` made."""
         found = [
             self._session.run(None, {self._input: np.stack(squares[start : start + BATCH])})[0]
             for start in range(0, len(squares), BATCH)
         ]
-        logits = np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
-        return self._calibration.apply(logits).astype(np.float32)
+        return np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
+
+    def scores(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return float32 (n, T), calibrated, for squares that `square` made.
+
+        A tag scores at least as high as every tag that implies it.
+        """
+        scores = self._calibration.apply(self.logits(squares))
+        return with_implied(scores, self.vocabulary.implied).astype(np.float32)
 
     def square(self, data: bytes) -> Pixels:
         """Turn the bytes of a design into the model's input. Raises ImageError."""
@@ -94,11 +111,36 @@ class Tagger:
     ) -> list[Suggestion]:
         """Return the tags of one row of scores, (T,), best first; ties in vocabulary order.
 
-        `min_score` is one for all tags or one per tag, (T,).
+        `min_score` is one for all tags or one per tag, (T,). What a chosen tag implies is chosen.
         """
-        enough = scores >= min_score
+        row = scores[np.newaxis]
+        enough, applied, suggested = (
+            self.chosen(row, limits)[0]
+            for limits in (min_score, self.apply_thresholds, self.thresholds)
+        )
         order = [n for n in np.argsort(-scores, kind="stable") if enough[n]]
-        return [Suggestion(self.vocabulary.names[n], float(scores[n])) for n in order[:top]]
+        return [
+            Suggestion(
+                self.vocabulary.names[n],
+                float(scores[n]),
+                "apply" if applied[n] else "suggest" if suggested[n] else None,
+            )
+            for n in order[:top]
+        ]
+
+    def chosen(
+        self, scores: NDArray[np.float32], limits: float | NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Tell which of (n, T) scores reach their limit, one for all tags or one per tag, (T,).
+
+        What a chosen tag implies is chosen too: a rose is a flower, whatever its threshold.
+        """
+        chosen = scores >= limits
+        own = chosen.copy()
+        for column, implied in enumerate(self.vocabulary.implied):
+            for other in implied:
+                chosen[:, other] |= own[:, column]
+        return chosen
 
     def _square(self, place: int, image: bytes | str | Path) -> Pixels:
         name = f"image {place}" if isinstance(image, bytes) else str(image)

@@ -1,8 +1,8 @@
 """Losses for tags that are noisy, incomplete and unbalanced.
 
-Each takes float logits (n, T) and int8 labels (n, T) with 1 yes, 0 no, -1 unknown, and returns the
-mean over all cells. Nobody tags everything, so an unknown counts as a "no" here; the asymmetric
-loss is the one that doubts it.
+Each takes float logits (n, T) and int8 labels (n, T) with 1 yes, 0 reviewed no, -1 unknown, and
+returns the mean over all cells. Most unknown cells are a "no", so all count as one here; the
+asymmetric loss is the one that doubts it, and believes a reviewed "no" in full.
 """
 
 import torch
@@ -37,7 +37,8 @@ def asymmetric(
     """Asymmetric loss (Ridnik et al. 2021, arXiv:2009.14119, equations 4 to 7).
 
     Easy "no"s weigh little (focusing by `gamma_negative`), and those below the probability `clip`
-    nothing (shifting), so that neither their number nor a forgotten tag rules the gradient.
+    nothing (shifting), so that neither their number nor a forgotten tag rules the gradient. That is
+    for unknown cells; a reviewed "no" is certain and takes plain cross-entropy.
     """
     targets = _targets(logits, labels)
     # In single precision: half precision has no probabilities between 0.998 and 1.
@@ -46,7 +47,8 @@ def asymmetric(
     log_yes = F.logsigmoid(logits.float())
     log_no = torch.log1p(-shifted.clamp(max=1 - 1e-6))
     yes = targets * (1 - p) ** gamma_positive * log_yes
-    no = (1 - targets) * shifted**gamma_negative * log_no
+    doubted = shifted**gamma_negative * log_no
+    no = (1 - targets) * torch.where(labels == 0, F.logsigmoid(-logits.float()), doubted)
     return -(yes + no).mean()
 
 

@@ -64,7 +64,7 @@ class Run:
         self.started = time.monotonic()
         self.last_file = model / CHECKPOINTS / "last.safetensors"
         self.best_file = model / CHECKPOINTS / "best.safetensors"
-        self.labels = folder.labels("train")
+        self.labels = folder.reviewed_labels("train")
         self.validation_labels = folder.judged_labels("validation")
         if not len(self.labels) or not (self.validation_labels == 1).any():
             raise DatasetError(

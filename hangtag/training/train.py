@@ -250,17 +250,4 @@ def _measured(run: Run, network: TagNetwork) -> Vocabulary:
     """Fit calibration and thresholds on validation; return the vocabulary that carries them."""
     network.to(run.accelerator.device)
     logits = run.logits(network, run.validation_store, "fp32")
-    calibration = thresholds.fit_calibration(logits, run.validation_labels)
-    scores = calibration.apply(logits)
-    limits = thresholds.fit_thresholds(scores, run.validation_labels)
-    tags = tuple(
-        replace(tag, threshold=float(limit), calibration=(float(slope), float(intercept)))
-        for tag, limit, slope, intercept in zip(
-            run.folder.vocabulary.tags,
-            limits,
-            calibration.slope,
-            calibration.intercept,
-            strict=True,
-        )
-    )
-    return replace(run.folder.vocabulary, tags=tags)
+    return thresholds.fitted(run.folder.vocabulary, logits, run.validation_labels)

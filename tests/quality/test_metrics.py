@@ -131,12 +131,14 @@ def test_calibration_error_of_honest_scores_is_small() -> None:
 def test_unknown_cells_change_nothing() -> None:
     scores, labels = library(3, unknown=0.3)
     other = np.where(labels == -1, 1 - scores, scores)
-    assert dict(metrics.summary(scores, labels, 0.3)) == dict(metrics.summary(other, labels, 0.3))
+    assert dict(metrics.summary(scores, labels, scores >= 0.3)) == dict(
+        metrics.summary(other, labels, other >= 0.3)
+    )
 
 
 def test_summary_names_and_sizes() -> None:
     scores, labels = library(4)
-    figures = dict(metrics.summary(scores, labels, np.full(12, 0.3)))
+    figures = dict(metrics.summary(scores, labels, scores >= 0.3))
     assert next(iter(figures)) == "macro_map"
     assert set(figures) == {
         *("macro_map", "micro_map", "precision_at_1", "precision_at_3", "precision_at_5"),
@@ -152,7 +154,7 @@ def test_summary_names_and_sizes() -> None:
 
 def test_nothing_to_measure_is_nan() -> None:
     scores, labels = np.full((3, 2), 0.5), np.full((3, 2), -1, np.int8)
-    figures = dict(metrics.summary(scores, labels, 0.5))
+    figures = dict(metrics.summary(scores, labels, scores >= 0.5))
     sizes = {name: figures.pop(name) for name in ("designs", "tags", "tags_with_yes")}
     assert list(sizes.values()) == [3, 2, 0]
     assert all(math.isnan(value) for value in figures.values())

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hangtag.library.vocabulary import Tag
+from hangtag.library.vocabulary import Tag, Vocabulary
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import Calibration, fit_calibration, fit_thresholds
+from hangtag.quality.thresholds import (
+    Calibration,
+    fit_apply_thresholds,
+    fit_calibration,
+    fit_thresholds,
+    fitted,
+    with_implied,
+)
 
 
 def expit(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,3 +181,47 @@ def test_thresholds_beat_one_for_all_on_designs_they_have_not_seen() -> None:
         own = fit_thresholds(seen, known)
         gains.append(metrics.macro_f1(unseen, kept, own) - metrics.macro_f1(unseen, kept, one))
     assert min(gains) > 0.002
+
+
+def test_applied_tags_are_right_on_designs_not_seen() -> None:
+    rights = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        slope, intercept = rng.uniform(0.8, 2.5, 60), rng.normal(-1.0, 1.0, 60)
+        logits, labels = draw(seed, 6000, slope.tolist(), intercept.tolist(), mean=-2.5)
+        logits = logits * slope + intercept  # calibrated, as scores are
+        (seen, unseen), (known, kept) = np.split(expit(logits), 2), np.split(labels, 2)
+        limits = fit_apply_thresholds(seen, known)
+        counts = metrics.count(unseen, kept, np.where(np.isnan(limits), np.inf, limits))
+        rights.append(metrics.precision(counts))
+        assert metrics.recall(counts) > 0.05
+    assert np.mean(rights) > 0.95
+    assert min(rights) > 0.94
+
+
+def test_a_tag_that_is_often_wrong_is_never_applied() -> None:
+    logits, labels = draw(3, 4000, [1.0] * 8, [0.0] * 8)
+    rng = np.random.default_rng(3)
+    labels[:, 7] = rng.random(4000) < 0.5  # says nothing, whatever the score
+    found = fit_apply_thresholds(expit(logits), labels)
+    assert np.isnan(found[7])
+    assert np.isfinite(found[:7]).any()
+
+
+def test_nothing_is_applied_without_evidence() -> None:
+    scores = np.full((40, 3), 0.99)
+    assert np.isnan(fit_apply_thresholds(scores, np.zeros((40, 3), np.int8))).all()
+    unknown = np.full((40, 3), -1, np.int8)
+    assert np.isnan(fit_apply_thresholds(scores, unknown)).all()
+
+
+def test_a_vocabulary_gets_all_that_is_fitted() -> None:
+    logits, labels = draw(4, 3000, [2.0, 1.0], [0.0, -1.0])
+    vocabulary = Vocabulary((Tag("rose", implies=("flower",)), Tag("flower")))
+    rose, flower = fitted(vocabulary, logits, labels).tags
+    assert rose.calibration is not None
+    assert rose.calibration[0] == pytest.approx(2, rel=0.25)
+    assert rose.implies == ("flower",)
+    assert flower.threshold is not None
+    raised = with_implied(np.array([[0.9, 0.2], [0.1, 0.4]]), vocabulary.implied)
+    np.testing.assert_array_equal(raised, [[0.9, 0.9], [0.1, 0.4]])

@@ -8,32 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hangtag.dataset.config import PackConfig
-from hangtag.dataset.pack import pack
 from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
 from hangtag.library.catalog import Catalog
+from hangtag.library.vocabulary import Vocabulary
 from hangtag.library.xmp import keywords
-from hangtag.quality.evaluate import evaluate, table_lines
 from hangtag.tagging.bulk import Selection, find_designs, tag_library
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.config import TrainConfig
-from hangtag.training.train import train
-
-
-@pytest.fixture(scope="module")
-def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tagging")
-    pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
-    config = TrainConfig(
-        network="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
-    )
-    train(folder / "dataset", folder / "model", config)
-    return folder
 
 
 def hangtag(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -87,6 +72,46 @@ def test_selections(library: Catalog, work: Path) -> None:
     assert len(Selection(top=3).of(tagger, scores)) == 3
     assert all(s.score >= 0.2 for s in Selection(min_score=0.2).of(tagger, scores))
     assert len(Selection(all=True).of(tagger, scores)) == len(scores)
+
+
+def with_tags(work: Path, folder: Path, **changes: dict) -> Path:
+    """Copy the model and change what tags.json says of some tags."""
+    shutil.copytree(work / "model", folder)
+    vocabulary = Vocabulary.read(folder / "tags.json")
+    tags = tuple(replace(tag, **changes.get(tag.name, {})) for tag in vocabulary.tags)
+    replace(vocabulary, tags=tags).write(folder / "tags.json")
+    return folder
+
+
+def test_suggestions_are_marked(library: Catalog, work: Path, tmp_path: Path) -> None:
+    sure, unsure, none = (
+        {"threshold": low, "apply_threshold": high}
+        for low, high in ((0.0, 0.0), (0.0, None), (1.1, None))
+    )
+    model = with_tags(work, tmp_path / "m", red=sure, disc=unsure, blue=none)
+    image = library.location(library.designs[0])
+    answer = json.loads(hangtag("tag", model, image, "--all").stdout)
+    marks = {tag["tag"]: tag.get("mark") for tag in answer["tags"]}
+    assert (marks["red"], marks["disc"], marks["blue"]) == ("apply", "suggest", None)
+    hangtag("tag", model, image, "--out", tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["apply"] == "red"
+    assert {"red", "disc"} <= set(row["tags"].split(";"))
+
+
+def test_implications_hold_at_tagging_time(library: Catalog, work: Path, tmp_path: Path) -> None:
+    """A ring is a disc: never scored below, and suggested with it whatever its own threshold."""
+    changes = {"implies": ("disc",), "threshold": 0.0, "apply_threshold": 0.0}
+    model = with_tags(work, tmp_path / "m", ring=changes, disc={"threshold": 0.999})
+    tagger = Tagger.open(model)
+    images = [Path(library.location(design)) for design in library.designs[:20]]
+    for suggestions in tagger.tag(images):
+        found = {s.tag: s for s in suggestions}
+        assert found["disc"].score >= found["ring"].score
+        assert found["disc"].mark == "apply"
+    scores = tagger.scores([tagger.square(images[0].read_bytes())])[0]
+    assert {"ring", "disc"} <= {s.tag for s in Selection().of(tagger, scores)}
 
 
 def test_bad_files_are_listed_and_the_rest_is_tagged(
@@ -170,53 +195,6 @@ def test_model_folders_that_are_none(work: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "has format 99, this hangtag reads 1" in done.stderr
-
-
-def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
-    evaluation = evaluate(work / "model", work / "dataset")
-    assert evaluation.split == "test"
-    figures = evaluation.figures
-    assert figures["macro_map_low"] < figures["macro_map"] < figures["macro_map_high"]
-    assert figures["designs"] == 24
-    assert figures["tags"] == 9
-    assert figures["macro_map"] > 0.4
-    assert 0.7 < figures["tag_nothing_accuracy"] < 0.85  # two of nine tags on each design
-    said = json.loads(hangtag("evaluate", work / "model", work / "dataset", "--json").stdout)
-    for name in ("macro_map", "micro_map", "accuracy", "tag_nothing_accuracy", "designs", "tags"):
-        assert said[name] == pytest.approx(figures[name], abs=1e-9)
-    shown = "\n".join(table_lines(evaluation))
-    assert "tagging nothing" in shown
-    evaluate(work / "model", work / "dataset", split="validation")
-    assert set(json.loads((work / "model" / "metrics.json").read_text())) == {"test", "validation"}
-
-
-def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path: Path) -> None:
-    """The dataset was packed again with fewer tags, in another order: same scores, same AP."""
-    from dataclasses import replace
-
-    from hangtag.dataset.dataset_folder import DatasetFolder, DatasetInfo
-
-    folder = DatasetFolder.open(work / "dataset")
-    kept = [n for n, name in enumerate(folder.vocabulary.names) if name not in ("bar", "blue")][
-        ::-1
-    ]
-    from hangtag.dataset.recordio import RecordWriter
-
-    target = tmp_path / "d" / "test" / "test.rec"
-    with folder.records("test") as records, RecordWriter(target) as writer:
-        for record in records:
-            writer.write(record.key, record.labels[kept], record.data, id=record.id)
-    shutil.copytree(work / "dataset" / "training", tmp_path / "d" / "training")
-    shutil.copy(work / "dataset" / "designs.jsonl", tmp_path / "d")
-    tags = tuple(folder.vocabulary.tags[n] for n in kept)
-    replace(folder.vocabulary, tags=tags).write(tmp_path / "d" / "tags.json")
-    DatasetInfo(size=48, pack="again").write(tmp_path / "d")
-    again = {row["tag"]: row for row in evaluate(work / "model", tmp_path / "d").per_tag}
-    for row in evaluate(work / "model", work / "dataset").per_tag:
-        if row["tag"] in ("bar", "blue"):
-            assert again[row["tag"]]["average_precision"] is None
-        else:
-            assert np.isclose(again[row["tag"]]["average_precision"], row["average_precision"])
 
 
 def test_two_catalogs_with_the_same_names_lose_no_design(

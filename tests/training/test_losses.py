@@ -30,7 +30,7 @@ def test_weighted_bce_gives_yes_and_no_the_same_weight_in_sum() -> None:
 
 
 def test_asymmetric_loss_follows_the_paper() -> None:
-    labels = torch.tensor([[1, 0, 0]], dtype=torch.int8)
+    labels = torch.tensor([[1, -1, -1]], dtype=torch.int8)
     p = [max(sigmoid(x) - 0.05, 0) for x in (2.0, -1.0)]
     expected = -(math.log(0.5) + sum(q**4 * math.log(1 - q) for q in p)) / 3
     assert asymmetric(LOGITS, labels).item() == pytest.approx(expected, rel=1e-5)
@@ -42,16 +42,24 @@ def test_asymmetric_loss_without_focus_is_bce() -> None:
     assert plain.item() == pytest.approx(bce(LOGITS, labels).item(), rel=1e-6)
 
 
+def test_asymmetric_loss_believes_a_reviewed_no() -> None:
+    labels = torch.tensor([[1, 0, -1]], dtype=torch.int8)
+    doubted = max(sigmoid(-1) - 0.05, 0)
+    no = math.log(1 - sigmoid(2.0)) + doubted**4 * math.log(1 - doubted)
+    found = asymmetric(LOGITS, labels).item()
+    assert found == pytest.approx(-(math.log(0.5) + no) / 3, rel=1e-5)
+
+
 def test_an_easy_no_below_the_clip_has_no_gradient() -> None:
     logits = torch.tensor([[-4.0, -1.0]], requires_grad=True)  # probabilities 0.018 and 0.27
-    asymmetric(logits, torch.zeros(1, 2, dtype=torch.int8)).backward()
+    asymmetric(logits, torch.full((1, 2), -1, dtype=torch.int8)).backward()
     assert logits.grad is not None
     assert logits.grad[0, 0] == 0
     assert logits.grad[0, 1] > 0
 
 
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
-@pytest.mark.parametrize("label", [1, 0])
+@pytest.mark.parametrize("label", [1, 0, -1])
 def test_asymmetric_loss_and_gradient_stay_finite(logit: float, label: int) -> None:
     logits = torch.tensor([[logit]], requires_grad=True)
     loss = asymmetric(logits, torch.tensor([[label]], dtype=torch.int8))

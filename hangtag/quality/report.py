@@ -1,0 +1,177 @@
+"""An evaluation -> report.html: one self-contained page that the owner of a library understands."""
+
+import base64
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag import __version__
+from hangtag.dataset.images import decode, encode_png
+from hangtag.files import write_text
+from hangtag.quality import plots
+from hangtag.quality.evaluate import Evaluation, Scored
+from hangtag.tagging.model_folder import HISTORY_FILE
+
+REPORT_FILE: Final = "report.html"
+THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen
+SHOWN: Final = 12  # designs in a gallery
+CONFUSIONS: Final = 20
+CURVES: Final = 5  # tags beside the curve of all
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One design of a gallery."""
+
+    image: str
+    """Its path in the catalog, or the number of its record."""
+    data: str
+    """A data URI."""
+    notes: list[tuple[str, str]]
+    """(text, kind), the kind right, wrong or missed."""
+
+
+def write_report(evaluation: Evaluation, scored: Scored) -> Path:
+    """Write report.html into the model folder and return its path."""
+    path = scored.tagger.folder.path / REPORT_FILE
+    with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
+        history = list(csv.DictReader(file))
+    pictures = _Gallery(scored)
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("hangtag.quality"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template("report.html.j2")
+    page = template.render(
+        name=scored.tagger.folder.path.resolve().name,
+        version=__version__,
+        day=date.today().isoformat(),
+        split=evaluation.split,
+        training=scored.tagger.folder.training,
+        figures=evaluation.figures,
+        per_tag=sorted(evaluation.per_tag, key=lambda row: -row["designs"]),
+        plots={
+            "training": plots.training_curves(history) if len(history) > 1 else "",
+            "precision_recall": _curves(evaluation, scored),
+            "reliability": plots.reliability(scored.scores, scored.labels),
+        },
+        confusions=list(confusions(scored))[:CONFUSIONS],
+        galleries={
+            "best": pictures.best(),
+            "wrong": pictures.confident_wrong(),
+            "missing": pictures.surprising_missing(),
+        },
+    )
+    write_text(path, page)
+    return path
+
+
+def _curves(evaluation: Evaluation, scored: Scored) -> str:
+    names = scored.tagger.vocabulary.names
+    often = np.argsort(-(scored.labels == 1).sum(axis=0), kind="stable")[:CURVES]
+    curves = [("all tags", scored.scores.ravel(), scored.labels.ravel())]
+    curves += [(names[n], scored.scores[:, n], scored.labels[:, n]) for n in often]
+    points = [
+        (name, recall, precision)
+        for name, kind in (("suggest", "micro"), ("apply", "apply"))
+        if (recall := evaluation.figures[f"{kind}_recall"]) is not None
+        and (precision := evaluation.figures[f"{kind}_precision"]) is not None
+    ]
+    return plots.precision_recall(curves, points)
+
+
+def confusions(scored: Scored) -> Iterator[tuple[str, str, int, int]]:
+    """Yield (tag, other, designs, of) by falling share of the tag's designs.
+
+    Designs that have the tag, where it was not suggested but the other one wrongly was: the model
+    takes one for the other. Pairs seen only once are left out.
+    """
+    labels, suggested = scored.labels, scored.suggested
+    missed = ((labels == 1) & ~suggested).astype(np.float32)
+    wrong = ((labels == 0) & suggested).astype(np.float32)
+    together = (missed.T @ wrong).astype(np.int64)
+    yes = np.count_nonzero(labels == 1, axis=0)
+    names = scored.tagger.vocabulary.names
+    pairs = np.argwhere(together > 1)
+    for tag, other in sorted(pairs, key=lambda p: (-together[*p] / yes[p[0]], p[0], p[1])):
+        yield names[tag], names[other], int(together[tag, other]), int(yes[tag])
+
+
+class _Gallery:
+    """Chooses designs worth looking at and makes their pictures."""
+
+    def __init__(self, scored: Scored) -> None:
+        self.scored, self.names = scored, scored.tagger.vocabulary.names
+        catalog = scored.folder.designs()
+        self.images = (
+            None
+            if catalog is None
+            else [design.image for design in catalog if design.split == scored.split]
+        )
+
+    def best(self) -> list[Picture]:
+        """Return designs with all their tags found and none besides, the surest ones first."""
+        scores, labels, suggested = self.scored.scores, self.scored.labels, self.scored.suggested
+        yes = labels == 1
+        perfect = np.flatnonzero((yes == (suggested & (labels >= 0))).all(axis=1) & yes.any(axis=1))
+        # Many tags first, then the lowest of their scores.
+        lowest = np.where(yes, scores, 1).min(axis=1)
+        order = perfect[np.lexsort((-lowest[perfect], -yes[perfect].sum(axis=1)))]
+        return [
+            self._picture(row, [(f"{self.names[n]} {scores[row, n]:.0%}", "right") for n in
+                                np.flatnonzero(yes[row])])
+            for row in order[:SHOWN]
+        ]  # fmt: skip
+
+    def confident_wrong(self) -> list[Picture]:
+        """Return the highest scores of tags that the designs do not have."""
+        labels = self.scored.labels
+        return self._cells(np.where(labels == 0, self.scored.scores, -1.0), "wrong", 0.0)
+
+    def surprising_missing(self) -> list[Picture]:
+        """Return the tags that people gave and the model believes least, by odds against its own
+        average score of the tag: a rare tag's low scores are no surprise."""
+        scores, labels = self.scored.scores, self.scored.labels
+        usual = scores.mean(axis=0, keepdims=True)
+        gap = _logit(usual) - _logit(scores)
+        return self._cells(np.where(labels == 1, gap, -np.inf), "missed", 0.0)
+
+    def _cells(self, rank: NDArray[np.floating[Any]], kind: str, least: float) -> list[Picture]:
+        """Return the designs of the highest ranks; each once, each tag twice at most."""
+        found: list[Picture] = []
+        seen, uses = set(), Counter[int]()
+        for flat in np.argsort(-rank, axis=None, kind="stable"):
+            row, tag = divmod(int(flat), rank.shape[1])
+            if len(found) == SHOWN or not rank[row, tag] > least:
+                break
+            if row in seen or uses[tag] == 2:
+                continue
+            seen.add(row)
+            uses[tag] += 1
+            own = [self.names[n] for n in np.flatnonzero(self.scored.labels[row] == 1) if n != tag]
+            note = (f"{self.names[tag]} {self.scored.scores[row, tag]:.0%}", kind)
+            found.append(self._picture(row, [note, *((name, "own") for name in own)]))
+        return found
+
+    def _picture(self, row: int, notes: list[tuple[str, str]]) -> Picture:
+        record = int(self.scored.records[row])
+        with self.scored.folder.records(self.scored.split) as records:
+            data = records[record].data
+        encoded = base64.b64encode(encode_png(decode(data, THUMBNAIL))).decode()
+        image = self.images[record] if self.images else f"record {record}"
+        return Picture(image, f"data:image/png;base64,{encoded}", notes)
+
+
+def _logit(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.log(kept / (1 - kept))

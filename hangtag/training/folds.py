@@ -1,0 +1,49 @@
+"""One model per fold of a catalog, each blind to its own fold: for out-of-fold scores."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from hangtag.console import note
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.folds import write_folds
+from hangtag.dataset.pack import pack
+from hangtag.library.catalog import Catalog
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.training.config import TrainConfig
+from hangtag.training.train import train
+
+
+def train_folds(
+    model: Path, catalog: Catalog, work: Path, *, minutes: float = 0.0, workers: int = 0
+) -> list[tuple[Path, Path]]:
+    """Train on a catalog as `model` was trained, fold by fold; return (dataset, model) of each.
+
+    The models know the tags of `model` and start from scratch, or from the pretrained weights that
+    it started from: its own weights have seen the designs. `minutes` is the time for all of them
+    together; 0 trains each as long as `model` was. Everything lies in `work`, and the same call
+    again goes on where a killed one stopped. Raises what `pack` and `train` raise.
+    """
+    folder = ModelFolder.open(model)
+    sees = folder.preprocessing
+    pack(
+        catalog,
+        work / "dataset",
+        PackConfig(size=sees.packed_size, max_megapixels=sees.max_megapixels),
+        vocabulary=folder.vocabulary.untrained(),
+        workers=workers,
+    )
+    own = {field.name for field in fields(TrainConfig)}
+    config = TrainConfig(**{
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in folder.training.items()
+        if name in own
+    })  # fmt: skip
+    datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
+    if minutes:
+        config = replace(config, epochs=0, minutes=minutes / len(datasets))
+    models = [path.with_name(f"{path.name}-model") for path in datasets]
+    for number, (dataset, target) in enumerate(zip(datasets, models, strict=True), start=1):
+        note(f"fold {number} of {len(datasets)}")
+        train(dataset, target, config)
+    return list(zip(datasets, models, strict=True))

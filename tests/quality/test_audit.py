@@ -1,0 +1,114 @@
+"""The audit: sureness by hand, out-of-fold scores for real, and the whole command."""
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.folds import write_folds
+from hangtag.library.catalog import Catalog
+from hangtag.quality.audit import missing_sureness, wrong_sureness
+
+
+def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
+    labels = np.array([[1, 0, -1]], np.int8)
+    found = missing_sureness(np.array([[0.9, 0.8, 0.7]]), labels)
+    np.testing.assert_array_equal(found, [[np.nan, np.nan, 0.7]])
+
+
+def test_wrong_tags_are_judged_against_what_is_usual_for_the_tag() -> None:
+    """A score of 0.05 is low for a tag on half of the designs and high for one on 2 in 100."""
+    labels = np.full((100, 2), -1, np.int8)
+    labels[:50, 0] = labels[:2, 1] = 1
+    found = wrong_sureness(np.full((100, 2), 0.05), labels)
+    assert np.isnan(found[50:, 0]).all()
+    assert found[0, 0] > 0.3
+    assert found[0, 1] < 0.05
+
+
+@pytest.mark.parametrize(("likely", "gain"), [("alike", -0.01), ("by frequency", 0.03)])
+def test_made_up_tags_come_first(likely: str, gain: float) -> None:
+    """Where mistakes fall on all tags alike, the score alone ranks best; else it does not."""
+    rights, by_scores = [], []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        usual = np.linspace(0.01, 0.4, 20)
+        truth = rng.random((2000, 20)) < usual
+        rate = 0.01 if likely == "alike" else usual * 0.05
+        wrong = ~truth & (rng.random(truth.shape) < rate)
+        # Calibrated scores: the odds of the tag times evidence of the same strength for every tag.
+        evidence = rng.normal(np.where(truth, 2.0, -2.0), 2.0)
+        scores = 1 / (1 + np.exp(-np.log(usual / (1 - usual)) - evidence))
+        labels = np.where(truth | wrong, 1, -1).astype(np.int8)
+        sure = wrong_sureness(scores, labels)
+        order = np.argsort(np.where(labels == 1, -sure, np.inf), axis=None)[:150]
+        by_score = np.argsort(np.where(labels == 1, scores, np.inf), axis=None)[:150]
+        rights.append(wrong.ravel()[order].mean())
+        by_scores.append(wrong.ravel()[by_score].mean())
+    assert np.mean(rights) > 0.6
+    assert np.mean(rights) > np.mean(by_scores) + gain
+
+
+def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Path) -> None:
+    whole = DatasetFolder.open(work / "dataset")
+    paths = write_folds(whole, tmp_path)
+    catalog = whole.designs()
+    assert catalog is not None
+    tested: list[str] = []
+    for path in paths:
+        folder = DatasetFolder.open(path)
+        designs = folder.designs()
+        assert designs is not None
+        assert [d.image for d in designs] == [d.image for d in catalog]
+        sides: dict[str, set[str]] = {}
+        for design in designs:
+            sides.setdefault(design.group, set()).add(design.split)
+        assert all(len(splits) == 1 for splits in sides.values())
+        tested += [design.image for design in designs if design.split == "test"]
+        rows = [d for d in designs if d.split == "test"]
+        expected = folder.vocabulary.label_matrix(rows) == 1
+        assert ((folder.labels("test") == 1) == expected).all()
+        assert folder.splits() == ["train", "validation", "test"]
+    assert sorted(tested) == sorted(design.image for design in catalog)
+    before = [(path / "dataset.json").stat().st_mtime_ns for path in paths]
+    write_folds(whole, tmp_path)
+    assert [(path / "dataset.json").stat().st_mtime_ns for path in paths] == before
+
+
+def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_path: Path) -> None:
+    """Colours are easy: a few are taken away, and a few are given to designs of another colour."""
+    rows = list(library)
+    for n in range(0, 40, 10):
+        rows[n] = replace(rows[n], tags=rows[n].tags[:1])
+        other = "blue" if rows[n + 5].tags[1] == "red" else "red"
+        rows[n + 5] = replace(rows[n + 5], tags=(*rows[n + 5].tags, other))
+    catalog = replace(library, designs=tuple(rows))
+    catalog.write(tmp_path / "spoilt.csv")
+    spoilt = Catalog.read(tmp_path / "spoilt.csv")
+    rooted = [replace(d, image=str(library.root / d.image)) for d in spoilt]
+    replace(spoilt, designs=tuple(rooted)).write(tmp_path / "spoilt.csv")
+    command = ["audit", work / "model", tmp_path / "spoilt.csv", "--out", tmp_path / "audit.csv"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hangtag", *map(str, command)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "likely missing" in done.stdout
+    assert not (tmp_path / "audit.csv.work").exists()
+    with (tmp_path / "audit.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert set(found[0]) == {"image", "problem", "tag", "sureness", "score", "tags"}
+    for problem in ("missing", "wrong"):
+        sure = [float(row["sureness"]) for row in found if row["problem"] == problem]
+        assert sure == sorted(sure, reverse=True)
+        for row in found:
+            if row["problem"] == problem:
+                assert (row["tag"] in row["tags"].split(";")) == (problem == "wrong")
+    taken = {
+        (str(library.root / rows[n].image), library.designs[n].tags[1]) for n in (0, 10, 20, 30)
+    }
+    missing = [(r["image"], r["tag"]) for r in found if r["problem"] == "missing"]
+    assert len(taken & set(missing[: len(missing) // 2 + 4])) >= 2
