@@ -24,7 +24,7 @@ COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")
 # The share of wrong tags that is expected of a tag of average frequency before its scores are
 # looked at, and how many of its designs that expectation outweighs.
 WRONG: Final = 0.05
-WRONG_WEIGHT: Final = 20.0
+WRONG_WEIGHT: Final = 200.0
 
 
 @dataclass(frozen=True)

