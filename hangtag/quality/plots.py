@@ -70,7 +70,7 @@ def precision_recall(
         axes.set(
             xlabel="share of all tags found", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02)
         )
-        axes.legend(loc="upper right", fontsize=8)
+        axes.legend(loc="lower left", fontsize=8)
 
     return _svg(draw, "precision-recall")
 

@@ -120,18 +120,23 @@ class _Gallery:
         )
 
     def best(self) -> list[Picture]:
-        """Return designs with all their tags found and none besides, the surest ones first."""
+        """Return designs with all their tags found and none besides, those with most tags first;
+        the same tags twice at most."""
         scores, labels, suggested = self.scored.scores, self.scored.labels, self.scored.suggested
         yes = labels == 1
         perfect = np.flatnonzero((yes == (suggested & (labels >= 0))).all(axis=1) & yes.any(axis=1))
         # Many tags first, then the lowest of their scores.
         lowest = np.where(yes, scores, 1).min(axis=1)
         order = perfect[np.lexsort((-lowest[perfect], -yes[perfect].sum(axis=1)))]
-        return [
-            self._picture(row, [(f"{self.names[n]} {scores[row, n]:.0%}", "right") for n in
-                                np.flatnonzero(yes[row])])
-            for row in order[:SHOWN]
-        ]  # fmt: skip
+        uses: Counter[bytes] = Counter()
+        found = []
+        for row in order:
+            tags = np.flatnonzero(yes[row])
+            uses[tags.tobytes()] += 1
+            if uses[tags.tobytes()] <= 2 and len(found) < SHOWN:
+                notes = [(f"{self.names[n]} {scores[row, n]:.0%}", "right") for n in tags]
+                found.append(self._picture(int(row), notes))
+        return found
 
     def confident_wrong(self) -> list[Picture]:
         """Return the highest scores of tags that the designs do not have."""
