@@ -15,6 +15,7 @@ from hangtag import __version__
 from hangtag.console import set_quiet
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError, HangtagError, MissingExtra, Stopped
+from hangtag.service.config import ServeConfig
 from hangtag.training.config import TrainConfig
 
 app = App(
@@ -584,6 +585,29 @@ def tag(
         return
     for answer in bulk.stream(model, designs, selection, workers=workers, xmp=xmp):
         print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+@app.command(name="serve")
+def serve(
+    model: Path,
+    /,
+    *,
+    config: Annotated[ServeConfig | None, Parameter(name="*")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a model: SageMaker's endpoint and named tags for programs, a page for people.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    quiet
+        No notes.
+    """
+    from hangtag.service.serve import serve as run_server
+
+    set_quiet(quiet)
+    run_server(model, config or ServeConfig())
 
 
 @app.command(name="salvage")

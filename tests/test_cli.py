@@ -41,7 +41,7 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "evaluate", "import", "pack", "salvage", "sample", "tag", "train",
+        "audit", "compare", "evaluate", "import", "pack", "salvage", "sample", "serve", "tag", "train",
         "vocabulary",
     }  # fmt: skip
 
@@ -57,6 +57,12 @@ def test_the_commands_are_these() -> None:
         (("train", "nowhere", "m", "--epochs", "2", "--minutes", "2"), "not both"),
         (("evaluate", "nowhere", "d"), "is no model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "no such file"),
+        (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
+        (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
+        (("serve", "nowhere"), "is no model folder"),
+        (("serve", "nowhere", "--port", "70000"), "choose 0"),
+        (("vocabulary", "suggest", "nowhere.csv"), "nowhere.csv"),
+        (("vocabulary", "rename", "a", ","), "cannot stand in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
     ],

@@ -13,6 +13,7 @@ ALLOWED = {
     "training": {"library", "dataset", "training"},
     "tagging": {"library", "dataset", "tagging"},
     "quality": {"library", "dataset", "tagging", "quality"},
+    "service": {"library", "dataset", "tagging", "quality", "service"},
 }
 OPEN_TO_ALL = {
     "hangtag",

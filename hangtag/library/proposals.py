@@ -96,7 +96,7 @@ def _plurals(counts: Counter[str]) -> Iterator[Proposal]:
     for name in counts:
         if not name.isascii() or not name.replace(" ", "").isalpha():
             continue
-        single = words.singular_noun(name)  # type: ignore[arg-type]
+        single = words.singular_noun(name)
         if single and single != name and single in counts:
             yield _alias(counts, name, str(single), "singular and plural")
 

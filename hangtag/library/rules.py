@@ -122,8 +122,11 @@ def _split_rule(where: str, left: str, arrow: str, right: str) -> tuple[str, lis
 
 def _resolved_splits(pairs: Iterable[_Pair], aliases: Mapping[str, str]) -> tuple[Split, ...]:
     """Return the splits in the order of the file, with aliases replaced by their tags."""
-    found = (Split(*left.split("\0"), new) for _, left, new in pairs)
-    return tuple(Split(*(aliases.get(name, name) for name in split)) for split in found)
+    found = []
+    for _, left, new in pairs:
+        tag, other, into = (aliases.get(name, name) for name in (*left.split("\0"), new))
+        found.append(Split(tag, other, into))
+    return tuple(found)
 
 
 def split_names(names: Iterable[str], splits: Iterable[Split]) -> set[str]:

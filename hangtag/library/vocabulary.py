@@ -250,15 +250,18 @@ def _from_json(path: Path) -> Vocabulary:
 def _tag(row: Any, where: str) -> Tag:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise VocabularyError(f"{where}: the name is not a text")
-    count, limits = row.get("count", 0), [row.get(n) for n in ("threshold", "apply_threshold")]
-    if not isinstance(count, int) or not all(isinstance(n, int | float | None) for n in limits):
+    count = row.get("count", 0)
+    suggest, apply = row.get("threshold"), row.get("apply_threshold")
+    if not isinstance(count, int) or not all(
+        isinstance(limit, int | float | None) for limit in (suggest, apply)
+    ):
         raise VocabularyError(f"{where}: count and thresholds must be numbers")
     aliases, implies, implied_by = (
         _names(row.get(key, []), f"{where}: {key}") for key in ("aliases", "implies", "implied_by")
     )
     calibration = _calibration(row.get("calibration"), where)
     name = normalise_tag(row["name"])
-    return Tag(name, count, aliases, implies, implied_by, *limits, calibration)
+    return Tag(name, count, aliases, implies, implied_by, suggest, apply, calibration)
 
 
 def _calibration(value: Any, where: str) -> tuple[float, float] | None:

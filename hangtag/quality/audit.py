@@ -65,20 +65,26 @@ def out_of_fold(
 
     A design that cannot be read has NaN. Raises DatasetError, ModelError.
     """
-    scores: NDArray[np.float32] | None = None
+    if not folds:
+        raise DatasetError("out-of-fold scores need at least one fold")
+    parts = []
     for dataset, model in folds:
         tagger, folder = Tagger.open(model), DatasetFolder.open(dataset)
-        catalog = folder.designs()
-        if catalog is None:
-            raise DatasetError(f"{dataset} does not say which designs it holds")
-        if scores is None:
-            scores = np.full((len(catalog), len(tagger.vocabulary)), np.nan, np.float32)
+        catalog = _designs(folder)
         rows = np.array([n for n, design in enumerate(catalog) if design.split == "test"])
         found, kept = split_scores(tagger, folder, "test")
-        scores[rows[kept]] = found
-    if scores is None:
-        raise DatasetError("an audit needs at least one fold")
+        parts.append((rows[kept], found))
+    scores = np.full((len(catalog), len(tagger.vocabulary)), np.nan, np.float32)
+    for rows, found in parts:
+        scores[rows] = found
     return catalog, tagger.vocabulary.names, scores
+
+
+def _designs(folder: DatasetFolder) -> Catalog:
+    catalog = folder.designs()
+    if catalog is None:
+        raise DatasetError(f"{folder.path} does not say which designs it holds")
+    return catalog
 
 
 def missing_sureness(scores: Floats, labels: Labels) -> NDArray[np.float64]:

@@ -94,8 +94,8 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
     return Comparison(
         a.split,
         len(labels),
-        difference("macro mAP", *macro, [d.macro for d in drawn]),
-        difference("micro mAP", *micro, [d.micro for d in drawn]),
+        difference("macro mAP", macro[0], macro[1], [d.macro for d in drawn]),
+        difference("micro mAP", micro[0], micro[1], [d.micro for d in drawn]),
         [
             difference(names[n], each[0][k], each[1][k], [d.per_tag[k] for d in drawn])
             for k, n in enumerate(of_a)

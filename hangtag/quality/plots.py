@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from hangtag.quality.metrics import Floats, Labels
 # Stands for the page's text colour until the SVG is written: matplotlib knows no currentColor.
 _INK: Final = "#010203"
 _COLOURS: Final = ("#0a7ea4", "#d1495b", "#66a182", "#edae49", "#8d6cab", "#8c6d46")
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text
     "font.family": "sans-serif",
     "font.size": 10,
@@ -23,7 +24,7 @@ _STYLE: Final = {
     "axes.labelcolor": _INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=_COLOURS),
+    "axes.prop_cycle": cycler(color=_COLOURS),
     "xtick.color": _INK,
     "ytick.color": _INK,
     "text.color": _INK,

@@ -129,7 +129,7 @@ class _Gallery:
         lowest = np.where(yes, scores, 1).min(axis=1)
         order = perfect[np.lexsort((-lowest[perfect], -yes[perfect].sum(axis=1)))]
         uses: Counter[bytes] = Counter()
-        found = []
+        found: list[Picture] = []
         for row in order:
             tags = np.flatnonzero(yes[row])
             uses[tags.tobytes()] += 1

@@ -114,7 +114,7 @@ def tag_designs(
                 yield {"image": name, "reason": square.reason, "message": str(square)}
             else:
                 kept = selection.of(tagger, next(scores))
-                yield {"image": name, "tags": [_rounded(suggestion) for suggestion in kept]}
+                yield {"image": name, "tags": [rounded(suggestion) for suggestion in kept]}
 
 
 def tag_library(
@@ -156,7 +156,7 @@ def tag_library(
     return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
 
 
-def _rounded(suggestion: Suggestion) -> dict[str, Any]:
+def rounded(suggestion: Suggestion) -> dict[str, Any]:
     # Six digits: all that single precision holds, and what the endpoint is compared to.
     answer = {"tag": suggestion.tag, "score": round(suggestion.score, 6)}
     return {**answer, "mark": suggestion.mark} if suggestion.mark else answer

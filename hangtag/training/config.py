@@ -1,8 +1,9 @@
 """The whole configuration of a training run: one dataclass, stored as config.json, its field
 texts shown by `hangtag train --help`. Imports no torch."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from hangtag.errors import ConfigError
 
@@ -137,6 +138,15 @@ class TrainConfig:
                 raise ConfigError(f"{name} = {value:g} is out of range: choose {low:g} to {high:g}")
         if self.epochs and self.minutes:
             raise ConfigError("give epochs or minutes, not both: minutes chooses the epochs")
+
+
+def from_stored(values: Mapping[str, Any]) -> TrainConfig:
+    """Return the configuration that a model folder's config.json keeps under `training`."""
+    known: dict[str, Any] = {
+        field.name: values[field.name] for field in fields(TrainConfig) if field.name in values
+    }
+    known["step_epochs"] = tuple(known["step_epochs"])  # JSON has lists only
+    return TrainConfig(**known)
 
 
 def batch_size(config: TrainConfig, designs: int) -> int:

@@ -1,6 +1,6 @@
 """One model per fold of a catalog, each blind to its own fold: for out-of-fold scores."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hangtag.console import note
@@ -10,7 +10,7 @@ from hangtag.dataset.folds import write_folds
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import from_stored
 from hangtag.training.train import train
 
 
@@ -33,12 +33,7 @@ def train_folds(
         vocabulary=folder.vocabulary.untrained(),
         workers=workers,
     )
-    own = {field.name for field in fields(TrainConfig)}
-    config = TrainConfig(**{
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in folder.training.items()
-        if name in own
-    })  # fmt: skip
+    config = from_stored(folder.training)
     datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
     if minutes:
         config = replace(config, epochs=0, minutes=minutes / len(datasets))

@@ -1,0 +1,1 @@
+"""MODEL/ over HTTP: an endpoint for programs, a page for people."""

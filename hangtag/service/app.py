@@ -1,0 +1,406 @@
+"""The endpoint: SageMaker's contract, named tags, health, metrics.
+
+hangtag serve MODEL
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
+
+from hangtag import __version__
+from hangtag.errors import ImageError, ModelError
+from hangtag.service.config import ServeConfig
+from hangtag.service.engine import RETRY_SECONDS, Busy, Engine
+from hangtag.service.guard import Guard
+from hangtag.tagging.bulk import Selection
+from hangtag.tagging.tagger import Tagger
+
+PAGE: Final = Path(__file__).with_name("page")
+# The content decides the format; the header only says that it is an image at all.
+IMAGE_TYPES: Final = ("application/x-image", "application/octet-stream")
+# The reasons of ImageError that are about size: 413; all others are 422.
+TOO_LARGE: Final = frozenset({"too-large"})
+_BINARY: Final = {"type": "string", "format": "binary"}
+_IMAGE_BODY: Final = {
+    kind: {"schema": _BINARY}
+    for kind in (
+        "application/x-image", "image/png", "image/jpeg", "image/webp", "image/gif",
+        "image/svg+xml",
+    )
+}  # fmt: skip
+_FORM: Final = {
+    "schema": {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": {"type": "array", "minItems": 1, "items": _BINARY}},
+    }
+}
+
+
+class Problem(BaseModel):
+    """Why a request, or one of its images, was not answered."""
+
+    reason: str
+    message: str
+
+
+class TagScore(BaseModel):
+    """One tag of a design."""
+
+    tag: str
+    score: float = Field(ge=0, le=1)
+    threshold: float = Field(description="From this score on the tag is suggested.")
+    mark: Literal["apply", "suggest"] | None = Field(
+        description="apply: sure enough to be put on unasked; null: below its threshold."
+    )
+
+
+class TaggedImage(BaseModel):
+    """One image's tags, best first, or why it has none."""
+
+    image: str
+    tags: list[TagScore] = []
+    problem: Problem | None = None
+
+
+class TaggedImages(BaseModel):
+    """The answer of /tag, in the order of the request."""
+
+    images: list[TaggedImage]
+
+
+class Health(BaseModel):
+    """How the server fares."""
+
+    status: str
+    version: str
+    model: str
+    tags: int
+    under_way: int
+    queue: int
+
+
+class Look(BaseModel):
+    """Where a tag's score comes from: rows of a square grid over the model's input, 0 to 1."""
+
+    tag: str
+    weights: list[list[float]]
+
+
+class TagInfo(BaseModel):
+    """A tag that the model knows."""
+
+    tag: str
+    threshold: float
+    apply_threshold: float | None
+
+
+class ApiError(Exception):
+    """Becomes an answer with a JSON reason."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message, self.headers = status, reason, message, headers
+
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Problem} for status in (400, 401, 413, 415, 421, 422, 503)
+}
+
+
+def create_app(engine: Engine, config: ServeConfig, token: str | None = None) -> FastAPI:
+    """Return the application that serves a model; `token` None lets everybody in."""
+    registry = CollectorRegistry()
+    service = _Service(engine, config, registry)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.close()
+
+    # FastAPI, but with the scripts of /docs on board: it works without internet access.
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="hangtag",
+        version=__version__,
+        summary="Tags for graphic designs.",
+        lifespan=lifespan,
+        responses=_ANSWERS,
+    )
+    app.add_middleware(
+        Guard,
+        max_body=int(config.max_body_mb * 1e6),
+        token=token,
+        local=config.loopback,
+        registry=registry,
+    )
+    _answer_errors(app)
+    app.get("/ping", summary="200 once the model can answer (SageMaker).")(service.ping)
+    scores = app.post(
+        "/invocations",
+        summary="Probabilities in tag order (SageMaker).",
+        response_model=list[float],
+        openapi_extra=_body_of(_IMAGE_BODY),
+    )
+    scores(service.invocations)
+    # Where a boto3 client posts that was given this server as its endpoint_url.
+    app.post("/endpoints/{endpoint}/invocations", include_in_schema=False)(service.invocations)
+    app.post(
+        "/tag",
+        summary="Named tags of one image (raw body) or of several (multipart).",
+        openapi_extra=_body_of({**_IMAGE_BODY, "multipart/form-data": _FORM}),
+    )(service.tag)
+    app.post(
+        "/look",
+        summary="Where in a design a tag's score comes from.",
+        openapi_extra=_body_of(_IMAGE_BODY),
+    )(service.look)
+    app.get("/tags", summary="The tags that the model knows.")(service.tags)
+    app.get("/healthz", summary="How the server fares.")(service.healthz)
+    app.get("/metrics", summary="Prometheus metrics.", response_class=Response)(service.metrics)
+    if config.reload:
+        app.post("/reload", summary="Take up the changed model folder.")(service.reload)
+    app.get("/", include_in_schema=False)(service.page)
+    app.mount("/page", StaticFiles(directory=PAGE), "page")
+    return app
+
+
+def _body_of(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+class _Service:
+    """The handlers."""
+
+    def __init__(self, engine: Engine, config: ServeConfig, registry: CollectorRegistry) -> None:
+        self.engine, self.config, self.registry = engine, config, registry
+        self.tagged = Counter("hangtag_images", "Images tagged.", registry=registry)
+        self.rejected = Counter(
+            "hangtag_images_rejected", "Images refused.", ("reason",), registry=registry
+        )
+        under_way = Gauge("hangtag_under_way", "Images under way.", registry=registry)
+        under_way.set_function(lambda: float(engine.under_way))
+
+    async def ping(self) -> Response:
+        return Response(status_code=200)
+
+    async def page(self) -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    async def healthz(self) -> Health:
+        tagger = self.engine.tagger
+        return Health(
+            status="ok",
+            version=__version__,
+            model=tagger.folder.path.resolve().name,
+            tags=len(tagger.vocabulary),
+            under_way=self.engine.under_way,
+            queue=self.config.queue,
+        )
+
+    async def tags(self) -> list[TagInfo]:
+        return [
+            TagInfo(tag=tag.name, threshold=float(limit), apply_threshold=tag.apply_threshold)
+            for tag, limit in zip(
+                self.engine.tagger.vocabulary.tags, self.engine.tagger.thresholds, strict=True
+            )
+        ]
+
+    async def metrics(self) -> Response:
+        return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4")
+
+    async def reload(self) -> Health:
+        try:
+            await self.engine.reload()
+        except ModelError as error:
+            raise ApiError(409, "model", f"the old model stays: {error}") from error
+        return await self.healthz()
+
+    async def invocations(self, request: Request) -> Response:
+        _need_image(request)
+        (answer,) = await self._score_all([await request.body()])
+        if isinstance(answer, ImageError):
+            raise _refused(answer)
+        values = [round(float(score), 6) for score in answer[1]]
+        if "application/jsonlines" in request.headers.get("accept", ""):
+            line = json.dumps({"prediction": values}) + "\n"
+            return Response(line, media_type="application/jsonlines")
+        return Response(json.dumps(values), media_type="application/json")
+
+    async def tag(
+        self,
+        request: Request,
+        top: Annotated[int | None, Query(ge=1, description="At most this many tags.")] = None,
+        min_score: Annotated[
+            float | None, Query(ge=0, le=1, description="Instead of each tag's own threshold.")
+        ] = None,
+        all: Annotated[bool, Query(description="Every tag that the model knows.")] = False,
+    ) -> TaggedImages:
+        several = request.headers.get("content-type", "").startswith("multipart/form-data")
+        images = await self._uploads(request) if several else [("image", await _raw(request))]
+        answers = await self._score_all([data for _, data in images])
+        if not several and isinstance(answers[0], ImageError):
+            raise _refused(answers[0])
+        selection = Selection(all=all, top=top, min_score=min_score)
+        return TaggedImages(
+            images=[
+                _tagged(name, answer, selection)
+                for (name, _), answer in zip(images, answers, strict=True)
+            ]
+        )
+
+    async def look(
+        self, request: Request, tag: Annotated[str, Query(description="A tag of /tags.")]
+    ) -> Look:
+        data = await _raw(request)
+        with self._places(1):
+            try:
+                weights = await self.engine.look(data, tag)
+            except ImageError as error:
+                raise _refused(error) from error
+            except KeyError as error:
+                raise ApiError(422, "unknown-tag", f"the model has no tag {tag!r}") from error
+        return Look(tag=tag, weights=[[round(float(w), 4) for w in row] for row in weights])
+
+    @contextmanager
+    def _places(self, images: int) -> Iterator[None]:
+        self._reserve(images)
+        try:
+            yield
+        finally:
+            self.engine.release(images)
+
+    def _reserve(self, images: int) -> None:
+        try:
+            self.engine.reserve(images)
+        except Busy:
+            raise ApiError(
+                503, "busy", f"{self.config.queue} images are under way; come again in a moment",
+                {"Retry-After": str(RETRY_SECONDS)},
+            ) from None  # fmt: skip
+
+    async def _uploads(self, request: Request) -> list[tuple[str, bytes]]:
+        most = self.config.max_images
+        try:
+            form = await request.form(max_files=most, max_fields=most)
+        except (MultiPartException, HTTPException) as error:
+            text = getattr(error, "message", None) or getattr(error, "detail", str(error))
+            raise ApiError(400, "multipart", str(text)) from error
+        files = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
+        if not files:
+            raise ApiError(400, "no-image", "send the images as files of a multipart form")
+        found = [(file.filename or "image", await file.read()) for file in files]
+        await form.close()
+        return found
+
+    async def _score_all(
+        self, images: list[bytes]
+    ) -> list[tuple[Tagger, NDArray[np.float32]] | ImageError]:
+        """Score images side by side, in the time that the configuration gives."""
+        self._reserve(len(images))
+        # An image that takes too long goes on in its thread; its place is free when it ends.
+        tasks = [asyncio.ensure_future(self.engine.score(data)) for data in images]
+        for task in tasks:
+            task.add_done_callback(lambda _: self.engine.release(1))
+        _, late = await asyncio.wait(tasks, timeout=self.config.timeout_seconds)
+        if late:
+            raise ApiError(
+                503, "too-slow", f"took over {self.config.timeout_seconds:g} seconds",
+                {"Retry-After": str(RETRY_SECONDS)},
+            )  # fmt: skip
+        answers: list[tuple[Tagger, NDArray[np.float32]] | ImageError] = []
+        for task in tasks:
+            error = task.exception()
+            if isinstance(error, ImageError):
+                self.rejected.labels(error.reason).inc()
+                answers.append(error)
+            else:
+                answers.append(task.result())
+                self.tagged.inc()
+        return answers
+
+
+def _need_image(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("image/") and kind not in IMAGE_TYPES:
+        raise ApiError(
+            415, "content-type",
+            f"send an image, as image/png, image/jpeg, ... or application/x-image, not {kind!r}",
+        )  # fmt: skip
+
+
+async def _raw(request: Request) -> bytes:
+    _need_image(request)
+    return await request.body()
+
+
+def _refused(error: ImageError) -> ApiError:
+    return ApiError(413 if error.reason in TOO_LARGE else 422, error.reason, str(error))
+
+
+def _tagged(
+    name: str, answer: tuple[Tagger, NDArray[np.float32]] | ImageError, selection: Selection
+) -> TaggedImage:
+    if isinstance(answer, ImageError):
+        problem = Problem(reason=answer.reason, message=str(answer))
+        return TaggedImage(image=name, problem=problem)
+    tagger, scores = answer
+    limits = dict(zip(tagger.vocabulary.names, tagger.thresholds, strict=True))
+    return TaggedImage(
+        image=name,
+        tags=[
+            TagScore(
+                tag=found.tag,
+                score=round(found.score, 6),
+                threshold=float(limits[found.tag]),
+                mark=found.mark,
+            )
+            for found in selection.of(tagger, scores)
+        ],
+    )
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Make every error an answer of one form: {"reason", "message"}."""
+
+    def answer(
+        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
+        return JSONResponse({"reason": reason, "message": message}, status, headers)
+
+    @app.exception_handler(ApiError)
+    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.reason, error.message, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return answer(422, "invalid", f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, "http", str(error.detail), error.headers)

@@ -1,0 +1,69 @@
+"""The whole configuration of the server: one dataclass, shown by `hangtag serve --help`. Standard
+library only, so that help is quick."""
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from hangtag.errors import ConfigError
+
+TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """How a model is served."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every network."""
+
+    port: int = 8080
+    """Port to listen on."""
+
+    public: bool = False
+    """Listen beyond this machine although no token (HANGTAG_TOKEN) protects the server."""
+
+    max_body_mb: float = 50.0
+    """Largest request, in megabytes."""
+
+    max_images: int = 64
+    """Most images in one request."""
+
+    timeout_seconds: float = 55.0
+    """Give up on a request after this; SageMaker itself gives up after 60."""
+
+    queue: int = 256
+    """Most images under way at once; what comes on top is asked to come again."""
+
+    reload: bool = False
+    """Let POST /reload take up a changed model folder; SIGHUP always does."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_body_mb", "max_images", "timeout_seconds", "queue"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} = {getattr(self, name):g}: must be above 0")
+        if not 0 <= self.port < 65536:
+            raise ConfigError(f"port = {self.port}: choose 0 (any free one) to 65535")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def token(self) -> str | None:
+        """Return the bearer token of the environment, if any.
+
+        Raises ConfigError when there is none and the server would listen beyond this machine
+        without being told that this is meant.
+        """
+        token = os.environ.get(TOKEN_VARIABLE) or None
+        if token is None and not self.loopback and not self.public:
+            raise ConfigError(
+                f"{self.host} can be reached from other machines: set {TOKEN_VARIABLE} to a secret "
+                "that clients send as a bearer token, or say --public if everybody may ask"
+            )
+        return token

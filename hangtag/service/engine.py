@@ -1,0 +1,110 @@
+"""The model behind the server: designs decoded side by side, scored in batches, never more under
+way than the queue allows."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.dataset.images import Pixels
+from hangtag.dataset.workers import cores
+from hangtag.tagging.tagger import BATCH, Tagger
+
+RETRY_SECONDS: Final = 1
+
+
+class Busy(Exception):
+    """The queue is full."""
+
+
+class _Job(NamedTuple):
+    tagger: Tagger
+    square: Pixels
+    answer: "asyncio.Future[NDArray[np.float32]]"
+
+
+class Engine:
+    """Scores designs. All methods but `open` run in one event loop."""
+
+    def __init__(self, tagger: Tagger, queue: int) -> None:
+        self.tagger = tagger
+        self.queue = queue
+        self.under_way = 0
+        self._decoders = ThreadPoolExecutor(cores(), "decode")
+        self._runner = ThreadPoolExecutor(1, "infer")
+        self._waiting: list[_Job] = []
+        self._batches: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, model: Path, queue: int) -> "Engine":
+        """Open MODEL/ and score one blank square, so that the first request is not slow."""
+        tagger = Tagger.open(model)
+        size = tagger.folder.preprocessing.input_size
+        tagger.scores([np.zeros((size, size, 4), np.uint8)])
+        return cls(tagger, queue)
+
+    def reserve(self, images: int) -> None:
+        """Take places in the queue; `release` gives them back. Raises Busy, taking none."""
+        if self.under_way and self.under_way + images > self.queue:
+            raise Busy
+        self.under_way += images
+
+    def release(self, images: int) -> None:
+        """Give places in the queue back."""
+        self.under_way -= images
+
+    async def score(self, data: bytes) -> tuple[Tagger, NDArray[np.float32]]:
+        """Return the tagger that answers and its scores, float32 (T,). Raises ImageError."""
+        loop, tagger = asyncio.get_running_loop(), self.tagger
+        square = await loop.run_in_executor(self._decoders, tagger.square, data)
+        job = _Job(tagger, square, loop.create_future())
+        self._waiting.append(job)
+        if self._batches is None or self._batches.done():
+            self._batches = loop.create_task(self._run())
+        return tagger, await job.answer
+
+    async def look(self, data: bytes, tag: str) -> NDArray[np.float32]:
+        """Return `Tagger.look` of a tag. Raises ImageError; KeyError for a tag it does not know."""
+        loop, tagger = asyncio.get_running_loop(), self.tagger
+        if tag not in tagger.vocabulary.names:
+            raise KeyError(tag)
+        square = await loop.run_in_executor(self._decoders, tagger.square, data)
+        column = tagger.vocabulary.names.index(tag)
+        return await loop.run_in_executor(self._runner, tagger.look, square, column)
+
+    async def _run(self) -> None:
+        """Score what waits, a batch at a time, until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            tagger = self._waiting[0].tagger
+            # Jobs of another tagger wait: the model was reloaded between them.
+            batch = [job for job in self._waiting if job.tagger is tagger][:BATCH]
+            taken = set(map(id, batch))
+            self._waiting = [job for job in self._waiting if id(job) not in taken]
+            squares = [job.square for job in batch]
+            try:
+                scores = await loop.run_in_executor(self._runner, tagger.scores, squares)
+            except Exception as error:  # told to every request of the batch, none hangs
+                for job in batch:
+                    if not job.answer.done():
+                        job.answer.set_exception(error)
+                continue
+            for job, row in zip(batch, scores, strict=True):
+                if not job.answer.done():  # a client that gave up cancelled it
+                    job.answer.set_result(row)
+
+    async def reload(self) -> None:
+        """Take up the model folder as it lies there now; requests under way end on the old one.
+
+        Raises ModelError, and keeps the old model, when the new one cannot be opened.
+        """
+        loop, path = asyncio.get_running_loop(), self.tagger.folder.path
+        self.tagger = (await loop.run_in_executor(None, Engine.open, path, self.queue)).tagger
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._runner.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,338 @@
+// The page: designs in, hangtags out. No build step, no library.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const designs = [];        // {name, file, url, tags: [{tag, score, threshold, mark}], answers: Map, item}
+let vocabulary = new Set();
+let current = -1;
+
+// ---------- asking the server ----------
+
+async function ask(path, options = {}) {
+  for (;;) {
+    const token = sessionStorage.getItem("token");
+    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch(path, { ...options, headers });
+    if (answer.status === 401) {
+      await askForToken();
+    } else if (answer.status === 503) {
+      await new Promise(done => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
+    } else {
+      const content = await answer.json();
+      if (!answer.ok) throw new Error(content.message ?? `the server answered ${answer.status}`);
+      return content;
+    }
+  }
+}
+
+function askForToken() {
+  const dialog = $("#token");
+  return new Promise(done => {
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem("token", $("#token-text").value);
+      done();
+    }, { once: true });
+    if (!dialog.open) dialog.showModal();
+  });
+}
+
+const kindOf = file => file.type.startsWith("image/") ? file.type : "application/x-image";
+
+// ---------- designs in ----------
+
+const waiting = [];
+let working = 0;
+
+function take(files) {
+  const images = [...files].filter(file =>
+    file.type.startsWith("image/") || /\.(png|jpe?g|webp|gif|svg|tiff?|bmp|avif)$/i.test(file.name));
+  for (const file of images) {
+    const design = { name: file.webkitRelativePath || file.name, file, url: URL.createObjectURL(file),
+      tags: null, answers: new Map(), problem: "" };
+    designs.push(design);
+    addItem(design);
+    waiting.push(design);
+  }
+  if (!images.length) say("No designs among these files.");
+  $("#tools").hidden = designs.length === 0;
+  if (current < 0 && designs.length) focusOn(0, false);
+  while (working < 2 && waiting.length) work();
+}
+
+async function work() {
+  working++;
+  while (waiting.length) {
+    const design = waiting.shift();
+    try {
+      const answer = await ask("/tag?all=true", {
+        method: "POST", body: design.file, headers: { "Content-Type": kindOf(design.file) } });
+      design.tags = answer.images[0].tags;
+    } catch (error) {
+      design.problem = error.message;
+    }
+    show(design);
+    const done = designs.filter(one => one.tags || one.problem).length;
+    say(done < designs.length ? `${done} of ${designs.length} designs tagged …`
+      : `${done} design${done === 1 ? "" : "s"} tagged.`);
+  }
+  working--;
+}
+
+async function filesOf(items) {
+  const found = [];
+  const walk = async entry => {
+    if (entry.isFile) {
+      found.push(await new Promise((done, fail) => entry.file(done, fail)));
+    } else if (entry.isDirectory) {
+      const reader = entry.createReader();
+      for (;;) {  // a reader gives a hundred at a time
+        const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+        if (!some.length) break;
+        for (const child of some) await walk(child);
+      }
+    }
+  };
+  const entries = [...items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+  for (const entry of entries) await walk(entry);
+  return found;
+}
+
+// ---------- what is shown ----------
+
+const LEVELS = ["few and sure", "probable", "suggested", "more", "every tag"];
+
+function visible(design) {
+  const level = Number($("#few").value);
+  const shown = design.tags.filter((one, place) => {
+    if (design.answers.has(one.tag)) return true;
+    if (level === 0) return one.mark === "apply";
+    if (level === 1) return one.mark && one.score >= 0.5 || one.mark === "apply";
+    if (level === 2) return Boolean(one.mark);
+    if (level === 3) return Boolean(one.mark) || place < 10;
+    return true;
+  });
+  const known = new Set(design.tags.map(one => one.tag));
+  for (const [tag, yes] of design.answers)
+    if (yes && !known.has(tag)) shown.push({ tag, score: null, mark: null, fresh: !vocabulary.has(tag) });
+  return shown;
+}
+
+function addItem(design) {
+  const item = $("#design").content.firstElementChild.cloneNode(true);
+  design.item = item;
+  $("img", item).src = design.url;
+  $("img", item).alt = design.name;
+  $("h2", item).textContent = design.name;
+  item.addEventListener("focusin", () => { current = designs.indexOf(design); });
+  $(".add", item).addEventListener("submit", event => {
+    event.preventDefault();
+    const field = $("input", item);
+    const tag = field.value.normalize("NFC").replaceAll("_", " ").trim().replace(/\s+/g, " ").toLowerCase();
+    if (tag) { design.answers.set(tag, true); show(design); }
+    field.value = "";
+  });
+  $("#designs").append(item);
+}
+
+function show(design) {
+  const item = design.item, problem = $(".problem", item), list = $(".tags", item);
+  problem.hidden = !design.problem;
+  problem.textContent = design.problem ? `No tags: ${design.problem}` : "";
+  const focused = list.contains(document.activeElement)
+    ? [...list.children].findIndex(one => one.contains(document.activeElement)) : -1;
+  list.replaceChildren();
+  for (const one of design.tags ? visible(design) : []) list.append(tagItem(design, one));
+  if (focused >= 0) $(".yes", list.children[Math.min(focused, list.children.length - 1)] ?? item)?.focus();
+}
+
+function tagItem(design, one) {
+  const item = $("#tag").content.firstElementChild.cloneNode(true);
+  const tag = $(".hangtag", item), yes = $(".yes", item), no = $(".no", item);
+  const answer = design.answers.get(one.tag);
+  const score = one.score === null ? "" : `${Math.round(100 * one.score)} %`;
+  tag.classList.toggle("apply", one.mark === "apply");
+  tag.classList.toggle("accepted", answer === true);
+  tag.classList.toggle("rejected", answer === false);
+  tag.classList.toggle("new", Boolean(one.fresh));
+  $(".name", item).textContent = one.tag;
+  $(".score", item).textContent = score;
+  $(".bar", item).hidden = one.score === null;
+  $(".bar span", item).style.width = `${100 * (one.score ?? 0)}%`;
+  const sure = one.mark === "apply" ? "sure enough to apply" : one.mark === "suggest" ? "suggested" : "unlikely";
+  yes.title = one.score === null ? "yours" : `${sure}; suggested from ${Math.round(100 * one.threshold)} %`;
+  yes.setAttribute("aria-pressed", String(answer === true));
+  no.setAttribute("aria-pressed", String(answer === false));
+  no.setAttribute("aria-label", `reject ${one.tag}`);
+  yes.addEventListener("click", () => decide(design, one.tag, true));
+  no.addEventListener("click", () => decide(design, one.tag, false));
+  if (one.score !== null) {
+    item.addEventListener("mouseenter", () => look(design, one.tag));
+    item.addEventListener("mouseleave", () => look(design, null));
+  }
+  return item;
+}
+
+function decide(design, tag, yes) {
+  if (design.answers.get(tag) === yes) design.answers.delete(tag);
+  else design.answers.set(tag, yes);
+  show(design);
+}
+
+// Where the model looked: how much of the score is lost when a part of the design is covered.
+const looks = new Map();
+let looking = null;
+
+async function look(design, tag) {
+  const canvas = $(".look", design.item), key = `${designs.indexOf(design)} ${tag}`;
+  looking = tag === null ? null : key;
+  canvas.width = canvas.width;  // clears it
+  if (tag === null) return;
+  await new Promise(done => setTimeout(done, 120));  // not for a mouse that only passes
+  if (looking !== key) return;
+  if (!looks.has(key)) looks.set(key, ask(`/look?tag=${encodeURIComponent(tag)}`, {
+    method: "POST", body: design.file, headers: { "Content-Type": kindOf(design.file) } }));
+  let map;
+  try { map = await looks.get(key); } catch { looks.delete(key); return; }
+  if (looking !== key) return;
+  const side = map.weights.length;
+  canvas.width = canvas.height = side;
+  const pen = canvas.getContext("2d");
+  map.weights.forEach((row, y) => row.forEach((weight, x) => {
+    pen.fillStyle = `rgba(214, 51, 108, ${0.75 * weight})`;
+    pen.fillRect(x, y, 1, 1);
+  }));
+}
+
+// ---------- designs out ----------
+
+const finalTags = design => {
+  const level = visible(design).filter(one => design.answers.get(one.tag) !== false);
+  return level.map(one => ({ tag: one.tag, score: one.score, mark: one.mark,
+    ...(design.answers.get(one.tag) ? { accepted: true } : {}) }));
+};
+const tagged = () => designs.filter(design => design.tags);
+const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+const escaped = text => text.replace(/[<>&"']/g, sign => `&#${sign.charCodeAt(0)};`);
+
+const writers = {
+  csv: () => ["image,tags", ...tagged().map(design =>
+    `${quoted(design.name)},${quoted(finalTags(design).map(one => one.tag).join(";"))}`)].join("\n") + "\n",
+  jsonl: () => tagged().map(design =>
+    JSON.stringify({ image: design.name, tags: finalTags(design) }) + "\n").join(""),
+  text: () => tagged().map(design =>
+    (designs.length > 1 ? `${design.name}: ` : "") + finalTags(design).map(one => one.tag).join(", ")).join("\n"),
+};
+
+function xmp(design) {
+  const items = finalTags(design).map(one => `<rdf:li>${escaped(one.tag)}</rdf:li>`).join("");
+  return `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">`
+    + `<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""`
+    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>${items}</rdf:Bag></dc:subject>`
+    + `</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>\n`;
+}
+
+async function save(kind) {
+  if (kind === "copy") {
+    await navigator.clipboard.writeText(writers.text());
+    say("Copied.");
+  } else if (kind === "xmp") {
+    for (const design of tagged())
+      download(`${design.name.split("/").pop().replace(/\.[^.]+$/, "")}.xmp`, xmp(design), "application/rdf+xml");
+  } else {
+    download(`tags.${kind}`, writers[kind](), kind === "csv" ? "text/csv" : "application/x-ndjson");
+  }
+}
+
+function download(name, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+// ---------- hands and keys ----------
+
+const say = text => { $("#status").textContent = text; };
+
+function focusOn(place, really = true) {
+  if (!designs.length) return;
+  current = Math.max(0, Math.min(designs.length - 1, place));
+  if (really) designs[current].item.focus();
+}
+
+function moveTag(step) {
+  const buttons = [...designs[current].item.querySelectorAll(".yes")];
+  if (!buttons.length) return;
+  const place = buttons.findIndex(button => button.closest("li").contains(document.activeElement));
+  buttons[Math.max(0, Math.min(buttons.length - 1, place + step))].focus();
+}
+
+function press(kind) {
+  const item = document.activeElement.closest?.(".tags > li");
+  if (item) $(kind, item).click();
+}
+
+const keys = {
+  j: () => focusOn(current + 1), k: () => focusOn(current - 1),
+  ArrowRight: () => moveTag(1), ArrowLeft: () => moveTag(-1),
+  y: () => press(".yes"), n: () => press(".no"),
+  a: () => $(".add input", designs[current].item).focus(),
+  "+": () => setLevel(Number($("#few").value) + 1), "-": () => setLevel(Number($("#few").value) - 1),
+  c: () => save("copy"), o: () => $("#files").click(),
+};
+
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open) return;
+  if (event.target.matches("input")) {
+    if (event.key === "Escape") focusOn(current);
+    return;
+  }
+  const key = keys[event.key];
+  if (key && (designs.length || event.key === "o")) { event.preventDefault(); key(); }
+});
+
+function setLevel(level) {
+  $("#few").value = level;
+  $("#level").textContent = LEVELS[Number($("#few").value)];
+  for (const design of designs) show(design);
+}
+
+const drop = $("#drop");
+for (const kind of ["dragover", "dragleave", "drop"])
+  document.addEventListener(kind, event => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+  });
+document.addEventListener("drop", async event => {
+  const entries = await filesOf(event.dataTransfer.items);
+  take(entries.length ? entries : event.dataTransfer.files);
+});
+document.addEventListener("paste", event => {
+  if (event.clipboardData.files.length) take(event.clipboardData.files);
+});
+$("#choose").addEventListener("click", () => $("#files").click());
+$("#choose-folder").addEventListener("click", () => $("#folder").click());
+for (const field of [$("#files"), $("#folder")])
+  field.addEventListener("change", () => { take(field.files); field.value = ""; });
+$("#few").addEventListener("input", () => setLevel($("#few").value));
+document.querySelectorAll("[data-save]").forEach(button =>
+  button.addEventListener("click", () => save(button.dataset.save)));
+$("#clear").addEventListener("click", () => {
+  for (const design of designs) URL.revokeObjectURL(design.url);
+  designs.length = waiting.length = 0;
+  looks.clear();
+  current = -1;
+  $("#designs").replaceChildren();
+  $("#tools").hidden = true;
+  say("");
+});
+
+setLevel(2);
+const [health, tags] = await Promise.all([ask("/healthz"), ask("/tags")]);
+$("#model").textContent = `${health.model}, ${health.tags} tags`;
+vocabulary = new Set(tags.map(one => one.tag));
+$("#vocabulary").append(...tags.map(one => {
+  const option = document.createElement("option");
+  option.value = one.tag;
+  return option;
+}));

@@ -1,0 +1,74 @@
+"""A real server in a process of its own, on a free port of this machine."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    url: str
+    said: list[str]
+    reader: threading.Thread
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=40)
+        self.reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+def start(model: Path, *options: object, token: str | None = None) -> Server:
+    """Start `hangtag serve` and wait until it says where it listens."""
+    command = [sys.executable, "-m", "hangtag", "serve", str(model), "--port", "0"]
+    environment = {**os.environ, **({"HANGTAG_TOKEN": token} if token else {})}
+    process = subprocess.Popen(
+        [*command, *map(str, options)], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    said: list[str] = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"at (http://\S+)", line):
+            break
+    else:
+        raise AssertionError("".join(said))
+    # Read on, or a full pipe would stop the server.
+    reader = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
+    reader.start()
+    return Server(process, found[1], said, reader)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers that end with the test."""
+    servers: list[Server] = []
+
+    def begin(model: Path, *options: object, token: str | None = None) -> Server:
+        servers.append(start(model, *options, token=token))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def server(work: Path) -> Iterator[Server]:
+    """One server for all tests that leave it as it is."""
+    started = start(work / "model")
+    yield started
+    assert started.stop() == 0
+    assert "Traceback" not in "".join(started.said)

@@ -1,0 +1,284 @@
+"""The endpoint, asked over HTTP as programs ask it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from hangtag.library.catalog import Catalog
+from hangtag.library.vocabulary import Vocabulary
+from hangtag.tagging.tagger import Tagger
+
+PNG = {"Content-Type": "image/png"}
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "multipart/form-data"}
+
+
+@pytest.fixture(scope="module")
+def image(library: Catalog) -> bytes:
+    return Path(library.location(library.designs[0])).read_bytes()
+
+
+def test_sagemakers_contract(server, work: Path, image: bytes) -> None:
+    assert httpx.get(f"{server.url}/ping").status_code == 200
+    tagger = Tagger.open(work / "model")
+    expected = tagger.scores([tagger.square(image)])[0]
+    for kind in ("application/x-image", "image/png", "image/jpeg"):  # the content decides
+        answer = httpx.post(
+            f"{server.url}/invocations", content=image, headers={"Content-Type": kind}
+        )
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        np.testing.assert_allclose(answer.json(), expected, atol=1e-6)
+    lines = httpx.post(
+        f"{server.url}/invocations",
+        content=image,
+        headers={**PNG, "Accept": "application/jsonlines"},
+    )
+    assert lines.headers["content-type"] == "application/jsonlines"
+    assert json.loads(lines.text) == {"prediction": answer.json()}
+
+
+def test_a_boto3_client_works_unchanged(server, work: Path, image: bytes) -> None:
+    client = boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    said = client.invoke_endpoint(
+        EndpointName="any-name", ContentType="application/x-image", Body=image
+    )
+    assert len(json.loads(said["Body"].read())) == len(Tagger.open(work / "model").vocabulary)
+    with pytest.raises(ClientError, match="422"):
+        client.invoke_endpoint(EndpointName="n", ContentType="image/png", Body=b"no image")
+
+
+def test_served_tags_are_those_of_the_command(
+    server, work: Path, library: Catalog, tmp_path: Path
+) -> None:
+    paths = [library.location(design) for design in library.designs[:12]]
+    command = [sys.executable, "-m", "hangtag", "tag", str(work / "model"), *paths]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = [json.loads(line)["tags"] for line in said.splitlines()]
+    files = [("image", (path, Path(path).read_bytes())) for path in paths]
+    answer = httpx.post(f"{server.url}/tag", files=files).json()["images"]
+    assert [one["image"] for one in answer] == paths
+    for one, tags in zip(answer, expected, strict=True):
+        assert [tag["tag"] for tag in one["tags"]] == [tag["tag"] for tag in tags]
+        for served, told in zip(one["tags"], tags, strict=True):
+            assert served["score"] == pytest.approx(told["score"], abs=1e-6)
+            assert served["mark"] == told["mark"]
+
+
+def test_selections_of_tags(server, image: bytes) -> None:
+    def names(query: str) -> list[str]:
+        answer = httpx.post(f"{server.url}/tag?{query}", content=image, headers=PNG)
+        return [tag["tag"] for tag in answer.json()["images"][0]["tags"]]
+
+    known = [tag["tag"] for tag in httpx.get(f"{server.url}/tags").json()]
+    assert sorted(names("all=true")) == sorted(known)
+    assert names("top=2") == names("all=true")[:2]
+    assert names("min_score=1") == []
+
+
+def test_where_a_score_comes_from(server, image: bytes) -> None:
+    answer = httpx.post(f"{server.url}/look?tag=disc", content=image, headers=PNG).json()
+    weights = np.array(answer["weights"])
+    assert weights.shape[0] == weights.shape[1]
+    assert weights.min() >= 0
+    assert weights.max() in (0, 1)
+    unknown = httpx.post(f"{server.url}/look?tag=nothing", content=image, headers=PNG)
+    assert (unknown.status_code, unknown.json()["reason"]) == (422, "unknown-tag")
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status", "reason"),
+    [
+        ("/invocations", {"content": b"{}", "headers": JSON}, 415, "content-type"),
+        ("/invocations", {"content": b""}, 415, "content-type"),
+        ("/invocations", {"content": b"", "headers": PNG}, 422, "empty"),
+        ("/invocations", {"content": b"no image", "headers": PNG}, 422, "unreadable"),
+        ("/tag", {"content": b"\x89PNG\r\n\x1a\n", "headers": PNG}, 422, None),
+        ("/tag?top=0", {"content": b"x", "headers": PNG}, 422, "invalid"),
+        ("/tag", {"data": {"image": "text"}, "files": {}}, 415, "content-type"),
+        ("/tag", {"content": b"x", "headers": FORM}, 400, "multipart"),
+        ("/nowhere", {"content": b""}, 404, "http"),
+        ("/ping", {"content": b""}, 405, "http"),
+        ("/reload", {"content": b""}, 404, "http"),  # off unless asked for
+        ("/ping", {"headers": {"Host": "evil.example"}}, 421, "wrong-host"),
+        ("/tag", {"content": iter([b"x" * 1_000_000] * 60), "headers": PNG}, 413, "body-too-large"),
+        ("/tag", {"content": b"x" * 51_000_000, "headers": PNG}, 413, "body-too-large"),
+    ],
+)  # fmt: skip
+def test_errors_have_a_json_reason(
+    server, path: str, options: dict, status: int, reason: str | None
+) -> None:
+    try:
+        answer = httpx.post(f"{server.url}{path}", timeout=30, **options)
+    except httpx.WriteError:  # the refusal came before the body was sent, and the pipe was closed
+        assert status == 413
+        return
+    assert answer.status_code == status
+    said = answer.json()
+    assert set(said) == {"reason", "message"}
+    assert reason is None or said["reason"] == reason
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_bad_image_among_good_ones_costs_only_itself(server, image: bytes) -> None:
+    files = [("image", ("good.png", image)), ("image", ("<b>.png", b"no image"))]
+    good, bad = httpx.post(f"{server.url}/tag", files=files).json()["images"]
+    assert good["problem"] is None
+    assert bad["image"] == "<b>.png"
+    assert bad["tags"] == []
+    assert bad["problem"]["reason"] == "unreadable"
+    too_many = [("image", (f"{n}.png", b"x")) for n in range(65)]
+    assert httpx.post(f"{server.url}/tag", files=too_many).status_code == 400
+
+
+def test_metrics_count(server, image: bytes) -> None:
+    def value(name: str) -> float:
+        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    before = value("hangtag_images_total"), value('hangtag_images_rejected_total{reason="empty"}')
+    httpx.post(f"{server.url}/invocations", content=image, headers=PNG)
+    httpx.post(f"{server.url}/invocations", content=b"", headers=PNG)
+    assert value("hangtag_images_total") == before[0] + 1
+    assert value('hangtag_images_rejected_total{reason="empty"}') == before[1] + 1
+    assert value("hangtag_under_way") == 0
+    assert value('hangtag_requests_total{route="/invocations",status="422"}') >= 1
+
+
+def test_without_the_token_only_health_is_told(serve: Callable, work: Path, image: bytes) -> None:
+    url = serve(work / "model", token="s3cret").url
+    assert httpx.get(f"{url}/healthz").status_code == 200
+    assert httpx.get(f"{url}/ping").status_code == 200
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
+        answer = httpx.post(f"{url}/tag", content=image, headers={**PNG, **headers})
+        assert (answer.status_code, answer.json()["reason"]) == (401, "token")
+        assert httpx.get(f"{url}/metrics", headers=headers).status_code == 401
+    headers = {**PNG, "Authorization": "Bearer s3cret"}
+    assert httpx.post(f"{url}/tag", content=image, headers=headers).status_code == 200
+
+
+def test_it_does_not_listen_beyond_this_machine_unasked(work: Path) -> None:
+    command = [sys.executable, "-m", "hangtag", "serve", str(work / "model"), "--host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "HANGTAG_TOKEN" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_full_queue_says_come_again(serve: Callable, work: Path, image: bytes) -> None:
+    url = serve(work / "model", "--queue", 2).url
+
+    def ask(_: int) -> httpx.Response:
+        return httpx.post(f"{url}/tag", content=image, headers=PNG, timeout=60)
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(ask, range(200)))
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 503}
+    busy = next(answer for answer in answers if answer.status_code == 503)
+    assert busy.json()["reason"] == "busy"
+    assert int(busy.headers["retry-after"]) >= 1
+    assert ask(0).status_code == 200
+
+
+@pytest.fixture
+def other(work: Path, tmp_path: Path) -> Path:
+    """A copy of the model in which every tag has another name."""
+    shutil.copytree(work / "model", tmp_path / "other")
+    path = tmp_path / "other" / "tags.json"
+    path.write_text(path.read_text().replace('"name": "', '"name": "new '))
+    Vocabulary.read(path)
+    return tmp_path / "other"
+
+
+@pytest.mark.parametrize("way", ["SIGHUP", "POST /reload"])
+def test_the_model_is_swapped_under_load_without_a_failed_request(
+    serve: Callable, work: Path, other: Path, image: bytes, tmp_path: Path, way: str
+) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(work / "model", live)
+    server = serve(live, "--reload")
+    stop, answers = threading.Event(), []
+
+    def ask() -> None:
+        with httpx.Client() as client:
+            while not stop.is_set():
+                answers.append(client.post(f"{server.url}/tag?top=1", content=image, headers=PNG))
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(ask)
+        time.sleep(0.5)
+        shutil.copytree(other, live, dirs_exist_ok=True)
+        if way == "SIGHUP":
+            server.process.send_signal(signal.SIGHUP)
+        else:
+            assert httpx.post(f"{server.url}/reload", timeout=30).status_code == 200
+        limit = time.monotonic() + 30
+        while time.monotonic() < limit and not name(answers[-1]).startswith("new "):
+            time.sleep(0.05)
+        time.sleep(0.3)
+        stop.set()
+    assert {answer.status_code for answer in answers} == {200}
+    assert not name(answers[0]).startswith("new ")
+    assert name(answers[-1]).startswith("new ")
+    (live / "model.onnx").write_bytes(b"damaged")
+    if way != "SIGHUP":
+        refused = httpx.post(f"{server.url}/reload", timeout=30)
+        assert (refused.status_code, refused.json()["reason"]) == (409, "model")
+    assert httpx.post(f"{server.url}/tag", content=image, headers=PNG).status_code == 200
+
+
+def name(answer: httpx.Response) -> str:
+    return str(answer.json()["images"][0]["tags"][0]["tag"])
+
+
+def test_sigterm_answers_what_is_under_way(serve: Callable, work: Path, image: bytes) -> None:
+    """The body is still being sent when the signal comes; the answer comes all the same."""
+    server = serve(work / "model")
+    half_sent = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield image[:100]
+        half_sent.set()
+        time.sleep(1)
+        yield image[100:]
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(
+            httpx.post, f"{server.url}/tag", content=slowly(), headers=PNG, timeout=30
+        )
+        half_sent.wait(10)
+        time.sleep(0.3)
+        assert server.stop() == 0
+        assert answer.result().status_code == 200
+
+
+def test_the_page_and_the_documentation_load_nothing_from_elsewhere(server) -> None:
+    for path in ("/", "/docs", "/page/page.js", "/page/page.css"):
+        answer = httpx.get(f"{server.url}{path}")
+        assert answer.status_code == 200
+        assert 'src="http' not in answer.text
+        assert "https://cdn" not in answer.text
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
