@@ -63,9 +63,11 @@ async function work() {
   while (waiting.length) {
     const design = waiting.shift();
     try {
-      const answer = await ask("/tag?all=true", {
-        method: "POST", body: design.file, headers: { "Content-Type": kindOf(design.file) } });
-      design.tags = answer.images[0].tags;
+      const form = new FormData();
+      form.append("image", design.file, design.name);
+      const answer = (await ask("/tag?all=true", { method: "POST", body: form })).images[0];
+      if (answer.problem) design.problem = answer.problem.message;
+      else design.tags = answer.tags;
     } catch (error) {
       design.problem = error.message;
     }
