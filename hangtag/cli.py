@@ -610,6 +610,84 @@ def serve(
     run_server(model, config or ServeConfig())
 
 
+reviewing = App(
+    name="review", help="Ask people about the tags that help most, and use what they say."
+)
+app.command(reviewing)
+
+
+@reviewing.default
+def review(
+    model: Path,
+    catalog: Path,
+    /,
+    *,
+    answers: Path = Path("review.sqlite"),
+    audit: Path | None = None,
+    config: Annotated[ServeConfig | None, Parameter(name="*")] = None,
+    workers: int = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Ask people about the tags that help most, on a page in the browser.
+
+    `hangtag review export` turns the answers into a catalog.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    catalog
+        The .csv, .jsonl or .parquet file whose tags are reviewed; it is not changed.
+    answers
+        The file that keeps every answer; made if missing, taken up again if there.
+    audit
+        The audit.csv that `hangtag audit` wrote; without one, the model's own scores are used.
+    workers
+        Worker processes for scoring; 0 takes every core.
+    quiet
+        No progress bars and notes.
+    """
+    from hangtag.service.serve import review as run_review
+
+    set_quiet(quiet)
+    run_review(model, catalog, answers, config or ServeConfig(), audit=audit, workers=workers)
+
+
+@reviewing.command(name="export")
+def review_export(
+    catalog: Path,
+    out: Path,
+    /,
+    *,
+    answers: Path = Path("review.sqlite"),
+    overwrite: bool = False,
+) -> None:
+    """Write a catalog with what people answered: yes joins its tags, no its not_tags.
+
+    Parameters
+    ----------
+    catalog
+        The catalog that was reviewed.
+    out
+        The catalog to write: .csv, .jsonl or .parquet.
+    answers
+        The file that keeps the answers.
+    overwrite
+        Replace the file that `out` names.
+    """
+    from hangtag.library.catalog import Catalog
+    from hangtag.service.review import ReviewStore, reviewed
+
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists; name another file, or replace it with --overwrite")
+    if not answers.exists():
+        raise ConfigError(f"{answers}: no such file; name the review file with --answers")
+    given = ReviewStore(answers).given()
+    reviewed(Catalog.read(catalog), given).write(out)
+    yes = sum(one.answer == "yes" for one in given)
+    print(f"{yes:,} yes and {len(given) - yes:,} no -> {out}")
+
+
 @app.command(name="salvage")
 def salvage(broken: Path, whole: Path, /) -> None:
     """Copy all whole records of a damaged .rec file into a new one.

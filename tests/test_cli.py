@@ -41,8 +41,8 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "evaluate", "import", "pack", "salvage", "sample", "serve", "tag",
-        "train", "vocabulary",
+        "audit", "compare", "evaluate", "import", "pack", "review", "salvage", "sample", "serve",
+        "tag", "train", "vocabulary",
     }  # fmt: skip
 
 

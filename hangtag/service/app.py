@@ -28,6 +28,7 @@ from hangtag import __version__
 from hangtag.errors import ImageError, ModelError
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import RETRY_SECONDS, Busy, Engine
+from hangtag.service.errors import ApiError
 from hangtag.service.guard import Guard
 from hangtag.tagging.bulk import Selection
 from hangtag.tagging.tagger import Tagger
@@ -95,6 +96,7 @@ class Health(BaseModel):
     tags: int
     under_way: int
     queue: int
+    review: bool
 
 
 class Look(BaseModel):
@@ -112,25 +114,20 @@ class TagInfo(BaseModel):
     apply_threshold: float | None
 
 
-class ApiError(Exception):
-    """Becomes an answer with a JSON reason."""
-
-    def __init__(
-        self, status: int, reason: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message, self.headers = status, reason, message, headers
-
-
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem} for status in (400, 401, 413, 415, 421, 422, 503)
 }
 
 
-def create_app(engine: Engine, config: ServeConfig, token: str | None = None) -> FastAPI:
-    """Return the application that serves a model; `token` None lets everybody in."""
+def create_app(
+    engine: Engine, config: ServeConfig, token: str | None = None, *, review: bool = False
+) -> FastAPI:
+    """Return the application that serves a model; `token` None lets everybody in.
+
+    `review` tells the page that `add_review` adds the review loop.
+    """
     registry = CollectorRegistry()
-    service = _Service(engine, config, registry)
+    service = _Service(engine, config, registry, review)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -191,8 +188,11 @@ def _body_of(content: dict[str, Any]) -> dict[str, Any]:
 class _Service:
     """The handlers."""
 
-    def __init__(self, engine: Engine, config: ServeConfig, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, engine: Engine, config: ServeConfig, registry: CollectorRegistry, review: bool
+    ) -> None:
         self.engine, self.config, self.registry = engine, config, registry
+        self.review = review
         self.tagged = Counter("hangtag_images", "Images tagged.", registry=registry)
         self.rejected = Counter(
             "hangtag_images_rejected", "Images refused.", ("reason",), registry=registry
@@ -215,6 +215,7 @@ class _Service:
             tags=len(tagger.vocabulary),
             under_way=self.engine.under_way,
             queue=self.config.queue,
+            review=self.review,
         )
 
     async def tags(self) -> list[TagInfo]:

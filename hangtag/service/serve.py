@@ -4,6 +4,8 @@ hangtag serve MODEL
 """
 
 import asyncio
+import csv
+import hashlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +13,19 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
-from hangtag.console import note
-from hangtag.errors import ModelError
+from hangtag.console import note, track
+from hangtag.errors import CatalogError, ModelError
+from hangtag.library.catalog import Catalog
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
+from hangtag.service.review import ReviewStore, questions_of, questions_of_audit
+from hangtag.service.review_api import add_review
+from hangtag.tagging.bulk import Selection, find_designs, tag_designs
+from hangtag.tagging.model_folder import TAGS_FILE
+from hangtag.tagging.tagger import Tagger
 
 # SageMaker kills 30 s after SIGTERM.
 SHUTDOWN_SECONDS: Final = 25
@@ -30,9 +39,73 @@ def serve(model: Path, config: ServeConfig) -> None:
     """
     token = config.token()
     engine = Engine.open(model, config.queue)
+    _serve(create_app(engine, config, token), engine, config)
+
+
+def review(
+    model: Path,
+    catalog_file: Path,
+    answers: Path,
+    config: ServeConfig,
+    *,
+    audit: Path | None = None,
+    workers: int = 0,
+) -> None:
+    """Serve MODEL/ with the review of a catalog; answers go to the file `answers`.
+
+    Questions come from an audit.csv or, without one, from the model's own scores of every design.
+    Raises what `serve` raises, and CatalogError.
+    """
+    token, catalog = config.token(), Catalog.read(catalog_file)
+    store, engine = ReviewStore(answers), Engine.open(model, config.queue)
+    source = audit or model / TAGS_FILE
+    digest = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
+    if store.asks() != digest:
+        if audit is not None:
+            questions = questions_of_audit(_audit_rows(audit))
+        else:
+            limits = dict(
+                zip(engine.tagger.vocabulary.names, engine.tagger.thresholds, strict=True)
+            )
+            scored = _scored(engine.tagger, catalog_file, workers)
+            questions = questions_of(catalog, scored, limits)
+        store.ask(questions, digest)
+    app = create_app(engine, config, token, review=True)
+    add_review(app, store, catalog, model.resolve().name)
+    _serve(app, engine, config)
+
+
+def _audit_rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = {"image", "problem", "tag", "sureness", "score"} - set(
+                reader.fieldnames or ()
+            )
+            if missing:
+                raise CatalogError(
+                    f"{path} is no audit: it has no column {', '.join(sorted(missing))}; make it "
+                    "with `hangtag audit`"
+                )
+            yield from reader
+    except OSError as cause:
+        raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
+
+
+def _scored(
+    tagger: Tagger, catalog_file: Path, workers: int
+) -> Iterator[tuple[str, dict[str, float]]]:
+    designs = find_designs([catalog_file])
+    answers = tag_designs(tagger, designs, Selection(all=True), workers=workers)
+    for answer in track(answers, "scoring", total=len(designs)):
+        if "tags" in answer:
+            yield answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]}
+
+
+def _serve(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
     server = _Server(
         uvicorn.Config(
-            create_app(engine, config, token),
+            app,
             host=config.host,
             port=config.port,
             log_level="warning",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 
 @dataclass
@@ -30,12 +31,17 @@ class Server:
         return code
 
 
-def start(model: Path, *options: object, token: str | None = None) -> Server:
+def start(
+    model: Path, *options: object, token: str | None = None, command: str = "serve"
+) -> Server:
     """Start `hangtag serve` and wait until it says where it listens."""
-    command = [sys.executable, "-m", "hangtag", "serve", str(model), "--port", "0"]
+    arguments = [sys.executable, "-m", "hangtag", command, str(model)]
     environment = {**os.environ, **({"HANGTAG_TOKEN": token} if token else {})}
     process = subprocess.Popen(
-        [*command, *map(str, options)], stderr=subprocess.PIPE, text=True, env=environment
+        [*arguments, *map(str, options), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     said: list[str] = []
     assert process.stderr is not None
@@ -56,8 +62,10 @@ def serve() -> Iterator[Callable[..., Server]]:
     """Start servers that end with the test."""
     servers: list[Server] = []
 
-    def begin(model: Path, *options: object, token: str | None = None) -> Server:
-        servers.append(start(model, *options, token=token))
+    def begin(
+        model: Path, *options: object, token: str | None = None, command: str = "serve"
+    ) -> Server:
+        servers.append(start(model, *options, token=token, command=command))
         return servers[-1]
 
     yield begin
@@ -72,3 +80,17 @@ def server(work: Path) -> Iterator[Server]:
     yield started
     assert started.stop() == 0
     assert "Traceback" not in "".join(started.said)
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; tests that need it are skipped where it is not installed."""
+    if not CHROMIUM.exists():
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()

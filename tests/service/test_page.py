@@ -9,23 +9,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from hangtag.library.catalog import Catalog
 from hangtag.library.xmp import keywords
-
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="needs Chromium: apt-get install chromium"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -61,7 +48,7 @@ def names(page: Page, design: int = 0) -> list[str]:
 def test_designs_get_their_tags(page: Page, images: list[str], library: Catalog) -> None:
     drop(page, images)
     expect(page.locator("#status")).to_have_text("3 designs tagged.")
-    assert page.locator("h2").all_inner_texts() == [Path(path).name for path in images]
+    assert page.locator(".design h2").all_inner_texts() == [Path(path).name for path in images]
     page.locator("#few").fill("4")
     assert all(len(names(page, n)) == 9 for n in range(3))
     scores = page.locator(".design").first.locator(".score").all_inner_texts()
@@ -80,7 +67,7 @@ def test_files_are_taken_when_dropped(page: Page, images: list[str]) -> None:
         content,
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
-    expect(page.locator("h2")).to_have_text("dropped.png")
+    expect(page.locator(".design h2")).to_have_text("dropped.png")
     expect(page.locator("#status")).to_have_text("1 design tagged.", timeout=20_000)
 
 
@@ -162,9 +149,9 @@ def test_markup_in_names_stays_text(page: Page, images: list[str], tmp_path: Pat
     drop(page, [str(bad)])
     page.locator(".add input").fill("<script>alert(1)</script>")
     page.keyboard.press("Enter")
-    expect(page.locator("h2")).to_have_text(bad.name)
+    expect(page.locator(".design h2")).to_have_text(bad.name)
     expect(page.locator(".new .name")).to_have_text("<script>alert(1)</script>")
-    assert page.locator("h2 img").count() == 0
+    assert page.locator(".design h2 img").count() == 0
 
 
 def test_a_file_that_is_no_image_says_so(page: Page, tmp_path: Path) -> None:

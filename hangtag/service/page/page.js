@@ -1,39 +1,10 @@
 // The page: designs in, hangtags out. No build step, no library.
 
-const $ = (selector, root = document) => root.querySelector(selector);
+import { $, ask } from "./ask.js";
+
 const designs = [];        // {name, file, url, tags: [{tag, score, threshold, mark}], answers: Map, item}
 let vocabulary = new Set();
 let current = -1;
-
-// ---------- asking the server ----------
-
-async function ask(path, options = {}) {
-  for (;;) {
-    const token = sessionStorage.getItem("token");
-    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-    const answer = await fetch(path, { ...options, headers });
-    if (answer.status === 401) {
-      await askForToken();
-    } else if (answer.status === 503) {
-      await new Promise(done => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
-    } else {
-      const content = await answer.json();
-      if (!answer.ok) throw new Error(content.message ?? `the server answered ${answer.status}`);
-      return content;
-    }
-  }
-}
-
-function askForToken() {
-  const dialog = $("#token");
-  return new Promise(done => {
-    dialog.addEventListener("close", () => {
-      sessionStorage.setItem("token", $("#token-text").value);
-      done();
-    }, { once: true });
-    if (!dialog.open) dialog.showModal();
-  });
-}
 
 const kindOf = file => file.type.startsWith("image/") ? file.type : "application/x-image";
 
@@ -284,7 +255,7 @@ const keys = {
 };
 
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open || $("#tagging").hidden) return;
   if (event.target.matches("input")) {
     if (event.key === "Escape") focusOn(current);
     return;

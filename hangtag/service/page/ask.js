@@ -1,0 +1,31 @@
+// Asking the server: the token typed in once, a full queue waited for, errors as exceptions.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+export async function ask(path, options = {}) {
+  for (;;) {
+    const token = sessionStorage.getItem("token");
+    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch(path, { ...options, headers });
+    if (answer.status === 401) {
+      await askForToken();
+    } else if (answer.status === 503) {
+      await new Promise(done => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
+    } else {
+      const content = await answer.json();
+      if (!answer.ok) throw new Error(content.message ?? `the server answered ${answer.status}`);
+      return content;
+    }
+  }
+}
+
+function askForToken() {
+  const dialog = $("#token");
+  return new Promise(done => {
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem("token", $("#token-text").value);
+      done();
+    }, { once: true });
+    if (!dialog.open) dialog.showModal();
+  });
+}

@@ -1,0 +1,258 @@
+"""The review store: questions about a library's tags, and what people answered (SQLite).
+
+Every answer is on disk before it is confirmed, none is ever overwritten, and undoing one keeps it
+with a mark. Several processes and reviewers may use one file at a time.
+"""
+
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from hangtag.errors import CatalogError
+from hangtag.library.catalog import Catalog, Design
+from hangtag.library.rules import normalise_tag
+
+Kind = Literal["wrong", "missing", "uncertain"]
+Answer = Literal["yes", "no"]
+
+GRID: Final = 24
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS questions (
+    image TEXT NOT NULL, tag TEXT NOT NULL, kind TEXT NOT NULL, score REAL NOT NULL,
+    help REAL NOT NULL, PRIMARY KEY (image, tag)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_help ON questions (help DESC);
+CREATE TABLE IF NOT EXISTS asked_for (one INTEGER PRIMARY KEY CHECK (one = 1), key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT NOT NULL, image TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    answer TEXT NOT NULL CHECK (answer IN ('yes', 'no')), reviewer TEXT NOT NULL,
+    model TEXT NOT NULL, at TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0
+);
+-- One answer holds for a tag of a design; whoever comes second is told of the first.
+CREATE UNIQUE INDEX IF NOT EXISTS holding ON answers (image, tag) WHERE undone = 0;
+"""
+
+
+_STILL_OPEN: Final = (
+    "NOT EXISTS (SELECT 1 FROM answers AS a"
+    " WHERE a.image = q.image AND a.tag = q.tag AND a.undone = 0)"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Does the design have the tag?"""
+
+    image: str
+    tag: str
+    kind: Kind
+    score: float
+    help: float
+    """How much an answer helps; only the order matters."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer that holds."""
+
+    image: str
+    tag: str
+    answer: Answer
+    reviewer: str
+
+
+class ReviewStore:
+    """Questions and answers in one file. Each call opens it anew: safe in any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises CatalogError when it is no review file."""
+        self.path = Path(path)
+        try:
+            with self._open() as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as cause:
+            raise CatalogError(f"{path} is no review file: {cause}") from cause
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self.path, timeout=30)
+        try:
+            # An answer that was confirmed survives the machine, not only the process.
+            database.execute("PRAGMA synchronous = FULL")
+            with database:
+                yield database
+        finally:
+            database.close()
+
+    def asks(self) -> str:
+        """Return the key that the questions were asked with; empty before any were."""
+        with self._open() as database:
+            row = database.execute("SELECT key FROM asked_for").fetchone()
+            return str(row[0]) if row else ""
+
+    def ask(self, questions: Iterable[Question], key: str) -> None:
+        """Replace all questions; answers stay. `key` says what they follow from."""
+        rows = [(q.image, q.tag, q.kind, q.score, q.help) for q in questions]
+        with self._open() as database:
+            database.execute("DELETE FROM questions")
+            database.executemany("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)", rows)
+            database.execute("INSERT OR REPLACE INTO asked_for VALUES (1, ?)", (key,))
+
+    def open_questions(
+        self, *, tag: str | None = None, image: str | None = None, limit: int = GRID
+    ) -> list[Question]:
+        """Return what nobody has answered yet, the most helpful first; of one tag or one design,
+        if given."""
+        with self._open() as database:
+            rows = database.execute(
+                f"SELECT image, tag, kind, score, help FROM questions AS q WHERE {_STILL_OPEN}"
+                " AND (?1 IS NULL OR tag = ?1) AND (?2 IS NULL OR image = ?2)"
+                " ORDER BY help DESC, image, tag LIMIT ?3",
+                (tag, image, limit),
+            )
+            return [Question(*row) for row in rows]
+
+    def tags(self) -> list[tuple[str, int]]:
+        """Return (tag, open questions), those with the most helpful question first."""
+        with self._open() as database:
+            rows = database.execute(
+                f"SELECT tag, COUNT(*) FROM questions AS q WHERE {_STILL_OPEN}"
+                " GROUP BY tag ORDER BY MAX(help) DESC, tag"
+            )
+            return list(rows)
+
+    def counts(self) -> tuple[int, int]:
+        """Return (open questions, answers that hold)."""
+        with self._open() as database:
+            (answered,) = database.execute(
+                "SELECT COUNT(*) FROM answers WHERE undone = 0"
+            ).fetchone()
+            (still,) = database.execute(
+                f"SELECT COUNT(*) FROM questions AS q WHERE {_STILL_OPEN}"
+            ).fetchone()
+            return still, answered
+
+    def answer(
+        self, answers: Sequence[tuple[str, str, Answer]], reviewer: str, model: str
+    ) -> list[Given]:
+        """Keep (image, tag, answer); return the earlier answers that hold instead of some.
+
+        All or nothing on disk, but for those: a person's answer is never overwritten by another's.
+        """
+        now, batch = datetime.now(UTC).isoformat(timespec="seconds"), secrets.token_hex(8)
+        conflicts = []
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            for image, tag, given in answers:
+                cursor = database.execute(
+                    "INSERT OR IGNORE INTO answers (batch, image, tag, answer, reviewer, model, at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (batch, image, normalise_tag(tag), given, reviewer, model, now),
+                )
+                if cursor.rowcount == 0:
+                    row = database.execute(
+                        "SELECT image, tag, answer, reviewer FROM answers"
+                        " WHERE image = ? AND tag = ? AND undone = 0",
+                        (image, normalise_tag(tag)),
+                    ).fetchone()
+                    if (row[2], row[3]) != (given, reviewer):
+                        conflicts.append(Given(*row))
+        return conflicts
+
+    def undo(self, reviewer: str) -> list[Given]:
+        """Take back a reviewer's latest answers (those given at once), and return them."""
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            rows = database.execute(
+                "UPDATE answers SET undone = 1 WHERE undone = 0 AND batch = (SELECT batch FROM"
+                " answers WHERE reviewer = ? AND undone = 0 ORDER BY id DESC LIMIT 1)"
+                " RETURNING image, tag, answer, reviewer",
+                (reviewer,),
+            ).fetchall()
+            return [Given(*row) for row in rows]
+
+    def given(self, image: str | None = None) -> list[Given]:
+        """Return every answer that holds, in the order they came; of one design, if given."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT image, tag, answer, reviewer FROM answers WHERE undone = 0"
+                " AND (?1 IS NULL OR image = ?1) ORDER BY id",
+                (image,),
+            )
+            return [Given(*row) for row in rows]
+
+
+def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:
+    """Return the catalog with what people answered: yes joins `tags`, no joins `not_tags`.
+
+    A person's tag leaves only by a person's no. Answers about designs that the catalog does not
+    have are passed over.
+    """
+    by_image: dict[str, dict[str, Answer]] = {}
+    for given in answers:
+        by_image.setdefault(given.image, {})[given.tag] = given.answer
+    return replace(
+        catalog,
+        designs=tuple(_reviewed(design, by_image.get(design.image, {})) for design in catalog),
+    )
+
+
+def _reviewed(design: Design, answers: dict[str, Answer]) -> Design:
+    if not answers:
+        return design
+    no = [tag for tag, answer in answers.items() if answer == "no"]
+    yes = [tag for tag, answer in answers.items() if answer == "yes"]
+    tags = [tag for tag in design.tags if normalise_tag(tag) not in no]
+    refused = [tag for tag in design.not_tags if normalise_tag(tag) not in yes]
+    known = {normalise_tag(tag) for tag in tags}
+    known_no = {normalise_tag(tag) for tag in refused}
+    return replace(
+        design,
+        tags=(*tags, *(tag for tag in yes if tag not in known)),
+        not_tags=(*refused, *(tag for tag in no if tag not in known_no)),
+    )
+
+
+def questions_of(
+    catalog: Catalog, scored: Iterable[tuple[str, dict[str, float]]], thresholds: dict[str, float]
+) -> Iterator[Question]:
+    """Yield what is worth asking, from a model's scores of every design: (image, score by tag).
+
+    Likely wrong: a tag that is there and scores far below its threshold. Likely missing: one that
+    is not there and would be suggested. Uncertain: one near its threshold. An answer about a rare
+    tag helps more: it is a larger part of what is known of it.
+    """
+    counts = Counter(normalise_tag(tag) for design in catalog for tag in design.tags)
+    designs = {design.image: design for design in catalog}
+    for image, scores in scored:
+        design = designs[image]
+        has = {normalise_tag(tag) for tag in design.tags}
+        has_not = {normalise_tag(tag) for tag in design.not_tags}
+        for tag, score in scores.items():
+            limit, rare = thresholds[tag], 1 + 5 / (5 + counts[tag])
+            if tag in has:
+                if score < 0.2 * limit:
+                    yield Question(image, tag, "wrong", score, rare * (1 - score / limit))
+            elif tag in has_not:
+                continue
+            elif score >= limit:
+                yield Question(image, tag, "missing", score, rare * score)
+            elif score >= 0.7 * limit:
+                yield Question(image, tag, "uncertain", score, 0.5 * rare * score)
+
+
+def questions_of_audit(findings: Iterable[dict[str, str]]) -> Iterator[Question]:
+    """Yield a question for every line of audit.csv, in its order of sureness."""
+    for row in findings:
+        kind: Kind = "wrong" if row["problem"] == "wrong" else "missing"
+        yield Question(
+            row["image"], row["tag"], kind, float(row["score"]), 1 + float(row["sureness"])
+        )

@@ -1,0 +1,166 @@
+"""The review store: what was answered stays, whoever answers, whatever is killed."""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hangtag.errors import CatalogError
+from hangtag.library.catalog import Catalog, Design
+from hangtag.service.review import (
+    Given,
+    Question,
+    ReviewStore,
+    questions_of,
+    questions_of_audit,
+    reviewed,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ReviewStore:
+    made = ReviewStore(tmp_path / "review.sqlite")
+    made.ask(
+        [
+            Question("a.png", "cat", "wrong", 0.01, 1.9),
+            Question("a.png", "dog", "missing", 0.9, 1.5),
+            Question("b.png", "cat", "missing", 0.8, 1.7),
+        ],
+        "key",
+    )
+    return made
+
+
+def asked(store: ReviewStore, **options: str) -> list[tuple[str, str]]:
+    return [(q.image, q.tag) for q in store.open_questions(**options)]
+
+
+def test_the_most_helpful_question_comes_first(store: ReviewStore) -> None:
+    assert asked(store) == [("a.png", "cat"), ("b.png", "cat"), ("a.png", "dog")]
+    assert asked(store, tag="cat") == [("a.png", "cat"), ("b.png", "cat")]
+    assert asked(store, image="a.png") == [("a.png", "cat"), ("a.png", "dog")]
+    assert store.tags() == [("cat", 2), ("dog", 1)]
+    assert store.counts() == (3, 0)
+
+
+def test_answers_end_questions_and_undo_opens_them_again(store: ReviewStore) -> None:
+    store.answer([("a.png", "cat", "no"), ("b.png", "Cat", "yes")], "ann", "m")
+    store.answer([("a.png", "dog", "yes")], "ann", "m")
+    assert asked(store) == []
+    assert [g.tag for g in store.undo("ann")] == ["dog"]
+    assert asked(store) == [("a.png", "dog")]
+    assert {g.image for g in store.undo("ann")} == {"a.png", "b.png"}  # given at once
+    assert store.undo("ann") == []
+    assert store.counts() == (3, 0)
+
+
+def test_two_reviewers_do_not_overwrite_each_other(store: ReviewStore) -> None:
+    assert store.answer([("a.png", "cat", "no")], "ann", "m") == []
+    held = store.answer([("a.png", "cat", "yes"), ("a.png", "dog", "yes")], "bob", "m")
+    assert held == [Given("a.png", "cat", "no", "ann")]
+    assert [(g.tag, g.answer, g.reviewer) for g in store.given()] == [
+        ("cat", "no", "ann"), ("dog", "yes", "bob"),
+    ]  # fmt: skip
+    assert [g.tag for g in store.undo("bob")] == ["dog"]
+    assert store.answer([("a.png", "cat", "no")], "ann", "m") == []  # the same again is no conflict
+
+
+def test_many_writers_lose_nothing(store: ReviewStore) -> None:
+    def write(who: int) -> int:
+        other = ReviewStore(store.path)
+        for n in range(25):
+            other.answer([(f"{n}.png", f"tag {who}", "yes")], f"r{who}", "m")
+        return 25
+
+    with ThreadPoolExecutor(6) as pool:
+        total = sum(pool.map(write, range(6)))
+    assert len(store.given()) == total
+
+
+def test_questions_are_replaced_and_answers_stay(store: ReviewStore) -> None:
+    store.answer([("a.png", "cat", "no")], "ann", "m")
+    store.ask([Question("a.png", "cat", "wrong", 0.01, 1.0)], "other")
+    assert store.asks() == "other"
+    assert store.counts() == (0, 1)
+
+
+def _answer_on_and_on(path: Path) -> None:
+    store = ReviewStore(path)
+    for n in range(10_000):
+        store.answer([(f"{n}.png", "cat", "yes")], "ann", "m")
+        print(n, flush=True)
+
+
+def test_kill_9_loses_no_confirmed_answer(tmp_path: Path) -> None:
+    path = tmp_path / "review.sqlite"
+    code = (
+        "import importlib.util, sys, pathlib\n"
+        f"spec = importlib.util.spec_from_file_location('t', {__file__!r})\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
+        f"module._answer_on_and_on(pathlib.Path({str(path)!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        for _ in range(40):
+            confirmed = int(one.stdout.readline())
+        one.send_signal(signal.SIGKILL)
+        rest = one.stdout.read().split()
+    confirmed = int(rest[-1]) if rest else confirmed
+    found = {given.image for given in ReviewStore(path).given()}
+    assert {f"{n}.png" for n in range(confirmed + 1)} <= found
+
+
+def test_a_file_that_is_no_review_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_text("this is not a database, and long enough to be looked at")
+    with pytest.raises(CatalogError, match="is no review file"):
+        ReviewStore(tmp_path / "x.sqlite")
+
+
+def test_a_catalog_takes_up_what_people_said() -> None:
+    catalog = Catalog(
+        (
+            Design("a.png", ("Cat", "pet"), ("dog",)),
+            Design("b.png", ("car",)),
+        ),
+        Path(),
+    )
+    given = [
+        Given("a.png", "cat", "no", "ann"),
+        Given("a.png", "dog", "yes", "ann"),
+        Given("a.png", "pet", "yes", "ann"),
+        Given("gone.png", "cat", "yes", "ann"),
+    ]
+    first, second = reviewed(catalog, given)
+    assert (first.tags, first.not_tags) == (("pet", "dog"), ("cat",))
+    assert second == catalog.designs[1]
+
+
+def test_what_a_model_finds_worth_asking() -> None:
+    catalog = Catalog(
+        (Design("a.png", ("cat",)), *(Design(f"{n}.png", ("dog",)) for n in range(50))), Path()
+    )
+    scores = {"cat": 0.01, "dog": 0.9, "owl": 0.9, "yak": 0.41, "emu": 0.02}
+    found = list(questions_of(catalog, [("a.png", scores)], dict.fromkeys(scores, 0.5)))
+    assert {q.tag: q.kind for q in found} == {
+        "cat": "wrong", "dog": "missing", "owl": "missing", "yak": "uncertain",
+    }  # fmt: skip
+    helps = {q.tag: q.help for q in found}
+    assert helps["owl"] > helps["dog"] > helps["yak"]  # nobody has given `owl` yet
+
+
+def test_a_reviewed_no_is_not_asked_again() -> None:
+    catalog = Catalog((Design("a.png", ("x",), ("cat",)),), Path())
+    assert list(questions_of(catalog, [("a.png", {"cat": 0.9})], {"cat": 0.5})) == []
+
+
+def test_an_audit_is_asked_in_its_own_order() -> None:
+    rows = [
+        {"image": "a", "tag": "x", "problem": "wrong", "score": "0.1", "sureness": "0.9"},
+        {"image": "b", "tag": "x", "problem": "missing", "score": "0.7", "sureness": "0.7"},
+    ]
+    first, second = questions_of_audit(rows)
+    assert (first.kind, second.kind) == ("wrong", "missing")
+    assert first.help > second.help

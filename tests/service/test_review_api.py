@@ -1,0 +1,231 @@
+"""The review loop as a person goes through it: server, browser, export, packing."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.pack import pack
+from hangtag.library.catalog import Catalog
+from hangtag.service.review import ReviewStore
+
+
+@pytest.fixture
+def spoilt(library: Catalog, tmp_path: Path) -> Path:
+    """The library with every fourth design's colour taken away and every seventh's shape wrong."""
+    designs = []
+    for n, design in enumerate(library):
+        shape = design.tags[0]
+        tags = (shape,) if n % 4 == 0 else design.tags
+        if n % 7 == 0:
+            tags = ("ring" if shape != "ring" else "bar", *tags[1:])
+        designs.append(replace(design, image=library.location(design), tags=tags))
+    replace(library, designs=tuple(designs)).write(tmp_path / "spoilt.csv")
+    return tmp_path / "spoilt.csv"
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    return tmp_path / "review.sqlite"
+
+
+@pytest.fixture
+def url(serve: Callable, work: Path, spoilt: Path, answers: Path) -> str:
+    return str(serve(work / "model", spoilt, "--answers", answers, command="review").url)
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1000, "height": 900})
+    wrong: list[str] = []
+    opened.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(f"{url}/#review")
+    expect(opened.locator("#progress")).to_contain_text("answered")
+    yield opened
+    opened.close()
+    assert not wrong
+
+
+def test_answers_over_http(url: str, answers: Path, spoilt: Path) -> None:
+    state = httpx.get(f"{url}/review").json()
+    assert state["open"] > 20
+    assert state["answered"] == 0
+    design = httpx.get(f"{url}/review/design?reviewer=ann").json()
+    one = design["questions"][0]
+    said = {
+        "reviewer": "ann",
+        "answers": [{"image": one["image"], "tag": one["tag"], "answer": "no"}],
+    }
+    kept = httpx.post(f"{url}/review/answers", json=said).json()
+    assert kept == {"open": state["open"] - 1, "answered": 1, "conflicts": []}
+    said["reviewer"], said["answers"][0]["answer"] = "bob", "yes"
+    conflict = httpx.post(f"{url}/review/answers", json=said).json()["conflicts"]
+    assert [(c["reviewer"], c["answer"]) for c in conflict] == [("ann", "no")]
+    assert [g.answer for g in ReviewStore(answers).given()] == ["no"]
+    assert httpx.post(f"{url}/review/undo", json={"reviewer": "bob"}).json()["undone"] == []
+    assert len(httpx.post(f"{url}/review/undo", json={"reviewer": "ann"}).json()["undone"]) == 1
+
+
+def test_two_reviewers_are_shown_different_designs(url: str) -> None:
+    first, second = (
+        httpx.get(f"{url}/review/design?reviewer={who}").json()["image"] for who in ("ann", "bob")
+    )
+    assert first != second
+    assert httpx.get(f"{url}/review/design?reviewer=ann").json()["image"] == first
+    tags = [httpx.get(f"{url}/review/grid?reviewer={who}").json()["tag"] for who in ("ann", "bob")]
+    assert tags[0] != tags[1]
+
+
+def test_only_designs_of_the_catalog_are_shown(url: str, spoilt: Path, tmp_path: Path) -> None:
+    inside = Catalog.read(spoilt).designs[0].image
+    assert httpx.get(f"{url}/review/image", params={"image": inside}).content[:4] == b"\x89PNG"
+    for outside in ("/etc/passwd", "../../etc/passwd", str(tmp_path / "spoilt.csv")):
+        answer = httpx.get(f"{url}/review/image", params={"image": outside})
+        assert (answer.status_code, answer.json()["reason"]) == (404, "unknown-design")
+    bad = {"reviewer": "ann", "answers": [{"image": "x", "tag": "disc", "answer": "yes"}]}
+    assert httpx.post(f"{url}/review/answers", json=bad).json()["reason"] == "unknown-design"
+    for body in ({}, {**bad, "answers": []}, {**bad, "reviewer": ""}):
+        assert httpx.post(f"{url}/review/answers", json=body).status_code == 422
+
+
+def test_by_design_with_the_keyboard(page: Page, answers: Path) -> None:
+    expect(page.locator("#one .questions li").first).to_be_visible()
+    first = page.locator("#one h2").inner_text()
+    asked = page.locator("#one .questions strong").all_inner_texts()
+    page.keyboard.press("n")
+    expect(page.locator("#progress")).to_contain_text("1 answered")
+    for _ in asked[1:]:
+        page.keyboard.press("y")
+        time.sleep(0.1)
+    expect(page.locator("#one h2")).not_to_have_text(first)  # all answered: the next one came
+    given = ReviewStore(answers).given()
+    assert [(g.image, g.tag) for g in given] == [(first, tag) for tag in asked]
+    assert given[0].answer == "no"
+    page.keyboard.press("u")
+    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    expect(page.locator("#progress")).to_contain_text(f"{len(asked) - 1} answered")
+
+
+def test_by_tag_thirty_decisions_a_minute_are_easy(page: Page, answers: Path) -> None:
+    page.keyboard.press("t")
+    expect(page.locator("#many h2")).to_contain_text("Is this ")
+    began = time.monotonic()
+    shown = page.locator(".cells button")
+    count = shown.count()
+    assert count >= 2
+    usual = shown.nth(1).locator(".what").inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(shown.nth(1)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.locator("#progress")).to_contain_text(f"{count} answered")
+    seconds = time.monotonic() - began
+    assert count / seconds * 60 > 30
+    given = [g.answer for g in ReviewStore(answers).given()]
+    assert len(given) == count
+    assert given[1] != usual
+    assert given.count(usual) == count - 1
+
+
+def test_a_reload_keeps_decisions(page: Page) -> None:
+    page.locator("#reviewer").fill("ann")
+    page.locator("#reviewer").blur()
+    page.locator(".questions .yes").first.click()
+    expect(page.locator("#progress")).to_contain_text("1 answered")
+    page.reload()
+    expect(page.locator("#progress")).to_contain_text("1 answered")
+    expect(page.locator("#reviewer")).to_have_value("ann")
+    expect(page.locator("#one .questions li").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier_in_the_review(browser: Browser, url: str, scheme: str) -> None:
+    context = browser.new_context(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 800}
+    )
+    page = context.new_page()
+    page.goto(f"{url}/#review")
+    for key, shown in (("d", "#one .questions li"), ("t", ".cells li")):
+        page.keyboard.press(key)
+        page.locator(shown).first.wait_for()
+        found = Axe().run(page).response["violations"]
+        assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
+def test_what_people_said_reaches_the_next_dataset(
+    url: str, spoilt: Path, answers: Path, tmp_path: Path
+) -> None:
+    grid = httpx.get(f"{url}/review/grid?reviewer=ann").json()
+    said = [{"image": q["image"], "tag": q["tag"], "answer": "no"} for q in grid["questions"]]
+    said[0]["answer"] = "yes"
+    httpx.post(f"{url}/review/answers", json={"reviewer": "ann", "answers": said})
+    command = ["review", "export", spoilt, tmp_path / "reviewed.jsonl", "--answers", answers]
+    done = subprocess.run(
+        [sys.executable, "-m", "hangtag", *map(str, command)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(f"1 yes and {len(said) - 1} no")
+    exported = Catalog.read(tmp_path / "reviewed.jsonl")
+    pack(exported, tmp_path / "d", PackConfig(size=32, min_count=3))
+    folder = DatasetFolder.open(tmp_path / "d")
+    packed = folder.designs()
+    assert packed is not None
+    column = folder.vocabulary.names.index(grid["tag"])
+    labels = {
+        design.image: label
+        for split in folder.splits()
+        for design, label in zip(
+            [d for d in packed if d.split == split],
+            folder.reviewed_labels(split)[:, column],
+            strict=True,
+        )
+    }
+    assert [labels[one["image"]] for one in said] == [1] + [0] * (len(said) - 1)
+
+
+def test_started_again_it_goes_on(serve: Callable, work: Path, spoilt: Path, answers: Path) -> None:
+    options = (work / "model", spoilt, "--answers", answers)
+    first = serve(*options, command="review")
+    one = httpx.get(f"{first.url}/review/design").json()["questions"][0]
+    said = [{"image": one["image"], "tag": one["tag"], "answer": "yes"}]
+    httpx.post(f"{first.url}/review/answers", json={"reviewer": "a", "answers": said})
+    before = httpx.get(f"{first.url}/review").json()
+    first.process.kill()
+    again = serve(*options, command="review")
+    assert httpx.get(f"{again.url}/review").json() == before
+
+
+def test_an_audit_is_the_queue(
+    serve: Callable, work: Path, spoilt: Path, answers: Path, tmp_path: Path
+) -> None:
+    images = [design.image for design in Catalog.read(spoilt)]
+    rows = ["image,problem,tag,sureness,score,tags"]
+    rows += [f"{images[5]},wrong,disc,0.97,0.01,disc", f"{images[2]},missing,red,0.9,0.9,bar"]
+    (tmp_path / "audit.csv").write_text("\n".join(rows) + "\n")
+    options = ("--answers", answers, "--audit", tmp_path / "audit.csv")
+    server = serve(work / "model", spoilt, *options, command="review")
+    assert httpx.get(f"{server.url}/review").json()["open"] == 2
+    first = httpx.get(f"{server.url}/review/design").json()
+    assert (first["image"], first["questions"][0]["kind"]) == (images[5], "wrong")
+    (tmp_path / "none.csv").write_text("image,tag\n")
+    command = ["review", work / "model", spoilt, "--audit", tmp_path / "none.csv", "--answers",
+               tmp_path / "other.sqlite"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "hangtag", *map(str, command)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "it has no column problem, score, sureness" in done.stderr
