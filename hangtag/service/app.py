@@ -115,7 +115,7 @@ class TagInfo(BaseModel):
 
 
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem} for status in (400, 401, 413, 415, 421, 422, 503)
+    status: {"model": Problem} for status in (400, 401, 404, 413, 415, 421, 422, 503)
 }
 
 
@@ -151,7 +151,8 @@ def create_app(
         registry=registry,
     )
     _answer_errors(app)
-    app.get("/ping", summary="200 once the model can answer (SageMaker).")(service.ping)
+    ready = "200 once the model can answer (SageMaker)."
+    app.get("/ping", summary=ready, response_class=Response)(service.ping)
     scores = app.post(
         "/invocations",
         summary="Probabilities in tag order (SageMaker).",

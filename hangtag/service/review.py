@@ -121,11 +121,12 @@ class ReviewStore:
             return [Question(*row) for row in rows]
 
     def tags(self) -> list[tuple[str, int]]:
-        """Return (tag, open questions), those with the most helpful question first."""
+        """Return (tag, open questions), those whose questions help most in sum first: a page of
+        them is answered at once."""
         with self._open() as database:
             rows = database.execute(
                 f"SELECT tag, COUNT(*) FROM questions AS q WHERE {_STILL_OPEN}"
-                " GROUP BY tag ORDER BY MAX(help) DESC, tag"
+                " GROUP BY tag ORDER BY SUM(help) DESC, tag"
             )
             return list(rows)
 

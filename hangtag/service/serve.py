@@ -113,7 +113,8 @@ def _serve(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
             server_header=False,
         )
     )
-    asyncio.run(_run(server, engine, config))
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_run(server, engine, config))
 
 
 class _Server(uvicorn.Server):

@@ -282,3 +282,22 @@ def test_the_page_and_the_documentation_load_nothing_from_elsewhere(server) -> N
         assert 'src="http' not in answer.text
         assert "https://cdn" not in answer.text
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("command", ["serve", "review"])
+def test_no_made_up_request_breaks_the_server(
+    serve: Callable, work: Path, library: Catalog, tmp_path: Path, command: str
+) -> None:
+    """schemathesis makes requests up from the server's own OpenAPI document."""
+    options = (library.root / "designs.csv", "--answers", tmp_path / "a.sqlite")
+    url = serve(work / "model", *(options if command == "review" else ()), command=command).url
+    arguments = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json",
+        "--checks", "not_a_server_error,response_schema_conformance,status_code_conformance",
+        "--max-examples", "15", "--phases", "examples,fuzzing", "--generation-deterministic",
+        "--request-timeout", "20",
+    ]  # fmt: skip
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
