@@ -362,13 +362,12 @@ def audit(
     minutes
         Time for training all three; 0 trains each as long as MODEL was.
     work
-        Folder for what is computed on the way, removed at the end; by default OUT.work.
+        Folder for what is computed on the way, which is removed at the end; by default OUT.work.
     workers
         Worker processes; 0 takes every core.
     quiet
         No progress bars and notes.
     """
-    import shutil
     from collections import Counter
 
     from hangtag.library.catalog import Catalog
@@ -380,12 +379,12 @@ def audit(
         raise ConfigError(f"{out}: name a .csv file")
     from hangtag.quality.audit import audit as find
     from hangtag.quality.audit import write_findings
-    from hangtag.training.folds import train_folds
+    from hangtag.training.folds import remove_folds, train_folds
 
     folder = work or out.with_name(f"{out.name}.work")
     found = find(train_folds(model, rows, folder, minutes=minutes, workers=workers))
     write_findings(out, found)
-    shutil.rmtree(folder)
+    remove_folds(folder)
     counts = Counter(finding.problem for finding in found)
     print(f"{counts['missing']:,} tags likely missing, {counts['wrong']:,} likely wrong -> {out}")
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
@@ -78,9 +80,12 @@ def compare(
 
 
 def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Comparison:
-    labels = a.labels[:, of_a]
-    scores = a.scores[:, of_a], b.scores[:, of_b]
-    drawn = [metrics.resample(s, labels, a.groups, resamples=RESAMPLES) for s in scores]
+    # A design that only one of the models can read says nothing about the difference.
+    _, rows_a, rows_b = np.intersect1d(a.records, b.records, return_indices=True)
+    labels = a.labels[np.ix_(rows_a, of_a)]
+    scores = a.scores[np.ix_(rows_a, of_a)], b.scores[np.ix_(rows_b, of_b)]
+    groups = None if a.groups is None else a.groups[rows_a]
+    drawn = [metrics.resample(s, labels, groups, resamples=RESAMPLES) for s in scores]
     each = [metrics.average_precision(s, labels) for s in scores]
 
     def difference(name: str, was: float, now: float, draws: list[Floats]) -> Difference:

@@ -42,8 +42,10 @@ class Picture:
 def write_report(evaluation: Evaluation, scored: Scored) -> Path:
     """Write report.html into the model folder and return its path."""
     path = scored.tagger.folder.path / REPORT_FILE
-    with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
-        history = list(csv.DictReader(file))
+    history: list[dict[str, str]] = []
+    if (scored.tagger.folder.path / HISTORY_FILE).exists():  # a model from elsewhere has none
+        with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
+            history = list(csv.DictReader(file))
     pictures = _Gallery(scored)
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("hangtag.quality"),

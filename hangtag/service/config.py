@@ -11,6 +11,14 @@ from hangtag.errors import ConfigError
 TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True)
 class ServeConfig:
     """How a model is served."""
@@ -49,10 +57,7 @@ class ServeConfig:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def token(self) -> str | None:
         """Return the bearer token of the environment, if any.

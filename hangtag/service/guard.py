@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hangtag.service.config import is_loopback
+
 # Asked by those who watch over the server, who have no token; they tell nothing of the library.
 # The pages themselves are public, what they ask is not: a person types the token in there.
 OPEN_PATHS: Final = frozenset({"/ping", "/healthz", "/", "/docs", "/openapi.json"})
 OPEN_PREFIXES: Final = ("/page/", "/static-offline-docs/")
-LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -76,7 +77,7 @@ class Guard:
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if self.local and _host(headers) not in LOCAL_NAMES:
+        if self.local and not is_loopback(_host(headers)):
             await _refuse(send, 421, "wrong-host", "this server answers to localhost only")
             return
         if not self._may(scope["path"], headers):
@@ -118,8 +119,10 @@ class Guard:
 
 
 def _host(headers: Headers) -> str:
+    """Return the host's name without its port, an IPv6 address without its brackets."""
     host = headers.get("host", "")
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name.removeprefix("[").removesuffix("]")
 
 
 async def _refuse(

@@ -87,7 +87,14 @@ def _audit_rows(path: Path) -> Iterator[dict[str, str]]:
                     f"{path} is no audit: it has no column {', '.join(sorted(missing))}; make it "
                     "with `hangtag audit`"
                 )
-            yield from reader
+            for row in reader:
+                try:
+                    float(row["score"]), float(row["sureness"])
+                except (TypeError, ValueError):
+                    raise CatalogError(
+                        f"{path}, line {reader.line_num}: score and sureness must be numbers"
+                    ) from None
+                yield row
     except OSError as cause:
         raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
 

@@ -1,5 +1,6 @@
 """One model per fold of a catalog, each blind to its own fold: for out-of-fold scores."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.config import from_stored
 from hangtag.training.train import train
+
+
+def remove_folds(work: Path) -> None:
+    """Remove what `train_folds` left in `work`, and `work` itself when nothing else lies there."""
+    for path in (work / "dataset", *work.glob("fold-*")):
+        shutil.rmtree(path, ignore_errors=True)
+    if not any(work.iterdir()):
+        work.rmdir()
 
 
 def train_folds(

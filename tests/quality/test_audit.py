@@ -93,13 +93,17 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
     spoilt = Catalog.read(tmp_path / "spoilt.csv")
     rooted = [replace(d, image=str(library.root / d.image)) for d in spoilt]
     replace(spoilt, designs=tuple(rooted)).write(tmp_path / "spoilt.csv")
-    command = ["audit", work / "model", tmp_path / "spoilt.csv", "--out", tmp_path / "audit.csv"]
+    mine = tmp_path / "mine" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("all of it")
+    command = ["audit", work / "model", tmp_path / "spoilt.csv", "--out", tmp_path / "audit.csv",
+               "--work", mine.parent]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "hangtag", *map(str, command)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "likely missing" in done.stdout
-    assert not (tmp_path / "audit.csv.work").exists()
+    assert list(mine.parent.iterdir()) == [mine]  # nothing left behind, nothing else removed
     with (tmp_path / "audit.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert set(found[0]) == {"image", "problem", "tag", "sureness", "score", "tags"}

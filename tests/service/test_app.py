@@ -141,6 +141,11 @@ def test_errors_have_a_json_reason(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8080", "127.3.2.1"])
+def test_every_name_of_this_machine_is_let_in(server, host: str) -> None:
+    assert httpx.get(f"{server.url}/ping", headers={"Host": host}).status_code == 200
+
+
 def test_a_bad_image_among_good_ones_costs_only_itself(server, image: bytes) -> None:
     files = [("image", ("good.png", image)), ("image", ("<b>.png", b"no image"))]
     good, bad = httpx.post(f"{server.url}/tag", files=files).json()["images"]
