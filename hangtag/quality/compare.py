@@ -82,8 +82,8 @@ def compare(
 def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Comparison:
     # A design that only one of the models can read says nothing about the difference.
     _, rows_a, rows_b = np.intersect1d(a.records, b.records, return_indices=True)
-    labels = a.labels[np.ix_(rows_a, of_a)]
-    scores = a.scores[np.ix_(rows_a, of_a)], b.scores[np.ix_(rows_b, of_b)]
+    labels = a.labels[rows_a][:, of_a]
+    scores = a.scores[rows_a][:, of_a], b.scores[rows_b][:, of_b]
     groups = None if a.groups is None else a.groups[rows_a]
     drawn = [metrics.resample(s, labels, groups, resamples=RESAMPLES) for s in scores]
     each = [metrics.average_precision(s, labels) for s in scores]
