@@ -26,8 +26,8 @@ from starlette.requests import ClientDisconnect
 
 from hangtag import __version__
 from hangtag.errors import ImageError, ModelError
-from hangtag.service.config import ServeConfig
-from hangtag.service.engine import RETRY_SECONDS, Busy, Engine
+from hangtag.service.config import RETRY_SECONDS, ServeConfig
+from hangtag.service.engine import Busy, Engine
 from hangtag.service.errors import ApiError
 from hangtag.service.guard import Guard
 from hangtag.tagging.bulk import Selection
@@ -314,6 +314,11 @@ class _Service:
         await form.close()
         return found
 
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
+        self.engine.release(1)
+        if not task.cancelled():
+            task.exception()  # of one that came too late nobody else asks
+
     async def _score_all(
         self, images: list[bytes]
     ) -> list[tuple[Tagger, NDArray[np.float32]] | ImageError]:
@@ -322,7 +327,7 @@ class _Service:
         # An image that takes too long goes on in its thread; its place is free when it ends.
         tasks = [asyncio.ensure_future(self.engine.score(data)) for data in images]
         for task in tasks:
-            task.add_done_callback(lambda _: self.engine.release(1))
+            task.add_done_callback(self._ended)
         _, late = await asyncio.wait(tasks, timeout=self.config.timeout_seconds)
         if late:
             raise ApiError(

@@ -8,6 +8,7 @@ from typing import Final
 
 from hangtag.errors import ConfigError
 
+RETRY_SECONDS: Final = 1  # after which a client that was turned away may come again
 TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
 
 

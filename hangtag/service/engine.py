@@ -4,7 +4,7 @@ way than the queue allows."""
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from hangtag.dataset.images import Pixels
 from hangtag.dataset.workers import cores
 from hangtag.tagging.tagger import BATCH, Tagger
-
-RETRY_SECONDS: Final = 1
 
 
 class Busy(Exception):

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hangtag.service.config import is_loopback
+from hangtag.service.config import RETRY_SECONDS, is_loopback
 
 # Asked by those who watch over the server, who have no token; they tell nothing of the library.
 # The pages themselves are public, what they ask is not: a person types the token in there.
@@ -25,8 +25,16 @@ _POLICY: Final = (
 )
 
 
+# All bodies that are being received or worked on, as a multiple of the largest one allowed.
+BODIES_AT_ONCE: Final = 8
+
+
 class TooLarge(Exception):
     """The body is larger than the server takes."""
+
+
+class TooMuch(Exception):
+    """All bodies together are more than the server holds."""
 
 
 class Guard:
@@ -43,6 +51,7 @@ class Guard:
         registry: CollectorRegistry,
     ) -> None:
         self.app, self.max_body, self.token, self.local = app, max_body, token, local
+        self.held = 0  # bytes of all bodies
         names = ("route", "status")
         self.requests = Counter("hangtag_requests", "Answers given.", names, registry=registry)
         self.seconds = Histogram(
@@ -100,14 +109,24 @@ class Guard:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
+            self.held += len(message.get("body", b""))
             if seen > self.max_body:
                 raise TooLarge
+            if self.held > BODIES_AT_ONCE * self.max_body:
+                raise TooMuch
             return message
 
         try:
             await self.app(scope, limited, send)
         except TooLarge:
             await _refuse(send, 413, "body-too-large", too_large)
+        except TooMuch:
+            await _refuse(
+                send, 503, "busy", "many large requests are under way; come again in a moment",
+                (b"retry-after", str(RETRY_SECONDS).encode()),
+            )  # fmt: skip
+        finally:
+            self.held -= seen
 
     def _may(self, path: str, headers: Headers) -> bool:
         if self.token is None or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):

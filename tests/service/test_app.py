@@ -306,3 +306,31 @@ def test_no_made_up_request_breaks_the_server(
         arguments, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_many_large_bodies_at_once_are_turned_away(serve: Callable, work: Path) -> None:
+    """A body of 1 MB is allowed, nine half-sent ones together are too much to hold."""
+    url = serve(work / "model", "--max-body-mb", 1).url
+    enough = threading.Event()
+
+    def half_sent() -> Iterator[bytes]:
+        yield b"x" * 900_000
+        enough.wait(20)
+        yield b"x"
+
+    def ask(_: int) -> int:
+        try:
+            return httpx.post(
+                f"{url}/tag", content=half_sent(), headers=PNG, timeout=30
+            ).status_code
+        except httpx.WriteError:  # refused before all was sent
+            return 503
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(ask, n) for n in range(12)]
+        time.sleep(3)
+        enough.set()
+        found = [answer.result() for answer in answers]
+    assert set(found) == {422, 503}  # those that were let in hold no image
+    assert found.count(503) >= 3
+    assert httpx.post(f"{url}/tag", content=b"x", headers=PNG).status_code == 422
