@@ -5,8 +5,9 @@
 The folder holds `designs.csv` (or its path is given with --catalog) and `model`, as
 `real_designs.py` leaves them. Of the model's tags 20 % are hidden at random and 5 % made up, three
 models are trained on what is left (`--minutes` for all of them), and every ranking sees the same
-out-of-fold scores. Precision counts as true only what was hidden or made up here: a tag that
-people had really forgotten counts as a mistake, for every row alike.
+out-of-fold scores. Ours also heeds the design's other tags; cleanlab's rankings take scores alone.
+Precision counts as true only what was hidden or made up here: a tag that people had really
+forgotten counts as a mistake, for every row alike.
 """
 
 import argparse
@@ -19,7 +20,12 @@ from cleanlab.multilabel_classification.rank import get_label_quality_scores_per
 from numpy.typing import NDArray
 
 from hangtag.library.catalog import Catalog
-from hangtag.quality.audit import missing_sureness, out_of_fold, wrong_sureness
+from hangtag.quality.audit import (
+    missing_sureness,
+    out_of_fold,
+    with_company,
+    wrong_sureness,
+)
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.folds import train_folds
 
@@ -39,7 +45,7 @@ def main() -> None:
     spoilt, hidden, made_up = spoil(catalog, vocabulary.names, np.random.default_rng(0))
     options.out.mkdir(parents=True, exist_ok=True)
     folds = train_folds(options.folder / "model", spoilt, options.out, minutes=options.minutes)
-    packed, names, scores = out_of_fold(folds)
+    packed, names, scores, fold_of = out_of_fold(folds)
     labels = vocabulary.label_matrix(packed.designs)
     rows = {design.image: n for n, design in enumerate(packed)}
     truth = {
@@ -50,7 +56,7 @@ def main() -> None:
           f"{truth['wrong'].sum():,} made up\n")  # fmt: skip
     print("| list | ranking | " + " | ".join(f"precision at {k}" for k in TOP) + " |")
     print("|" + "---|" * (2 + len(TOP)))
-    for problem, rankings in ranked(scores, labels).items():
+    for problem, rankings in ranked(scores, labels, fold_of).items():
         for name, sureness in rankings.items():
             order = np.argsort(-np.nan_to_num(sureness, nan=-np.inf), axis=None, kind="stable")
             found = truth[problem].ravel()[order]
@@ -91,20 +97,22 @@ def marked(
 
 
 def ranked(
-    scores: NDArray[np.float32], labels: NDArray[np.int8]
+    scores: NDArray[np.float32], labels: NDArray[np.int8], fold_of: NDArray[np.int64]
 ) -> dict[str, dict[str, NDArray[np.floating]]]:
     """Return every ranking of the cells, (n, T), highest first, NaN for those left out."""
-    yes = labels == 1
+    yes, likely = labels == 1, with_company(scores, labels, fold_of)
     lists = [np.flatnonzero(row).tolist() for row in yes]
     values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     quality = np.array(get_label_quality_scores_per_class(lists, values))
     found: dict[str, dict[str, NDArray[np.floating]]] = {
         "missing": {
-            "hangtag": missing_sureness(scores, labels),
+            "hangtag": missing_sureness(likely, labels),
+            "hangtag, pictures alone": missing_sureness(scores, labels),
             "cleanlab label quality": np.where(yes, np.nan, 1 - quality),
         },
         "wrong": {
-            "hangtag": wrong_sureness(scores, labels),
+            "hangtag": wrong_sureness(likely, labels),
+            "hangtag, pictures alone": wrong_sureness(scores, labels),
             "cleanlab label quality": np.where(yes, 1 - quality, np.nan),
         },
     }
