@@ -43,8 +43,9 @@ SHARED_WEIGHT: Final = 100
 APPLY_PRECISION: Final = 0.95
 CONFIDENCE_Z: Final = 1.2816
 
-# What all tags show at a score counts as this many designs of each tag.
-APPLY_WEIGHT: Final = 50
+# What all tags show at a score counts as this many designs of each tag: of 0 to 200 the weight with
+# the most applied tags among those whose precision was well above 0.95 on every held-out part.
+APPLY_WEIGHT: Final = 100
 APPLY_FEWEST: Final = 3
 
 # Cells that are fitted at a time, which bounds the memory to some 200 MB.
