@@ -62,6 +62,7 @@ def propose(
     """
     counts, together = _count(catalog, rules)
     found: dict[tuple[str, str], Proposal] = {}
+    aliased: set[str] = set()
     sources = (
         _plurals(counts),
         _spellings(counts, min_count),
@@ -73,8 +74,12 @@ def propose(
         for proposal in source:
             known = rules.implications.get(proposal.tag, ())
             pair = (min(proposal.tag, proposal.other), max(proposal.tag, proposal.other))
-            if proposal.other not in known and pair not in found:
+            # A tag stands for one other: with two proposals accepted, the rules would contradict.
+            taken = proposal.kind == "alias" and proposal.tag in aliased
+            if proposal.other not in known and pair not in found and not taken:
                 found[pair] = proposal
+                if proposal.kind == "alias":
+                    aliased.add(proposal.tag)
     ordered = sorted(found.values(), key=lambda p: (p.kind, -p.designs, p.tag, p.other))
     return [*ordered, *_rare(counts, min_count)]
 

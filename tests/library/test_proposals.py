@@ -35,6 +35,15 @@ def test_tags_that_always_come_together_are_one_tag() -> None:
     assert ("alias", "noel", "xmas") in rules_of(found)
 
 
+def test_every_proposal_can_be_accepted_together(tmp_path: Path) -> None:
+    some = catalog((40, "stars;shapes;geometry"), (2, "geometry"), (1, "stars"), (9, "star"))
+    found = propose(some, Rules(), min_count=5)
+    assert len([p for p in found if p.kind == "alias"]) == 3
+    accepted = tmp_path / "rules.txt"
+    accepted.write_text("".join(f"{p.line()}\n" for p in found if p.kind == "alias"))
+    assert len(set(Rules.read(accepted, None).aliases.values())) == 1
+
+
 def test_a_narrow_tag_implies_a_wide_one() -> None:
     some = catalog((58, "rose;flower"), (2, "rose"), (90, "flower"), (50, "bird"))
     assert rules_of(propose(some, Rules(), min_count=5)) == {("implication", "rose", "flower")}
