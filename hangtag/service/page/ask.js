@@ -2,10 +2,14 @@
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
+export function authorization() {
+  const token = sessionStorage.getItem("token");
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 export async function ask(path, options = {}) {
   for (;;) {
-    const token = sessionStorage.getItem("token");
-    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const headers = { ...options.headers, ...authorization() };
     const answer = await fetch(path, { ...options, headers });
     if (answer.status === 401) {
       await askForToken();

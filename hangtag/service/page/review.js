@@ -1,7 +1,7 @@
 // The second tab: questions about the library's own tags. Every answer is on disk before it is shown
 // as kept; what others answered is never overwritten.
 
-import { $, ask } from "./ask.js";
+import { $, ask, authorization } from "./ask.js";
 
 const state = { way: "design", design: null, grid: null, place: 0, turned: new Set(), said: new Map() };
 const reviewer = () => $("#reviewer").value.trim() || "somebody";
@@ -15,8 +15,7 @@ const shown = new Map();
 async function showPicture(img, image) {
   img.dataset.image = image;
   if (!shown.has(image)) {
-    const token = sessionStorage.getItem("token");
-    shown.set(image, fetch(picture(image), { headers: token ? { Authorization: `Bearer ${token}` } : {} })
+    shown.set(image, fetch(picture(image), { headers: authorization() })
       .then(answer => answer.ok ? answer.blob() : Promise.reject(new Error("no picture")))
       .then(blob => URL.createObjectURL(blob)));
   }
@@ -221,7 +220,6 @@ async function tab() {
 const health = await ask("/healthz");
 if (health.review) {
   $("#tabs").hidden = false;
-  progress(await ask("/review"));
   const any = document.createElement("option");
   any.value = "";
   any.textContent = "the most helpful";
@@ -233,4 +231,5 @@ if (health.review) {
   }));
   window.addEventListener("hashchange", tab);
   await tab();
+  progress(await ask("/review"));  // last: who sees it can go on, keys included
 }
