@@ -25,7 +25,7 @@ app = App(
     help_format="plaintext",
 )
 _OUTPUT = Group("Output", sort_key=9)
-Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="")]
+Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="", help="No progress bars and notes.")]
 Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]
 Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder"]
 
@@ -42,8 +42,6 @@ def sample(folder: Path, /, *, designs: int = 1600, seed: int = 0, quiet: Quiet 
         How many designs.
     seed
         Another seed draws another library.
-    quiet
-        No progress bars and notes.
     """
     from hangtag.library.sample import draw_library
 
@@ -91,8 +89,6 @@ def import_(
         Which image openclipart designs come as.
     overwrite
         Replace the catalog that `out` names.
-    quiet
-        No progress bars and notes.
     """
     from hangtag.library.sources import import_catalog
 
@@ -144,8 +140,6 @@ def pack(
         Worker processes; 0 takes every core.
     overwrite
         Replace a dataset that was packed from something else.
-    quiet
-        No progress bars and notes.
     as_json
         Print the summary as one JSON object.
     """
@@ -203,8 +197,6 @@ def train(
         A trained model to continue from; its tags may differ.
     overwrite
         Start over in a folder that holds a run with other settings.
-    quiet
-        No progress bars and notes.
     as_json
         Print the result as one JSON object.
     """
@@ -273,8 +265,6 @@ def evaluate(
         Which part to measure on; by default test, or validation where there is no test part.
     tags
         Tag names in the order of the label columns, where the dataset has no tags file.
-    quiet
-        No progress bars and notes.
     as_json
         Print every figure as one JSON object.
     """
@@ -318,8 +308,6 @@ def compare(
         Which part to measure on; by default test, or validation where there is no test part.
     tags
         Tag names in the order of the label columns, where the dataset has no tags file.
-    quiet
-        No progress bars and notes.
     as_json
         Print every figure as one JSON object.
     """
@@ -365,8 +353,6 @@ def audit(
         Folder for what is computed on the way, which is removed at the end; by default OUT.work.
     workers
         Worker processes; 0 takes every core.
-    quiet
-        No progress bars and notes.
     """
     from collections import Counter
 
@@ -426,8 +412,6 @@ def vocabulary_suggest(
         A trained model, to find tags whose designs look alike; needs --dataset.
     dataset
         The packed dataset that it was trained on.
-    quiet
-        No progress bars and notes.
     """
     from hangtag.library.catalog import Catalog
     from hangtag.library.proposals import LOOK_ALIKE, propose
@@ -566,8 +550,6 @@ def tag(
         Also add the tags to .xmp sidecar files, which photo tools read; tags already there stay.
     workers
         Worker processes; 0 takes every core.
-    quiet
-        No progress bars and notes.
     """
     from hangtag.tagging import bulk
 
@@ -600,8 +582,6 @@ def serve(
     ----------
     model
         The folder that `hangtag train` wrote.
-    quiet
-        No notes.
     """
     from hangtag.service.serve import serve as run_server
 
@@ -643,8 +623,6 @@ def review(
         The audit.csv that `hangtag audit` wrote; without one, the model's own scores are used.
     workers
         Worker processes for scoring; 0 takes every core.
-    quiet
-        No progress bars and notes.
     """
     from hangtag.service.serve import review as run_review
 

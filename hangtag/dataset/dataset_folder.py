@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -181,6 +182,10 @@ class DatasetFolder:
 
     def designs(self) -> Catalog | None:
         """Return the packed designs (record id = row), or None for a dataset of the seed's."""
+        return self._designs
+
+    @cached_property
+    def _designs(self) -> Catalog | None:
         path = self.path / DESIGNS_FILE
         return Catalog.read(path) if path.exists() else None
 

@@ -7,6 +7,7 @@ import numpy as np
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
 from hangtag.quality.evaluate import split_scores
+from hangtag.quality.thresholds import logit
 from hangtag.tagging.tagger import Tagger
 
 
@@ -21,8 +22,7 @@ def alike_tags(model: Path, dataset: Path, least: float) -> dict[tuple[str, str]
     if not splits:
         raise DatasetError(f"{dataset} has no designs that the model did not learn from")
     scores = np.concatenate([split_scores(tagger, folder, split)[0] for split in splits])
-    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    correlation = np.corrcoef(np.log(kept / (1 - kept)), rowvar=False)
+    correlation = np.atleast_2d(np.corrcoef(logit(scores), rowvar=False))
     names = tagger.vocabulary.names
     pairs = np.argwhere(np.triu(correlation >= least, k=1))
     return {

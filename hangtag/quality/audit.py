@@ -18,6 +18,7 @@ from hangtag.files import atomic_path
 from hangtag.library.catalog import Catalog
 from hangtag.quality.evaluate import split_scores
 from hangtag.quality.metrics import Floats, Labels
+from hangtag.quality.thresholds import expit, logit
 from hangtag.tagging.tagger import Tagger
 
 COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")
@@ -118,19 +119,14 @@ def with_company(scores: Floats, labels: Labels, fold_of: NDArray[np.int64]) -> 
     read = ~np.isnan(scores)
     columns = (
         np.ones(np.count_nonzero(read)),
-        _logit(scores[read], 1e-6),
-        _logit(company[read], 1e-3),
+        logit(scores[read]),
+        logit(company[read], 1e-3),
     )
     table = np.stack(columns, axis=1)
     weights = _logistic_regression(table, yes[read])
     found = np.full(scores.shape, np.nan)
-    found[read] = 1 / (1 + np.exp(-table @ weights))
+    found[read] = expit(table @ weights)
     return found
-
-
-def _logit(values: Floats, least: float) -> NDArray[np.float64]:
-    kept = np.clip(values.astype(np.float64), least, 1 - least)
-    return np.log(kept / (1 - kept))
 
 
 def _logistic_regression(
@@ -139,7 +135,7 @@ def _logistic_regression(
     """Fit the weights of the columns of `table`, (n, k), by Newton's method, slightly ridged."""
     weights = np.zeros(table.shape[1])
     for _ in range(50):
-        expected = 1 / (1 + np.exp(-table @ weights))
+        expected = expit(table @ weights)
         slope = table.T @ (expected - yes) + 1e-3 * weights
         bend = (table * (expected * (1 - expected))[:, np.newaxis]).T @ table
         step = np.linalg.solve(bend + 1e-3 * np.eye(len(weights)), slope)

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from hangtag import __version__
 from hangtag.dataset.images import decode, encode_png
+from hangtag.dataset.recordio import RecordReader
 from hangtag.files import write_text
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, Scored
+from hangtag.quality.thresholds import logit
 from hangtag.tagging.model_folder import HISTORY_FILE
 
 REPORT_FILE: Final = "report.html"
@@ -46,7 +48,13 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
     if (scored.tagger.folder.path / HISTORY_FILE).exists():  # a model from elsewhere has none
         with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
             history = list(csv.DictReader(file))
-    pictures = _Gallery(scored)
+    with scored.folder.records(scored.split) as records:
+        pictures = _Gallery(scored, records)
+        galleries = {
+            "best": pictures.best(),
+            "wrong": pictures.confident_wrong(),
+            "missing": pictures.surprising_missing(),
+        }
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("hangtag.quality"),
         autoescape=True,
@@ -68,11 +76,7 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
             "reliability": plots.reliability(scored.scores, scored.labels),
         },
         confusions=list(confusions(scored))[:CONFUSIONS],
-        galleries={
-            "best": pictures.best(),
-            "wrong": pictures.confident_wrong(),
-            "missing": pictures.surprising_missing(),
-        },
+        galleries=galleries,
     )
     write_text(path, page)
     return path
@@ -112,8 +116,9 @@ def confusions(scored: Scored) -> Iterator[tuple[str, str, int, int]]:
 class _Gallery:
     """Chooses designs worth looking at and makes their pictures."""
 
-    def __init__(self, scored: Scored) -> None:
+    def __init__(self, scored: Scored, records: RecordReader) -> None:
         self.scored, self.names = scored, scored.tagger.vocabulary.names
+        self.records = records
         catalog = scored.folder.designs()
         self.images = (
             None
@@ -150,7 +155,7 @@ class _Gallery:
         average score of the tag: a rare tag's low scores are no surprise."""
         scores, labels = self.scored.scores, self.scored.labels
         usual = scores.mean(axis=0, keepdims=True)
-        gap = _logit(usual) - _logit(scores)
+        gap = logit(usual) - logit(scores)
         return self._cells(np.where(labels == 1, gap, -np.inf), "missed", 0.0)
 
     def _cells(self, rank: NDArray[np.floating[Any]], kind: str, least: float) -> list[Picture]:
@@ -172,13 +177,7 @@ class _Gallery:
 
     def _picture(self, row: int, notes: list[tuple[str, str]]) -> Picture:
         record = int(self.scored.records[row])
-        with self.scored.folder.records(self.scored.split) as records:
-            data = records[record].data
-        encoded = base64.b64encode(encode_png(decode(data, THUMBNAIL))).decode()
+        pixels = decode(self.records[record].data, THUMBNAIL)
+        encoded = base64.b64encode(encode_png(pixels)).decode()
         image = self.images[record] if self.images else f"record {record}"
         return Picture(image, f"data:image/png;base64,{encoded}", notes)
-
-
-def _logit(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.log(kept / (1 - kept))

@@ -9,7 +9,7 @@ labels would.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.metrics import Floats, Labels, check
 
 Array = NDArray[np.float64]
+Cell = TypeVar("Cell", bound=np.generic)
 
 # How far one tag's map may stray from the shared one: standard deviations of the Gaussian prior
 # on its slope and on its intercept, on the shared map's logits, taken where the shared score is
@@ -87,7 +88,7 @@ class Calibration:
 
     def apply(self, logits: Floats) -> Floats:
         """Return scores in 0..1 for (n, tags) logits, in the dtype of the logits."""
-        scores = _expit(logits.astype(np.float64) * self.slope + self.intercept)
+        scores = expit(logits.astype(np.float64) * self.slope + self.intercept)
         return scores.astype(logits.dtype)
 
 
@@ -114,15 +115,16 @@ def fitted(vocabulary: Vocabulary, logits: Floats, labels: Labels) -> Vocabulary
     )
 
 
-def with_implied(scores: Floats, implied: Sequence[Sequence[int]]) -> Floats:
+def with_implied(cells: NDArray[Cell], implied: Sequence[Sequence[int]]) -> NDArray[Cell]:
     """Return (n, tags) scores in which a tag scores at least as high as all that imply it.
 
-    `implied` names, for every column, the columns that follow from it.
+    Of yes and no, bool, a tag is yes where one is that implies it. `implied` names, for every
+    column, the columns that follow from it.
     """
-    raised = scores.copy()
+    raised = cells.copy()
     for column, others in enumerate(implied):
         for other in others:
-            np.maximum(raised[:, other], scores[:, column], out=raised[:, other])
+            raised[:, other] = np.maximum(raised[:, other], cells[:, column])
     return raised
 
 
@@ -177,7 +179,7 @@ def fit_thresholds(scores: Floats, labels: Labels) -> Array:
     shared = LOGITS[best[len(best) // 2]]
     near = np.where(curves == curves.max(axis=1, keepdims=True), -np.abs(LOGITS - shared), -np.inf)
     own = LOGITS[near.argmax(axis=1)]
-    return _expit((yes * own + SHARED_WEIGHT * shared) / (yes + SHARED_WEIGHT))
+    return expit((yes * own + SHARED_WEIGHT * shared) / (yes + SHARED_WEIGHT))
 
 
 def fit_apply_thresholds(scores: Floats, labels: Labels) -> Array:
@@ -200,7 +202,7 @@ def fit_apply_thresholds(scores: Floats, labels: Labels) -> Array:
     first = LOGITS.size - holds.sum(axis=1)
     inside = np.minimum(first, LOGITS.size - 1)
     enough = np.take_along_axis(right, inside[:, None], 1)[:, 0] >= APPLY_FEWEST
-    return np.where((first < LOGITS.size) & enough, _expit(LOGITS)[inside], np.nan)
+    return np.where((first < LOGITS.size) & enough, expit(LOGITS)[inside], np.nan)
 
 
 def _wilson_bound(right: Array, shown: Array) -> Array:
@@ -213,7 +215,7 @@ def _wilson_bound(right: Array, shown: Array) -> Array:
 
 def _counts_above(scores: Floats, labels: Labels) -> tuple[Array, Array]:
     """Count the known cells, and the yes, at or above each candidate: (tags, candidates) each."""
-    candidates, suggested, right = _expit(LOGITS), [], []
+    candidates, suggested, right = expit(LOGITS), [], []
     for values, answers in zip(scores.T, labels.T, strict=True):
         yes, known = np.sort(values[answers == 1]), np.sort(values[answers >= 0])
         right.append(len(yes) - np.searchsorted(yes, candidates))
@@ -257,7 +259,7 @@ def _fit_platt(logits: Floats, labels: Labels, prior: _Prior) -> Calibration:
     maps = np.repeat(expected, x.shape[1], axis=1)
     reach, now = np.ones(x.shape[1]), loss(maps)
     for _ in range(100):
-        scores = _expit(maps[0] * x + maps[1])
+        scores = expit(maps[0] * x + maps[1])
         residual, weight = (scores - yes) * known, scores * (1 - scores) * known
         rise = np.stack([(residual * x).sum(axis=0), residual.sum(axis=0)])
         rise += tightness * (maps - expected)
@@ -284,7 +286,15 @@ def _newton_step(rise: Array, bend: Array, twist: Array, at_bound: NDArray[np.bo
     return steps
 
 
-def _expit(logits: Array) -> Array:
+def logit(scores: Floats, least: float = 1e-6) -> Array:
+    """Return log odds, float64, of scores in 0..1 that are kept `least` away from both ends."""
+    kept = np.clip(scores.astype(np.float64), least, 1 - least)
+    odds: Array = np.log(kept / (1 - kept))
+    return odds
+
+
+def expit(logits: Array) -> Array:
+    """Return 1 / (1 + exp(-logits)), the inverse of `logit`."""
     # A logit under -709 overflows to inf, and 1 / inf is the 0 that is meant.
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-logits))

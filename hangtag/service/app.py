@@ -238,8 +238,7 @@ class _Service:
         return await self.healthz()
 
     async def invocations(self, request: Request) -> Response:
-        _need_image(request)
-        (answer,) = await self._score_all([await request.body()])
+        (answer,) = await self._score_all([await _raw(request)])
         if isinstance(answer, ImageError):
             raise _refused(answer)
         values = [round(float(score), 6) for score in answer[1]]
@@ -371,14 +370,13 @@ def _tagged(
         problem = Problem(reason=answer.reason, message=str(answer))
         return TaggedImage(image=name, problem=problem)
     tagger, scores = answer
-    limits = dict(zip(tagger.vocabulary.names, tagger.thresholds, strict=True))
     return TaggedImage(
         image=name,
         tags=[
             TagScore(
                 tag=found.tag,
                 score=round(found.score, 6),
-                threshold=float(limits[found.tag]),
+                threshold=tagger.threshold_of[found.tag],
                 mark=found.mark,
             )
             for found in selection.of(tagger, scores)

@@ -38,11 +38,8 @@ class Engine:
 
     @classmethod
     def open(cls, model: Path, queue: int) -> "Engine":
-        """Open MODEL/ and score one blank square, so that the first request is not slow."""
-        tagger = Tagger.open(model)
-        size = tagger.folder.preprocessing.input_size
-        tagger.scores([np.zeros((size, size, 4), np.uint8)])
-        return cls(tagger, queue)
+        """Open MODEL/. Raises ModelError."""
+        return cls(_warm(model), queue)
 
     def reserve(self, images: int) -> None:
         """Take places in the queue; `release` gives them back. Raises Busy, taking none."""
@@ -100,9 +97,17 @@ class Engine:
         Raises ModelError, and keeps the old model, when the new one cannot be opened.
         """
         loop, path = asyncio.get_running_loop(), self.tagger.folder.path
-        self.tagger = (await loop.run_in_executor(None, Engine.open, path, self.queue)).tagger
+        self.tagger = await loop.run_in_executor(None, _warm, path)
 
     def close(self) -> None:
         """Stop the threads."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._runner.shutdown(wait=False, cancel_futures=True)
+
+
+def _warm(model: Path) -> Tagger:
+    """Open MODEL/ and score one blank square, so that the first request is not slow."""
+    tagger = Tagger.open(model)
+    size = tagger.folder.preprocessing.input_size
+    tagger.scores([np.zeros((size, size, 4), np.uint8)])
+    return tagger

@@ -81,25 +81,16 @@ class Reviewer(BaseModel):
     reviewer: Text
 
 
-class GivenOut(BaseModel):
-    """An answer that holds, or held."""
-
-    image: str
-    tag: str
-    answer: str
-    reviewer: str
-
-
 class Kept(State):
     """What was kept; `conflicts` are answers of others that hold in place of some."""
 
-    conflicts: list[GivenOut]
+    conflicts: list[Given]
 
 
 class Undone(State):
     """What was taken back."""
 
-    undone: list[GivenOut]
+    undone: list[Given]
 
 
 def add_review(app: FastAPI, store: ReviewStore, catalog: Catalog, model: str) -> None:
@@ -187,12 +178,10 @@ class _Review:
             [(one.image, one.tag, one.answer) for one in given.answers], given.reviewer, self.model
         )
         state = self.state()
-        return Kept(
-            open=state.open, answered=state.answered, conflicts=[_given(one) for one in conflicts]
-        )
+        return Kept(open=state.open, answered=state.answered, conflicts=conflicts)
 
     def undo(self, who: Reviewer) -> Undone:
-        undone = [_given(one) for one in self.store.undo(who.reviewer)]
+        undone = self.store.undo(who.reviewer)
         state = self.state()
         return Undone(open=state.open, answered=state.answered, undone=undone)
 
@@ -212,7 +201,3 @@ def _picture(location: str) -> bytes:
 
 def _asked(question: object) -> Asked:
     return Asked.model_validate(question, from_attributes=True)
-
-
-def _given(given: Given) -> GivenOut:
-    return GivenOut.model_validate(given, from_attributes=True)

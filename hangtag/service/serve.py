@@ -64,11 +64,8 @@ def review(
         if audit is not None:
             questions = questions_of_audit(_audit_rows(audit))
         else:
-            limits = dict(
-                zip(engine.tagger.vocabulary.names, engine.tagger.thresholds, strict=True)
-            )
             scored = _scored(engine.tagger, catalog_file, workers)
-            questions = questions_of(catalog, scored, limits)
+            questions = questions_of(catalog, scored, engine.tagger.threshold_of)
         store.ask(questions, digest)
     app = create_app(engine, config, token, review=True)
     add_review(app, store, catalog, model.resolve().name)

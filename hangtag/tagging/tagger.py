@@ -58,6 +58,10 @@ class Tagger:
             [0.5 if tag.threshold is None else tag.threshold for tag in tags]
         )
         """Score from which each tag is suggested: float64 (T,)."""
+        self.threshold_of = dict(
+            zip(folder.vocabulary.names, self.thresholds.tolist(), strict=True)
+        )
+        """The same by name."""
         self.apply_thresholds = np.array(
             [np.inf if tag.apply_threshold is None else tag.apply_threshold for tag in tags]
         )
@@ -136,12 +140,7 @@ class Tagger:
 
         What a chosen tag implies is chosen too: a rose is a flower, whatever its threshold.
         """
-        chosen = scores >= limits
-        own = chosen.copy()
-        for column, implied in enumerate(self.vocabulary.implied):
-            for other in implied:
-                chosen[:, other] |= own[:, column]
-        return chosen
+        return with_implied(scores >= limits, self.vocabulary.implied)
 
     def look(self, square: Pixels, tag: int) -> NDArray[np.float32]:
         """Return where a tag's score comes from: float32 (LOOK, LOOK) in 0..1, row by row.
