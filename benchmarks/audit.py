@@ -5,9 +5,9 @@
 The folder holds `designs.csv` (or its path is given with --catalog) and `model`, as
 `real_designs.py` leaves them. Of the model's tags 20 % are hidden at random and 5 % made up, three
 models are trained on what is left (`--minutes` for all of them), and every ranking sees the same
-out-of-fold scores. Ours also heeds the design's other tags; cleanlab's rankings take scores alone.
-Precision counts as true only what was hidden or made up here: a tag that people had really
-forgotten counts as a mistake, for every row alike.
+out-of-fold scores. Ours also heeds the design's other tags and those of its group; cleanlab's
+rankings take scores alone. Precision counts as true only what was hidden or made up here: a tag
+that people had really forgotten counts as a mistake, for every row alike.
 """
 
 import argparse
@@ -56,7 +56,8 @@ def main() -> None:
           f"{truth['wrong'].sum():,} made up\n")  # fmt: skip
     print("| list | ranking | " + " | ".join(f"precision at {k}" for k in TOP) + " |")
     print("|" + "---|" * (2 + len(TOP)))
-    for problem, rankings in ranked(scores, labels, fold_of).items():
+    groups = np.unique([design.group for design in packed], return_inverse=True)[1]
+    for problem, rankings in ranked(scores, labels, fold_of, groups).items():
         for name, sureness in rankings.items():
             order = np.argsort(-np.nan_to_num(sureness, nan=-np.inf), axis=None, kind="stable")
             found = truth[problem].ravel()[order]
@@ -97,10 +98,13 @@ def marked(
 
 
 def ranked(
-    scores: NDArray[np.float32], labels: NDArray[np.int8], fold_of: NDArray[np.int64]
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    fold_of: NDArray[np.int64],
+    groups: NDArray[np.intp],
 ) -> dict[str, dict[str, NDArray[np.floating]]]:
     """Return every ranking of the cells, (n, T), highest first, NaN for those left out."""
-    yes, likely = labels == 1, with_company(scores, labels, fold_of)
+    yes, likely = labels == 1, with_company(scores, labels, fold_of, groups)
     lists = [np.flatnonzero(row).tolist() for row in yes]
     values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     quality = np.array(get_label_quality_scores_per_class(lists, values))

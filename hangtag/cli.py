@@ -637,7 +637,12 @@ def review_export(
     /,
     *,
     answers: Path = Path("review.sqlite"),
+    to: Literal["catalog", "label-studio", "fiftyone"] = "catalog",
+    model: Path | None = None,
+    images: str = "/data/local-files/?d=",
+    workers: int = 0,
     overwrite: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a catalog with what people answered: yes joins its tags, no its not_tags.
 
@@ -646,21 +651,48 @@ def review_export(
     catalog
         The catalog that was reviewed.
     out
-        The catalog to write: .csv, .jsonl or .parquet.
+        The file to write: a catalog is .csv, .jsonl or .parquet, for the other tools .json.
     answers
         The file that keeps the answers.
+    to
+        What to write: a catalog, Label Studio tasks with pre-annotations (and beside them the
+        labelling configuration, .xml), or FiftyOne's labels.
+    model
+        For the other tools: a trained model whose suggestions are added, those not answered yet.
+    images
+        For Label Studio: what comes before the path of an image, as the catalog has it.
+    workers
+        Worker processes for scoring; 0 takes every core.
     overwrite
         Replace the file that `out` names.
     """
     from hangtag.library.catalog import Catalog
     from hangtag.service.review import ReviewStore, reviewed
 
+    set_quiet(quiet)
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; name another file, or replace it with --overwrite")
     if not answers.exists():
         raise ConfigError(f"{answers}: no such file; name the review file with --answers")
+    if to != "catalog" and out.suffix != ".json":
+        raise ConfigError(f"{out}: name a .json file for {to}")
+    if to == "catalog" and model is not None:
+        raise ConfigError("--model: a catalog holds what people said; suggestions go to --to")
     given = ReviewStore(answers).given()
-    reviewed(Catalog.read(catalog), given).write(out)
+    rows = reviewed(Catalog.read(catalog), given)
+    if to == "catalog":
+        rows.write(out)
+    else:
+        from hangtag.service.exports import labelled, write_fiftyone, write_label_studio
+        from hangtag.tagging.tagger import Tagger
+
+        tagger = None if model is None else Tagger.open(model)
+        designs = labelled(rows, tagger, workers=workers)
+        if to == "fiftyone":
+            write_fiftyone(out, designs)
+        else:
+            name = "people" if model is None else model.resolve().name
+            write_label_studio(out, designs, model=name, images=images)
     yes = sum(one.answer == "yes" for one in given)
     print(f"{yes:,} yes and {len(given) - yes:,} no -> {out}")
 

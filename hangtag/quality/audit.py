@@ -54,7 +54,8 @@ def audit(folds: Sequence[tuple[Path, Path]]) -> list[Finding]:
     """
     catalog, names, scores, fold = out_of_fold(folds)
     labels = DatasetFolder.open(folds[0][0]).vocabulary.label_matrix(catalog.designs)
-    likely = with_company(scores, labels, fold)
+    groups = np.unique([design.group for design in catalog], return_inverse=True)[1]
+    likely = with_company(scores, labels, fold, groups)
     missing, wrong = missing_sureness(likely, labels), wrong_sureness(likely, labels)
     limits = Tagger.open(folds[0][1]).thresholds
     return [
@@ -94,14 +95,18 @@ def _designs(folder: DatasetFolder) -> Catalog:
     return catalog
 
 
-def with_company(scores: Floats, labels: Labels, fold_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return scores, (n, T), that also heed which other tags a design has; NaN stays NaN.
+def with_company(
+    scores: Floats, labels: Labels, fold_of: NDArray[np.int64], groups: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return scores, (n, T), that also heed the design's other tags and the tags of its group; NaN
+    stays NaN.
 
     A picture may leave open what its other tags settle: an icon of a theme whose every other icon
     is tagged `computer`. Each tag is regressed on the others, from the designs of the other folds
     (by the inverse of the tags' covariance: its row, divided by the diagonal, are the coefficients
-    of the regression of that tag on all others). A logistic regression over all cells then weighs
-    the logit of that against the logit of the picture's score.
+    of the regression of that tag on all others). What the others of its group, (n,), say counts as
+    so many more observations of that. A logistic regression over all cells then weighs the logits
+    of all three.
     """
     yes = (labels == 1).astype(np.float64)
     company = np.empty_like(yes)
@@ -121,12 +126,24 @@ def with_company(scores: Floats, labels: Labels, fold_of: NDArray[np.int64]) -> 
         np.ones(np.count_nonzero(read)),
         logit(scores[read]),
         logit(company[read], 1e-3),
+        logit(_with_group(np.clip(company, 0, 1), yes, groups)[read], 1e-3),
     )
     table = np.stack(columns, axis=1)
     weights = _logistic_regression(table, yes[read])
     found = np.full(scores.shape, np.nan)
     found[read] = expit(table @ weights)
     return found
+
+
+def _with_group(
+    expected: NDArray[np.float64], yes: NDArray[np.float64], groups: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the share of a design's group, itself left out, that has each tag, (n, T), with
+    `expected` as one observation more: all there is for a design without a group."""
+    sums = np.zeros((groups.max() + 1, yes.shape[1]))
+    np.add.at(sums, groups, yes)
+    others = np.bincount(groups)[groups][:, np.newaxis] - 1
+    return (sums[groups] - yes + expected) / (others + 1)
 
 
 def _logistic_regression(
@@ -161,13 +178,19 @@ def wrong_sureness(scores: Floats, labels: Labels) -> NDArray[np.float64]:
     like those of designs with it. The odds of the score against the odds of the tag are the ratio
     of the two.
     """
-    values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     yes = (labels == 1) & ~np.isnan(scores)
-    count = np.count_nonzero(yes, axis=0)
-    usual = np.clip(count / len(labels), 1e-6, 1 - 1e-6)
+    return np.where(yes, likely_wrong(scores, np.count_nonzero(yes, axis=0), len(labels)), np.nan)
+
+
+def likely_wrong(scores: Floats, counts: NDArray[np.int64], designs: int) -> NDArray[np.float64]:
+    """Return how likely a yes with each score, (..., T), is wrong, as `wrong_sureness` does, where
+    `counts`, (T,), of so many `designs` have the tags."""
+    values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    usual = np.clip(counts / designs, 1e-6, 1 - 1e-6)
     ratio = values / (1 - values) * (1 - usual) / usual
-    share = np.minimum(WRONG * count.mean() / np.maximum(count, 1), 0.5)
-    return np.where(yes, share / (share + (1 - share) * ratio), np.nan)
+    share = np.minimum(WRONG * counts.mean() / np.maximum(counts, 1), 0.5)
+    wrong: NDArray[np.float64] = share / (share + (1 - share) * ratio)
+    return wrong
 
 
 def _findings(

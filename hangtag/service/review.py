@@ -14,14 +14,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
+from hangtag.quality.audit import likely_wrong
 
 Kind = Literal["wrong", "missing", "uncertain"]
 Answer = Literal["yes", "no"]
 
 GRID: Final = 24
+# From this share of its threshold on, a score below it is worth a question.
+NEAR: Final = 0.7
+# As many designs as a tag needs before `pack` takes it up.
+KNOWN: Final = 20
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS questions (
     image TEXT NOT NULL, tag TEXT NOT NULL, kind TEXT NOT NULL, score REAL NOT NULL,
@@ -227,33 +234,46 @@ def questions_of(
 ) -> Iterator[Question]:
     """Yield what is worth asking, from a model's scores of every design: (image, score by tag).
 
-    Likely wrong: a tag that is there and scores far below its threshold. Likely missing: one that
-    is not there and would be suggested. Uncertain: one near its threshold. An answer about a rare
-    tag helps more: it is a larger part of what is known of it.
+    Likely wrong: a tag that is there against all odds. Likely missing: one that is not there and
+    would be suggested. Uncertain: one near its threshold.
     """
-    counts = Counter(normalise_tag(tag) for design in catalog for tag in design.tags)
+    counts = tag_counts(catalog)
+    known = np.array([counts[tag] for tag in thresholds])
     designs = {design.image: design for design in catalog}
     for image, scores in scored:
-        design = designs[image]
-        has = {normalise_tag(tag) for tag in design.tags}
-        has_not = {normalise_tag(tag) for tag in design.not_tags}
-        for tag, score in scores.items():
-            limit, rare = thresholds[tag], 1 + 5 / (5 + counts[tag])
+        has = {normalise_tag(tag) for tag in designs[image].tags}
+        has_not = {normalise_tag(tag) for tag in designs[image].not_tags}
+        values = np.array([scores[tag] for tag in thresholds])
+        wrong = likely_wrong(values, known, len(catalog)).tolist()
+        for (tag, limit), against in zip(thresholds.items(), wrong, strict=True):
+            score = scores[tag]
             if tag in has:
-                if score < 0.2 * limit:
-                    yield Question(image, tag, "wrong", score, rare * (1 - score / limit))
-            elif tag in has_not:
-                continue
-            elif score >= limit:
-                yield Question(image, tag, "missing", score, rare * score)
-            elif score >= 0.7 * limit:
-                yield Question(image, tag, "uncertain", score, 0.5 * rare * score)
+                if against >= 0.5:
+                    yield Question(image, tag, "wrong", score, _help(against, counts[tag]))
+            elif tag not in has_not and score >= NEAR * limit:
+                kind: Kind = "missing" if score >= limit else "uncertain"
+                yield Question(image, tag, kind, score, _help(score, counts[tag]))
 
 
-def questions_of_audit(findings: Iterable[dict[str, str]]) -> Iterator[Question]:
-    """Yield a question for every line of audit.csv, in its order of sureness."""
+def questions_of_audit(catalog: Catalog, findings: Iterable[dict[str, str]]) -> Iterator[Question]:
+    """Yield a question for every line of a catalog's audit.csv."""
+    counts = tag_counts(catalog)
     for row in findings:
         kind: Kind = "wrong" if row["problem"] == "wrong" else "missing"
-        yield Question(
-            row["image"], row["tag"], kind, float(row["score"]), 1 + float(row["sureness"])
-        )
+        helps = _help(float(row["sureness"]), counts[row["tag"]])
+        yield Question(row["image"], row["tag"], kind, float(row["score"]), helps)
+
+
+def tag_counts(catalog: Catalog) -> Counter[str]:
+    """Return how many designs have each tag, by its normalised name."""
+    return Counter(normalise_tag(tag) for design in catalog for tag in design.tags)
+
+
+def _help(sureness: float, count: int) -> float:
+    """Return how much an answer helps: how likely it changes a label, times what one design more
+    is worth to a tag that `count` designs have.
+
+    Average precision grows about with the logarithm of a tag's designs, and below KNOWN designs
+    little can be learned at all: the derivative of log(KNOWN + count).
+    """
+    return sureness / (KNOWN + count)

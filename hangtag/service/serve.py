@@ -62,7 +62,7 @@ def review(
     digest = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
     if store.asks() != digest:
         if audit is not None:
-            questions = questions_of_audit(_audit_rows(audit))
+            questions = questions_of_audit(catalog, _audit_rows(audit))
         else:
             scored = _scored(engine.tagger, catalog_file, workers)
             questions = questions_of(catalog, scored, engine.tagger.threshold_of)

@@ -63,7 +63,7 @@ def test_the_other_tags_settle_what_the_picture_leaves_open() -> None:
     evidence = rng.normal(np.where(truth, 0.5, -0.5), 1.0)
     scores = 1 / (1 + np.exp(-evidence - np.log(0.2 / 0.8)))
     scores[7] = np.nan
-    likely = with_company(scores, labels, np.arange(3000) % 3)
+    likely = with_company(scores, labels, np.arange(3000) % 3, np.arange(3000))
     assert np.isnan(likely[7]).all()
 
     def precision(values: np.ndarray) -> float:
@@ -72,6 +72,20 @@ def test_the_other_tags_settle_what_the_picture_leaves_open() -> None:
 
     assert precision(likely) > 0.95
     assert precision(scores) < 0.5
+
+
+def test_a_tag_that_the_rest_of_the_group_has_is_missing() -> None:
+    """Groups of five near doubles with the same tags, of which some were forgotten."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(rng.random((400, 6)) < 0.2, 5, axis=0)
+    groups, folds = np.repeat(np.arange(400), 5), np.repeat(np.arange(400) % 3, 5)
+    hidden = truth & (rng.random(truth.shape) < 0.2)
+    labels = np.where(truth & ~hidden, 1, -1).astype(np.int8)
+    scores = np.full(truth.shape, 0.2)  # pictures that say nothing
+    likely = with_company(scores, labels, folds, groups)
+    sure = missing_sureness(likely, labels)
+    first = np.argsort(-np.nan_to_num(sure, nan=-1), axis=None)[: hidden.sum() // 2]
+    assert hidden.ravel()[first].mean() > 0.9
 
 
 def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Path) -> None:

@@ -142,13 +142,21 @@ def test_what_a_model_finds_worth_asking() -> None:
     catalog = Catalog(
         (Design("a.png", ("cat",)), *(Design(f"{n}.png", ("dog",)) for n in range(50))), Path()
     )
-    scores = {"cat": 0.01, "dog": 0.9, "owl": 0.9, "yak": 0.41, "emu": 0.02}
+    scores = {"cat": 0.0001, "dog": 0.9, "owl": 0.9, "yak": 0.41, "emu": 0.02}
     found = list(questions_of(catalog, [("a.png", scores)], dict.fromkeys(scores, 0.5)))
     assert {q.tag: q.kind for q in found} == {
         "cat": "wrong", "dog": "missing", "owl": "missing", "yak": "uncertain",
     }  # fmt: skip
     helps = {q.tag: q.help for q in found}
-    assert helps["owl"] > helps["dog"] > helps["yak"]  # nobody has given `owl` yet
+    assert helps["owl"] > helps["dog"]  # nobody has given `owl` yet
+    assert helps["owl"] > helps["yak"]  # a no would change nothing
+
+
+def test_a_tag_that_people_gave_is_doubted_only_against_all_odds() -> None:
+    """A rare tag scores low on most designs that have it; that alone makes it no question."""
+    designs = (Design("a.png", ("cat",)), *(Design(f"{n}.png", ("dog",)) for n in range(500)))
+    scored = [("a.png", {"cat": 0.01, "dog": 0.01})]
+    assert list(questions_of(Catalog(designs, Path()), scored, {"cat": 0.5, "dog": 0.5})) == []
 
 
 def test_a_reviewed_no_is_not_asked_again() -> None:
@@ -156,11 +164,13 @@ def test_a_reviewed_no_is_not_asked_again() -> None:
     assert list(questions_of(catalog, [("a.png", {"cat": 0.9})], {"cat": 0.5})) == []
 
 
-def test_an_audit_is_asked_in_its_own_order() -> None:
+def test_of_an_audit_sure_findings_and_rare_tags_come_first() -> None:
+    catalog = Catalog(tuple(Design(f"{n}", ("y",)) for n in range(80)), Path())
     rows = [
         {"image": "a", "tag": "x", "problem": "wrong", "score": "0.1", "sureness": "0.9"},
         {"image": "b", "tag": "x", "problem": "missing", "score": "0.7", "sureness": "0.7"},
     ]
-    first, second = questions_of_audit(rows)
-    assert (first.kind, second.kind) == ("wrong", "missing")
-    assert first.help > second.help
+    rows.append(dict(rows[1], tag="y", sureness="0.9"))
+    wrong, missing, frequent = questions_of_audit(catalog, rows)
+    assert (wrong.kind, missing.kind, frequent.kind) == ("wrong", "missing", "missing")
+    assert wrong.help > missing.help > frequent.help

@@ -1,0 +1,158 @@
+"""What 500 answers of a truthful reviewer are worth: the review's questions against random ones.
+
+    python benchmarks/review.py ../shared/designs/emoji/designs.csv --out runs/review
+
+The catalog's own validation part, with all its tags, judges; no model sees it. Of the other designs
+30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer answers
+500 questions from the tags that were there before: the first ones of `hangtag review`, the first
+ones of `hangtag review --audit`, or random ones about tags that a design does not have. Then the
+same training again with the answers. The gain is against the same training (same seed) without
+answers. What has run is not run again.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.pack import pack
+from hangtag.library.catalog import Catalog
+from hangtag.quality.audit import audit, write_findings
+from hangtag.quality.evaluate import evaluate
+from hangtag.service.review import Given, Question, questions_of, questions_of_audit, reviewed
+from hangtag.tagging.bulk import Selection, find_designs, tag_designs
+from hangtag.tagging.tagger import Tagger
+from hangtag.training.config import TrainConfig
+from hangtag.training.folds import train_folds
+from hangtag.training.train import train
+
+HIDDEN = 0.3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("catalog", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/review"))
+    parser.add_argument("--answers", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--network", default="resnet10t")
+    parser.add_argument("--input-size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=14)
+    options = parser.parse_args()
+    config = TrainConfig(
+        network=options.network, input_size=options.input_size, epochs=options.epochs
+    )
+    Bench(options.catalog, options.out, config, options.answers).run(options.seeds)
+
+
+class Bench:
+    """The catalog with tags hidden, and what is trained from it, in one folder."""
+
+    def __init__(self, catalog: Path, out: Path, config: TrainConfig, answers: int) -> None:
+        self.out, self.config, self.answers = out, config, answers
+        out.mkdir(parents=True, exist_ok=True)
+        # Written here and read again, so that an image has one name in every list.
+        Catalog.read(catalog).write(out / "whole.csv")
+        whole = Catalog.read(out / "whole.csv")
+        judged = [d.split == "validation" for d in whole]
+        self.truth = {d.image: frozenset(d.tags) for d in whole}
+        rng = np.random.default_rng(0)
+        self.spoilt = replace(
+            whole,
+            designs=tuple(
+                replace(d, split="test") if judge else replace(d, split="", tags=hide(d.tags, rng))
+                for d, judge in zip(whole, judged, strict=True)
+            ),
+        )
+        self.asked = replace(
+            self.spoilt, designs=tuple(d for d in self.spoilt if d.split != "test")
+        )
+        self.asked.write(out / "asked.csv")
+
+    def run(self, seeds: int) -> None:
+        self.trained("before", self.spoilt, 0)
+        queues = {
+            "review": self.by_model,
+            "review --audit": self.by_audit,
+            "random": self.at_random,
+        }
+        catalogs = {}
+        for name, queue in queues.items():
+            answers = list(self.answered(queue()))[: self.answers]
+            yes = sum(given.answer == "yes" for given in answers)
+            hit = len({given.tag for given in answers})
+            print(f"{name}: {yes} of {len(answers)} answers are yes, {hit} tags", flush=True)
+            catalogs[name] = reviewed(self.spoilt, answers)
+        gains: dict[str, list[float]] = {name: [] for name in queues}
+        for seed in range(seeds):
+            before = self.trained("before", self.spoilt, seed)
+            for name, catalog in catalogs.items():
+                after = self.trained(name.replace(" --", "-"), catalog, seed)
+                gains[name].append(after - before)
+                print(f"seed {seed}: {name} {before:.4f} -> {after:.4f}", flush=True)
+        print("\n| questions | gain in macro mAP, mean | each seed |\n|---|---|---|")
+        for name, found in gains.items():
+            each = ", ".join(f"{gain:+.4f}" for gain in found)
+            print(f"| {name} | {np.mean(found):+.4f} | {each} |")
+
+    def trained(self, name: str, catalog: Catalog, seed: int) -> float:
+        """Pack, train and evaluate, unless that was done; return macro mAP on the judging part."""
+        dataset, model = self.out / f"{name}-dataset", self.out / f"{name}-{seed}"
+        kept = model / "judged.json"
+        if not kept.exists():
+            base = self.out / "before-dataset"
+            tags = None if name == "before" else DatasetFolder.open(base).vocabulary
+            pack(catalog, dataset, PackConfig(size=160, split="90/10"), vocabulary=tags)
+            train(dataset, model, replace(self.config, seed=seed))
+            kept.write_text(json.dumps(evaluate(model, dataset)[0].figures))
+        return float(json.loads(kept.read_text())["macro_map"])
+
+    def by_model(self) -> Iterable[Question]:
+        tagger = Tagger.open(self.out / "before-0")
+        answers = tag_designs(tagger, find_designs([self.out / "asked.csv"]), Selection(all=True))
+        scored = (
+            (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
+            for answer in answers
+        )
+        return in_order(questions_of(self.asked, scored, tagger.threshold_of))
+
+    def by_audit(self) -> Iterable[Question]:
+        path = self.out / "audit.csv"
+        if not path.exists():
+            folds = train_folds(self.out / "before-0", self.asked, self.out / "audit.work")
+            write_findings(path, audit(folds))
+        with path.open(newline="", encoding="utf-8") as file:
+            return in_order(questions_of_audit(self.asked, csv.DictReader(file)))
+
+    def at_random(self) -> Iterator[Question]:
+        rng = np.random.default_rng(1)
+        names = DatasetFolder.open(self.out / "before-dataset").vocabulary.names
+        while True:
+            design = self.asked.designs[rng.integers(len(self.asked.designs))]
+            tag = names[rng.integers(len(names))]
+            if tag not in design.tags:
+                yield Question(design.image, tag, "missing", 0.0, 0.0)
+
+    def answered(self, questions: Iterable[Question]) -> Iterator[Given]:
+        for question, _ in zip(questions, range(self.answers), strict=False):
+            yes = question.tag in self.truth[question.image]
+            yield Given(question.image, question.tag, "yes" if yes else "no", "truthful")
+
+
+def in_order(questions: Iterable[Question]) -> list[Question]:
+    return sorted(questions, key=lambda question: -question.help)
+
+
+def hide(tags: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
+    """Return 70 % of the tags, but never none: an untagged design would not be packed."""
+    return tuple(tag for tag in tags if rng.random() >= HIDDEN) or tags
+
+
+if __name__ == "__main__":
+    main()

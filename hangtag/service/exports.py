@@ -1,0 +1,141 @@
+"""A reviewed catalog with a model's suggestions, as other labelling tools read it.
+
+Label Studio takes tasks with pre-annotations (its "Basic JSON" import) and a labelling
+configuration; FiftyOne a labels.json of its type FiftyOneImageClassificationDataset. Neither copies
+an image.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from hangtag.files import atomic_path
+from hangtag.library.catalog import Catalog, Design
+from hangtag.library.rules import normalise_tag
+from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.tagger import Tagger
+
+# Label Studio serves files below its document root under this path, for the `d` that follows.
+LOCAL_FILES: Final = "/data/local-files/?d="
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A design, what people say of it, and what a model would add."""
+
+    design: Design
+    location: str
+    suggested: dict[str, float]
+    """Calibrated score of every suggestion that nobody has said yes or no to."""
+
+    @property
+    def tags(self) -> list[str]:
+        """What people said, then what is suggested, highest score first."""
+        return [*self.design.tags, *self.suggested]
+
+
+def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> Iterator[Labelled]:
+    """Yield every design of a catalog, with the model's suggestions if there is a model.
+
+    One that cannot be read has no suggestions. Raises ModelError.
+    """
+    places = [(design.image, catalog.location(design)) for design in catalog]
+    answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
+    for design, (_, location) in zip(catalog, places, strict=True):
+        known = {normalise_tag(tag) for tag in (*design.tags, *design.not_tags)}
+        tags = next(answers).get("tags", []) if answers else []
+        suggested = {tag["tag"]: tag["score"] for tag in tags if tag["tag"] not in known}
+        yield Labelled(design, location, suggested)
+
+
+def write_label_studio(
+    path: Path, designs: Iterable[Labelled], *, model: str, images: str = LOCAL_FILES
+) -> int:
+    """Write tasks to `path` (.json) and the labelling configuration beside it (.xml).
+
+    `images` comes before every image's path, which is percent-encoded; addresses with a scheme stay
+    as they are. A task's score is that of its least certain suggestion, so that Label Studio can
+    put the doubtful first. Returns the number of tasks.
+    """
+    seen: Counter[str] = Counter()
+
+    def task(one: Labelled) -> dict[str, Any]:
+        seen.update(one.tags)
+        image = one.design.image
+        result = {
+            "from_name": "tags",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": one.tags},
+        }
+        prediction = {
+            "model_version": model,
+            "score": min(one.suggested.values(), default=1.0),
+            "result": [result] if one.tags else [],
+        }
+        return {
+            "data": {
+                "image": image if "://" in image else images + quote(image),
+                "design": image,
+                "not_tags": ";".join(one.design.not_tags),
+            },
+            "predictions": [prediction],
+        }
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        count = 0
+        for one in designs:
+            file.write("[\n" if count == 0 else ",\n")
+            file.write(json.dumps(task(one), ensure_ascii=False))
+            count += 1
+        file.write("\n]\n" if count else "[]\n")
+    _write_configuration(path.with_suffix(".xml"), sorted(seen))
+    return count
+
+
+def _write_configuration(path: Path, tags: list[str]) -> None:
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true")
+    ElementTree.SubElement(view, "Filter", name="find", toName="tags", placeholder="Find a tag")
+    choices = ElementTree.SubElement(
+        view, "Choices", name="tags", toName="image", choice="multiple", showInline="true"
+    )
+    for tag in tags:
+        ElementTree.SubElement(choices, "Choice", value=tag)
+    ElementTree.indent(view)
+    with atomic_path(path) as temporary:
+        ElementTree.ElementTree(view).write(temporary, encoding="utf-8")
+
+
+def write_fiftyone(path: Path, designs: Iterable[Labelled]) -> int:
+    """Write a FiftyOneImageClassificationDataset's labels file; images are named by their path.
+
+    Every label has its score as `confidence` and an attribute `by`, person or model. Returns the
+    number of designs.
+    """
+    seen: Counter[str] = Counter()
+
+    def labels(one: Labelled) -> list[dict[str, Any]]:
+        seen.update(one.tags)
+        given = [{"label": tag, "attributes": {"by": "person"}} for tag in one.design.tags]
+        found = [
+            {"label": tag, "confidence": score, "attributes": {"by": "model"}}
+            for tag, score in one.suggested.items()
+        ]
+        return [*given, *found]
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"labels": {')
+        count = 0
+        for one in designs:
+            file.write(",\n" if count else "\n")
+            file.write(f"{json.dumps(one.location, ensure_ascii=False)}: ")
+            file.write(json.dumps(labels(one), ensure_ascii=False))
+            count += 1
+        file.write(f'\n}},\n"classes": {json.dumps(sorted(seen), ensure_ascii=False)}}}\n')
+    return count
