@@ -677,7 +677,9 @@ def review_export(
     if to != "catalog" and out.suffix != ".json":
         raise ConfigError(f"{out}: name a .json file for {to}")
     if to == "catalog" and model is not None:
-        raise ConfigError("--model: a catalog holds what people said; suggestions go to --to")
+        raise ConfigError(
+            "--model: a catalog holds only what people said; leave it out, or give --to"
+        )
     given = ReviewStore(answers).given()
     rows = reviewed(Catalog.read(catalog), given)
     if to == "catalog":
@@ -691,8 +693,13 @@ def review_export(
         if to == "fiftyone":
             write_fiftyone(out, designs)
         else:
-            name = "people" if model is None else model.resolve().name
-            write_label_studio(out, designs, model=name, images=images)
+            write_label_studio(
+                out,
+                designs,
+                model="people" if model is None else model.resolve().name,
+                vocabulary=tagger.vocabulary.names if tagger else (),
+                images=images,
+            )
     yes = sum(one.answer == "yes" for one in given)
     print(f"{yes:,} yes and {len(given) - yes:,} no -> {out}")
 

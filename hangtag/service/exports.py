@@ -6,7 +6,6 @@ an image.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +53,21 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
 
 
 def write_label_studio(
-    path: Path, designs: Iterable[Labelled], *, model: str, images: str = LOCAL_FILES
+    path: Path,
+    designs: Iterable[Labelled],
+    *,
+    model: str,
+    vocabulary: Iterable[str] = (),
+    images: str = LOCAL_FILES,
 ) -> int:
     """Write tasks to `path` (.json) and the labelling configuration beside it (.xml).
 
     `images` comes before every image's path, which is percent-encoded; addresses with a scheme stay
     as they are. A task's score is that of its least certain suggestion, so that Label Studio can
-    put the doubtful first. Returns the number of tasks.
+    put the doubtful first. The configuration offers every tag that occurs and `vocabulary`. Returns
+    the number of tasks.
     """
-    seen: Counter[str] = Counter()
+    seen = set(vocabulary)
 
     def task(one: Labelled) -> dict[str, Any]:
         seen.update(one.tags)
@@ -118,7 +123,7 @@ def write_fiftyone(path: Path, designs: Iterable[Labelled]) -> int:
     Every label has its score as `confidence` and an attribute `by`, person or model. Returns the
     number of designs.
     """
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
 
     def labels(one: Labelled) -> list[dict[str, Any]]:
         seen.update(one.tags)
