@@ -35,7 +35,6 @@ def test_suggestions_join_what_people_said_and_repeat_none_of_it(
     tagger = Tagger.open(work / "model")
     first, second, gone = labelled(catalog, tagger, workers=1)
     assert first.tags[0] == "red & <round>"
-    expected = tagger.tag(Path(first.location).read_bytes())
     (expected,) = tagger.tag([first.location])
     expected = [found for found in expected if found.mark]
     assert first.suggested == pytest.approx({s.tag: s.score for s in expected}, abs=1e-5)
