@@ -88,7 +88,7 @@ class Bench:
         }
         catalogs = {}
         for name, queue in queues.items():
-            answers = list(self.answered(queue()))[: self.answers]
+            answers = list(self.answered(queue()))
             yes = sum(given.answer == "yes" for given in answers)
             hit = len({given.tag for given in answers})
             print(f"{name}: {yes} of {len(answers)} answers are yes, {hit} tags", flush=True)
