@@ -56,7 +56,7 @@ def main() -> None:
           f"{truth['wrong'].sum():,} made up\n")  # fmt: skip
     print("| list | ranking | " + " | ".join(f"precision at {k}" for k in TOP) + " |")
     print("|" + "---|" * (2 + len(TOP)))
-    groups = np.unique([design.group for design in packed], return_inverse=True)[1]
+    groups = packed.group_numbers()
     for problem, rankings in ranked(scores, labels, fold_of, groups).items():
         for name, sureness in rankings.items():
             order = np.argsort(-np.nan_to_num(sureness, nan=-np.inf), axis=None, kind="stable")

@@ -52,8 +52,8 @@ def pairs(folder: Path) -> Iterator[tuple[Part, Part]]:
         yield scored(tagger, dataset, "validation"), scored(tagger, dataset, "test")
         return
     logits, labels = scored(tagger, dataset, "validation")
-    groups = np.unique([d.group for d in dataset.designs() if d.split == "validation"],
-                       return_inverse=True)[1]  # fmt: skip
+    designs = dataset.designs()
+    groups = designs.group_numbers()[[design.split == "validation" for design in designs]]
     for seed in range(HALVES):
         half = np.random.default_rng(seed).permutation(groups.max() + 1)[groups] % 2 == 0
         yield (logits[half], labels[half]), (logits[~half], labels[~half])

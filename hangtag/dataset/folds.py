@@ -69,8 +69,7 @@ class _Whole:
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        names = [design.group for design in self.catalog]
-        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+        return self.catalog.group_numbers()
 
     @cached_property
     def folds(self) -> NDArray[np.int8]:

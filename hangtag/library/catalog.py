@@ -11,6 +11,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hangtag.console import note
 from hangtag.errors import CatalogError
 from hangtag.library.catalog_files import (
@@ -100,6 +103,11 @@ class Catalog:
         if _ADDRESS.match(design.image):
             return design.image
         return _absolute(self.root, design.image)
+
+    def group_numbers(self) -> NDArray[np.int64]:
+        """Return the group of every design as a number, int64 (n,), ascending with its name."""
+        names = [design.group for design in self.designs]
+        return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 (64 hex digits) of the rows in their order, whatever the format."""

@@ -18,13 +18,10 @@ from hangtag.files import atomic_path
 from hangtag.library.catalog import Catalog
 from hangtag.quality.evaluate import split_scores
 from hangtag.quality.metrics import Floats, Labels
-from hangtag.quality.thresholds import expit, logit
+from hangtag.quality.thresholds import expit, likely_wrong, logit
 from hangtag.tagging.tagger import Tagger
 
 COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")
-# The share of wrong tags that is expected of a tag of average frequency before anything is looked
-# at; mistakes fall on all tags alike, so a rare tag has a larger share of them.
-WRONG: Final = 0.05
 # How strongly the regression of a tag on the others is held back (a ridge on their covariance).
 # Of 0.003, 0.01 and 0.03 on openclipart none was clearly better.
 RIDGE: Final = 0.01
@@ -54,8 +51,7 @@ def audit(folds: Sequence[tuple[Path, Path]]) -> list[Finding]:
     """
     catalog, names, scores, fold = out_of_fold(folds)
     labels = DatasetFolder.open(folds[0][0]).vocabulary.label_matrix(catalog.designs)
-    groups = np.unique([design.group for design in catalog], return_inverse=True)[1]
-    likely = with_company(scores, labels, fold, groups)
+    likely = with_company(scores, labels, fold, catalog.group_numbers())
     missing, wrong = missing_sureness(likely, labels), wrong_sureness(likely, labels)
     limits = Tagger.open(folds[0][1]).thresholds
     return [
@@ -96,7 +92,7 @@ def _designs(folder: DatasetFolder) -> Catalog:
 
 
 def with_company(
-    scores: Floats, labels: Labels, fold_of: NDArray[np.int64], groups: NDArray[np.intp]
+    scores: Floats, labels: Labels, fold_of: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return scores, (n, T), that also heed the design's other tags and the tags of its group; NaN
     stays NaN.
@@ -136,7 +132,7 @@ def with_company(
 
 
 def _with_group(
-    expected: NDArray[np.float64], yes: NDArray[np.float64], groups: NDArray[np.intp]
+    expected: NDArray[np.float64], yes: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the share of a design's group, itself left out, that has each tag, (n, T), with
     `expected` as one observation more: all there is for a design without a group."""
@@ -174,23 +170,10 @@ def missing_sureness(scores: Floats, labels: Labels) -> NDArray[np.float64]:
 def wrong_sureness(scores: Floats, labels: Labels) -> NDArray[np.float64]:
     """Return how likely each yes is wrong, (n, T) in 0..1; NaN where there is no yes.
 
-    By Bayes: a wrong tag's scores are spread like those of designs without the tag, a right one's
-    like those of designs with it. The odds of the score against the odds of the tag are the ratio
-    of the two.
+    By `likely_wrong`.
     """
     yes = (labels == 1) & ~np.isnan(scores)
     return np.where(yes, likely_wrong(scores, np.count_nonzero(yes, axis=0), len(labels)), np.nan)
-
-
-def likely_wrong(scores: Floats, counts: NDArray[np.int64], designs: int) -> NDArray[np.float64]:
-    """Return how likely a yes with each score, (..., T), is wrong, as `wrong_sureness` does, where
-    `counts`, (T,), of so many `designs` have the tags."""
-    values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    usual = np.clip(counts / designs, 1e-6, 1 - 1e-6)
-    ratio = values / (1 - values) * (1 - usual) / usual
-    share = np.minimum(WRONG * counts.mean() / np.maximum(counts, 1), 0.5)
-    wrong: NDArray[np.float64] = share / (share + (1 - share) * ratio)
-    return wrong
 
 
 def _findings(

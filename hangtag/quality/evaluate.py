@@ -146,8 +146,7 @@ def _groups(folder: DatasetFolder, split: str) -> NDArray[np.int64] | None:
     catalog = folder.designs()
     if catalog is None:
         return None
-    names = [design.group for design in catalog if design.split == split]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return catalog.group_numbers()[[design.split == split for design in catalog]]
 
 
 def measure(scored: Scored) -> Evaluation:

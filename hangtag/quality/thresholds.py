@@ -49,6 +49,10 @@ CONFIDENCE_Z: Final = 1.2816
 APPLY_WEIGHT: Final = 100
 APPLY_FEWEST: Final = 3
 
+# The share of wrong tags that is expected of a tag of average frequency before anything is looked
+# at; mistakes fall on all tags alike, so a rare tag has a larger share of them.
+WRONG: Final = 0.05
+
 # Cells that are fitted at a time, which bounds the memory to some 200 MB.
 BLOCK: Final = 1 << 22
 
@@ -284,6 +288,22 @@ def _newton_step(rise: Array, bend: Array, twist: Array, at_bound: NDArray[np.bo
     steps = np.stack([bend[1] * first - twist * rise[1], bend[0] * rise[1] - twist * first])
     steps /= bend[0] * bend[1] - twist**2
     return steps
+
+
+def likely_wrong(scores: Floats, counts: NDArray[np.int64], designs: int) -> NDArray[np.float64]:
+    """Return how likely a yes with each score, (..., T), is wrong, float64 in 0..1, where
+    `counts`, (T,), of so many `designs` have the tags.
+
+    By Bayes: a wrong tag's scores are spread like those of designs without the tag, a right one's
+    like those of designs with it. The odds of the score against the odds of the tag are the ratio
+    of the two.
+    """
+    values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    usual = np.clip(counts / designs, 1e-6, 1 - 1e-6)
+    ratio = values / (1 - values) * (1 - usual) / usual
+    share = np.minimum(WRONG * counts.mean() / np.maximum(counts, 1), 0.5)
+    wrong: NDArray[np.float64] = share / (share + (1 - share) * ratio)
+    return wrong
 
 
 def logit(scores: Floats, least: float = 1e-6) -> Array:

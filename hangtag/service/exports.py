@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -93,12 +93,9 @@ def write_label_studio(
         }
 
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        count = 0
-        for one in designs:
-            file.write("[\n" if count == 0 else ",\n")
-            file.write(json.dumps(task(one), ensure_ascii=False))
-            count += 1
-        file.write("\n]\n" if count else "[]\n")
+        file.write("[\n")
+        count = _write_items(file, (json.dumps(task(one), ensure_ascii=False) for one in designs))
+        file.write("]\n")
     _write_configuration(path.with_suffix(".xml"), sorted(seen))
     return count
 
@@ -134,13 +131,22 @@ def write_fiftyone(path: Path, designs: Iterable[Labelled]) -> int:
         ]
         return [*given, *found]
 
+    def entry(one: Labelled) -> str:
+        name, found = (json.dumps(part, ensure_ascii=False) for part in (one.location, labels(one)))
+        return f"{name}: {found}"
+
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write('{"labels": {')
-        count = 0
-        for one in designs:
-            file.write(",\n" if count else "\n")
-            file.write(f"{json.dumps(one.location, ensure_ascii=False)}: ")
-            file.write(json.dumps(labels(one), ensure_ascii=False))
-            count += 1
-        file.write(f'\n}},\n"classes": {json.dumps(sorted(seen), ensure_ascii=False)}}}\n')
+        file.write('{"labels": {\n')
+        count = _write_items(file, map(entry, designs))
+        file.write(f'}},\n"classes": {json.dumps(sorted(seen), ensure_ascii=False)}}}\n')
+    return count
+
+
+def _write_items(file: TextIO, items: Iterable[str]) -> int:
+    """Write items of a JSON list or object, a line each; return how many."""
+    count = 0
+    for item in items:
+        file.write(f",\n{item}" if count else item)
+        count += 1
+    file.write("\n" if count else "")
     return count

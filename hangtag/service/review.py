@@ -19,7 +19,7 @@ import numpy as np
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
-from hangtag.quality.audit import likely_wrong
+from hangtag.quality.thresholds import likely_wrong
 
 Kind = Literal["wrong", "missing", "uncertain"]
 Answer = Literal["yes", "no"]
