@@ -21,6 +21,7 @@ OPEN_TO_ALL = {
     "hangtag.errors",
     "hangtag.files",
     "hangtag.console",
+    "hangtag.pages",
 }
 PURE = {"hangtag.quality.metrics", "hangtag.quality.thresholds", "hangtag.tagging.model_folder"}
 

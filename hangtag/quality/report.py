@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from hangtag import __version__
 from hangtag.dataset.images import decode, encode_png
 from hangtag.dataset.recordio import RecordReader
 from hangtag.files import write_text
+from hangtag.pages import render
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, Scored
 from hangtag.quality.thresholds import logit
@@ -55,14 +55,8 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
             "wrong": pictures.confident_wrong(),
             "missing": pictures.surprising_missing(),
         }
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("hangtag.quality"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("report.html.j2")
-    page = template.render(
+    page = render(
+        "report.html.j2",
         name=scored.tagger.folder.path.resolve().name,
         version=__version__,
         day=date.today().isoformat(),

@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,10 @@ EVALUATION_BATCH: Final = 128
 # What is not training: export, the first and last decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
 
+OnEpoch = Callable[[dict[str, float]], None]
+# Decoded designs by split and side, kept from run to run of one dataset.
+Stores = dict[tuple[str, int], PixelStore]
+
 
 class Run:
     """All that one run holds while it goes on."""
@@ -58,8 +63,13 @@ class Run:
         accelerator: Accelerator,
         network: TagNetwork,
         origin: Origin,
+        stores: Stores | None = None,
     ) -> None:
-        """`network` as the run begins with it, on any device; a checkpoint replaces its weights."""
+        """`network` as the run begins with it, on any device; a checkpoint replaces its weights.
+
+        What `stores` holds is not decoded again; what it lacks is put there.
+        """
+        self._stores: Stores = {} if stores is None else stores
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
         self.started = time.monotonic()
         self.last_file = model / CHECKPOINTS / "last.safetensors"
@@ -106,9 +116,11 @@ class Run:
             self.scaler.load_state_dict(self.progress.scaler)
 
     def _store(self, split: str, cache: int) -> PixelStore:
-        return PixelStore(
-            self.folder.records(split), self.folder.info.size, self.config.input_size, cache
-        )
+        side = self.config.input_size
+        if (split, side) not in self._stores:
+            records = self.folder.records(split)
+            self._stores[split, side] = PixelStore(records, self.folder.info.size, side, cache)
+        return self._stores[split, side]
 
     def _resume_or_plan(self, origin: Origin) -> Progress:
         if self.last_file.exists():
@@ -168,15 +180,23 @@ class Run:
     def _steps(self, progress: Progress) -> int:
         return progress.total_epochs * self.batches.steps_per_epoch
 
-    def to_the_end(self, stopped: threading.Event) -> None:
-        """Train all epochs, or until early stopping; save and raise Stopped on a signal."""
+    def to_the_end(self, stopped: threading.Event, on_epoch: OnEpoch | None = None) -> None:
+        """Train all epochs, or until early stopping; save and raise Stopped on a signal.
+
+        `on_epoch` gets the row of history.csv of every epoch, after a resume those of before first,
+        once the run can go on from there; what it raises ends the run.
+        """
         if self.accelerator.is_main_process and self.config.tracker != "none":
             self.accelerator.init_trackers("hangtag")
         # Counted by validations, not steps: a run may have been stopped between the two.
+        for row in self.progress.history if on_epoch else ():
+            on_epoch(row)
         while (epoch := len(self.progress.history)) < self.progress.total_epochs:
             if self._stops_early():
                 break
             self._epoch(epoch, stopped)
+            if on_epoch:
+                on_epoch(self.progress.history[-1])
         if self.config.tracker != "none":
             self.accelerator.end_training()
 

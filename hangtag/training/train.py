@@ -38,7 +38,7 @@ from hangtag.training.checkpoints import ORIGIN, Origin, load_progress, save_ten
 from hangtag.training.config import TrainConfig
 from hangtag.training.export import check_onnx, export_onnx
 from hangtag.training.network import TagNetwork, load_backbone
-from hangtag.training.run import Run
+from hangtag.training.run import OnEpoch, Run, Stores
 from hangtag.training.start_from import start_from
 
 
@@ -62,12 +62,15 @@ def train(
     tags_file: Path | None = None,
     continue_from: Path | None = None,
     overwrite: bool = False,
+    on_epoch: OnEpoch | None = None,
+    stores: Stores | None = None,
 ) -> TrainResult:
     """Train on a packed dataset and write the model folder; the same call again resumes.
 
     `tags_file` names the label columns of a dataset that has no tags.json. `continue_from` is a
-    trained model folder to start from. Raises DatasetError, ConfigError, TrainingError, and Stopped
-    after Ctrl-C or SIGTERM.
+    trained model folder to start from. `on_epoch` is told of every epoch, see `Run.to_the_end`;
+    `stores` keeps decoded designs for the next call. Raises DatasetError, ConfigError,
+    TrainingError, and Stopped after Ctrl-C or SIGTERM.
     """
     config, model = config or TrainConfig(), Path(model)
     if continue_from is not None and continue_from.resolve() == model.resolve():
@@ -86,8 +89,8 @@ def train(
         _remove_run(model)
     accelerator.wait_for_everyone()
     with _stop_signals() as stopped:
-        run = Run(folder, model, config, accelerator, network, origin)
-        run.to_the_end(stopped)
+        run = Run(folder, model, config, accelerator, network, origin, stores)
+        run.to_the_end(stopped, on_epoch)
         return _finish(run)
 
 
