@@ -1,6 +1,7 @@
 """The whole configuration of a training run: one dataclass, stored as config.json, its field
 texts shown by `hangtag train --help`. Imports no torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -140,6 +141,27 @@ class TrainConfig:
             raise ConfigError("give epochs or minutes, not both: minutes chooses the epochs")
 
 
+@dataclass(frozen=True)
+class TuneConfig:
+    """How settings are searched for."""
+
+    trials: int = 30
+    """Settings to try, over all processes and calls together; the defaults are the first."""
+
+    hours: float = 0.0
+    """Stop after this time, in this call; 0 goes on until all trials are done."""
+
+    parallel: int = 1
+    """Trials at a time on this machine; they share its cores."""
+
+    prune: bool = True
+    """Stop trials early that fall behind."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or self.parallel < 1 or self.hours < 0:
+            raise ConfigError("trials and parallel must be 1 or more, hours 0 or more")
+
+
 def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     """Return the configuration that a model folder's config.json keeps under `training`."""
     known: dict[str, Any] = {
@@ -159,6 +181,14 @@ def batch_size(config: TrainConfig, designs: int) -> int:
     return next((size for most, size in _BATCH_SIZES if designs < most), 128)
 
 
+def automatic_epochs(designs: int) -> int:
+    """Return the passes over so many designs when they are left to us."""
+    return min(max(math.ceil(AUTO_DESIGNS / designs), AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
+
+
+# How many designs such a run sees: 20 minutes of two busy CPU cores.
+AUTO_DESIGNS = 130_000
+AUTO_EPOCHS = (10, 50)
 _BATCH_SIZES = ((2_500, 16), (15_000, 32), (100_000, 64))
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("input_size", 16, 1024),

@@ -21,8 +21,7 @@ _TIMM_NAMES = {
 
 
 def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
-    """Return how far designs are changed; the hue follows from whether tags name colours."""
-    hue = config.hue if config.hue >= 0 else (8.0 if has_colour_tags(names) else 60.0)
+    """Return how far designs are changed."""
     return Augmentation(
         flip=config.flip != "never",
         rotate=config.rotate,
@@ -30,12 +29,19 @@ def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
         aspect=config.aspect,
         shift=config.shift,
         shear=config.shear,
-        hue=hue,
+        hue=hue(config, names),
         saturation=config.saturation,
         brightness=config.brightness,
         flatten=config.flatten,
         erase=config.erase,
     )
+
+
+def hue(config: TrainConfig, names: Sequence[str]) -> float:
+    """Return how far the hue is turned, in degrees: little where tags name colours."""
+    if config.hue >= 0:
+        return config.hue
+    return 8.0 if has_colour_tags(names) else 60.0
 
 
 def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:

@@ -36,13 +36,10 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig, batch_size
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
 from hangtag.training.network import TagNetwork
 from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
 
-# How many designs a run sees when the epochs are left to us: 20 minutes of two busy CPU cores.
-AUTO_DESIGNS: Final = 130_000
-AUTO_EPOCHS: Final = (10, 50)
 EVALUATION_BATCH: Final = 128
 # What is not training: export, the first and last decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
@@ -149,8 +146,7 @@ class Run:
         if config.epochs:
             return config.epochs
         if not config.minutes:
-            wanted = math.ceil(AUTO_DESIGNS / len(self.store))
-            return min(max(wanted, AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
+            return automatic_epochs(len(self.store))
         tags, device = len(self.folder.vocabulary), self.accelerator.device
         step = step_seconds(config, tags, device, precision)
         # Validation is forward only: about a third of a training step.

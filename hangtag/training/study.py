@@ -1,0 +1,164 @@
+"""A study on disk: Optuna's storage, and what hangtag keeps beside each trial. No torch.
+
+Trials whose process died are found and taken up: at once by the same machine, which knows its
+processes, and by any other once the trial's heartbeat has stopped.
+"""
+
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+import psutil
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from hangtag.errors import ConfigError, MissingExtra
+
+DATABASE: Final = "study.db"
+# Seconds between two signs of life of a trial, and without one until it counts as dead.
+HEARTBEAT: Final = 15
+GRACE: Final = 90
+# A trial that took so many processes with it is not begun again.
+DEATHS: Final = 5
+_FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Study:
+    """Open the study of a folder, in `storage` (a database URL) or else in the folder itself.
+
+    In a database it goes by the folder's name. Raises ConfigError when it cannot be had.
+    """
+    if not storage and not create and not (folder / DATABASE).exists():
+        raise ConfigError(
+            f"{folder} holds no study; begin one with `hangtag tune DATASET {folder}`"
+        )
+    url = _url(storage) if storage else f"sqlite:///{(folder / DATABASE).resolve()}"
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    name = folder.resolve().name
+    for attempt in range(4):
+        try:
+            opened = _storage(url)
+            if create:
+                return optuna.create_study(
+                    study_name=name, storage=opened, direction="maximize", load_if_exists=True
+                )
+            return optuna.load_study(study_name=name, storage=opened)
+        except KeyError as cause:
+            raise ConfigError(f"the database has no study {name!r}") from cause
+        except (SQLAlchemyError, RuntimeError) as cause:
+            reason = str(cause).splitlines()[0]
+        # Processes that begin at the same moment make the tables at the same moment.
+        time.sleep(0.5 * 2**attempt)
+    raise ConfigError(f"the study's database cannot be used: {reason}")
+
+
+def _url(storage: str) -> str:
+    """Return the URL with the driver that the extra `postgres` brings. Raises MissingExtra."""
+    scheme, mark, rest = storage.partition("://")
+    if not mark:
+        raise ConfigError(
+            f"--storage {storage}: give a database URL, such as postgresql://user@host/name"
+        )
+    if scheme not in ("postgres", "postgresql"):
+        return storage
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as cause:
+        raise MissingExtra("a study in PostgreSQL", "postgres") from cause
+    return f"postgresql+psycopg://{rest}"
+
+
+def _storage(url: str) -> RDBStorage:
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": 60}  # seconds that a write waits for another's
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(
+            url,
+            engine_kwargs=options,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
+                DEATHS, inherit_intermediate_values=True
+            ),
+        )
+
+
+def first_number(trial: FrozenTrial | Trial) -> int:
+    """Return the number of the trial that this one goes on with, or its own."""
+    return int(trial.system_attrs.get("failed_trial", trial.number))
+
+
+def finished(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that ran to their end or were pruned."""
+    return [trial for trial in trials if trial.state in _FINISHED]
+
+
+def begun(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that are finished or run."""
+    return [trial for trial in trials if trial.state in (*_FINISHED, TrialState.RUNNING)]
+
+
+def best_trial(study: Study) -> FrozenTrial | None:
+    """Return the best of the trials that ran to their end; None before the first."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
+def sign(trial: Trial) -> None:
+    """Note which process runs a trial."""
+    process = psutil.Process()
+    trial.set_user_attr(
+        "worker",
+        {"host": socket.gethostname(), "pid": process.pid, "began": process.create_time()},
+    )
+
+
+def again(study: Study, number: int, most: int | None = None) -> None:
+    """Queue a trial that did not come to its end once more, `most` times; no-op for others."""
+    trial = study.get_trials(deepcopy=True)[number]
+    if trial.state == TrialState.RUNNING:
+        try:
+            study.tell(number, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):
+            return  # another process was quicker, and queues it
+    elif trial.state != TrialState.FAIL:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
+
+
+def take_up_dead(study: Study) -> int:
+    """Queue again the trials that died with a process of this machine; return how many."""
+    dead = [t for t in study.get_trials(states=(TrialState.RUNNING,)) if _is_dead(t)]
+    for trial in dead:
+        again(study, trial.number, DEATHS)
+    return len(dead)
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get("worker")
+    if worker is None:  # its process died before it could sign, or will sign in a moment
+        began = trial.datetime_start
+        return began is not None and (datetime.now() - began).total_seconds() > GRACE
+    if worker["host"] != socket.gethostname():
+        return False
+    if worker["pid"] == os.getpid():
+        return False
+    try:
+        return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["began"]) > 1)
+    except psutil.NoSuchProcess:
+        return True
