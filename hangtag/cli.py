@@ -16,7 +16,7 @@ from hangtag.console import set_quiet
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError, HangtagError, MissingExtra, Stopped
 from hangtag.service.config import ServeConfig
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import Objective, TrainConfig, TuneConfig
 
 app = App(
     name="hangtag",
@@ -240,6 +240,96 @@ def _seed_config(
     for line in notes:
         note(line)
     return config
+
+
+@app.command(name="tune")
+def tune(
+    dataset: Path,
+    study: Path | None = None,
+    /,
+    *,
+    tuning: Annotated[TuneConfig | None, Parameter(name="*")] = None,
+    config: Annotated[TrainConfig | None, Parameter(name="*")] = None,
+    space: Path | None = None,
+    objective: Objective | None = None,
+    hyperparameters: Path | None = None,
+    storage: str = "",
+    tags: Path | None = None,
+    show: bool = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Search for the best settings; run it again to go on, or elsewhere to help.
+
+    The settings below are the first trial; STUDY/model is the best one's model, STUDY/report.html
+    tells what was learned. `hangtag tune STUDY --show` prints where a study stands.
+
+    Parameters
+    ----------
+    dataset
+        The packed dataset.
+    study
+        The folder to write.
+    space
+        File of the settings to try and their limits: .json, or a notebook of the SageMaker SDK; by
+        default learning rate, weight decay, batch size, loss, dropout, augmentation.
+    objective
+        What to make large, in place of what the file of the space says, or of
+        validation:macro_map.
+    hyperparameters
+        JSON file with the hyperparameters of SageMaker's image classification, in place of the
+        settings below.
+    storage
+        URL of a database that several machines can reach, such as postgresql://user@host/name.
+    tags
+        Tag names in the order of the label columns, where the dataset has no tags file.
+    show
+        Only print where the study stands, and write its report again.
+    as_json
+        Print the result as one JSON object.
+    """
+    from dataclasses import replace
+
+    set_quiet(quiet)
+    _need_torch()
+    if show:
+        _show_study(study or dataset, storage, as_json)
+        return
+    if study is None:
+        raise ConfigError("name the folder to write: hangtag tune DATASET STUDY")
+    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.training.space import DEFAULT, Space
+
+    DatasetFolder.open(dataset, tags)  # a mistyped path is told before torch is loaded
+    tried = Space(DEFAULT) if space is None else Space.read(space)
+    if objective is not None:
+        tried = replace(tried, objective=objective)
+    if hyperparameters is not None:
+        config = _seed_config(hyperparameters, dataset, tags, config)
+    from hangtag.quality.evaluate import evaluate
+    from hangtag.quality.report import write_report
+    from hangtag.training.tune import tune as search
+
+    result = search(dataset, study, config, tuning, tried, storage=storage, tags_file=tags)
+    evaluation, scored = evaluate(result.model, dataset, split="validation", tags_file=tags)
+    write_report(evaluation, scored)
+    _show_study(study, storage, as_json)
+
+
+def _show_study(study: Path, storage: str, as_json: bool) -> None:
+    from hangtag.training.study import open_study
+    from hangtag.training.study_report import Summary, write_report
+
+    summary = Summary.of(open_study(study, storage))
+    report = write_report(summary, study)
+    if as_json:
+        print(json.dumps(summary.as_json(), allow_nan=False))
+        return
+    for line in summary.lines():
+        print(line)
+    print(f"\nreport with pictures: {report}")
+    if not storage:
+        print(f"more of it: optuna-dashboard sqlite:///{study / 'study.db'}")
 
 
 @app.command(name="evaluate")

@@ -1,6 +1,7 @@
 """What the user sees while a stage runs: progress bars and notes on stderr, or nothing."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,6 +13,17 @@ def set_quiet(quiet: bool) -> None:
     """Switch progress bars and notes off (or on again) for this process."""
     global _quiet
     _quiet = quiet
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Be quiet in a block, whatever holds around it."""
+    before = _quiet
+    set_quiet(True)
+    try:
+        yield
+    finally:
+        set_quiet(before)
 
 
 def track(

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from hangtag.errors import ConfigError
 
+Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -185,8 +185,9 @@ class Run:
         if self.accelerator.is_main_process and self.config.tracker != "none":
             self.accelerator.init_trackers("hangtag")
         # Counted by validations, not steps: a run may have been stopped between the two.
-        for row in self.progress.history if on_epoch else ():
-            on_epoch(row)
+        if on_epoch:
+            for row in self.progress.history:
+                on_epoch(row)
         while (epoch := len(self.progress.history)) < self.progress.total_epochs:
             if self._stops_early():
                 break

@@ -21,9 +21,8 @@ from optuna.distributions import (
 
 from hangtag.errors import ConfigError
 from hangtag.files import read_text
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import Objective, TrainConfig
 
-Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
 OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 Ranges = dict[str, BaseDistribution]
 

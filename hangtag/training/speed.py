@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from typing import Final, Literal
 
 import torch
 from torch import nn
@@ -11,13 +12,14 @@ from hangtag.training.config import TrainConfig
 from hangtag.training.losses import bce
 from hangtag.training.network import TagNetwork
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: Final[dict[str, torch.dtype]] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # A faster format must win clearly, or noise would make two runs of one command differ.
 CLEARLY = 1.2
 WARM_UP, MEASURED = 2, 5
 
 
-def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> str:
+def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Precision:
     """Return the number format to train in: the configured one, or the clearly fastest.
 
     On a CPU that means fp32 or bf16 (which the dense convolutions of recent server CPUs like and

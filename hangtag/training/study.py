@@ -94,7 +94,7 @@ def _storage(url: str) -> RDBStorage:
         )
 
 
-def first_number(trial: FrozenTrial | Trial) -> int:
+def first_number(trial: FrozenTrial) -> int:
     """Return the number of the trial that this one goes on with, or its own."""
     return int(trial.system_attrs.get("failed_trial", trial.number))
 

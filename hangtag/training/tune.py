@@ -6,12 +6,14 @@ hangtag tune DATASET STUDY
 import csv
 import json
 import multiprocessing
+import os
 import shutil
 import signal
+import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
@@ -36,15 +38,21 @@ from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
-from hangtag.console import note, set_quiet, track
+from hangtag.console import note, set_quiet, silenced, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.workers import cores
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig, TuneConfig, automatic_epochs, batch_size
+from hangtag.training.config import (
+    Objective,
+    TrainConfig,
+    TuneConfig,
+    automatic_epochs,
+    batch_size,
+)
 from hangtag.training.run import Stores
-from hangtag.training.space import DEFAULT, Objective, Space
+from hangtag.training.space import DEFAULT, Space
 from hangtag.training.speed import choose_precision
 from hangtag.training.study import (
     again,
@@ -114,7 +122,7 @@ class _Job:
         """The column of history.csv that the objective names."""
         return self.objective.replace(":", "_")
 
-    def place(self, trial: FrozenTrial | Trial) -> Path:
+    def place(self, trial: FrozenTrial) -> Path:
         """Where a trial trains; one that goes on with another trains in its folder."""
         return self.folder / TRIALS / f"{first_number(trial):04d}"
 
@@ -147,7 +155,8 @@ def tune(
     base = _begin(study, data, config, tuning, space, objective)
     job = _Job(dataset, tags_file, folder, storage, base, space, objective, tuning, deadline)
     try:
-        _work_alone(job) if tuning.parallel == 1 else _work_together(job)
+        with _terminable():
+            _work_alone(job) if tuning.parallel == 1 else _work_together(job)
     except (Stopped, KeyboardInterrupt) as stop:
         done = len(finished(study.get_trials(deepcopy=False)))
         best = best_trial(study)
@@ -210,7 +219,7 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
 
 def _work_alone(job: _Job) -> None:
     study = job.study()
-    _Worker(job, study, shown=True).work(_Teller(job, study))
+    _Worker(job, study).work(_Teller(job, study))
 
 
 def _work_together(job: _Job) -> None:
@@ -219,77 +228,68 @@ def _work_together(job: _Job) -> None:
     teller, failures = _Teller(job, study), context.SimpleQueue()
 
     def start() -> BaseProcess:
-        process = context.Process(target=_worker_process, args=(job, failures))
+        process = context.Process(target=_worker_process, args=(job, failures), daemon=True)
         process.start()
         return process
 
     workers, losses, done = [start() for _ in range(job.tuning.parallel)], 0, 0
-    with _passed_on(workers):
+    try:
         while workers:
             time.sleep(0.5)
-            done, before = teller.tell(), done
+            before, done = done, teller.tell()
             losses = 0 if done > before else losses
             for worker in [one for one in workers if not one.is_alive()]:
                 workers.remove(worker)
-                if worker.exitcode == _STOPPED:
-                    _end(workers)
-                    raise Stopped
                 if not failures.empty():
-                    _end(workers)
                     raise failures.get()
                 if worker.exitcode:
                     losses += 1
-                    note(f"a worker died (exit code {worker.exitcode}); its trial goes on")
-                    if losses == LOSSES:
-                        _end(workers)
-                        raise TrainingError(
-                            f"workers keep dying (exit code {worker.exitcode}); if memory is "
-                            "short, lower --parallel"
-                        )
+                    _count_loss(losses, worker.exitcode)
                     take_up_dead(study)
                     workers.append(start())
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+        raise
     teller.tell()
 
 
-_STOPPED: Final = 130
+def _count_loss(losses: int, exit_code: int) -> None:
+    note(f"a worker died (exit code {exit_code}); another goes on with its trial")
+    if losses == LOSSES:
+        raise TrainingError(
+            f"workers keep dying (exit code {exit_code}); if memory is short, lower --parallel"
+        )
 
 
 def _worker_process(job: _Job, failures: "SimpleQueue[HangtagError]") -> None:
     """Work in a process of its own, without a word."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C is for the process that started this one; it tells by SIGTERM
     set_quiet(True)
     torch.set_num_threads(max(1, cores() // job.tuning.parallel))
     try:
-        study = job.study()
-        _Worker(job, study, shown=False).work(None)
-    except (Stopped, KeyboardInterrupt):
-        raise SystemExit(_STOPPED) from None
+        _Worker(job, job.study()).work(None)
     except HangtagError as error:
         failures.put(error)
         raise SystemExit(1) from None
 
 
-def _end(workers: list[BaseProcess]) -> None:
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join()
-
-
 @contextmanager
-def _passed_on(workers: list[BaseProcess]) -> Iterator[None]:
-    """Pass SIGTERM on to the workers; Ctrl-C reaches them by itself."""
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end what runs here as Ctrl-C does."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        _end(workers)
         raise Stopped
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, handle)
     try:
         yield
-    except KeyboardInterrupt:
-        for worker in workers:
-            worker.join()
-        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -297,8 +297,8 @@ def _passed_on(workers: list[BaseProcess]) -> Iterator[None]:
 class _Worker:
     """Takes trial after trial, until all are begun or the time is over."""
 
-    def __init__(self, job: _Job, study: Study, *, shown: bool) -> None:
-        self.job, self.study, self.shown = job, study, shown
+    def __init__(self, job: _Job, study: Study) -> None:
+        self.job, self.study = job, study
         self.stores: Stores = {}
         self.number: int | None = None
 
@@ -356,15 +356,13 @@ class _Worker:
             raise optuna.TrialPruned(str(error)) from error
 
     def _train(self, trial: Trial, config: TrainConfig, defaults: bool) -> float:
-        job, place = self.job, self.job.place(trial)
-        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        bar = track(range(config.epochs + 1), f"trial {trial.number}", total=config.epochs)
-        if self.shown:
-            next(bar)
+        stored = self.study.get_trials(deepcopy=False)[trial.number]
+        job, place, known = self.job, self.job.place(stored), stored.intermediate_values
+        bar = _bar(f"trial {trial.number}", config.epochs)
+        next(bar)
 
         def on_epoch(row: dict[str, float]) -> None:
-            if self.shown:
-                next(bar, None)
+            next(bar)
             epoch = int(row["epoch"])
             if epoch not in known:
                 trial.report(row[job.key], epoch)
@@ -375,9 +373,11 @@ class _Worker:
                 raise optuna.TrialPruned
             if time.time() > job.deadline:
                 raise _TimeUp
+            parent = multiprocessing.parent_process()
+            if parent is not None and not parent.is_alive():
+                raise Stopped  # nobody is left who could be asked to stop
 
-        set_quiet(True)
-        try:
+        with silenced(), closing(bar):
             result = train(
                 job.dataset,
                 place,
@@ -386,11 +386,14 @@ class _Worker:
                 on_epoch=on_epoch,
                 stores=self.stores,
             )
-        finally:
-            bar.close()
-            set_quiet(not self.shown)
         with (place / HISTORY_FILE).open(newline="") as file:
             return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])
+
+
+def _bar(title: str, epochs: int) -> Generator[None]:
+    """Give a progress bar that every `next` after the first moves on."""
+    for _ in track(range(epochs + 1), title, total=epochs):
+        yield
 
 
 def _suggest(trial: Trial, name: str, one: BaseDistribution) -> Any:
