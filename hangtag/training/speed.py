@@ -13,7 +13,11 @@ from hangtag.training.losses import bce
 from hangtag.training.network import TagNetwork
 
 Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES: Final[dict[str, torch.dtype]] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: Final[dict[str, torch.dtype]] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 # A faster format must win clearly, or noise would make two runs of one command differ.
 CLEARLY = 1.2
 WARM_UP, MEASURED = 2, 5
