@@ -79,6 +79,12 @@ class Summary:
         return sum(_seconds(one) for one in self.trials) / 3600
 
     @property
+    def work(self) -> str:
+        """The same in words."""
+        minutes = 60 * self.hours
+        return f"{minutes:.0f} minutes" if minutes < 120 else f"{self.hours:.1f} hours"
+
+    @property
     def gain(self) -> float | None:
         """How far the best trial is above the defaults."""
         if self.best is None or self.defaults is None or self.defaults.value is None:
@@ -155,7 +161,7 @@ class Summary:
         yield (
             f"{len(self.finished)} trials, {len(self.pruned)} of them stopped early"
             + (f", {running} running" if running else "")
-            + f"; cost {self.trainings:.1f} full trainings, {self.hours:.1f} hours of work"
+            + f"; cost {self.trainings:.1f} full trainings, {self.work} of work"
         )
         if self.best is not None:
             yield f"best {self.objective} {self.best.value:.4f}, trial {self.best.number}:"
