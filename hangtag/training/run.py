@@ -234,10 +234,7 @@ class Run:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {step}; lower learning_rate "
-                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
-            )
+            raise self._diverged(f"the loss is {value}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -246,6 +243,12 @@ class Run:
             self.average.update(self.network, step=step)
         self.progress.step += 1
         self.progress.epoch_loss += value
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} at step {self.progress.step}; lower learning_rate "
+            f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
+        )
 
     def _learning_rate(self, step: int) -> float:
         steps = self._steps(self.progress)
@@ -288,6 +291,8 @@ class Run:
 
     def _measure(self, epoch: int, seconds: float) -> dict[str, float]:
         logits = self.logits(self.averaged, self.validation_store, self.progress.precision)
+        if not np.isfinite(logits).all():  # the last step of the epoch was one too far
+            raise self._diverged("the network's answers are not finite")
         scores = Calibration.identity(logits.shape[1]).apply(logits)
         known = self.validation_labels
         return {

@@ -1,0 +1,374 @@
+"""Studies for real: a tiny network on real designs; stopped, killed, shared, taken up."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import pack
+from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.library.catalog import Catalog
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.tagger import Tagger
+from hangtag.training import study as studies
+from hangtag.training.config import TrainConfig, TuneConfig
+from hangtag.training.space import Space
+from hangtag.training.study import open_study
+from hangtag.training.study_report import Summary, write_report
+from hangtag.training.tune import tune
+
+TINY = TrainConfig(
+    network="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
+)
+SPACE = Space(
+    {
+        "learning_rate": FloatDistribution(1e-4, 3e-2, log=True),
+        "dropout": FloatDistribution(0, 0.5),
+        "loss": CategoricalDistribution(("asl", "bce")),
+    }
+)
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@pytest.fixture(scope="module")
+def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "dataset"
+    pack(library, folder, PackConfig(size=48, min_count=3, split="70/15/15"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of eight trials."""
+    folder = tmp_path_factory.mktemp("tuned") / "study"
+    tune(dataset, folder, TINY, TuneConfig(trials=8), SPACE)
+    return folder
+
+
+def trials_of(folder: Path, storage: str = "") -> list[FrozenTrial]:
+    return open_study(folder, storage).get_trials(deepcopy=False)
+
+
+def finished(folder: Path, storage: str = "") -> list[FrozenTrial]:
+    return [trial for trial in trials_of(folder, storage) if trial.state in DONE]
+
+
+def test_the_best_of_all_trials_is_ready(dataset: Path, study: Path) -> None:
+    trials = trials_of(study)
+    assert len(trials) == 8
+    assert trials[0].user_attrs["defaults"]
+    assert trials[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "asl"}
+    assert trials[0].state == TrialState.COMPLETE
+    assert any(trial.state == TrialState.PRUNED for trial in trials)
+    best = max((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
+    assert best.value >= trials[0].value
+    model = ModelFolder.open(study / "model")
+    assert {name: model.training[name] for name in best.params} == best.params
+    rows = (study / "model" / "history.csv").read_text().splitlines()[1:]
+    assert f"{best.value}" in "\n".join(rows)
+    assert Tagger.open(study / "model").vocabulary.names
+    # What lost takes no room.
+    assert [path.name for path in (study / "trials").iterdir()] == [f"{best.number:04d}"]
+
+
+def test_pruned_trials_had_fallen_behind(study: Path) -> None:
+    trials = trials_of(study)
+    for trial in trials:
+        if trial.state == TrialState.PRUNED:
+            epoch, value = max(trial.intermediate_values.items())
+            assert epoch < TINY.epochs
+            earlier = [t.intermediate_values.get(epoch, -1) for t in trials[: trial.number]]
+            assert max(earlier) > value
+
+
+def test_the_same_call_again_trains_nothing(dataset: Path, study: Path) -> None:
+    before = (study / "model" / "weights.safetensors").stat().st_mtime_ns
+    result = tune(dataset, study, TINY, TuneConfig(trials=8), SPACE)
+    assert (result.trials, len(trials_of(study))) == (8, 8)
+    assert (study / "model" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_study_of_something_else_is_refused(dataset: Path, study: Path) -> None:
+    with pytest.raises(ConfigError, match="is about another config"):
+        tune(dataset, study, replace(TINY, epochs=5), TuneConfig(trials=8), SPACE)
+    with pytest.raises(ConfigError, match="is about another space"):
+        tune(dataset, study, TINY, TuneConfig(trials=8))
+    with pytest.raises(ConfigError, match="give --epochs, not --minutes"):
+        tune(dataset, study, TrainConfig(minutes=1), TuneConfig(), SPACE)
+
+
+def test_stopped_and_resumed_it_goes_the_same_way(
+    dataset: Path, study: Path, tmp_path: Path
+) -> None:
+    tune(dataset, tmp_path / "again", TINY, TuneConfig(trials=5), SPACE)
+    tune(dataset, tmp_path / "again", TINY, TuneConfig(trials=8), SPACE)
+
+    def course(folder: Path) -> list[tuple]:
+        return [(t.params, t.intermediate_values, t.state) for t in trials_of(folder)]
+
+    assert course(tmp_path / "again") == course(study)
+    weights = [folder / "model" / "weights.safetensors" for folder in (study, tmp_path / "again")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_best_model_that_lies_elsewhere_is_trained_again(
+    dataset: Path, study: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    shutil.rmtree(copy / "trials")
+    shutil.rmtree(copy / "model")
+    tune(dataset, copy, TINY, TuneConfig(trials=8), SPACE)
+    weights = [folder / "model" / "weights.safetensors" for folder in (study, copy)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_trial_that_diverges_is_a_bad_trial_and_no_more(dataset: Path, tmp_path: Path) -> None:
+    wild = {"learning_rate": (100.0,), "weight_decay": (10.0,)}
+    space = Space({name: CategoricalDistribution(values) for name, values in wild.items()})
+    config = replace(TINY, optimizer="sgd", learning_rate=0.01)
+    result = tune(dataset, tmp_path / "study", config, TuneConfig(trials=2), space)
+    assert result.best_trial == 0
+    bad = trials_of(tmp_path / "study")[1]
+    assert bad.state == TrialState.PRUNED
+    assert "lower learning_rate" in bad.user_attrs["error"]
+    assert not (tmp_path / "study" / "trials" / "0001").exists()
+
+
+def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_path: Path) -> None:
+    folder, config = tmp_path / "study", replace(TINY, epochs=6)
+    with pytest.raises(TrainingError, match="with more --hours"):
+        tune(dataset, folder, config, TuneConfig(trials=2, hours=1e-6, prune=False), SPACE)
+    open_study(folder)
+    seconds = 3.0
+    result = None
+    while result is None:
+        try:
+            hours = seconds / 3600
+            result = tune(dataset, folder, config, TuneConfig(2, hours, prune=False), SPACE)
+        except TrainingError:
+            seconds *= 2
+    tune(dataset, folder, config, TuneConfig(trials=2, prune=False), SPACE)
+    done = finished(folder)
+    assert [len(trial.intermediate_values) for trial in done] == [6, 6]
+    assert done[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "asl"}
+
+
+def command(dataset: Path, folder: Path, *options: str, epochs: int = 30) -> subprocess.Popen:
+    """`hangtag tune` in a process of its own, with trials of some seconds."""
+    space = folder.parent / "space.json"
+    space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
+    settings = {"network": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
+                "precision": "fp32", "trials": 3, "space": space}  # fmt: skip
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (folder.parent / "log.txt").open("a") as log:
+        return subprocess.Popen(
+            [*arguments, "--no-prune", *options], stdout=log, stderr=log, env=environment
+        )
+
+
+def wait_for(state: Callable[[], bool], folder: Path, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if state():
+                return
+        except ConfigError:  # not begun yet
+            pass
+        time.sleep(0.1)
+    pytest.fail((folder.parent / "log.txt").read_text())
+
+
+def running(folder: Path, storage: str = "", epochs: int = 3) -> list[FrozenTrial]:
+    """Trials under way that have some epochs behind them."""
+    return [
+        trial
+        for trial in trials_of(folder, storage)
+        if trial.state == TrialState.RUNNING and len(trial.intermediate_values) >= epochs
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_was_stopped_or_killed_goes_on(
+    dataset: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "study"
+    process = command(dataset, folder)
+    wait_for(lambda: bool(running(folder)), folder)
+    process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    reached = max(trials_of(folder)[0].intermediate_values)
+    assert command(dataset, folder).wait(120) == 0, (tmp_path / "log.txt").read_text()
+    done = finished(folder)
+    assert [len(trial.intermediate_values) for trial in done] == [30, 30, 30]
+    assert done[0].user_attrs["defaults"]
+    assert done[0].system_attrs["failed_trial"] == 0
+    # It went on from its checkpoint: the epochs before were not trained again.
+    assert done[0].intermediate_values.items() >= trials_of(folder)[0].intermediate_values.items()
+    seconds = (done[0].datetime_complete - done[0].datetime_start).total_seconds()
+    whole = (done[1].datetime_complete - done[1].datetime_start).total_seconds()
+    assert reached < 15 or seconds < whole
+
+
+def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    process = command(dataset, folder, "--parallel", "2")
+    wait_for(lambda: bool(running(folder)), folder)
+    victim = running(folder)[0]
+    psutil.Process(victim.user_attrs["worker"]["pid"]).kill()
+    assert process.wait(180) == 0, (tmp_path / "log.txt").read_text()
+    assert "another goes on with its trial" in (tmp_path / "log.txt").read_text()
+    done = finished(folder)
+    assert [len(trial.intermediate_values) for trial in done] == [30, 30, 30]
+    retried = [t for t in done if t.system_attrs.get("failed_trial") == victim.number]
+    assert len(retried) == 1
+    assert Tagger.open(folder / "model").vocabulary.names
+
+
+def test_ctrl_c_stops_all_workers(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    process = command(dataset, folder, "--parallel", "2")
+    wait_for(lambda: len(running(folder, epochs=1)) == 2, folder)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    psutil.wait_procs(workers, 20)
+    assert not any(worker.is_running() for worker in workers)
+    states = [trial.state for trial in trials_of(folder)]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.WAITING) == 2
+
+
+def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    tune(dataset, folder, TINY, TuneConfig(trials=1), SPACE)
+    monkeypatch.setattr(studies, "HEARTBEAT", 1)
+    monkeypatch.setattr(studies, "GRACE", 2)
+    elsewhere = open_study(folder)
+    trial = elsewhere.ask(SPACE.ranges)
+    trial.set_user_attr("worker", {"host": "elsewhere", "pid": os.getpid(), "began": 0})
+    elsewhere._storage.record_heartbeat(trial._trial_id)
+    # Alive, as far as can be told: its place among the trials is taken.
+    assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 1
+    time.sleep(4)
+    assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 2
+    lost, found = trials_of(folder)[1:]
+    assert (lost.state, found.params) == (TrialState.FAIL, lost.params)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, Debian's package."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql)")
+    root = os.geteuid() == 0
+    folder = tmp_path_factory.mktemp("postgres")
+    if root:  # the server refuses to run as root, and must reach its folder
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    who = {"user": "postgres"} if root else {}
+    subprocess.run(
+        [found[-1], "-D", folder / "data", "-U", "hangtag", "--auth=trust"],
+        check=True, capture_output=True, cwd=folder, **who,
+    )  # fmt: skip
+    server = subprocess.Popen(
+        [found[-1].with_name("postgres"), "-D", folder / "data", "-k", folder, "-h", ""],
+        stderr=subprocess.DEVNULL, cwd=folder, **who,
+    )  # fmt: skip
+    url = f"postgresql://hangtag@/postgres?host={folder}"
+    ready = [found[-1].with_name("pg_isready"), "-h", folder, "-q"]
+    while subprocess.run(ready, check=False).returncode:
+        assert server.poll() is None
+        time.sleep(0.1)
+    yield url
+    server.send_signal(signal.SIGINT)
+    server.wait(30)
+
+
+def test_processes_share_a_study_in_postgresql(
+    dataset: Path, tmp_path: Path, postgres: str
+) -> None:
+    # As on two machines: a folder for each, of the same name.
+    folders = [tmp_path / name / "study" for name in ("one", "two")]
+    for folder in folders:
+        folder.parent.mkdir()
+    options = ("--storage", postgres, "--trials", "5")
+    first, second = (command(dataset, folder, *options) for folder in folders)
+    wait_for(lambda: len(running(folders[0], postgres)) == 2, folders[0])
+    first.kill()
+    first.wait()
+    third = command(dataset, folders[0], *options)
+    logs = [(folder.parent / "log.txt") for folder in folders]
+    assert third.wait(240) == 0, logs[0].read_text()
+    assert second.wait(240) == 0, logs[1].read_text()
+    done = finished(folders[0], postgres)
+    assert len(done) == 5
+    assert all(len(trial.intermediate_values) == 30 for trial in done)
+    assert sum(bool(trial.user_attrs.get("defaults")) for trial in done) == 1
+    assert len({trial.params["dropout"] for trial in done}) == 5
+    # Whichever ended last has the best of all.
+    best = max(done, key=lambda trial: trial.value)
+    dropouts = [ModelFolder.open(folder / "model").training["dropout"] for folder in folders]
+    assert best.params["dropout"] in dropouts
+
+
+def test_a_storage_that_cannot_be_had_is_named(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give a database URL"):
+        tune(dataset, tmp_path / "study", TINY, storage="study.db")
+    with pytest.raises(ConfigError, match=r"database cannot be used: .*connect"):
+        tune(dataset, tmp_path / "study", TINY, storage="postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(ConfigError, match="holds no study"):
+        open_study(tmp_path / "nothing")
+
+
+def test_the_report_tells_what_was_learned(study: Path) -> None:
+    summary = Summary.of(open_study(study))
+    page = write_report(summary, study).read_text()
+    lines = "\n".join(summary.lines())
+    assert f"{summary.best.value:.4f}" in lines
+    assert f"{len(summary.pruned)} of them stopped early" in lines
+    spent = sum(len(trial.intermediate_values) for trial in trials_of(study)) / TINY.epochs
+    assert summary.trainings == pytest.approx(spent)
+    for name in SPACE.ranges:
+        assert page.count(name) >= 2  # in the table, and in a plot
+    assert page.count("<svg") >= 4
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl", "")
+    importances = summary.importances()
+    assert sum(importances.values()) == pytest.approx(1)
+    assert json.loads(json.dumps(summary.as_json()))["best"] == summary.best.value
+
+
+def test_a_stop_between_trials_leaves_a_usable_study(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hangtag.training import tune as tuning
+
+    lines = []
+
+    def stop(line: str) -> None:
+        lines.append(line)
+        if line.startswith("2/"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuning, "note", stop)
+    with pytest.raises(Stopped, match="2 of 6 trials done"):
+        tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=6), SPACE)
+    assert Tagger.open(tmp_path / "study" / "model").vocabulary.names
