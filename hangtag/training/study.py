@@ -20,6 +20,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from hangtag.errors import ConfigError, MissingExtra
 
@@ -78,7 +79,8 @@ def _url(storage: str) -> str:
 
 
 def _storage(url: str) -> RDBStorage:
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    # A connection for each use: a trial takes minutes to hours, and idle ones are cut.
+    options: dict[str, Any] = {"poolclass": NullPool}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": 60}  # seconds that a write waits for another's
     with warnings.catch_warnings():
@@ -141,12 +143,14 @@ def again(study: Study, number: int, most: int | None = None) -> None:
         RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
 
 
-def take_up_dead(study: Study) -> int:
-    """Queue again the trials that died with a process of this machine; return how many."""
-    dead = [t for t in study.get_trials(states=(TrialState.RUNNING,)) if _is_dead(t)]
-    for trial in dead:
-        again(study, trial.number, DEATHS)
-    return len(dead)
+def take_up_dead(study: Study) -> None:
+    """Queue again the trials that died with a process of this machine, or on another one."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_dead(trial):
+            again(study, trial.number, DEATHS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
 
 
 def _is_dead(trial: FrozenTrial) -> bool:

@@ -303,7 +303,6 @@ class _Worker:
         self.number: int | None = None
 
     def work(self, teller: "_Teller | None") -> None:
-        take_up_dead(self.study)
         while time.time() < self.job.deadline and self._more():
             self.number = None
             self.study.sampler = self._sampler()
@@ -325,7 +324,8 @@ class _Worker:
             _tidy(self.job, self.study)
 
     def _more(self) -> bool:
-        """Tell whether another trial is to be begun. The defaults come first, whatever else."""
+        """Tell whether another trial is to be begun, if only one that died."""
+        take_up_dead(self.study)
         return len(begun(self.study.get_trials(deepcopy=False))) < self.job.tuning.trials
 
     def _sampler(self) -> TPESampler:

@@ -166,12 +166,12 @@ def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_p
     assert done[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "asl"}
 
 
-def command(dataset: Path, folder: Path, *options: str, epochs: int = 30) -> subprocess.Popen:
+def command(dataset: Path, folder: Path, *options: str, trials: int = 3) -> subprocess.Popen:
     """`hangtag tune` in a process of its own, with trials of some seconds."""
     space = folder.parent / "space.json"
     space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
-    settings = {"network": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
-                "precision": "fp32", "trials": 3, "space": space}  # fmt: skip
+    settings = {"network": "test_resnet", "input-size": 32, "epochs": 30, "batch-size": 32,
+                "precision": "fp32", "trials": trials, "space": space}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -261,7 +261,8 @@ def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
     monkeypatch.setattr(studies, "HEARTBEAT", 1)
     monkeypatch.setattr(studies, "GRACE", 2)
     elsewhere = open_study(folder)
-    trial = elsewhere.ask(SPACE.ranges)
+    with pytest.warns(UserWarning, match="Heartbeat"):  # it is not asked for by a worker of ours
+        trial = elsewhere.ask(SPACE.ranges)
     trial.set_user_attr("worker", {"host": "elsewhere", "pid": os.getpid(), "began": 0})
     elsewhere._storage.record_heartbeat(trial._trial_id)
     # Alive, as far as can be told: its place among the trials is taken.
@@ -310,12 +311,12 @@ def test_processes_share_a_study_in_postgresql(
     folders = [tmp_path / name / "study" for name in ("one", "two")]
     for folder in folders:
         folder.parent.mkdir()
-    options = ("--storage", postgres, "--trials", "5")
-    first, second = (command(dataset, folder, *options) for folder in folders)
+    options = ("--storage", postgres)
+    first, second = (command(dataset, folder, *options, trials=5) for folder in folders)
     wait_for(lambda: len(running(folders[0], postgres)) == 2, folders[0])
     first.kill()
     first.wait()
-    third = command(dataset, folders[0], *options)
+    third = command(dataset, folders[0], *options, trials=5)
     logs = [(folder.parent / "log.txt") for folder in folders]
     assert third.wait(240) == 0, logs[0].read_text()
     assert second.wait(240) == 0, logs[1].read_text()
@@ -350,7 +351,8 @@ def test_the_report_tells_what_was_learned(study: Path) -> None:
     for name in SPACE.ranges:
         assert page.count(name) >= 2  # in the table, and in a plot
     assert page.count("<svg") >= 4
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl", "")
+    assert "src=" not in page
+    assert 'href="http' not in page
     importances = summary.importances()
     assert sum(importances.values()) == pytest.approx(1)
     assert json.loads(json.dumps(summary.as_json()))["best"] == summary.best.value
