@@ -42,7 +42,7 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
         "audit", "compare", "evaluate", "import", "pack", "review", "salvage", "sample", "serve",
-        "tag", "train", "vocabulary",
+        "tag", "train", "tune", "vocabulary",
     }  # fmt: skip
 
 
@@ -55,6 +55,10 @@ def test_the_commands_are_these() -> None:
         (("train", "nowhere", "m"), "nowhere"),
         (("train", "nowhere", "m", "--learning-rate", "-1"), "learning_rate"),
         (("train", "nowhere", "m", "--epochs", "2", "--minutes", "2"), "not both"),
+        (("tune", "nowhere", "s"), "nowhere"),
+        (("tune", "d"), "name the folder to write"),
+        (("tune", "nowhere", "--show"), "nowhere holds no study"),
+        (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is no model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "no such file"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
