@@ -318,7 +318,8 @@ def tune(
 
 def _show_study(study: Path, storage: str, as_json: bool) -> None:
     from hangtag.training.study import open_study
-    from hangtag.training.study_report import Summary, write_report
+    from hangtag.training.study_report import write_report
+    from hangtag.training.study_summary import Summary
 
     summary = Summary.of(open_study(study, storage))
     report = write_report(summary, study)

@@ -68,3 +68,9 @@ def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(folder / "dataset", folder / "model", config)
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/service/test_pictures.py."""
+    parser.addoption("--screenshots", help="folder for the pictures of the README")
+    parser.addoption("--demo", help="folder that `make demo` made, whose designs they show")

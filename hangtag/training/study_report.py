@@ -1,179 +1,21 @@
-"""What a study has learned: lines for the terminal, and STUDY/report.html. No torch."""
+"""A study -> report.html: what was tried, what it gave, what matters. No torch."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import optuna
 from matplotlib.axes import Axes
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.importance import get_param_importances
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hangtag import __version__
-from hangtag.errors import ConfigError
 from hangtag.files import write_text
 from hangtag.pages import INK, render, svg
-from hangtag.training.study import best_trial, finished
+from hangtag.training.study_summary import Summary, plain, seconds
 
 REPORT: Final = "report.html"
-# Below so many trials nothing can be said about which setting matters.
-FEWEST: Final = 6
-# So much better than the defaults is more than chance between two trainings of one setting.
-CLEARLY: Final = 0.01
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A study as it stood when it was looked at."""
-
-    name: str
-    objective: str
-    base: dict[str, Any]
-    trials: list[FrozenTrial]
-    best: FrozenTrial | None
-
-    @classmethod
-    def of(cls, study: Study) -> "Summary":
-        """Look at a study. Raises ConfigError for one that hangtag did not begin."""
-        about = study.user_attrs.get("about")
-        if about is None:
-            raise ConfigError(f"{study.study_name} is no study of hangtag's, or has just begun")
-        trials = study.get_trials(deepcopy=False)
-        return cls(
-            study.study_name, about["objective"], study.user_attrs["base"], trials,
-            best_trial(study),
-        )  # fmt: skip
-
-    @cached_property
-    def finished(self) -> list[FrozenTrial]:
-        """Trials that came to their end or were pruned."""
-        return finished(self.trials)
-
-    @cached_property
-    def defaults(self) -> FrozenTrial | None:
-        """The trial of the settings that the study began with."""
-        return next((one for one in self.finished if one.user_attrs.get("defaults")), None)
-
-    @property
-    def pruned(self) -> list[FrozenTrial]:
-        """Trials that were stopped early."""
-        return [one for one in self.finished if one.state == TrialState.PRUNED]
-
-    @property
-    def trainings(self) -> float:
-        """What all trials cost, in trainings to the end."""
-        return float(sum(len(one.intermediate_values) for one in self.finished)) / int(
-            self.base["epochs"]
-        )
-
-    @property
-    def hours(self) -> float:
-        """The time that all trials took, one after the other, those that were cut off included."""
-        return sum(_seconds(one) for one in self.trials) / 3600
-
-    @property
-    def work(self) -> str:
-        """The same in words."""
-        minutes = 60 * self.hours
-        return f"{minutes:.0f} minutes" if minutes < 120 else f"{self.hours:.1f} hours"
-
-    @property
-    def gain(self) -> float | None:
-        """How far the best trial is above the defaults."""
-        if self.best is None or self.defaults is None or self.defaults.value is None:
-            return None
-        return float(self.best.value or 0) - self.defaults.value
-
-    @property
-    def verdict(self) -> str:
-        """What to make of it, in a sentence."""
-        if self.best is None:
-            return "No trial has come to its end yet."
-        if self.gain is None:
-            return "The settings that the study began with are not done yet."
-        if self.best.user_attrs.get("defaults"):
-            return "The settings that the study began with are the best that was found."
-        if self.gain < CLEARLY:
-            return (
-                f"The best trial is {self.gain:.4f} above the settings that the study began with: "
-                "no more than chance; these were as good as the best already."
-            )
-        return f"The best trial is {self.gain:.4f} above the settings that the study began with."
-
-    def importances(self) -> dict[str, float]:
-        """Return how much of what tells good trials from others each setting decides (PED-ANOVA,
-        Watanabe et al. 2023); shares that sum to 1, empty while trials are few.
-
-        By the score after the first epoch that counts for pruning, which every trial reached: the
-        few that came to their end would say little.
-        """
-        scored = [one for one in self.finished if one.intermediate_values]
-        names = sorted({name for one in scored for name in one.params})
-        scored = [one for one in scored if set(one.params) == set(names)]
-        if len(scored) < FEWEST:
-            return {}
-        epoch = min(max(one.intermediate_values) for one in scored)
-        study = optuna.create_study(direction="maximize")
-        for one in scored:
-            study.add_trial(
-                optuna.create_trial(
-                    params=one.params,
-                    distributions=one.distributions,
-                    value=one.intermediate_values[epoch],
-                )
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that every trial had alike
-            return {
-                name: share
-                for name, share in get_param_importances(study).items()
-                if share == share
-            }
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all figures and trials as JSON values."""
-        return {
-            "study": self.name,
-            "objective": self.objective,
-            "trials": len(self.finished),
-            "pruned": len(self.pruned),
-            "running": sum(one.state == TrialState.RUNNING for one in self.trials),
-            "trainings": self.trainings,
-            "hours": self.hours,
-            "best_trial": None if self.best is None else self.best.number,
-            "best": None if self.best is None else self.best.value,
-            "best_settings": None if self.best is None else self.best.params,
-            "defaults": None if self.defaults is None else self.defaults.value,
-            "importances": self.importances(),
-            "verdict": self.verdict,
-        }
-
-    def lines(self) -> Iterator[str]:
-        """Yield what the terminal shows."""
-        running = sum(one.state == TrialState.RUNNING for one in self.trials)
-        yield (
-            f"{len(self.finished)} trials, {len(self.pruned)} of them stopped early"
-            + (f", {running} running" if running else "")
-            + f"; cost {self.trainings:.1f} full trainings, {self.work} of work"
-        )
-        if self.best is not None:
-            yield f"best {self.objective} {self.best.value:.4f}, trial {self.best.number}:"
-            for name, value in self.best.params.items():
-                yield f"  {name:14} {_plain(value):>10}   began with {_plain(self.base_of(name))}"
-        yield self.verdict
-
-    def base_of(self, name: str) -> Any:
-        """Return what the study began with, by a name of its space."""
-        if self.defaults is not None and name in self.defaults.params:
-            return self.defaults.params[name]
-        return self.base.get(name, "")
 
 
 def write_report(summary: Summary, folder: Path) -> Path:
@@ -213,23 +55,12 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
         "number": trial.number,
         "value": trial.value,
         "epochs": len(trial.intermediate_values),
-        "minutes": _seconds(trial) / 60,
+        "minutes": seconds(trial) / 60,
         "ended": "stopped early" if trial.state == TrialState.PRUNED else "complete",
         "error": trial.user_attrs.get("error", ""),
         "defaults": bool(trial.user_attrs.get("defaults")),
-        "params": [_plain(trial.params.get(name, "")) for name in names],
+        "params": [plain(trial.params.get(name, "")) for name in names],
     }
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _seconds(trial: FrozenTrial) -> float:
-    if trial.datetime_start is None:
-        return 0.0
-    end = trial.datetime_complete or datetime.now()
-    return (end - trial.datetime_start).total_seconds()
 
 
 def _ends(trials: Sequence[FrozenTrial], state: TrialState) -> tuple[list[int], list[float]]:
@@ -283,7 +114,7 @@ def _time(axes: Axes, summary: Summary) -> None:
         starts = [(one.datetime_start - zero).total_seconds() / 60 for one in some
                   if one.datetime_start]  # fmt: skip
         if some:
-            lengths = [_seconds(one) / 60 for one in some]
+            lengths = [seconds(one) / 60 for one in some]
             axes.barh([one.number for one in some], lengths, left=starts, color=colour, label=label)
     axes.set(xlabel="minutes since the first trial", ylabel="trial")
     axes.legend(loc="lower right", fontsize=8)
@@ -343,4 +174,4 @@ def _marks(limits: BaseDistribution) -> list[tuple[float, str]]:
         if isinstance(limits, CategoricalDistribution)
         else (getattr(limits, "low"), getattr(limits, "high"))  # noqa: B009
     )
-    return [(_height(limits, value), _plain(value)) for value in values]
+    return [(_height(limits, value), plain(value)) for value in values]

@@ -26,7 +26,8 @@ from hangtag.training import study as studies
 from hangtag.training.config import TrainConfig, TuneConfig
 from hangtag.training.space import Space
 from hangtag.training.study import open_study
-from hangtag.training.study_report import Summary, write_report
+from hangtag.training.study_report import write_report
+from hangtag.training.study_summary import Summary
 from hangtag.training.tune import tune
 
 TINY = TrainConfig(
