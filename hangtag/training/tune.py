@@ -3,7 +3,6 @@
 hangtag tune DATASET STUDY
 """
 
-import csv
 import json
 import multiprocessing
 import os
@@ -11,38 +10,24 @@ import shutil
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import optuna
 import torch
 from accelerate import Accelerator
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
+from optuna.distributions import distribution_to_json
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
 
-from hangtag.console import note, set_quiet, silenced, track
+from hangtag.console import note, set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.workers import cores
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
-from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import recipe
 from hangtag.training.config import (
     Objective,
@@ -51,26 +36,13 @@ from hangtag.training.config import (
     automatic_epochs,
     batch_size,
 )
-from hangtag.training.run import Stores
 from hangtag.training.space import DEFAULT, Space
 from hangtag.training.speed import choose_precision
-from hangtag.training.study import (
-    again,
-    begun,
-    best_trial,
-    finished,
-    first_number,
-    open_study,
-    sign,
-    take_up_dead,
-)
+from hangtag.training.study import best_trial, finished, open_study, take_up_dead
 from hangtag.training.train import train
+from hangtag.training.trials import Job, Teller, Worker
 
-TRIALS: Final = "trials"
 MODEL: Final = "model"
-# Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
-REDUCTION: Final = 3
-FIRST_RUNG: Final = 1 / 14
 # Workers that die without finishing a trial before the study gives up.
 LOSSES: Final = 5
 
@@ -86,45 +58,6 @@ class TuneResult:
     best: float  # the objective, on validation
     defaults: float | None  # the same with the defaults; None before they are done
     trainings: float  # what all trials cost, in full trainings
-
-
-class _TimeUp(Stopped):
-    """The time of this call is over."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every worker of a study needs; goes to other processes."""
-
-    dataset: Path
-    tags_file: Path | None
-    folder: Path
-    storage: str
-    base: TrainConfig
-    space: Space
-    objective: Objective
-    tuning: TuneConfig
-    deadline: float  # time.time() at which this call ends
-
-    def study(self) -> Study:
-        study = open_study(self.folder, self.storage)
-        study.pruner = self.pruner()
-        return study
-
-    def pruner(self) -> BasePruner:
-        if not self.tuning.prune:
-            return NopPruner()
-        least = max(1, round(self.base.epochs * FIRST_RUNG))
-        return SuccessiveHalvingPruner(min_resource=least, reduction_factor=REDUCTION)
-
-    @property
-    def key(self) -> str:
-        """The column of history.csv that the objective names."""
-        return self.objective.replace(":", "_")
-
-    def place(self, trial: FrozenTrial) -> Path:
-        """Where a trial trains; one that goes on with another trains in its folder."""
-        return self.folder / TRIALS / f"{first_number(trial):04d}"
 
 
 def tune(
@@ -153,7 +86,7 @@ def tune(
     objective = space.objective or "validation:macro_map"
     deadline = time.time() + 3600 * tuning.hours if tuning.hours else float("inf")
     base = _begin(study, data, config, tuning, space, objective)
-    job = _Job(dataset, tags_file, folder, storage, base, space, objective, tuning, deadline)
+    job = Job(dataset, tags_file, folder, storage, base, space, objective, tuning, deadline)
     try:
         with _terminable():
             _work_alone(job) if tuning.parallel == 1 else _work_together(job)
@@ -217,15 +150,15 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
     return replace(config, precision=precision)
 
 
-def _work_alone(job: _Job) -> None:
+def _work_alone(job: Job) -> None:
     study = job.study()
-    _Worker(job, study).work(_Teller(job, study))
+    Worker(job, study).work(Teller(job, study))
 
 
-def _work_together(job: _Job) -> None:
+def _work_together(job: Job) -> None:
     """Run workers in processes of their own; one that dies is replaced, its trial taken up."""
     study, context = job.study(), multiprocessing.get_context("spawn")
-    teller, failures = _Teller(job, study), context.SimpleQueue()
+    teller, failures = Teller(job, study), context.SimpleQueue()
 
     def start() -> BaseProcess:
         process = context.Process(target=_worker_process, args=(job, failures), daemon=True)
@@ -264,14 +197,14 @@ def _count_loss(losses: int, exit_code: int) -> None:
         )
 
 
-def _worker_process(job: _Job, failures: "SimpleQueue[HangtagError]") -> None:
+def _worker_process(job: Job, failures: "SimpleQueue[HangtagError]") -> None:
     """Work in a process of its own, without a word."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is for the process that started this one; it tells by SIGTERM
     set_quiet(True)
     torch.set_num_threads(max(1, cores() // job.tuning.parallel))
     try:
-        _Worker(job, job.study()).work(None)
+        Worker(job, job.study()).work(None)
     except HangtagError as error:
         failures.put(error)
         raise SystemExit(1) from None
@@ -294,159 +227,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class _Worker:
-    """Takes trial after trial, until all are begun or the time is over."""
-
-    def __init__(self, job: _Job, study: Study) -> None:
-        self.job, self.study = job, study
-        self.stores: Stores = {}
-        self.number: int | None = None
-
-    def work(self, teller: "_Teller | None") -> None:
-        while time.time() < self.job.deadline and self._more():
-            self.number = None
-            self.study.sampler = self._sampler()
-            try:
-                self.study.optimize(self._trial, n_trials=1)
-            except _TimeUp:
-                self._again()
-                return
-            except Stopped:
-                self._again()
-                raise
-            except HangtagError:
-                raise
-            except BaseException:
-                self._again()
-                raise
-            if teller:
-                teller.tell()
-            _tidy(self.job, self.study)
-
-    def _more(self) -> bool:
-        """Tell whether another trial is to be begun, if only one that died."""
-        take_up_dead(self.study)
-        return len(begun(self.study.get_trials(deepcopy=False))) < self.job.tuning.trials
-
-    def _sampler(self) -> TPESampler:
-        """Return the sampler of the next trial, seeded by its place: a study that was stopped and
-        resumed goes the way of one that was not."""
-        place = len(begun(self.study.get_trials(deepcopy=False)))
-        seed = int(np.random.SeedSequence((self.job.base.seed, place)).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            # In groups: the defaults may lie outside of a range and so lack a name of it.
-            return TPESampler(seed=seed, multivariate=True, group=True)
-
-    def _again(self) -> None:
-        if self.number is not None:
-            again(self.study, self.number)
-
-    def _trial(self, trial: Trial) -> float:
-        self.number = trial.number
-        sign(trial)
-        job, defaults = self.job, bool(trial.user_attrs.get("defaults"))
-        names = job.space.values(job.base) if defaults else job.space.ranges
-        chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
-        config = job.base if defaults else job.space.config(job.base, chosen)
-        try:
-            return self._train(trial, config, defaults)
-        except TrainingError as error:  # it diverged: worse than all that did not
-            trial.set_user_attr("error", str(error))
-            raise optuna.TrialPruned(str(error)) from error
-
-    def _train(self, trial: Trial, config: TrainConfig, defaults: bool) -> float:
-        stored = self.study.get_trials(deepcopy=False)[trial.number]
-        job, place, known = self.job, self.job.place(stored), stored.intermediate_values
-        bar = _bar(f"trial {trial.number}", config.epochs)
-        next(bar)
-
-        def on_epoch(row: dict[str, float]) -> None:
-            next(bar)
-            epoch = int(row["epoch"])
-            if epoch not in known:
-                trial.report(row[job.key], epoch)
-            if epoch == config.epochs:
-                return
-            # Asked for the defaults too, so that others are compared with them.
-            if trial.should_prune() and not defaults:
-                raise optuna.TrialPruned
-            if time.time() > job.deadline:
-                raise _TimeUp
-            parent = multiprocessing.parent_process()
-            if parent is not None and not parent.is_alive():
-                raise Stopped  # nobody is left who could be asked to stop
-
-        with silenced(), closing(bar):
-            result = train(
-                job.dataset,
-                place,
-                config,
-                tags_file=job.tags_file,
-                on_epoch=on_epoch,
-                stores=self.stores,
-            )
-        with (place / HISTORY_FILE).open(newline="") as file:
-            return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])
-
-
-def _bar(title: str, epochs: int) -> Generator[None]:
-    """Give a progress bar that every `next` after the first moves on."""
-    for _ in track(range(epochs + 1), title, total=epochs):
-        yield
-
-
-def _suggest(trial: Trial, name: str, one: BaseDistribution) -> Any:
-    if isinstance(one, CategoricalDistribution):
-        return trial.suggest_categorical(name, one.choices)
-    if isinstance(one, IntDistribution):
-        return trial.suggest_int(name, one.low, one.high, log=one.log)
-    assert isinstance(one, FloatDistribution)
-    return trial.suggest_float(name, one.low, one.high, log=one.log)
-
-
-class _Teller:
-    """Says how trials ended, wherever they ran."""
-
-    def __init__(self, job: _Job, study: Study) -> None:
-        self.job, self.study = job, study
-        self.told = {trial.number for trial in finished(study.get_trials(deepcopy=False))}
-
-    def tell(self) -> int:
-        """Say a line for each trial that has ended since the last call; return how many have."""
-        ended = finished(self.study.get_trials(deepcopy=False))
-        best = best_trial(self.study)
-        for trial in ended:
-            if trial.number not in self.told:
-                self.told.add(trial.number)
-                note(_line(trial, best, len(self.told), self.job.tuning.trials))
-        return len(ended)
-
-
-def _line(trial: FrozenTrial, best: FrozenTrial | None, done: int, trials: int) -> str:
-    epochs, value = len(trial.intermediate_values), trial.value
-    said = "diverged" if value is None else f"{value:.4f} after {epochs} epochs"
-    if best is None:
-        standing = ""
-    elif trial.number == best.number:
-        standing = ", the best so far"
-    else:
-        standing = f"; best {best.value:.4f}, trial {best.number}"
-    return f"{done}/{trials}: trial {trial.number} {said}{standing}"
-
-
-def _tidy(job: _Job, study: Study) -> None:
-    """Remove what trials left that are neither the best nor still needed."""
-    trials, best = study.get_trials(deepcopy=False), best_trial(study)
-    done = {job.place(trial) for trial in finished(trials)}
-    needed = {job.place(trial) for trial in trials if not trial.state.is_finished()}
-    if best is not None:
-        needed.add(job.place(best))
-    for place in done - needed:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _place_best(job: _Job, study: Study) -> TuneResult:
+def _place_best(job: Job, study: Study) -> TuneResult:
     """Put the best trial's model into STUDY/model; train it again if it is not on this machine."""
     best = best_trial(study)
     if best is None:

@@ -362,7 +362,7 @@ def test_the_report_tells_what_was_learned(study: Path) -> None:
 def test_a_stop_between_trials_leaves_a_usable_study(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hangtag.training import tune as tuning
+    from hangtag.training import trials
 
     lines = []
 
@@ -371,7 +371,7 @@ def test_a_stop_between_trials_leaves_a_usable_study(
         if line.startswith("2/"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuning, "note", stop)
+    monkeypatch.setattr(trials, "note", stop)
     with pytest.raises(Stopped, match="2 of 6 trials done"):
         tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=6), SPACE)
     assert Tagger.open(tmp_path / "study" / "model").vocabulary.names

@@ -1,0 +1,243 @@
+"""One process's share of a study: takes trial after trial, trains, reports, prunes, tidies."""
+
+import csv
+import multiprocessing
+import shutil
+import time
+import warnings
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
+
+from hangtag.console import note, silenced, track
+from hangtag.errors import HangtagError, Stopped, TrainingError
+from hangtag.tagging.model_folder import HISTORY_FILE
+from hangtag.training.config import Objective, TrainConfig, TuneConfig
+from hangtag.training.run import Stores
+from hangtag.training.space import Space
+from hangtag.training.study import (
+    again,
+    begun,
+    best_trial,
+    finished,
+    first_number,
+    open_study,
+    sign,
+    take_up_dead,
+)
+from hangtag.training.train import train
+
+TRIALS: Final = "trials"
+# Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
+REDUCTION: Final = 3
+FIRST_RUNG: Final = 1 / 14
+
+
+class _TimeUp(Stopped):
+    """The time of this call is over."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of a study needs; goes to other processes."""
+
+    dataset: Path
+    tags_file: Path | None
+    folder: Path
+    storage: str
+    base: TrainConfig
+    space: Space
+    objective: Objective
+    tuning: TuneConfig
+    deadline: float  # time.time() at which this call ends
+
+    def study(self) -> Study:
+        """Open the study, as a worker of it."""
+        study = open_study(self.folder, self.storage)
+        study.pruner = self.pruner()
+        return study
+
+    def pruner(self) -> BasePruner:
+        """Return what decides which trials go on."""
+        if not self.tuning.prune:
+            return NopPruner()
+        least = max(1, round(self.base.epochs * FIRST_RUNG))
+        return SuccessiveHalvingPruner(min_resource=least, reduction_factor=REDUCTION)
+
+    @property
+    def key(self) -> str:
+        """The column of history.csv that the objective names."""
+        return self.objective.replace(":", "_")
+
+    def place(self, trial: FrozenTrial) -> Path:
+        """Where a trial trains; one that goes on with another trains in its folder."""
+        return self.folder / TRIALS / f"{first_number(trial):04d}"
+
+
+class Worker:
+    """Takes trial after trial, until all are begun or the time is over."""
+
+    def __init__(self, job: Job, study: Study) -> None:
+        self.job, self.study = job, study
+        self.stores: Stores = {}
+        self.number: int | None = None
+
+    def work(self, teller: "Teller | None") -> None:
+        """Do trials until all are begun. Raises Stopped, and what `train` raises."""
+        while time.time() < self.job.deadline and self._more():
+            self.number = None
+            self.study.sampler = self._sampler()
+            try:
+                self.study.optimize(self._trial, n_trials=1)
+            except _TimeUp:
+                self._again()
+                return
+            except Stopped:
+                self._again()
+                raise
+            except HangtagError:
+                raise
+            except BaseException:
+                self._again()
+                raise
+            if teller:
+                teller.tell()
+            _tidy(self.job, self.study)
+
+    def _more(self) -> bool:
+        """Tell whether another trial is to be begun, if only one that died."""
+        take_up_dead(self.study)
+        return len(begun(self.study.get_trials(deepcopy=False))) < self.job.tuning.trials
+
+    def _sampler(self) -> TPESampler:
+        """Return the sampler of the next trial, seeded by its place: a study that was stopped and
+        resumed goes the way of one that was not."""
+        place = len(begun(self.study.get_trials(deepcopy=False)))
+        seed = int(np.random.SeedSequence((self.job.base.seed, place)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # In groups: the defaults may lie outside of a range and so lack a name of it.
+            return TPESampler(seed=seed, multivariate=True, group=True)
+
+    def _again(self) -> None:
+        if self.number is not None:
+            again(self.study, self.number)
+
+    def _trial(self, trial: Trial) -> float:
+        self.number = trial.number
+        sign(trial)
+        job, defaults = self.job, bool(trial.user_attrs.get("defaults"))
+        names = job.space.values(job.base) if defaults else job.space.ranges
+        chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
+        config = job.base if defaults else job.space.config(job.base, chosen)
+        try:
+            return self._train(trial, config, defaults)
+        except TrainingError as error:  # it diverged: worse than all that did not
+            trial.set_user_attr("error", str(error))
+            raise optuna.TrialPruned(str(error)) from error
+
+    def _train(self, trial: Trial, config: TrainConfig, defaults: bool) -> float:
+        stored = self.study.get_trials(deepcopy=False)[trial.number]
+        job, place, known = self.job, self.job.place(stored), stored.intermediate_values
+        bar = _bar(f"trial {trial.number}", config.epochs)
+        next(bar)
+
+        def on_epoch(row: dict[str, float]) -> None:
+            next(bar)
+            epoch = int(row["epoch"])
+            if epoch not in known:
+                trial.report(row[job.key], epoch)
+            if epoch == config.epochs:
+                return
+            # Asked for the defaults too, so that others are compared with them.
+            if trial.should_prune() and not defaults:
+                raise optuna.TrialPruned
+            if time.time() > job.deadline:
+                raise _TimeUp
+            parent = multiprocessing.parent_process()
+            if parent is not None and not parent.is_alive():
+                raise Stopped  # nobody is left who could be asked to stop
+
+        with silenced(), closing(bar):
+            result = train(
+                job.dataset,
+                place,
+                config,
+                tags_file=job.tags_file,
+                on_epoch=on_epoch,
+                stores=self.stores,
+            )
+        with (place / HISTORY_FILE).open(newline="") as file:
+            return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])
+
+
+def _bar(title: str, epochs: int) -> Generator[None]:
+    """Give a progress bar that every `next` after the first moves on."""
+    for _ in track(range(epochs + 1), title, total=epochs):
+        yield
+
+
+def _suggest(trial: Trial, name: str, one: BaseDistribution) -> Any:
+    if isinstance(one, CategoricalDistribution):
+        return trial.suggest_categorical(name, one.choices)
+    if isinstance(one, IntDistribution):
+        return trial.suggest_int(name, one.low, one.high, log=one.log)
+    assert isinstance(one, FloatDistribution)
+    return trial.suggest_float(name, one.low, one.high, log=one.log)
+
+
+class Teller:
+    """Says how trials ended, wherever they ran."""
+
+    def __init__(self, job: Job, study: Study) -> None:
+        self.job, self.study = job, study
+        self.told = {trial.number for trial in finished(study.get_trials(deepcopy=False))}
+
+    def tell(self) -> int:
+        """Say a line for each trial that has ended since the last call; return how many have."""
+        ended = finished(self.study.get_trials(deepcopy=False))
+        best = best_trial(self.study)
+        for trial in ended:
+            if trial.number not in self.told:
+                self.told.add(trial.number)
+                note(_line(trial, best, len(self.told), self.job.tuning.trials))
+        return len(ended)
+
+
+def _line(trial: FrozenTrial, best: FrozenTrial | None, done: int, trials: int) -> str:
+    epochs, value = len(trial.intermediate_values), trial.value
+    said = "diverged" if value is None else f"{value:.4f} after {epochs} epochs"
+    if best is None:
+        standing = ""
+    elif trial.number == best.number:
+        standing = ", the best so far"
+    else:
+        standing = f"; best {best.value:.4f}, trial {best.number}"
+    return f"{done}/{trials}: trial {trial.number} {said}{standing}"
+
+
+def _tidy(job: Job, study: Study) -> None:
+    """Remove what trials left that are neither the best nor still needed."""
+    trials, best = study.get_trials(deepcopy=False), best_trial(study)
+    done = {job.place(trial) for trial in finished(trials)}
+    needed = {job.place(trial) for trial in trials if not trial.state.is_finished()}
+    if best is not None:
+        needed.add(job.place(best))
+    for place in done - needed:
+        shutil.rmtree(place, ignore_errors=True)
