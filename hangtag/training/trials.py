@@ -45,8 +45,8 @@ from hangtag.training.train import train
 
 TRIALS: Final = "trials"
 # Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
-REDUCTION: Final = 3
-FIRST_RUNG: Final = 1 / 14
+REDUCTION: Final = 4
+FIRST_RUNG: Final = 1 / 27
 
 
 class _TimeUp(Stopped):
