@@ -222,7 +222,8 @@ class Teller:
 
 def _line(trial: FrozenTrial, best: FrozenTrial | None, done: int, trials: int) -> str:
     epochs, value = len(trial.intermediate_values), trial.value
-    said = "diverged" if value is None else f"{value:.4f} after {epochs} epochs"
+    length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    said = "diverged" if value is None else f"{value:.4f} after {length}"
     if best is None:
         standing = ""
     elif trial.number == best.number:

@@ -23,6 +23,7 @@ import torch
 from accelerate import Accelerator
 from optuna.distributions import distribution_to_json
 from optuna.study import Study
+from optuna.trial import TrialState
 
 from hangtag.console import note, set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
@@ -38,9 +39,9 @@ from hangtag.training.config import (
 )
 from hangtag.training.space import DEFAULT, Space
 from hangtag.training.speed import choose_precision
-from hangtag.training.study import best_trial, finished, open_study, take_up_dead
+from hangtag.training.study import DATABASE, best_trial, finished, open_study, take_up_dead
 from hangtag.training.train import train
-from hangtag.training.trials import Job, Teller, Worker
+from hangtag.training.trials import TRIALS, Job, Teller, Worker
 
 MODEL: Final = "model"
 # Workers that die without finishing a trial before the study gives up.
@@ -82,6 +83,8 @@ def tune(
         raise ConfigError("a study compares equal epochs: give --epochs, not --minutes")
     data = DatasetFolder.open(dataset, tags_file)
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not any((folder / name).exists() for name in (DATABASE, TRIALS)):
+        raise ConfigError(f"{folder} holds other files; choose a new folder for the study")
     study = open_study(folder, storage, create=True)
     objective = space.objective or "validation:macro_map"
     deadline = time.time() + 3600 * tuning.hours if tuning.hours else float("inf")
@@ -132,8 +135,10 @@ def _begin(
         )
     stored = study.user_attrs["base"]
     base = TrainConfig(**{**stored, "step_epochs": tuple(stored["step_epochs"])})
-    if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(space.values(base), {"defaults": True}, skip_if_exists=True)
+    tried = [one for one in study.get_trials(deepcopy=False) if one.user_attrs.get("defaults")]
+    if all(one.state == TrialState.FAIL for one in tried):
+        # Of two processes that begin at the same moment one is to be enough.
+        study.enqueue_trial(space.values(base), {"defaults": True}, skip_if_exists=not tried)
     return base
 
 

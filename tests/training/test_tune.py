@@ -15,6 +15,7 @@ import psutil
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import save_file
 
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import pack
@@ -24,6 +25,7 @@ from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import study as studies
 from hangtag.training.config import TrainConfig, TuneConfig
+from hangtag.training.network import TagNetwork
 from hangtag.training.space import Space
 from hangtag.training.study import open_study
 from hangtag.training.study_report import write_report
@@ -108,6 +110,21 @@ def test_a_study_of_something_else_is_refused(dataset: Path, study: Path) -> Non
         tune(dataset, study, TINY, TuneConfig(trials=8))
     with pytest.raises(ConfigError, match="give --epochs, not --minutes"):
         tune(dataset, study, TrainConfig(minutes=1), TuneConfig(), SPACE)
+    with pytest.raises(ConfigError, match="holds other files"):
+        tune(dataset, dataset, TINY, TuneConfig(), SPACE)
+
+
+def test_a_mistake_in_the_settings_does_not_cost_the_defaults(
+    dataset: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    config = replace(TINY, weights=str(weights))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no weights file"):
+            tune(dataset, tmp_path / "study", config, TuneConfig(trials=1), SPACE)
+    save_file(TagNetwork("test_resnet", 1).backbone.state_dict(), weights)
+    result = tune(dataset, tmp_path / "study", config, TuneConfig(trials=1), SPACE)
+    assert result.defaults == result.best
 
 
 def test_stopped_and_resumed_it_goes_the_same_way(
