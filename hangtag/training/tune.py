@@ -51,7 +51,7 @@ from hangtag.training.config import (
     automatic_epochs,
     batch_size,
 )
-from hangtag.training.run import Stores
+from hangtag.training.designs import Stores
 from hangtag.training.space import DEFAULT, Space
 from hangtag.training.speed import choose_precision
 from hangtag.training.study import (
