@@ -33,6 +33,7 @@ from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
 from hangtag.training.config import TrainConfig
 from hangtag.training.designs import Stores
 from hangtag.training.finish import write_model
+from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, set_bias
 from hangtag.training.run import Run
@@ -76,17 +77,21 @@ def train(
     if "validation" not in folder.splits():
         raise DatasetError(f"{dataset} has no validation split, which training needs")
     accelerator = _accelerator(config, model)
+    if config.freeze:
+        check_frozen(config, continue_from is not None, accelerator.num_processes)
     origin = Origin(folder.fingerprint(), _digest(continue_from))
     earlier = _earlier_run(model, config, origin, overwrite)
     if earlier == "finished":
         return _finished(model)
     # Made before an earlier run is removed: a mistyped name or file must not cost that run.
-    network = first_network(folder, config, continue_from if earlier != "stopped" else None)
+    begins = earlier != "stopped" or config.freeze  # a frozen run's checkpoint has no weights
+    network = first_network(folder, config, continue_from if begins else None)
     if earlier == "another" and accelerator.is_main_process:
         _remove_run(model)
     accelerator.wait_for_everyone()
     with _stop_signals() as stopped:
-        run = Run(folder, model, config, accelerator, network, origin, stores)
+        kind = FrozenRun if config.freeze else Run
+        run = kind(folder, model, config, accelerator, network, origin, stores)
         run.to_the_end(stopped, on_epoch)
         if accelerator.is_main_process:
             write_model(folder, model, run.progress, run.best())
