@@ -298,14 +298,14 @@ def tune(
     if study is None:
         raise ConfigError("name the folder to write: hangtag tune DATASET STUDY")
     from hangtag.dataset.dataset_folder import DatasetFolder
-    from hangtag.training.space import DEFAULT, Space
+    from hangtag.training.space import Space
 
     DatasetFolder.open(dataset, tags)  # a mistyped path is told before torch is loaded
-    tried = Space(DEFAULT) if space is None else Space.read(space)
-    if objective is not None:
-        tried = replace(tried, objective=objective)
     if hyperparameters is not None:
         config = _seed_config(hyperparameters, dataset, tags, config)
+    tried = Space.default(config or TrainConfig()) if space is None else Space.read(space)
+    if objective is not None:
+        tried = replace(tried, objective=objective)
     from hangtag.quality.evaluate import evaluate
     from hangtag.quality.report import write_report
     from hangtag.training.tune import tune as search

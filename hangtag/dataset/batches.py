@@ -68,15 +68,21 @@ class PixelStore:
     """
 
     def __init__(
-        self, records: RecordReader, packed_size: int, size: int, cache_bytes: int
+        self,
+        records: RecordReader,
+        packed_size: int,
+        size: int,
+        cache_bytes: int,
+        kept: NDArray[np.int64] | None = None,
     ) -> None:
+        """`kept`, where it is known from before: no design is decoded before it is asked for."""
         self.records = records
         self.packed_size = packed_size
         self.size = size
         self._cache: Pixels | None = None
-        if len(records) * size * size * 4 <= cache_bytes:
+        if kept is None and len(records) * size * size * 4 <= cache_bytes:
             self._cache = np.empty((len(records), size, size, 4), np.uint8)
-        self.kept = self._decode_all()
+        self.kept = self._decode_all() if kept is None else kept
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -146,7 +152,7 @@ class Batches:
         designs that a whole number of batches leaves over differ from epoch to epoch.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.store))
+        order = shuffled(len(self.store), self.seed, epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         chosen = np.array_split(chosen, parts)[part]
         squares = self.store.squares(chosen)
@@ -170,6 +176,11 @@ class Batches:
             finally:
                 for future in ahead:
                     future.cancel()
+
+
+def shuffled(designs: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order, (designs,), in which an epoch sees its designs."""
+    return np.random.default_rng((seed, 0, epoch)).permutation(designs)
 
 
 def augment(

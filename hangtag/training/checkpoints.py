@@ -61,8 +61,13 @@ def save_checkpoint(
                 tensors[f"optimizer.{parameter}.{name}"] = value
             elif value is not None:
                 numbers[f"{parameter}.{name}"] = value
-    header = {"progress": json.dumps(asdict(progress)), "optimizer": json.dumps(numbers)}
+    header = {**_header(progress), "optimizer": json.dumps(numbers)}
     save_tensors(path, tensors, header)
+
+
+def save_progress(path: Path, progress: Progress) -> None:
+    """Write where a run stands that has no tensors to go on from."""
+    save_tensors(path, {}, _header(progress))
 
 
 def load_progress(path: Path) -> Progress:
@@ -103,6 +108,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str])
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(plain, temporary, metadata=header)
+
+
+def _header(progress: Progress) -> dict[str, str]:
+    return {"progress": json.dumps(asdict(progress))}
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from hangtag.dataset.folds import write_folds
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import from_stored
+from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.train import train
 
 
@@ -29,9 +29,9 @@ def train_folds(
     """Train on a catalog as `model` was trained, fold by fold; return (dataset, model) of each.
 
     The models know the tags of `model` and start from scratch, or from the pretrained weights that
-    it started from: its own weights have seen the designs. `minutes` is the time for all of them
-    together; 0 trains each as long as `model` was. Everything lies in `work`, and the same call
-    again goes on where a killed one stopped. Raises what `pack` and `train` raise.
+    it started from (frozen as in it): its own weights have seen the designs. `minutes` is the time
+    for all of them together; 0 trains each as long as `model` was. Everything lies in `work`, and
+    the same call again goes on where a killed one stopped. Raises what `pack` and `train` raise.
     """
     folder = ModelFolder.open(model)
     sees = folder.preprocessing
@@ -42,7 +42,7 @@ def train_folds(
         vocabulary=folder.vocabulary.untrained(),
         workers=workers,
     )
-    config = from_stored(folder.training)
+    config = _of_a_fold(from_stored(folder.training))
     datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
     if minutes:
         config = replace(config, epochs=0, minutes=minutes / len(datasets))
@@ -51,3 +51,13 @@ def train_folds(
         note(f"fold {number} of {len(datasets)}")
         train(dataset, target, config)
     return list(zip(datasets, models, strict=True))
+
+
+def _of_a_fold(config: TrainConfig) -> TrainConfig:
+    """Return how to train a fold: as the model was, unless its frozen backbone was a model's.
+
+    Those weights may have seen the fold, and what suits a head does not suit a whole network.
+    """
+    if config.freeze and config.weights == "none":
+        return TrainConfig(config.network, input_size=config.input_size, seed=config.seed)
+    return config

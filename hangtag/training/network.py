@@ -28,22 +28,34 @@ class TagNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
-        self.head = nn.Linear(width, tags)
-        nn.init.normal_(self.head.weight, std=0.01)
+        self.head = tag_head(width, tags)
 
     def forward(self, squares: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to float logits (n, T)."""
-        logits: Tensor = self.head(self.dropout(self.backbone(four_channels(squares))))
+        logits: Tensor = self.head(self.dropout(self.features(squares)))
         return logits
 
-    def set_bias(self, frequencies: NDArray[np.float64]) -> None:
-        """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
+    def features(self, squares: Tensor) -> Tensor:
+        """Map uint8 (n, s, s, 4), premultiplied, to what the head sees, float (n, F)."""
+        features: Tensor = self.backbone(four_channels(squares))
+        return features
 
-        Otherwise the first epoch is spent on learning that most tags are rare.
-        """
-        kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
-        with torch.no_grad():
-            self.head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
+
+def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn.Linear:
+    """Return a tag head before training; its weights come from `random`, or torch's own."""
+    head = nn.Linear(width, tags)
+    nn.init.normal_(head.weight, std=0.01, generator=random)
+    return head
+
+
+def set_bias(head: nn.Linear, frequencies: NDArray[np.float64]) -> None:
+    """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
+
+    Otherwise the first epoch is spent on learning that most tags are rare.
+    """
+    kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
+    with torch.no_grad():
+        head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
 
 
 class ThinResNet(nn.Sequential):

@@ -1,14 +1,16 @@
 """What a TrainConfig means: augmentation, optimiser and learning rate of a run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from timm.optim import create_optimizer_v2
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hangtag.dataset.batches import Augmentation, has_colour_tags
+from hangtag.training import losses
 from hangtag.training.config import TrainConfig
 
 _TIMM_NAMES = {
@@ -81,3 +83,20 @@ def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) ->
         return config.learning_rate * config.step_factor**passed
     place = (step - warm_up) / max(1, steps - warm_up)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * place))
+
+
+def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of float logits (n, T) against int8 labels (n, T), see `losses`.
+
+    `frequencies`: (T,), share of yes among the training designs.
+    """
+    if config.loss == "asl":
+        return losses.asymmetric
+    if config.loss == "weighted-bce":
+        return partial(losses.weighted_bce, frequencies=frequencies)
+    return losses.bce
+
+
+def average_decay(config: TrainConfig, steps: int) -> float:
+    """Return by how much the moving average of a run of `steps` decays in a step."""
+    return 1 - 1 / (1 + config.ema * steps)

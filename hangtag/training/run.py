@@ -1,33 +1,28 @@
 """One run while it goes on: network, optimiser, average, batches, and the step it stands at."""
 
-import csv
 import json
 import math
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from hangtag.console import note, track
-from hangtag.dataset.batches import Batches, PixelStore, sided_designs
+from hangtag.dataset.batches import Batches, sided_designs
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, DatasetError, Stopped, TrainingError
-from hangtag.files import atomic_path
-from hangtag.quality import metrics
-from hangtag.quality.thresholds import Calibration
+from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
-from hangtag.training import losses, recipe
+from hangtag.training import history, recipe
 from hangtag.training.checkpoints import (
     Origin,
     Progress,
@@ -37,16 +32,13 @@ from hangtag.training.checkpoints import (
     save_tensors,
 )
 from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
+from hangtag.training.designs import Stores, labels_of, outputs, stores_of
+from hangtag.training.finish import CHECKED, Best
 from hangtag.training.network import TagNetwork
 from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
 
-EVALUATION_BATCH: Final = 128
 # What is not training: export, the first and last decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
-
-OnEpoch = Callable[[dict[str, float]], None]
-# Decoded designs by split and side, kept from run to run of one dataset.
-Stores = dict[tuple[str, int], PixelStore]
 
 
 class Run:
@@ -66,23 +58,16 @@ class Run:
 
         What `stores` holds is not decoded again; what it lacks is put there.
         """
-        self._stores: Stores = {} if stores is None else stores
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
         self.started = time.monotonic()
         self.last_file = model / CHECKPOINTS / "last.safetensors"
         self.best_file = model / CHECKPOINTS / "best.safetensors"
-        self.labels = folder.reviewed_labels("train")
-        self.validation_labels = folder.judged_labels("validation")
-        if not len(self.labels) or not (self.validation_labels == 1).any():
-            raise DatasetError(
-                f"{folder.path}: training needs designs in the train part and at least one tagged "
-                "design in the validation part; pack again with more designs or another --split"
-            )
-        cache = min(int(config.cache_gib * 2**30), psutil.virtual_memory().available // 2)
-        self.store = self._store("train", cache)
-        self.labels = self.labels[self.store.kept]
-        self.validation_store = self._store("validation", cache - self.store.cached_bytes)
-        self.validation_labels = self.validation_labels[self.validation_store.kept]
+        labels, validation_labels = labels_of(folder)
+        self.store, self.validation_store = stores_of(
+            folder, config, {} if stores is None else stores
+        )
+        self.labels = labels[self.store.kept]
+        self.validation_labels = validation_labels[self.validation_store.kept]
         names = folder.vocabulary.names
         sided = sided_designs(self.labels, names) & (config.flip == "auto")
         self.batches = Batches(
@@ -94,7 +79,9 @@ class Run:
             sided,
         )
         frequencies = (self.labels == 1).mean(axis=0)
-        self.frequencies = torch.from_numpy(frequencies).float().to(accelerator.device)
+        self.loss = recipe.loss(
+            config, torch.from_numpy(frequencies).float().to(accelerator.device)
+        )
         to_device(network, accelerator.device)
         self.average = ModelEmaV3(network, use_warmup=True) if config.ema else None
         self.optimizer = recipe.optimizer(network, config)
@@ -111,13 +98,6 @@ class Run:
         )
         if self.progress.scaler:
             self.scaler.load_state_dict(self.progress.scaler)
-
-    def _store(self, split: str, cache: int) -> PixelStore:
-        side = self.config.input_size
-        if (split, side) not in self._stores:
-            records = self.folder.records(split)
-            self._stores[split, side] = PixelStore(records, self.folder.info.size, side, cache)
-        return self._stores[split, side]
 
     def _resume_or_plan(self, origin: Origin) -> Progress:
         if self.last_file.exists():
@@ -176,7 +156,7 @@ class Run:
     def _steps(self, progress: Progress) -> int:
         return progress.total_epochs * self.batches.steps_per_epoch
 
-    def to_the_end(self, stopped: threading.Event, on_epoch: OnEpoch | None = None) -> None:
+    def to_the_end(self, stopped: threading.Event, on_epoch: history.OnEpoch | None = None) -> None:
         """Train all epochs, or until early stopping; save and raise Stopped on a signal.
 
         `on_epoch` gets the row of history.csv of every epoch, after a resume those of before first,
@@ -230,36 +210,26 @@ class Run:
         targets = torch.from_numpy(labels).to(device, non_blocking=True)
         with autocast(device, self.progress.precision):
             logits = self.parallel(inputs)
-        loss = self._loss(logits.float(), targets)
+        loss = self.loss(logits.float(), targets)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}")
+            raise TrainingError(
+                f"the loss is {value} at step {step}; lower learning_rate "
+                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
+            )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average.decay = 1 - 1 / (1 + self.config.ema * self._steps(self.progress))
+            self.average.decay = recipe.average_decay(self.config, self._steps(self.progress))
             self.average.update(self.network, step=step)
         self.progress.step += 1
         self.progress.epoch_loss += value
 
-    def _diverged(self, what: str) -> TrainingError:
-        return TrainingError(
-            f"{what} at step {self.progress.step}; lower learning_rate "
-            f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
-        )
-
     def _learning_rate(self, step: int) -> float:
         steps = self._steps(self.progress)
         return recipe.learning_rate(self.config, step, steps, self.batches.steps_per_epoch)
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.config.loss == "asl":
-            return losses.asymmetric(logits, labels)
-        if self.config.loss == "weighted-bce":
-            return losses.weighted_bce(logits, labels, self.frequencies)
-        return losses.bce(logits, labels)
 
     @property
     def averaged(self) -> nn.Module:
@@ -274,57 +244,50 @@ class Run:
         row = told[0]
         self.progress.history.append(row)
         self.progress.epoch_loss = 0.0
-        score = row["validation_macro_map"]
-        better = score > self.progress.best_score + self.config.early_stopping_tolerance
-        if better or self.progress.best_epoch < 0:
-            self.progress.best_epoch, self.progress.best_score = epoch, score
+        progress = self.progress
+        if history.is_better(self.config, row, progress.best_epoch, progress.best_score):
+            progress.best_epoch, progress.best_score = epoch, row["validation_macro_map"]
             if self.accelerator.is_main_process:
                 save_tensors(self.best_file, self.averaged.state_dict(), {})
         if self.accelerator.is_main_process:
-            note(
-                f"epoch {epoch + 1}: loss {row['train_loss']:.4f}, validation macro mAP "
-                f"{score:.4f}, micro mAP {row['validation_micro_map']:.4f}"
-            )
-            self._write_history()
+            history.tell(row)
+            history.write(self.model / HISTORY_FILE, progress.history)
         if self.config.tracker != "none":
             self.accelerator.log(row, step=epoch + 1)
 
     def _measure(self, epoch: int, seconds: float) -> dict[str, float]:
-        logits = self.logits(self.averaged, self.validation_store, self.progress.precision)
-        if not np.isfinite(logits).all():  # the last step of the epoch was one too far
-            raise self._diverged("the network's answers are not finite")
-        scores = Calibration.identity(logits.shape[1]).apply(logits)
-        known = self.validation_labels
-        return {
-            "epoch": epoch + 1,
-            "learning_rate": self._learning_rate(self.progress.step - 1),
-            "train_loss": self.progress.epoch_loss / self.batches.steps_per_epoch,
-            "validation_macro_map": metrics.macro_map(scores, known),
-            "validation_micro_map": metrics.micro_map(scores, known),
-            "validation_accuracy": metrics.element_accuracy(scores, known),
-            "seconds": round(seconds, 2),
-        }
+        network = self.averaged.eval()
+        return history.measured(
+            epoch,
+            self._learning_rate(self.progress.step - 1),
+            self.progress.epoch_loss / self.batches.steps_per_epoch,
+            self._logits(network, self.progress.precision),
+            self.validation_labels,
+            seconds,
+        )
 
-    def logits(self, network: nn.Module, store: PixelStore, precision: str) -> NDArray[np.float32]:
-        """Return float32 (n, T): the network's logits of every design of a store."""
-        network.eval()
-        device, found = self.accelerator.device, []
-        with torch.inference_mode(), autocast(device, precision):
-            for start in range(0, len(store), EVALUATION_BATCH):
-                positions = range(start, min(start + EVALUATION_BATCH, len(store)))
-                squares = torch.from_numpy(store.squares(positions)).to(device)
-                found.append(network(squares).float().cpu().numpy())
-        return np.concatenate(found)
+    def _logits(self, network: nn.Module, precision: str) -> NDArray[np.float32]:
+        """Return the (m, T) logits of the validation designs."""
+        device = self.accelerator.device
+        return np.concatenate(list(outputs(network, self.validation_store, device, precision)))
+
+    def best(self) -> Best:
+        """Return the best epoch, from its file."""
+        network = TagNetwork(self.config.network, len(self.folder.vocabulary)).eval()
+        network.load_state_dict(load_file(self.best_file))
+        network.to(self.accelerator.device)
+        return Best(
+            network,
+            self._logits(network, "fp32"),
+            self.validation_labels,
+            self.validation_store.squares(range(min(CHECKED, len(self.validation_store)))),
+        )
 
     def _stops_early(self) -> bool:
-        done = len(self.progress.history)
-        waited = done - 1 - self.progress.best_epoch
-        patience = self.config.early_stopping
-        stop = (
-            bool(patience) and done >= self.config.early_stopping_min_epochs and waited >= patience
-        )
+        done, best = len(self.progress.history), self.progress.best_epoch
+        stop = history.stops_early(self.config, done, best)
         if stop:
-            note(f"no better score in {waited} epochs: stopping early")
+            note(f"no better score in {done - 1 - best} epochs: stopping early")
         return stop
 
     def _anyone(self, stopped: threading.Event) -> bool:
@@ -346,11 +309,3 @@ class Run:
             save_checkpoint(
                 self.last_file, self.progress, self.network, self.average, self.optimizer
             )
-
-    def _write_history(self) -> None:
-        rows = self.progress.history
-        path = self.model / HISTORY_FILE
-        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)

@@ -84,6 +84,11 @@ class Space:
             raise ConfigError(f"search space {path}: {said}") from cause
         return found
 
+    @classmethod
+    def default(cls, config: TrainConfig) -> "Space":
+        """Return the built-in space for such a run."""
+        return cls(DEFAULT_FROZEN if config.freeze else DEFAULT)
+
     def config(self, base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
         """Return `base` with the chosen values. Raises ConfigError for what cannot go together.
 

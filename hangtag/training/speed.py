@@ -28,9 +28,12 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Pr
 
     On a CPU that means fp32 or bf16 (which the dense convolutions of recent server CPUs like and
     depthwise ones do not); on a GPU bf16 where it is built in, else fp32.
+    Features that are computed once are worth fp32.
     """
     if config.precision != "auto":
         return config.precision
+    if config.freeze:
+        return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type != "cpu":

@@ -54,7 +54,7 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "value": trial.value,
-        "epochs": len(trial.intermediate_values),
+        "epochs": trial.last_step or 0,
         "minutes": seconds(trial) / 60,
         "ended": "stopped early" if trial.state == TrialState.PRUNED else "complete",
         "error": trial.user_attrs.get("error", ""),

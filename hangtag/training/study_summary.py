@@ -61,9 +61,7 @@ class Summary:
     @property
     def trainings(self) -> float:
         """What all trials cost, in trainings to the end."""
-        return float(sum(len(one.intermediate_values) for one in self.finished)) / int(
-            self.base["epochs"]
-        )
+        return float(sum(one.last_step or 0 for one in self.finished)) / int(self.base["epochs"])
 
     @property
     def hours(self) -> float:
@@ -118,7 +116,7 @@ class Summary:
                 optuna.create_trial(
                     params=one.params,
                     distributions=one.distributions,
-                    value=one.intermediate_values[epoch],
+                    value=one.intermediate_values.get(epoch, one.value),
                 )
             )
         with warnings.catch_warnings():

@@ -9,36 +9,34 @@ import json
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError
-from hangtag.library.vocabulary import Vocabulary
-from hangtag.quality import thresholds
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
     HISTORY_FILE,
     METRICS_FILE,
     ModelFolder,
-    Preprocessing,
 )
-from hangtag.training.checkpoints import ORIGIN, Origin, load_progress, save_tensors
+from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
 from hangtag.training.config import TrainConfig
-from hangtag.training.export import check_onnx, export_onnx
-from hangtag.training.network import TagNetwork, load_backbone
-from hangtag.training.run import OnEpoch, Run, Stores
+from hangtag.training.designs import Stores
+from hangtag.training.finish import write_model
+from hangtag.training.frozen import FrozenRun, check_frozen
+from hangtag.training.history import OnEpoch
+from hangtag.training.network import TagNetwork, load_backbone, set_bias
+from hangtag.training.run import Run
 from hangtag.training.start_from import start_from
 
 
@@ -79,19 +77,37 @@ def train(
     if "validation" not in folder.splits():
         raise DatasetError(f"{dataset} has no validation split, which training needs")
     accelerator = _accelerator(config, model)
+    if config.freeze:
+        check_frozen(config, continue_from is not None, accelerator.num_processes)
     origin = Origin(folder.fingerprint(), _digest(continue_from))
     earlier = _earlier_run(model, config, origin, overwrite)
     if earlier == "finished":
         return _finished(model)
     # Made before an earlier run is removed: a mistyped name or file must not cost that run.
-    network = first_network(folder, config, continue_from if earlier != "stopped" else None)
+    begins = earlier != "stopped" or config.freeze  # a frozen run's checkpoint has no weights
+    network = first_network(folder, config, continue_from if begins else None)
     if earlier == "another" and accelerator.is_main_process:
         _remove_run(model)
     accelerator.wait_for_everyone()
     with _stop_signals() as stopped:
-        run = Run(folder, model, config, accelerator, network, origin, stores)
+        kind = FrozenRun if config.freeze else Run
+        run = kind(folder, model, config, accelerator, network, origin, stores)
         run.to_the_end(stopped, on_epoch)
-        return _finish(run)
+        if accelerator.is_main_process:
+            write_model(folder, model, run.progress, run.best())
+        accelerator.wait_for_everyone()
+    return _result(model, run.progress)
+
+
+def _result(model: Path, progress: Progress) -> TrainResult:
+    return TrainResult(
+        model,
+        len(progress.history),
+        progress.best_epoch + 1,
+        progress.best_score,
+        progress.seconds,
+        progress.precision,
+    )
 
 
 def first_network(
@@ -100,7 +116,7 @@ def first_network(
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)
     network = TagNetwork(config.network, len(folder.vocabulary), config.dropout)
-    network.set_bias((folder.labels("train") == 1).mean(axis=0))
+    set_bias(network.head, (folder.labels("train") == 1).mean(axis=0))
     if config.weights != "none":
         load_backbone(network, config.network, config.weights)
     if continue_from:
@@ -209,48 +225,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _finish(run: Run) -> TrainResult:
-    """Export the best epoch and write what MODEL/ still lacks; config.json comes last."""
-    result = TrainResult(
-        run.model,
-        len(run.progress.history),
-        run.progress.best_epoch + 1,
-        run.progress.best_score,
-        time.monotonic() - run.started,
-        run.progress.precision,
-    )
-    if run.accelerator.is_main_process:
-        note("exporting the best epoch ...")
-        _export(run)
-    run.accelerator.wait_for_everyone()
-    return result
-
-
-def _export(run: Run) -> None:
-    folder = ModelFolder(
-        run.model,
-        Preprocessing(run.folder.info.size, run.config.input_size, run.folder.info.max_megapixels),
-        {**run.progress.config, "precision": run.progress.precision},
-        {**run.progress.origin, "catalog": run.folder.info.catalog},
-        run.folder.vocabulary,
-    )
-    network = TagNetwork(run.config.network, len(run.folder.vocabulary))
-    network.load_state_dict(load_file(run.best_file))
-    save_tensors(folder.weights, network.state_dict(), {})
-    export_onnx(network, run.config.input_size, folder.onnx)
-    check_onnx(
-        network,
-        folder.onnx,
-        run.validation_store.squares(range(min(64, len(run.validation_store)))),
-    )
-    replace(folder, vocabulary=_measured(run, network)).write()
-    shutil.rmtree(run.model / CHECKPOINTS)
-
-
-def _measured(run: Run, network: TagNetwork) -> Vocabulary:
-    """Fit calibration and thresholds on validation; return the vocabulary that carries them."""
-    network.to(run.accelerator.device)
-    logits = run.logits(network, run.validation_store, "fp32")
-    return thresholds.fitted(run.folder.vocabulary, logits, run.validation_labels)

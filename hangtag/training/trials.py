@@ -1,6 +1,7 @@
 """One process's share of a study: takes trial after trial, trains, reports, prunes, tidies."""
 
 import csv
+import hashlib
 import multiprocessing
 import shutil
 import time
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import optuna
+from accelerate import Accelerator
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,10 +28,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
 from hangtag.console import note, silenced, track
+from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training.config import Objective, TrainConfig, TuneConfig
-from hangtag.training.run import Stores
+from hangtag.training.designs import Stores
+from hangtag.training.features import Features, features_of
+from hangtag.training.head import train_head
 from hangtag.training.space import Space
 from hangtag.training.study import (
     again,
@@ -41,7 +46,7 @@ from hangtag.training.study import (
     sign,
     take_up_dead,
 )
-from hangtag.training.train import train
+from hangtag.training.train import first_network, train
 
 TRIALS: Final = "trials"
 # Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
@@ -85,6 +90,22 @@ class Job:
         """The column of history.csv that the objective names."""
         return self.objective.replace(":", "_")
 
+    def check(self) -> None:
+        """Raise Stopped when the time of this call is over, or nobody is left to stop it."""
+        if time.time() > self.deadline:
+            raise _TimeUp
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise Stopped
+
+    def features(self, config: TrainConfig) -> Path:
+        """Where the features of a frozen backbone are kept."""
+        backbone = repr((config.network, config.weights, config.input_size, config.precision))
+        return (
+            self.folder
+            / f"features-{hashlib.sha256(backbone.encode()).hexdigest()[:8]}.safetensors"
+        )
+
     def place(self, trial: FrozenTrial) -> Path:
         """Where a trial trains; one that goes on with another trains in its folder."""
         return self.folder / TRIALS / f"{first_number(trial):04d}"
@@ -96,6 +117,7 @@ class Worker:
     def __init__(self, job: Job, study: Study) -> None:
         self.job, self.study = job, study
         self.stores: Stores = {}
+        self.features: tuple[Path, Features] | None = None
         self.number: int | None = None
 
     def work(self, teller: "Teller | None") -> None:
@@ -147,10 +169,29 @@ class Worker:
         chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
         config = job.base if defaults else job.space.config(job.base, chosen)
         try:
+            if config.freeze:
+                return self._train_head(trial, config)
             return self._train(trial, config, defaults)
         except TrainingError as error:  # it diverged: worse than all that did not
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned(str(error)) from error
+
+    def _train_head(self, trial: Trial, config: TrainConfig) -> float:
+        """Train a head on features that all trials share: too quick to prune or to report of.
+
+        No model is written; the best one's is made at the end.
+        """
+        place = self.job.features(config)
+        if self.features is None or self.features[0] != place:
+            folder = DatasetFolder.open(self.job.dataset, self.job.tags_file)
+            device = Accelerator().device
+            network = first_network(folder, config, None)
+            found = features_of(network, folder, config, place, device, stores=self.stores)
+            self.features = place, found.to(device)
+        trained = train_head(self.features[1], config, on_epoch=lambda row: self.job.check())
+        value = trained.history[trained.best_epoch][self.job.key]
+        trial.report(value, len(trained.history))
+        return value
 
     def _train(self, trial: Trial, config: TrainConfig, defaults: bool) -> float:
         stored = self.study.get_trials(deepcopy=False)[trial.number]
@@ -168,11 +209,7 @@ class Worker:
             # Asked for the defaults too, so that others are compared with them.
             if trial.should_prune() and not defaults:
                 raise optuna.TrialPruned
-            if time.time() > job.deadline:
-                raise _TimeUp
-            parent = multiprocessing.parent_process()
-            if parent is not None and not parent.is_alive():
-                raise Stopped  # nobody is left who could be asked to stop
+            job.check()
 
         with silenced(), closing(bar):
             result = train(
@@ -221,7 +258,7 @@ class Teller:
 
 
 def _line(trial: FrozenTrial, best: FrozenTrial | None, done: int, trials: int) -> str:
-    epochs, value = len(trial.intermediate_values), trial.value
+    epochs, value = trial.last_step or 0, trial.value
     length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
     said = "diverged" if value is None else f"{value:.4f} after {length}"
     if best is None:

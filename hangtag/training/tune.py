@@ -29,6 +29,7 @@ from hangtag.console import note, set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.workers import cores
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
+from hangtag.tagging.model_folder import CHECKPOINTS, CONFIG_FILE
 from hangtag.training import recipe
 from hangtag.training.config import (
     Objective,
@@ -37,7 +38,8 @@ from hangtag.training.config import (
     automatic_epochs,
     batch_size,
 )
-from hangtag.training.space import DEFAULT, Space
+from hangtag.training.features import FEATURES_FILE
+from hangtag.training.space import Space
 from hangtag.training.speed import choose_precision
 from hangtag.training.study import DATABASE, best_trial, finished, open_study, take_up_dead
 from hangtag.training.train import train
@@ -78,7 +80,8 @@ def tune(
     returns, and after Stopped if a trial was done. Raises what `train` raises, and ConfigError for
     a study of something else.
     """
-    config, tuning, space = config or TrainConfig(), tuning or TuneConfig(), space or Space(DEFAULT)
+    config, tuning = config or TrainConfig(), tuning or TuneConfig()
+    space = space or Space.default(config)
     if config.minutes:
         raise ConfigError("a study compares equal epochs: give --epochs, not --minutes")
     data = DatasetFolder.open(dataset, tags_file)
@@ -147,7 +150,7 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
     designs, tags = len(data.labels("train")), data.vocabulary.names
     config = replace(
         config,
-        epochs=config.epochs or automatic_epochs(designs),
+        epochs=config.epochs or automatic_epochs(designs, config.freeze),
         batch_size=min(batch_size(config, designs), designs),
         hue=recipe.hue(config, tags),
     )
@@ -233,7 +236,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _place_best(job: Job, study: Study) -> TuneResult:
-    """Put the best trial's model into STUDY/model; train it again if it is not on this machine."""
+    """Put the best trial's model into STUDY/model; train it if it is not on this machine, or a head."""
     best = best_trial(study)
     if best is None:
         raise TrainingError(
@@ -241,13 +244,16 @@ def _place_best(job: Job, study: Study) -> TuneResult:
             "more --hours"
         )
     model, source = job.folder / MODEL, job.place(best)
-    if source.exists():
-        _copy(source, model)
-    else:
-        note("the best trial's model lies on another machine: training it again ...")
+    if not (source / CONFIG_FILE).exists():  # on another machine, or of a head not written yet
+        note("training the model of the best trial ...")
         chosen = best.params
         config = job.base if best.user_attrs.get("defaults") else job.space.config(job.base, chosen)
-        train(job.dataset, model, config, tags_file=job.tags_file, overwrite=True)
+        features = source / CHECKPOINTS / FEATURES_FILE
+        if config.freeze and job.features(config).exists() and not features.exists():
+            features.parent.mkdir(parents=True, exist_ok=True)
+            _link(str(job.features(config)), str(features))
+        train(job.dataset, source, config, tags_file=job.tags_file)
+    _copy(source, model)
     done = finished(study.get_trials(deepcopy=False))
     return TuneResult(
         model,
@@ -256,7 +262,7 @@ def _place_best(job: Job, study: Study) -> TuneResult:
         best.number,
         float(best.value or 0),
         next((trial.value for trial in done if trial.user_attrs.get("defaults")), None),
-        sum(len(trial.intermediate_values) for trial in done) / job.base.epochs,
+        sum(trial.last_step or 0 for trial in done) / job.base.epochs,
     )
 
 

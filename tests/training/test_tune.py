@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import pack
@@ -151,6 +152,28 @@ def test_a_best_model_that_lies_elsewhere_is_trained_again(
     tune(dataset, copy, TINY, TuneConfig(trials=8), SPACE)
     weights = [folder / "model" / "weights.safetensors" for folder in (study, copy)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_heads_on_a_frozen_backbone_are_tried_by_the_dozen(
+    dataset: Path, study: Path, tmp_path: Path
+) -> None:
+    folder, backbone = tmp_path / "study", load_file(study / "model" / "weights.safetensors")
+    weights = tmp_path / "weights.safetensors"
+    save_file({n: v for n, v in backbone.items() if n.startswith("backbone.")}, weights)
+    config = replace(TINY, epochs=0, batch_size=0, weights=str(weights), freeze=True)
+    began = time.monotonic()
+    result = tune(dataset, folder, config, TuneConfig(trials=24))
+    assert time.monotonic() - began < 60
+    assert (result.trials, result.pruned) == (24, 0)
+    assert result.best > result.defaults
+    assert len(list(folder.glob("features-*.safetensors"))) == 1
+    # The model that is written is the head that was measured.
+    rows = (folder / "model" / "history.csv").read_text().splitlines()[1:]
+    assert max(float(row.split(",")[3]) for row in rows) == result.best
+    written = load_file(folder / "model" / "weights.safetensors")
+    assert all(torch.equal(written[n], v) for n, v in backbone.items() if n in written
+               and n.startswith("backbone."))  # fmt: skip
+    assert tune(dataset, folder, config, TuneConfig(trials=24)) == result
 
 
 def test_a_trial_that_diverges_is_a_bad_trial_and_no_more(dataset: Path, tmp_path: Path) -> None:

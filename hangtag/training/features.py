@@ -1,0 +1,203 @@
+"""What a frozen backbone makes of every design, computed once and kept in one file."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from hangtag.console import note, track
+from hangtag.dataset.batches import PixelStore
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.errors import Stopped
+from hangtag.training.checkpoints import save_tensors
+from hangtag.training.config import TrainConfig
+from hangtag.training.designs import (
+    EVALUATION_BATCH,
+    Stores,
+    known_store,
+    labels_of,
+    outputs,
+    stores_of,
+)
+from hangtag.training.network import TagNetwork
+from hangtag.training.speed import choose_precision, to_device
+
+SPLITS: Final = ("train", "validation")
+FEATURES_FILE: Final = "features.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the tag head learns from and is measured by."""
+
+    train: Tensor  # float32 (n, F)
+    train_labels: Tensor  # int8 (n, T): 1 yes, 0 reviewed no, -1 unknown; on the same device
+    validation: Tensor  # float32 (m, F), likewise
+    validation_labels: NDArray[np.int8]  # (m, T), as metrics take them
+    validation_kept: NDArray[np.int64]  # (m,) the records that could be decoded
+
+    def to(self, device: torch.device) -> "Features":
+        """Return the same on a device."""
+        return replace(
+            self,
+            train=self.train.to(device),
+            train_labels=self.train_labels.to(device),
+            validation=self.validation.to(device),
+        )
+
+
+@dataclass(eq=False)
+class _Held:
+    """What the file holds: features of the first `done` designs, training before validation."""
+
+    kept: dict[str, NDArray[np.int64]]  # by split: the records that could be decoded
+    features: NDArray[np.float32]  # (N, F), N designs in both splits
+    done: int
+
+    @property
+    def whole(self) -> bool:
+        return self.done == len(self.features)
+
+
+def features_of(
+    network: TagNetwork,
+    folder: DatasetFolder,
+    config: TrainConfig,
+    cache: Path,
+    device: torch.device,
+    *,
+    stores: Stores | None = None,
+    stopped: threading.Event | None = None,
+) -> Features:
+    """Return the features of all train and validation designs, on the CPU; compute what is missing.
+
+    `network` is moved to `device` and set to eval mode. It runs in `config.precision` (auto: fp32)
+    on the training designs and in fp32 on the validation designs, as the exported model will: what
+    is measured is what ships. The features are kept in `cache`, written every
+    `config.checkpoint_minutes` and at the end: the same call again goes on there, or decodes
+    nothing when all is there. A file made from another dataset, backbone, input size or precision
+    is replaced. `stores` keeps decoded designs, see `stores_of`.
+
+    Raises DatasetError, RecordError, and Stopped once `stopped` is set.
+    """
+    labels = dict(zip(SPLITS, labels_of(folder), strict=True))
+    precision = choose_precision(config, len(folder.vocabulary), device)
+    key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
+    held = _read(cache, key)
+    if held is None or not held.whole:
+        opened = _opened(folder, config, held, {} if stores is None else stores)
+        held = held or _empty(opened, network.head.in_features)
+        blocks = _blocks(network, opened, precision, device, held.done)
+        _complete(held, blocks, cache, key, config.checkpoint_minutes, stopped)
+    train, validation = np.split(held.features, [len(held.kept["train"])])
+    return Features(
+        torch.from_numpy(train),
+        torch.from_numpy(labels["train"][held.kept["train"]]),
+        torch.from_numpy(validation),
+        labels["validation"][held.kept["validation"]],
+        held.kept["validation"],
+    )
+
+
+def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision: str) -> str:
+    """Return what tells these features from others."""
+    digest = hashlib.sha256()
+    for name, value in network.backbone.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    made_from = {
+        "dataset": folder.fingerprint(),
+        "backbone": digest.hexdigest(),
+        "input_size": input_size,
+        "precision": precision,
+    }
+    return json.dumps(made_from)
+
+
+def _read(cache: Path, key: str) -> _Held | None:
+    """Read the file, or return None where it is missing, damaged or about something else."""
+    if not cache.exists():
+        return None
+    try:
+        with safe_open(cache, "np") as file:
+            header = file.metadata()
+            if header.get("key") == key:
+                kept = {split: file.get_tensor(split) for split in SPLITS}
+                return _Held(kept, file.get_tensor("features"), int(header["done"]))
+    except (SafetensorError, OSError):
+        pass
+    note(f"{cache} is damaged or made from something else: computing the features anew")
+    return None
+
+
+def _write(held: _Held, cache: Path, key: str) -> None:
+    tensors = {**held.kept, "features": held.features}
+    header = {"key": key, "done": str(held.done)}
+    save_tensors(cache, {name: torch.from_numpy(value) for name, value in tensors.items()}, header)
+
+
+def _opened(
+    folder: DatasetFolder, config: TrainConfig, held: _Held | None, stores: Stores
+) -> tuple[PixelStore, PixelStore]:
+    """Return the pixels of both splits; after a stop, none is decoded for a second time."""
+    if held is None:
+        return stores_of(folder, config, stores)
+    train, validation = (known_store(folder, config, split, held.kept[split]) for split in SPLITS)
+    return train, validation
+
+
+def _empty(stores: tuple[PixelStore, PixelStore], width: int) -> _Held:
+    kept = {split: store.kept for split, store in zip(SPLITS, stores, strict=True)}
+    return _Held(kept, np.zeros((sum(map(len, stores)), width), np.float32), 0)
+
+
+def _blocks(
+    network: TagNetwork,
+    stores: tuple[PixelStore, PixelStore],
+    precision: str,
+    device: torch.device,
+    done: int,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of all designs after the first `done`, block by block, with progress."""
+    for split, store in zip(SPLITS, stores, strict=True):
+        first = min(done, len(store))
+        done -= first
+        number = precision if split == "train" else "fp32"
+        blocks = outputs(network.features, store, device, number, first)
+        batch, total = EVALUATION_BATCH, -(-len(store) // EVALUATION_BATCH)
+        if first < len(store):
+            yield from track(blocks, f"{split} features", total=total, done=first // batch)
+
+
+def _complete(
+    held: _Held,
+    blocks: Iterator[NDArray[np.float32]],
+    cache: Path,
+    key: str,
+    minutes: float,
+    stopped: threading.Event | None,
+) -> None:
+    """Fill what is missing; write the file every so many minutes, on a signal and at the end."""
+    saved = time.monotonic()
+    for block in blocks:
+        held.features[held.done : held.done + len(block)] = block
+        held.done += len(block)
+        stop = stopped is not None and stopped.is_set()
+        if stop or held.whole or time.monotonic() - saved > 60 * minutes:
+            _write(held, cache, key)
+            saved = time.monotonic()
+        if stop:
+            raise Stopped(
+                f"stopped after the features of {held.done} of {len(held.features)} designs, all "
+                "is saved; the same command goes on from here"
+            )

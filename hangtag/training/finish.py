@@ -1,0 +1,51 @@
+"""The best epoch of a run -> MODEL/, whichever way it was trained."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import note
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.images import Pixels
+from hangtag.quality import thresholds
+from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
+from hangtag.training.checkpoints import Progress, save_tensors
+from hangtag.training.export import check_onnx, export_onnx
+from hangtag.training.network import TagNetwork
+
+# Designs on which the exported model is compared with the network.
+CHECKED = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best epoch of a run, and what it says of the validation designs."""
+
+    network: TagNetwork
+    logits: NDArray[np.float32]  # (m, T)
+    labels: NDArray[np.int8]  # (m, T)
+    squares: Pixels  # uint8 (up to CHECKED, s, s, 4), the first of them
+
+
+def write_model(folder: DatasetFolder, model: Path, progress: Progress, best: Best) -> None:
+    """Write MODEL/: weights, ONNX, tags with calibration and thresholds; config.json comes last.
+
+    Raises TrainingError when the ONNX model differs from the network.
+    """
+    note("exporting the best epoch ...")
+    size = int(progress.config["input_size"])
+    written = ModelFolder(
+        model,
+        Preprocessing(folder.info.size, size, folder.info.max_megapixels),
+        {**progress.config, "precision": progress.precision},
+        {**progress.origin, "catalog": folder.info.catalog},
+        thresholds.fitted(folder.vocabulary, best.logits, best.labels),
+    )
+    save_tensors(written.weights, best.network.state_dict(), {})
+    export_onnx(best.network, size, written.onnx)
+    check_onnx(best.network, written.onnx, best.squares)
+    written.write()
+    shutil.rmtree(model / CHECKPOINTS)

@@ -1,0 +1,149 @@
+"""A tag head alone, trained in memory on a frozen backbone's features: no file is touched."""
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from hangtag.dataset.batches import shuffled
+from hangtag.errors import TrainingError
+from hangtag.training import history, recipe
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
+from hangtag.training.features import Features
+from hangtag.training.network import set_bias, tag_head
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedHead:
+    """How a head's training ended."""
+
+    head: nn.Linear  # of the best epoch, on the features' device
+    history: list[history.Row]
+    best_epoch: int  # counted from 0
+    best_score: float  # its validation macro mAP
+
+
+def train_head(
+    features: Features,
+    config: TrainConfig,
+    head: nn.Linear | None = None,
+    on_epoch: history.OnEpoch | None = None,
+) -> TrainedHead:
+    """Train a tag head where the features lie; return the best epoch's.
+
+    It starts as a copy of `head`, (F) -> (T), or afresh from `config.seed`. Of `config` all that is
+    about optimiser, schedule, loss, average, dropout, batches, epochs and early stopping holds, and
+    nothing else; `minutes` is not heeded. `on_epoch` gets every epoch's row of history.csv; what it
+    raises ends the training. The same seed gives the same head, on a CPU bit for bit with as many
+    threads. Raises TrainingError for a loss that is not finite.
+    """
+    run = _HeadRun(features, config, head)
+    rows: list[history.Row] = []
+    best, best_epoch, best_score = run.averaged, -1, -1.0
+    for epoch in range(run.epochs):
+        if history.stops_early(config, epoch, best_epoch):
+            break
+        rows.append(run.epoch(epoch))
+        if history.is_better(config, rows[-1], best_epoch, best_score):
+            best_epoch, best_score = epoch, rows[-1]["validation_macro_map"]
+            best = copy.deepcopy(run.averaged)
+        if on_epoch is not None:
+            on_epoch(rows[-1])
+    return TrainedHead(best, rows, best_epoch, best_score)
+
+
+def head_logits(head: nn.Linear, features: Features) -> NDArray[np.float32]:
+    """Return the (m, T) logits of the validation designs."""
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = head(features.validation).cpu().numpy()
+    return logits
+
+
+def _fresh_head(features: Features, frequencies: NDArray[np.float64], seed: int) -> nn.Linear:
+    random = torch.Generator().manual_seed(seed)
+    head = tag_head(features.train.shape[1], features.train_labels.shape[1], random)
+    set_bias(head, frequencies)
+    return head
+
+
+class _HeadRun:
+    """All that the training of one head holds while it goes on."""
+
+    def __init__(self, features: Features, config: TrainConfig, head: nn.Linear | None) -> None:
+        self.features, self.config = features, config
+        device, designs = features.train.device, len(features.train)
+        frequencies = (features.train_labels == 1).double().mean(dim=0)
+        if head is None:
+            self.head = _fresh_head(features, frequencies.cpu().numpy(), config.seed)
+        else:
+            self.head = copy.deepcopy(head)
+        self.head.to(device)
+        self.average = ModelEmaV3(self.head, use_warmup=True) if config.ema else None
+        self.optimizer = recipe.optimizer(self.head, config)
+        self.loss = recipe.loss(config, frequencies.float())
+        self.batch_size = min(batch_size(config, designs), designs)
+        self.steps_per_epoch = designs // self.batch_size
+        self.epochs = config.epochs or automatic_epochs(designs, freeze=True)
+        self.steps = self.epochs * self.steps_per_epoch
+        if self.average is not None:
+            self.average.decay = recipe.average_decay(config, self.steps)
+        # Its own, so that heads trained side by side in threads do not disturb each other.
+        self.random = torch.Generator(device).manual_seed(config.seed)
+
+    @property
+    def averaged(self) -> nn.Linear:
+        """The head that is validated and returned."""
+        head: nn.Linear = self.head if self.average is None else self.average.module
+        return head
+
+    def epoch(self, epoch: int) -> history.Row:
+        """Train for an epoch and return its figures."""
+        began = time.monotonic()
+        device, first = self.features.train.device, epoch * self.steps_per_epoch
+        order = shuffled(len(self.features.train), self.config.seed, epoch)
+        # Whole batches only; the few designs left over differ from epoch to epoch.
+        whole = torch.from_numpy(order[: self.steps_per_epoch * self.batch_size]).to(device)
+        total = torch.zeros((), device=device)
+        for step, chosen in enumerate(whole.view(-1, self.batch_size), start=first):
+            total += self._step(step, chosen)
+        loss, seconds = float(total) / self.steps_per_epoch, time.monotonic() - began
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} in epoch {epoch + 1}; lower learning_rate "
+                f"({self.config.learning_rate:g})"
+            )
+        return history.measured(
+            epoch,
+            self._learning_rate(first + self.steps_per_epoch - 1),
+            loss,
+            head_logits(self.averaged, self.features),
+            self.features.validation_labels,
+            seconds,
+        )
+
+    def _step(self, step: int, chosen: Tensor) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step)
+        inputs = self.features.train[chosen]
+        if self.config.dropout:
+            inputs = self._dropped(inputs)
+        loss = self.loss(self.head(inputs), self.features.train_labels[chosen])
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.head, step=step)
+        return loss.detach()
+
+    def _dropped(self, inputs: Tensor) -> Tensor:
+        kept = 1 - self.config.dropout
+        return inputs * (torch.empty_like(inputs).uniform_(generator=self.random) < kept) / kept
+
+    def _learning_rate(self, step: int) -> float:
+        return recipe.learning_rate(self.config, step, self.steps, self.steps_per_epoch)

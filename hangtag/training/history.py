@@ -1,0 +1,78 @@
+"""The figures of a run's epochs: measured on validation, compared, shown, kept in history.csv."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import note
+from hangtag.errors import TrainingError
+from hangtag.files import atomic_path
+from hangtag.quality import metrics
+from hangtag.quality.thresholds import Calibration
+from hangtag.training.config import TrainConfig
+
+Row = dict[str, float]
+OnEpoch = Callable[[Row], None]
+
+
+def measured(
+    epoch: int,
+    learning_rate: float,
+    train_loss: float,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    seconds: float,
+) -> Row:
+    """Return the figures of an epoch, counted from 0.
+
+    `logits`: (m, T) of the validation designs, `labels`: (m, T) as `metrics` takes them. `seconds`
+    is what the epoch's training took. Raises TrainingError for logits that are not finite.
+    """
+    if not np.isfinite(logits).all():  # the last step of the epoch was one too far
+        raise TrainingError(
+            f"the network's answers are not finite after epoch {epoch + 1}; lower learning_rate"
+        )
+    scores = Calibration.identity(logits.shape[1]).apply(logits)
+    return {
+        "epoch": epoch + 1,
+        "learning_rate": learning_rate,
+        "train_loss": train_loss,
+        "validation_macro_map": metrics.macro_map(scores, labels),
+        "validation_micro_map": metrics.micro_map(scores, labels),
+        "validation_accuracy": metrics.element_accuracy(scores, labels),
+        "seconds": round(seconds, 2),
+    }
+
+
+def is_better(config: TrainConfig, row: Row, best_epoch: int, best_score: float) -> bool:
+    """Tell whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
+    score = row["validation_macro_map"]
+    return score > best_score + config.early_stopping_tolerance or best_epoch < 0
+
+
+def stops_early(config: TrainConfig, done: int, best_epoch: int) -> bool:
+    """Tell whether a run ends after `done` epochs, of which `best_epoch` (from 0) is the best."""
+    return (
+        bool(config.early_stopping)
+        and done >= config.early_stopping_min_epochs
+        and done - 1 - best_epoch >= config.early_stopping
+    )
+
+
+def tell(row: Row) -> None:
+    """Print an epoch's figures."""
+    note(
+        f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, validation macro mAP "
+        f"{row['validation_macro_map']:.4f}, micro mAP {row['validation_micro_map']:.4f}"
+    )
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Write history.csv, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,272 @@
+"""A frozen backbone: features computed once, a head trained on them, a model folder like any."""
+
+import json
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hangtag.dataset import batches
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.quality.evaluate import evaluate
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.tagger import Tagger
+from hangtag.training import folds
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
+from hangtag.training.features import Features, features_of
+from hangtag.training.head import head_logits, train_head
+from hangtag.training.train import first_network, train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config(work: Path) -> TrainConfig:
+    """A head on the backbone of the session's trained model."""
+    return TrainConfig(
+        "test_resnet",
+        weights=str(work / "model" / "weights.safetensors"),
+        freeze=True,
+        input_size=32,
+        epochs=12,
+        learning_rate=0.02,
+        batch_size=16,
+    )
+
+
+def features(work: Path, config: TrainConfig, cache: Path) -> Features:
+    folder = DatasetFolder.open(work / "dataset")
+    return features_of(first_network(folder, config, None), folder, config, cache, CPU)
+
+
+@pytest.fixture(scope="module")
+def ready(work: Path, config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    return features(work, config, tmp_path_factory.mktemp("cache") / "features.safetensors")
+
+
+@pytest.fixture(scope="module")
+def model(work: Path, config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frozen") / "model"
+    train(work / "dataset", folder, config)
+    return folder
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the images that were decoded, one by one."""
+    sizes: list[int] = []
+    real = batches.decode
+
+    def counted(data: bytes, size: int) -> batches.Pixels:
+        sizes.append(len(data))
+        return real(data, size)
+
+    monkeypatch.setattr(batches, "decode", counted)
+    return sizes
+
+
+def test_the_model_folder_is_complete_and_the_backbone_as_it_was(
+    work: Path, config: TrainConfig, model: Path
+) -> None:
+    assert {path.name for path in model.iterdir()} == {
+        "config.json", "tags.json", "weights.safetensors", "model.onnx", "history.csv",
+    }  # fmt: skip
+    settings = json.loads((model / "config.json").read_text())["training"]
+    assert settings["freeze"] is True
+    assert settings["precision"] == "fp32"
+    before, after = load_file(config.weights), load_file(model / "weights.safetensors")
+    for name, value in before.items():
+        assert torch.equal(value, after[name]) != name.startswith("head."), name
+    tags = ModelFolder.open(model).vocabulary.tags
+    assert all(tag.threshold is not None and tag.calibration for tag in tags)
+    evaluation, _ = evaluate(model, work / "dataset", split="test")
+    assert (evaluation.figures["macro_map"] or 0) > 0.6
+
+
+def test_the_exported_model_is_the_head_on_the_features(
+    work: Path, model: Path, ready: Features
+) -> None:
+    tagger, weights = Tagger.open(model), load_file(model / "weights.safetensors")
+    with DatasetFolder.open(work / "dataset").records("validation") as records:
+        squares = [tagger.square(record.data) for record in records]
+    expected = ready.validation @ weights["head.weight"].T + weights["head.bias"]
+    assert np.abs(tagger.logits(squares) - expected.numpy()).max() < 1e-4
+
+
+def test_a_head_learns(config: TrainConfig, ready: Features) -> None:
+    rows = train_head(ready, config).history
+    untrained = train_head(ready, replace(config, epochs=1, learning_rate=1e-9)).best_score
+    assert len(rows) == 12
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"] / 1.5
+    assert max(row["validation_macro_map"] for row in rows) > max(0.6, 2 * untrained)
+
+
+def test_the_best_epoch_is_kept(config: TrainConfig, ready: Features) -> None:
+    trained = train_head(ready, replace(config, learning_rate=0.5, schedule="constant"))
+    scores = [row["validation_macro_map"] for row in trained.history]
+    assert trained.best_score == max(scores) == scores[trained.best_epoch]
+    again = replace(config, learning_rate=0.5, schedule="constant", warmup=0, ema=0)
+    best = train_head(ready, again)
+    upto = train_head(ready, replace(again, epochs=best.best_epoch + 1))
+    assert torch.equal(best.head.weight, upto.head.weight)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_same_seed_gives_the_same_head(
+    config: TrainConfig, ready: Features, dropout: float
+) -> None:
+    config = replace(config, dropout=dropout, epochs=3)
+    first = train_head(ready, config)
+    torch.manual_seed(99)  # what else draws random numbers must not matter
+    second, other = train_head(ready, config), train_head(ready, replace(config, seed=1))
+    assert torch.equal(first.head.weight, second.head.weight)
+    assert torch.equal(first.head.bias, second.head.bias)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_the_command_gives_the_head_that_train_head_gives(
+    work: Path, config: TrainConfig, ready: Features, model: Path, tmp_path: Path
+) -> None:
+    head = train_head(ready, config).head
+    assert torch.equal(load_file(model / "weights.safetensors")["head.weight"], head.weight)
+    train(work / "dataset", tmp_path / "m", config)
+    for name in ("weights.safetensors", "tags.json"):
+        assert (tmp_path / "m" / name).read_bytes() == (model / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "bce", "ema": 0.0, "optimizer": "sgd"},
+        {"loss": "weighted-bce", "dropout": 0.5, "schedule": "step"},
+        {"batch_size": 0, "epochs": 0, "early_stopping": 1, "early_stopping_min_epochs": 2},
+    ],
+)
+def test_settings_hold(
+    config: TrainConfig, ready: Features, settings: dict[str, float | str]
+) -> None:
+    config = replace(config, **settings)  # type: ignore[arg-type]
+    trained = train_head(ready, config)
+    assert trained.best_score > 0.1
+    if config.early_stopping:
+        assert len(trained.history) - 2 == trained.best_epoch
+    logits = head_logits(trained.head, ready)
+    assert logits.shape == ready.validation_labels.shape
+
+
+def test_what_on_epoch_raises_ends_the_training(config: TrainConfig, ready: Features) -> None:
+    seen: list[dict[str, float]] = []
+
+    def on_epoch(row: dict[str, float]) -> None:
+        seen.append(row)
+        if row["epoch"] == 2:
+            raise KeyError("pruned")
+
+    with pytest.raises(KeyError, match="pruned"):
+        train_head(ready, config, on_epoch=on_epoch)
+    assert [row["epoch"] for row in seen] == [1, 2]
+    assert seen[0]["validation_macro_map"] > 0
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(config: TrainConfig, ready: Features) -> None:
+    vast = replace(ready, train=ready.train * 1e38)
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1; lower learning"):
+        train_head(vast, replace(config, loss="bce"))
+
+
+def test_features_are_computed_once(
+    work: Path, config: TrainConfig, tmp_path: Path, decoded: list[int]
+) -> None:
+    cache = tmp_path / "features.safetensors"
+    first = features(work, config, cache)
+    assert len(decoded) == len(first.train) + len(first.validation) == 136
+    written = cache.stat().st_mtime_ns
+    second = features(work, replace(config, seed=3, loss="bce", dropout=0.5), cache)
+    assert len(decoded) == 136
+    assert cache.stat().st_mtime_ns == written
+    assert torch.equal(first.train, second.train)
+    assert torch.equal(first.validation, second.validation)
+
+
+def test_features_of_something_else_are_not_taken(
+    work: Path, config: TrainConfig, tmp_path: Path, decoded: list[int]
+) -> None:
+    cache = tmp_path / "features.safetensors"
+    first = features(work, config, cache)
+    weights = load_file(config.weights)
+    weights["backbone.conv1.0.weight"] *= 0.5
+    save_file(weights, tmp_path / "other.safetensors")
+    other = features(work, replace(config, weights=str(tmp_path / "other.safetensors")), cache)
+    assert not torch.allclose(first.train, other.train)
+    larger = features(work, replace(config, input_size=40), cache)
+    assert not torch.allclose(first.train, larger.train)
+    cache.write_bytes(cache.read_bytes()[:1000])
+    assert torch.equal(features(work, config, cache).train, first.train)
+    assert len(decoded) == 4 * 136
+
+
+def test_features_go_on_where_they_were_stopped(
+    work: Path, config: TrainConfig, ready: Features, tmp_path: Path, decoded: list[int]
+) -> None:
+    folder, cache, stopped = DatasetFolder.open(work / "dataset"), tmp_path / "f", threading.Event()
+    network = first_network(folder, config, None)
+    stopped.set()
+    with pytest.raises(Stopped, match=f"the features of {len(ready.train)} of 136 designs"):
+        features_of(network, folder, config, cache, CPU, stopped=stopped)
+    decoded.clear()
+    found = features(work, config, cache)
+    assert len(decoded) == len(found.validation)
+    assert torch.equal(found.train, ready.train)
+    assert torch.equal(found.validation, ready.validation)
+
+
+def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
+    work: Path, config: TrainConfig, model: Path, tmp_path: Path, decoded: list[int]
+) -> None:
+    def stop(row: dict[str, float]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="the same command goes on"):
+        train(work / "dataset", tmp_path / "m", config, on_epoch=stop)
+    assert not (tmp_path / "m" / "config.json").exists()
+    with pytest.raises(ConfigError, match=r"other settings \(freeze\)"):
+        train(work / "dataset", tmp_path / "m", replace(config, freeze=False))
+    decoded.clear()
+    result = train(work / "dataset", tmp_path / "m", config)
+    assert len(decoded) == 24  # validation designs to check the export on
+    same = [(path / "weights.safetensors").read_bytes() for path in (tmp_path / "m", model)]
+    assert same[0] == same[1]
+    assert train(work / "dataset", tmp_path / "m", config).macro_map == result.macro_map
+
+
+def test_a_frozen_run_needs_weights_and_takes_a_models(
+    work: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(config, weights="none", epochs=1, learning_rate=1e-9, ema=0.0)
+    with pytest.raises(ConfigError, match="--weights hub or a file, or --start-from MODEL"):
+        train(work / "dataset", tmp_path / "m", config)
+    train(work / "dataset", tmp_path / "m", config, continue_from=work / "model")
+    before, after = (
+        load_file(path / "weights.safetensors") for path in (work / "model", tmp_path / "m")
+    )
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
+    assert folds._of_a_fold(config) == config
+    fold = folds._of_a_fold(replace(config, weights="none"))
+    assert (fold.freeze, fold.network, fold.input_size) == (False, "test_resnet", 32)
+    assert fold.learning_rate == TrainConfig().learning_rate
+
+
+def test_a_head_takes_larger_steps_and_more_epochs() -> None:
+    frozen = TrainConfig(freeze=True)
+    assert [batch_size(frozen, n) for n in (1_000, 5_000)] == [64, 256]
+    assert [automatic_epochs(n, freeze=True) for n in (50, 5_000, 500_000)] == [100, 43, 10]
