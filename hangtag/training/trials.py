@@ -101,10 +101,8 @@ class Job:
     def features(self, config: TrainConfig) -> Path:
         """Where the features of a frozen backbone are kept."""
         backbone = repr((config.network, config.weights, config.input_size, config.precision))
-        return (
-            self.folder
-            / f"features-{hashlib.sha256(backbone.encode()).hexdigest()[:8]}.safetensors"
-        )
+        digest = hashlib.sha256(backbone.encode()).hexdigest()
+        return self.folder / f"features-{digest[:8]}.safetensors"
 
     def place(self, trial: FrozenTrial) -> Path:
         """Where a trial trains; one that goes on with another trains in its folder."""

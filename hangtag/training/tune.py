@@ -236,7 +236,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _place_best(job: Job, study: Study) -> TuneResult:
-    """Put the best trial's model into STUDY/model; train it if it is not on this machine, or a head."""
+    """Put the best trial's model into STUDY/model, trained here if it is not to be found."""
     best = best_trial(study)
     if best is None:
         raise TrainingError(
