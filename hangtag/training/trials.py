@@ -23,9 +23,9 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hangtag.console import note, silenced, track
 from hangtag.dataset.dataset_folder import DatasetFolder
@@ -114,6 +114,7 @@ class Worker:
 
     def __init__(self, job: Job, study: Study) -> None:
         self.job, self.study = job, study
+        study.sampler = _Sampler(job.base.seed)
         self.stores: Stores = {}
         self.features: tuple[Path, Features] | None = None
         self.number: int | None = None
@@ -122,7 +123,6 @@ class Worker:
         """Do trials until all are begun. Raises Stopped, and what `train` raises."""
         while time.time() < self.job.deadline and self._more():
             self.number = None
-            self.study.sampler = self._sampler()
             try:
                 self.study.optimize(self._trial, n_trials=1)
             except _TimeUp:
@@ -144,16 +144,6 @@ class Worker:
         """Tell whether another trial is to be begun, if only one that died."""
         take_up_dead(self.study)
         return len(begun(self.study.get_trials(deepcopy=False))) < self.job.tuning.trials
-
-    def _sampler(self) -> TPESampler:
-        """Return the sampler of the next trial, seeded by its place: a study that was stopped and
-        resumed goes the way of one that was not."""
-        place = len(begun(self.study.get_trials(deepcopy=False)))
-        seed = int(np.random.SeedSequence((self.job.base.seed, place)).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            # In groups: the defaults may lie outside of a range and so lack a name of it.
-            return TPESampler(seed=seed, multivariate=True, group=True)
 
     def _again(self) -> None:
         if self.number is not None:
@@ -226,6 +216,47 @@ def _bar(title: str, epochs: int) -> Generator[None]:
     """Give a progress bar that every `next` after the first moves on."""
     for _ in track(range(epochs + 1), title, total=epochs):
         yield
+
+
+class _Sampler(BaseSampler):
+    """TPE, seeded for every trial by its place in the study.
+
+    So a study that was stopped and resumed goes the way of one that was not, and no two workers
+    that ask at the same moment get the same answer.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.tpe = TPESampler(seed=seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        trials = study.get_trials(deepcopy=False)[: trial.number]
+        place = sum(one.state != TrialState.FAIL for one in trials)
+        seed = int(np.random.SeedSequence((self.seed, place)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # In groups: the defaults may lie outside of a range and so lack a name of it.
+            self.tpe = TPESampler(seed=seed, multivariate=True, group=True)
+        self.tpe.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self.tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self.tpe.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _suggest(trial: Trial, name: str, one: BaseDistribution) -> Any:
