@@ -825,10 +825,26 @@ def _show(result: Any, as_json: bool) -> None:
         print(f"{name.replace('_', ' '):12} {text}")
 
 
+def _run() -> None:
+    """Parse the command line and call its command, with local copies of what lies in S3."""
+    command, bound, _ = app.parse_args()
+    addresses = any(argument.startswith("s3://") for argument in sys.argv[1:])
+    archives = any(argument.endswith(".tar.gz") for argument in sys.argv[1:])
+    if not addresses and not archives:
+        command(*bound.args, **bound.kwargs)
+        return
+    from hangtag.aws.places import fetched
+
+    set_quiet(bound.arguments.get("quiet", False))
+    with fetched(bound.arguments) as arguments:
+        bound.arguments.update(arguments)
+        command(*bound.args, **bound.kwargs)
+
+
 def main() -> None:
     """Run the command line; exit with 1 and one line on stderr for a HangtagError."""
     try:
-        app()
+        _run()
     except Stopped as error:
         print(f"hangtag: {error}", file=sys.stderr)
         sys.exit(130)

@@ -8,6 +8,7 @@ HangtagError              base: one clear line for the user; the CLI prints it a
 ├── DatasetError          a packed dataset is missing, incomplete or does not fit
 ├── ConfigError           a setting or hyperparameter is unknown or out of range
 ├── TrainingError         a run cannot go on (non-finite loss, model that does not fit the data)
+├── StorageError          an s3:// address cannot be used (no such bucket, no right to read, ...)
 ├── ModelError            a model folder is missing, incomplete or does not fit
 ├── Stopped               a run was stopped by Ctrl-C or SIGTERM after saving its state
 └── MissingExtra          an optional dependency is needed; says what to install
@@ -56,6 +57,10 @@ class ConfigError(HangtagError):
 
 class TrainingError(HangtagError):
     """A training run cannot go on."""
+
+
+class StorageError(HangtagError):
+    """An `s3://` address, or the storage behind it, cannot be used."""
 
 
 class ModelError(HangtagError):

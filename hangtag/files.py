@@ -1,13 +1,23 @@
-"""Files written whole, and bytes read from wherever a design lies. Standard library only."""
+"""Files written whole, and bytes read from wherever a design lies. Standard library only.
+
+Here alone `hangtag.aws.s3` is called from below: whatever reads a design reads it through this
+module, and so reads `s3://` addresses too.
+"""
 
 import glob
 import os
 import secrets
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from hangtag.errors import HangtagError, MissingExtra
+from hangtag.errors import HangtagError, StorageError
+
+S3: Final = "s3://"
+_THREADS: Final = 32  # waiting for a bucket costs no core
 
 
 @contextmanager
@@ -42,10 +52,13 @@ def read_bytes(location: str, limit: int | None = None) -> bytes:
     """Return the bytes at `location`: a local path or, with the `aws` extra, an `s3://` address.
 
     Raises OSError as `open` does, also for a file of over `limit` bytes or none that can end (a
-    device, a pipe); MissingExtra for `s3://`.
+    device, a pipe), and ConnectionError where a bucket does not answer; for `s3://` also
+    MissingExtra, and StorageError for what no other object of the bucket could do better.
     """
-    if location.startswith("s3://"):
-        raise MissingExtra(f"reading {location}", "aws")
+    if location.startswith(S3):
+        from hangtag.aws import s3
+
+        return s3.read(location, limit)
     path = Path(location)
     if not path.is_file():
         path.stat()  # a missing file is told apart from a folder
@@ -53,6 +66,64 @@ def read_bytes(location: str, limit: int | None = None) -> bytes:
     if limit is not None and path.stat().st_size > limit:
         raise OSError(f"{location} has over {limit / 2**20:.0f} MiB")
     return path.read_bytes()
+
+
+def read_ahead(
+    locations: Iterable[str], limit: int | None = None
+) -> Iterator[str | bytes | OSError]:
+    """Yield local paths as they are, and for `s3://` addresses their bytes, or why there are none.
+
+    In order; many objects are on their way at once. Raises what `read_bytes` raises but OSError.
+    """
+    waiting: deque[str | Future[bytes | OSError]] = deque()
+    silent = 0  # addresses in a row that nobody answered for
+    with ThreadPoolExecutor(_THREADS) as pool:  # starts a thread only when there is an address
+        try:
+            for location in locations:
+                away = location.startswith(S3)
+                waiting.append(pool.submit(_fetched, location, limit) if away else location)
+                if len(waiting) >= 2 * _THREADS or not away:
+                    thing = _arrived(waiting.popleft())
+                    if not isinstance(thing, ConnectionError):
+                        silent = 0
+                    elif (silent := silent + 1) >= 2 * _THREADS:
+                        raise StorageError(f"{thing}; run the same command again to go on")
+                    yield thing
+            while waiting:
+                yield _arrived(waiting.popleft())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _fetched(location: str, limit: int | None) -> bytes | OSError:
+    try:
+        return read_bytes(location, limit)
+    except OSError as cause:
+        return cause
+
+
+def _arrived(thing: str | Future[bytes | OSError]) -> str | bytes | OSError:
+    return thing if isinstance(thing, str) else thing.result()
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be fetched again: HANGTAG_CACHE, or the user's own cache."""
+    own, users = os.environ.get("HANGTAG_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own).absolute() if own else Path(users or Path.home() / ".cache") / "hangtag"
+
+
+def mirror_of(address: str) -> Path:
+    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse."""
+    return cache_folder() / "s3" / address.removeprefix(S3)
+
+
+def address_of(path: str) -> str | None:
+    """Return the `s3://` address whose local copy has the absolute `path`, or None."""
+    if f"{os.sep}s3{os.sep}" not in path:  # spares 500,000 designs the look at the environment
+        return None
+    mirrors = f"{cache_folder() / 's3'}{os.sep}"
+    return S3 + path.removeprefix(mirrors) if path.startswith(mirrors) else None
 
 
 def read_text(path: Path, error: type[HangtagError]) -> str:

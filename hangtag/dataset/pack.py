@@ -33,7 +33,7 @@ from hangtag.dataset.dataset_folder import (
     write_records,
 )
 from hangtag.dataset.recordio import RecordReader, RecordWriter
-from hangtag.dataset.workers import map_designs
+from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError
 from hangtag.files import atomic_path, write_text
 from hangtag.library import doubles, fingerprints, splits
@@ -82,16 +82,18 @@ def pack(
 
     `vocabulary` gives the tags, in order, in place of what `rules` and the catalog's own counts
     make. `workers` 0 takes every core. A design that cannot be decoded goes to rejected.csv, as
-    does one without any tag. Raises DatasetError when the folder holds another dataset (unless
+    does one without any tag; after one that a bucket gave no answer for, the same call again packs
+    anew what surrounds it. Raises DatasetError when the folder holds another dataset (unless
     `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
     """
     config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
     key = _pack_key(catalog, config, rules, vocabulary)
     existing = DatasetInfo.read(folder)
-    if existing and existing.pack == key:
+    partial = existing is not None and UNREACHABLE in existing.rejected
+    if existing and existing.pack == key and not partial:
         note(f"{folder} is packed already, from this catalog with these settings")
         return _summary(folder, existing)
-    if existing and not overwrite:
+    if existing and existing.pack != key and not overwrite:
         raise DatasetError(
             f"{folder} holds a dataset packed from another catalog or with other settings; "
             "choose another folder, or replace it with --overwrite"
@@ -101,7 +103,8 @@ def pack(
     prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
     info = _assemble(prepared, catalog, folder, config, rules, vocabulary, key)
     info.write(folder)
-    shutil.rmtree(folder / WORK_FOLDER)
+    if UNREACHABLE not in info.rejected:
+        shutil.rmtree(folder / WORK_FOLDER)
     return _summary(folder, info)
 
 
@@ -158,7 +161,7 @@ def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers
         write_text(key_file, key)
     starts = range(0, len(catalog), SHARD_DESIGNS)
     shards = [work / f"shard-{number:06d}" for number in range(len(starts))]
-    missing = [n for n, shard in enumerate(shards) if not shard.with_suffix(".json").exists()]
+    missing = [n for n, shard in enumerate(shards) if not _is_done(shard.with_suffix(".json"))]
     rows = [row for n in missing for row in _shard_rows(catalog, n)]
     done = len(catalog) - len(rows)
     if done and rows:
@@ -173,6 +176,13 @@ def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers
     for number, shard in enumerate(shards):
         _read_shard(shard, catalog, _shard_rows(catalog, number), prepared)
     return prepared
+
+
+def _is_done(findings: Path) -> bool:
+    """Tell whether a shard is whole: finished, and no design in it was out of reach just then."""
+    if not findings.exists():
+        return False
+    return all(one.get("reason") != UNREACHABLE for one in json.loads(findings.read_text()))
 
 
 def _shard_rows(catalog: Catalog, number: int) -> range:
@@ -351,4 +361,6 @@ def summary_lines(summary: PackSummary, folder: Path) -> Iterator[str]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
         left_out = sum(summary.rejected.values())
         yield f"{left_out:,} left out ({reasons}): see {folder / REJECTED_FILE}"
+    if UNREACHABLE in summary.rejected:
+        yield "the same command again fetches those that were unreachable"
     yield f"{summary.size_bytes / 2**20:,.1f} MiB in {folder}"

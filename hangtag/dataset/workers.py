@@ -6,17 +6,18 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.errors import ConfigError, ImageError
-from hangtag.files import read_bytes
+from hangtag.files import read_ahead, read_bytes
 
 R = TypeVar("R")
 
 TIMEOUT_SECONDS = 60.0
 MAX_FILE_BYTES = 512 * 2**20
+UNREACHABLE: Final = "unreachable"  # reason: a bucket gave no answer; another time it may
 
 
 def cores() -> int:
@@ -35,19 +36,23 @@ def map_designs(
 
     `function` and its results must be picklable; `workers` 0 takes every core. A design that
     cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of memory, a
-    crash in a native decoder) yields the ImageError instead. Memory is bounded by a window of
-    designs under way. Other errors, such as a missing extra, are raised.
+    crash in a native decoder) yields the ImageError instead; the reason UNREACHABLE may pass.
+    Memory is bounded by a window of designs under way. Other errors, such as a missing extra, are
+    raised.
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
     workers = workers or cores()
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[ProcessFuture[Any]] = deque()
+    waiting: deque[ProcessFuture[Any] | ImageError] = deque()
     with ProcessPool(max_workers=workers, context=context) as pool:
         try:
-            for location in locations:
-                waiting.append(pool.submit(_call, timeout, function, location))
+            for source in read_ahead(locations, MAX_FILE_BYTES):
+                if isinstance(source, OSError):
+                    waiting.append(_unread(source))
+                else:
+                    waiting.append(pool.submit(_call, timeout, function, source))
                 if len(waiting) >= 16 * workers:
                     yield _outcome(waiting.popleft(), timeout)
             while waiting:
@@ -57,12 +62,17 @@ def map_designs(
             raise
 
 
-def _call(function: Callable[[bytes], Any], location: str) -> Any:
+def _unread(cause: OSError) -> ImageError:
+    reasons = {FileNotFoundError: "missing", ConnectionError: UNREACHABLE}
+    reason = reasons.get(type(cause), "unreadable")
+    return ImageError(reason, f"cannot be read: {cause.strerror or cause}")
+
+
+def _call(function: Callable[[bytes], Any], source: str | bytes) -> Any:
     try:
-        data = read_bytes(location, limit=MAX_FILE_BYTES)
+        data = read_bytes(source, MAX_FILE_BYTES) if isinstance(source, str) else source
     except OSError as cause:
-        reason = "missing" if isinstance(cause, FileNotFoundError) else "unreadable"
-        return ImageError(reason, f"cannot be read: {cause.strerror or cause}")
+        return _unread(cause)
     try:
         return function(data)
     except ImageError as cause:
@@ -71,7 +81,9 @@ def _call(function: Callable[[bytes], Any], location: str) -> Any:
         return ImageError("unreadable", f"cannot be decoded: {cause!r}")
 
 
-def _outcome(future: ProcessFuture[Any], timeout: float) -> Any:
+def _outcome(future: ProcessFuture[Any] | ImageError, timeout: float) -> Any:
+    if isinstance(future, ImageError):
+        return future
     try:
         return future.result()
     except FutureTimeoutError:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
+from hangtag.files import address_of
 from hangtag.library.catalog_files import (
     COLUMNS,
     SEPARATOR,
@@ -99,10 +100,14 @@ class Catalog:
         write_rows(path, columns, list(map(attrgetter(*columns), designs)))
 
     def location(self, design: Design) -> str:
-        """Return the absolute path of a design's image, or its `s3://` address unchanged."""
+        """Return the absolute path of a design's image, or its `s3://` address.
+
+        That is also what a relative image of a catalog that lies in a bucket becomes.
+        """
         if _ADDRESS.match(design.image):
             return design.image
-        return _absolute(self.root, design.image)
+        path = _absolute(self.root, design.image)
+        return address_of(path) or path
 
     def group_numbers(self) -> NDArray[np.int64]:
         """Return the group of every design as a number, int64 (n,), ascending with its name."""

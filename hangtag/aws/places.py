@@ -1,0 +1,222 @@
+"""`s3://` in place of a folder or file of the command line: fetched before, written back after.
+
+    hangtag train s3://BUCKET/PREFIX s3://BUCKET/MODEL
+
+The local copy stays in the cache, so that only what changed travels. Hidden files stay local, and
+so does a dataset's output/, where SageMaker puts what it made of it.
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hangtag.aws import s3
+from hangtag.aws.download import download
+from hangtag.console import note, track
+from hangtag.dataset.dataset_folder import INFO_FILE
+from hangtag.errors import ModelError, StorageError
+from hangtag.files import S3, address_of, cache_folder, mirror_of, write_text
+from hangtag.tagging.model_folder import CONFIG_FILE
+
+MOST_OBJECTS: Final = 10_000
+# Their presence says that a folder is whole: removed before what they vouch for changes.
+_MARKERS: Final = (CONFIG_FILE, INFO_FILE)
+# Designs stay in the bucket, and are read from there one by one.
+_OF_DESIGNS: Final = ("paths", "images")
+_COLLAPSED: Final = "s3:/"  # what pathlib makes of s3://
+
+
+@contextmanager
+def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give a command's arguments with local copies in place of `s3://` paths; write them back.
+
+    Written back also after an error: a stopped run's checkpoints are what the next one goes on
+    from. Raises StorageError, OSError.
+    """
+    places: list[Place] = []
+    found = {
+        name: tuple(_local(one, name, places) for one in value)
+        if isinstance(value, tuple)
+        else _local(value, name, places)
+        for name, value in arguments.items()
+    }
+    try:
+        yield found
+    finally:
+        for place in places:
+            place.push()
+
+
+def _local(value: Any, name: str, places: list["Place"]) -> Any:
+    if not isinstance(value, Path):
+        return value
+    if str(value).startswith(_COLLAPSED):
+        address = S3 + str(value).removeprefix(_COLLAPSED)
+        value = mirror_of(address)
+        s3.split(address)
+        if name in _OF_DESIGNS:
+            return value
+        place = Place(address)
+        place.pull()
+        places.append(place)
+    if name.startswith("model") and value.name.endswith(".tar.gz"):
+        return unpacked(value)
+    return value
+
+
+class Place:
+    """An `s3://` address, its local copy, and what both were when they last agreed."""
+
+    def __init__(self, address: str) -> None:
+        """`address`: of one object, or of a folder of up to MOST_OBJECTS."""
+        self.address = address.rstrip("/")
+        self.local = mirror_of(self.address)
+        digest = hashlib.sha256(self.address.encode()).hexdigest()[:32]
+        self._state_file = cache_folder() / "s3-states" / f"{digest}.json"
+        try:
+            self._state: dict[str, list[Any]] = json.loads(self._state_file.read_text())
+        except (OSError, ValueError):
+            self._state = {}  # every file is compared anew
+
+    def pull(self) -> None:
+        """Fetch what is not here as it is there.
+
+        A file that changed only here stays: a killed run left it. Raises StorageError for one that
+        changed on both sides, and for a folder of too many objects.
+        """
+        there = self._there()
+        if self.local.is_file() and there.keys() - {""}:
+            self.local.unlink()
+        wanted = []
+        for name, found in there.items():
+            known, path = self._state.get(name), self.local / name
+            if known is None or known[0] != found.etag:
+                if path.exists() and (known is None or self._changed(name)):
+                    raise StorageError(
+                        f"{self._address(name)} is another file than its copy {path}, which changed"
+                        " too; remove the one that you do not want"
+                    )
+            elif path.exists():
+                continue
+            wanted.append((self._address(name), found, path))
+        for name in self._state.keys() - there.keys():
+            path = self.local / name
+            if path.exists() and not self._changed(name):
+                path.unlink()
+                del self._state[name]
+        # What vouches for a folder comes last, so that a kill does not leave half of one.
+        wanted.sort(key=lambda one: one[2].name in _MARKERS)
+        markers = [one for one in wanted if one[2].name in _MARKERS]
+        for some in (wanted[: len(wanted) - len(markers)], markers):
+            if some:
+                download(some, self._arrived)
+        self._write_state()
+
+    def push(self) -> None:
+        """Write what changed here to the bucket. Raises StorageError, OSError."""
+        here = self._here()
+        removed = [name for name in self._state if name not in here]
+        changed = [name for name in here if name not in self._state or self._changed(name)]
+        changed.sort(key=lambda name: name.rpartition("/")[2] in _MARKERS)
+        for name in removed:
+            self._remove(name)
+        for name in changed:
+            if name in self._state and name.rpartition("/")[2] in _MARKERS:
+                self._remove(name)
+        markers = [name for name in changed if name.rpartition("/")[2] in _MARKERS]
+        for some in (changed[: len(changed) - len(markers)], markers):
+            if not some:
+                continue
+            with ThreadPoolExecutor(8) as pool:
+                shown = track(pool.map(self._upload, some), "uploading", total=len(some))
+                for name, (found, stamp) in zip(some, shown, strict=True):
+                    self._state[name] = [found.etag, *stamp]
+                    self._write_state()
+        if changed or removed:
+            note(f"{len(changed)} files written, {len(removed)} removed: {self.address}")
+
+    def _upload(self, name: str) -> tuple[s3.Object, tuple[int, int]]:
+        stamp = _stamp(self.local / name)  # before: what changes meanwhile is written next time
+        return s3.upload(self.local / name, self._address(name)), stamp
+
+    def _remove(self, name: str) -> None:
+        s3.delete(self._address(name))
+        del self._state[name]
+        self._write_state()
+
+    def _there(self) -> dict[str, s3.Object]:
+        """Return the objects by name; the name of a single one is empty."""
+        single = s3.head(self.address)
+        if single is not None:
+            return {"": single}
+        prefix = s3.split(self.address)[1]
+        below = len(prefix) + 1 if prefix else 0
+        there: dict[str, s3.Object] = {}
+        for found in s3.listed(self.address):
+            name = found.key[below:]
+            parts = name.split("/")
+            if parts[0] == "output" or any(part.startswith(".") or not part for part in parts):
+                continue
+            there[name] = found
+            if len(there) > MOST_OBJECTS:
+                raise StorageError(
+                    f"{self.address} holds over {MOST_OBJECTS:,} objects: that is no folder of "
+                    "hangtag's; give the prefix of the dataset or model itself"
+                )
+        return there
+
+    def _here(self) -> set[str]:
+        if self.local.is_file():
+            return {""}
+        found = (path.relative_to(self.local) for path in self.local.rglob("*") if path.is_file())
+        return {
+            path.as_posix()
+            for path in found
+            if path.parts[0] != "output" and not any(part.startswith(".") for part in path.parts)
+        }
+
+    def _arrived(self, found: s3.Object, path: Path) -> None:
+        name = "" if path == self.local else path.relative_to(self.local).as_posix()
+        self._state[name] = [found.etag, *_stamp(path)]
+        self._write_state()
+
+    def _changed(self, name: str) -> bool:
+        return tuple(self._state[name][1:]) != _stamp(self.local / name)
+
+    def _address(self, name: str) -> str:
+        return f"{self.address}/{name}" if name else self.address
+
+    def _write_state(self) -> None:
+        write_text(self._state_file, json.dumps(self._state))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def unpacked(archive: Path) -> Path:
+    """Return the folder of a model.tar.gz, unpacked in the cache. Raises ModelError, OSError.
+
+    What a command writes into it, such as a report, stays there.
+    """
+    if not archive.exists():
+        raise ModelError(f"{address_of(str(archive)) or archive}: no such file")
+    size, modified = _stamp(archive)
+    digest = hashlib.sha256(f"{archive.resolve()} {size} {modified}".encode()).hexdigest()[:16]
+    folder = cache_folder() / "models" / f"{archive.name.removesuffix('.tar.gz')}-{digest}"
+    if not folder.exists():
+        partial = folder.with_name(f".{folder.name}")
+        try:
+            with tarfile.open(archive, "r:gz") as tar:
+                tar.extractall(partial, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as cause:
+            raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
+        partial.replace(folder)
+    note(f"{archive} unpacked in {folder}")
+    return folder
