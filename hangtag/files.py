@@ -107,6 +107,17 @@ def _arrived(thing: str | Future[bytes | OSError]) -> str | bytes | OSError:
     return thing if isinstance(thing, str) else thing.result()
 
 
+def names_below(address: str) -> Iterator[str]:
+    """Yield the objects below an `s3://` address as a folder, relative to it, by name.
+
+    Raises MissingExtra, StorageError, and OSError where the bucket does not answer.
+    """
+    from hangtag.aws import s3
+
+    below = len(s3.split(f"{address.rstrip('/')}/")[1]) if s3.split(address)[1] else 0
+    return (found.key[below:] for found in s3.listed(address))
+
+
 def cache_folder() -> Path:
     """Return the folder of what can be fetched again: HANGTAG_CACHE, or the user's own cache."""
     own, users = os.environ.get("HANGTAG_CACHE"), os.environ.get("XDG_CACHE_HOME")

@@ -21,13 +21,14 @@ from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import INFO_FILE
 from hangtag.errors import ModelError, StorageError
 from hangtag.files import S3, address_of, cache_folder, mirror_of, write_text
+from hangtag.tagging.bulk import CATALOG_SUFFIXES
 from hangtag.tagging.model_folder import CONFIG_FILE
 
 MOST_OBJECTS: Final = 10_000
 # Their presence says that a folder is whole: removed before what they vouch for changes.
 _MARKERS: Final = (CONFIG_FILE, INFO_FILE)
 # Designs stay in the bucket, and are read from there one by one.
-_OF_DESIGNS: Final = ("paths", "images")
+_OF_DESIGNS: Final = ("paths", "images", "image")
 _COLLAPSED: Final = "s3:/"  # what pathlib makes of s3://
 
 
@@ -59,7 +60,7 @@ def _local(value: Any, name: str, places: list["Place"]) -> Any:
         address = S3 + str(value).removeprefix(_COLLAPSED)
         value = mirror_of(address)
         s3.split(address)
-        if name in _OF_DESIGNS:
+        if name in _OF_DESIGNS and value.suffix.lower() not in CATALOG_SUFFIXES:
             return value
         place = Place(address)
         place.pull()

@@ -111,9 +111,9 @@ def check(data: bytes, answer: dict[str, Any]) -> None:
     md5 = _MD5.fullmatch(answer["ETag"])
     # The ETag of an object encrypted by KMS, or with a customer's key, only looks like an MD5.
     plain = answer.get("ServerSideEncryption", "AES256") == "AES256"
-    if md5 and plain and "SSECustomerAlgorithm" not in answer and "ContentRange" not in answer:
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5[1]:
-            raise ConnectionError(f"its bytes do not fit its ETag {md5[1]}")
+    whole = "SSECustomerAlgorithm" not in answer and "ContentRange" not in answer
+    if md5 and plain and whole and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5[1]:
+        raise ConnectionError(f"its bytes do not fit its ETag {md5[1]}")
 
 
 def told(address: str, attempt: Callable[[], R]) -> R:
@@ -122,7 +122,9 @@ def told(address: str, attempt: Callable[[], R]) -> R:
     botocore itself retries what fails before an answer begins; this loop, what breaks within one.
     """
     import botocore.exceptions
+    import urllib3.exceptions  # botocore lets them through where a body breaks off
 
+    broken = (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError)
     for pause in (*_PAUSES, None):
         try:
             return attempt()
@@ -137,7 +139,7 @@ def told(address: str, attempt: Callable[[], R]) -> R:
         ) as cause:
             why = " ".join(str(cause).split()).rstrip(".")
             raise StorageError(f"{address}: {why}") from cause
-        except (botocore.exceptions.BotoCoreError, ConnectionError) as cause:
+        except broken as cause:
             if pause is None:
                 why = " ".join(str(cause).split()).rstrip(".")
                 raise ConnectionError(f"{address}: {why}") from cause

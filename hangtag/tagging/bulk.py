@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.files import atomic_path, write_text
+from hangtag.files import address_of, atomic_path, names_below, write_text
 from hangtag.library.catalog import Catalog
-from hangtag.library.sources import image_files
+from hangtag.library.sources import IMAGE_SUFFIXES, image_files
 from hangtag.library.xmp import write_sidecar
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
@@ -63,6 +63,8 @@ Answer = dict[str, Any]  # one line of tags.jsonl, or {"image", "reason", "messa
 def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (name in the output, location) of every design: files, folders, catalogs; each once.
 
+    A path may be the local place of an `s3://` address, see `files.mirror_of`.
+
     A name that two catalogs use for different files gives way to the location. Raises CatalogError
     for a path that does not exist or a folder without designs, ConfigError for no paths.
     """
@@ -70,7 +72,11 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
         raise ConfigError("name the designs to tag: files, folders or catalogs")
     found: dict[str, str] = {}  # name by location
     for path in paths:
-        if path.is_dir():
+        address = address_of(str(path))
+        if address is not None and path.suffix.lower() not in CATALOG_SUFFIXES:
+            some = [address] if path.suffix.lower() in IMAGE_SUFFIXES else _designs_below(address)
+            found.update(zip(some, some, strict=True))
+        elif path.is_dir():
             inside = image_files(path)
             if not inside:
                 raise CatalogError(f"{path}: no designs in this folder")
@@ -86,6 +92,14 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
             raise CatalogError(f"{path}: no such file or folder")
     uses = Counter(found.values())
     return [(name if uses[name] == 1 else place, place) for place, name in found.items()]
+
+
+def _designs_below(address: str) -> list[str]:
+    names = (name for name in names_below(address) if not f"/{name}".count("/."))
+    found = [f"{address}/{name}" for name in names if name.lower().endswith(tuple(IMAGE_SUFFIXES))]
+    if not found:
+        raise CatalogError(f"{address}: no designs below this address")
+    return found
 
 
 def tag_designs(

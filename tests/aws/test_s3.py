@@ -1,0 +1,139 @@
+"""Objects of a real server, through faults: whole and right, or one clear error."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+
+from hangtag.aws import s3
+from hangtag.aws.object_cache import ObjectCache
+from hangtag.errors import ConfigError, StorageError
+from hangtag.files import read_ahead
+from tests.aws.conftest import Storage, put
+
+ONE = "s3://library/folder/one.png"
+
+
+def test_an_unchanged_object_is_sent_once(storage: Storage) -> None:
+    put(ONE, b"first")
+    assert s3.read(ONE) == s3.read(ONE) == b"first"
+    assert storage.gets("/one.png") == [200, 304]
+
+
+def test_a_changed_object_is_read_anew(storage: Storage) -> None:
+    put(ONE, b"first")
+    s3.read(ONE)
+    put(ONE, b"second")
+    assert s3.read(ONE) == b"second"
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "truncate", "garble", "stall"])
+def test_a_fault_that_passes_is_not_seen(storage: Storage, fault: str) -> None:
+    put(ONE, b"0123456789" * 1000)
+    storage.faults["/one.png"] = [fault]
+    assert s3.read(ONE) == b"0123456789" * 1000
+    assert len(storage.gets("/one.png")) == 2
+
+
+@pytest.mark.parametrize("fault", ["truncate", "garble"])
+def test_a_fault_that_stays_is_told(storage: Storage, fault: str) -> None:
+    put(ONE, b"0123456789" * 1000)
+    storage.faults["/one.png"] = [f"always {fault}"]
+    with pytest.raises(ConnectionError, match=ONE):
+        s3.read(ONE)
+
+
+def test_what_is_missing_and_what_is_too_large(storage: Storage) -> None:
+    put(ONE, b"12345")
+    with pytest.raises(FileNotFoundError, match="no such object"):
+        s3.read("s3://library/folder/none.png")
+    with pytest.raises(OSError, match="over 0 MiB"):
+        s3.read(ONE, limit=4)
+    with pytest.raises(StorageError, match="no such bucket"):
+        s3.read("s3://nowhere/one.png")
+    with pytest.raises(StorageError, match="no bucket; write"):
+        s3.read("s3:///one.png")
+
+
+def test_missing_credentials_are_told_in_one_line(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    before = s3.client()
+    s3.client.cache_clear()
+    with pytest.raises(StorageError, match=r"Unable to locate credentials$"):
+        s3.read(ONE)
+    s3.client().close()
+    s3.client.cache_clear()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+    before.close()
+
+
+def test_a_listing_has_every_object_of_a_folder(storage: Storage) -> None:
+    bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # within the server: 1005 requests are slow
+    for number in range(1005):  # a page has 1000
+        bucket.put_object("library", f"many/{number:04d}.txt", b"")
+    put("s3://library/many-others/1.txt", b"")
+    put("s3://library/many/folder/", b"")
+    storage.faults["/library"] = ["500", "stall"]
+    assert [item.key for item in s3.listed("s3://library/many")] == [
+        f"many/{number:04d}.txt" for number in range(1005)
+    ]
+
+
+def test_many_are_read_ahead_in_order(storage: Storage, tmp_path: Path) -> None:
+    local = str(tmp_path / "local.png")
+    addresses = [f"s3://library/{number}.png" for number in range(100)]
+    for number, address in enumerate(addresses):
+        put(address, str(number).encode())
+    storage.faults = {"/7.png": ["always truncate"], "/8.png": ["stall"]}
+    found = list(read_ahead([*addresses[:50], local, *addresses[50:], "s3://library/none.png"]))
+    assert isinstance(found[7], ConnectionError)
+    assert isinstance(found[-1], FileNotFoundError)
+    assert found[50] == local
+    rest = [thing for thing in found if isinstance(thing, bytes)]
+    assert rest == [str(number).encode() for number in range(100) if number != 7]
+
+
+def test_a_bucket_that_falls_silent_ends_the_run(storage: Storage) -> None:
+    addresses = [f"s3://library/{number}.png" for number in range(200)]
+    for address in addresses:
+        put(address, b"12345678")
+    storage.faults[".png"] = ["always truncate"]
+    with pytest.raises(StorageError, match="same command again"):
+        list(read_ahead(addresses))
+    assert threading.active_count() < 100
+
+
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:
+    cache = ObjectCache(tmp_path, limit=10_000)
+    for number in range(9):
+        cache.put(f"s3://b/{number}", f'"{number}"', bytes([number]) * 1000)
+    kept = cache.get("s3://b/0")
+    assert kept is not None
+    assert (kept.etag, kept.data) == ('"0"', bytes(1000))
+    for number in range(9, 20):
+        cache.put(f"s3://b/{number}", f'"{number}"', bytes([number]) * 1000)
+        assert cache.get("s3://b/0") is not None  # used all the time
+    assert cache.get("s3://b/1") is None
+    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= 10_000
+    assert cache.get("s3://b/19") is not None
+
+
+def test_a_damaged_cache_is_not_believed(storage: Storage, tmp_path: Path) -> None:
+    put(ONE, b"first")
+    s3.read(ONE)
+    (file,) = (tmp_path / "cache" / "objects").glob("*/*")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert s3.read(ONE) == b"first"
+    assert storage.gets("/one.png") == [200, 200]
+
+
+def test_a_cache_of_no_size_is_refused(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANGTAG_CACHE_GIB", "much")
+    with pytest.raises(ConfigError, match="give GiB"):
+        s3.read(ONE)
