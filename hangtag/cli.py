@@ -827,9 +827,10 @@ def _show(result: Any, as_json: bool) -> None:
 
 def _run() -> None:
     """Parse the command line and call its command, with local copies of what lies in S3."""
-    command, bound, _ = app.parse_args()
-    addresses = any(argument.startswith("s3://") for argument in sys.argv[1:])
-    archives = any(argument.endswith(".tar.gz") for argument in sys.argv[1:])
+    tokens = sys.argv[1:]
+    command, bound, _ = app.parse_args(tokens)
+    addresses = any(argument.startswith("s3://") for argument in tokens)
+    archives = any(argument.endswith(".tar.gz") for argument in tokens)
     if not addresses and not archives:
         command(*bound.args, **bound.kwargs)
         return

@@ -1,0 +1,228 @@
+"""Designs, datasets and models in a bucket, through the command line."""
+
+import hashlib
+import io
+import json
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from hangtag import cli
+from hangtag.aws import download, s3
+from hangtag.aws.places import Place
+from hangtag.errors import StorageError
+from hangtag.files import mirror_of
+from hangtag.library.catalog import Catalog
+from tests.aws.conftest import Storage, put
+
+DATASET = "s3://library/ic-multi-label"
+
+
+def hangtag(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["hangtag", *map(str, arguments)])
+    cli.main()
+
+
+def keys(address: str) -> list[str]:
+    return [item.key for item in s3.listed(address)]
+
+
+def upload(library: Catalog, count: int = 30) -> Path:
+    """Put a library's first designs into the bucket; return a catalog file with their rows."""
+    for design in library.designs[:count]:
+        put(f"s3://library/designs/{design.image}", Path(library.location(design)).read_bytes())
+    lines = [f"designs/{design.image},{';'.join(design.tags)}" for design in library.designs]
+    put("s3://library/designs.csv", ("\n".join(["image,tags", *lines[:count]]) + "\n").encode())
+    return library.root / "designs.csv"
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_packing_from_a_bucket_is_packing_from_a_folder(
+    library: Catalog, storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Through faults: nothing lost, nothing packed twice, and every byte the same."""
+    upload(library)
+    local = tmp_path / "local"
+    shutil.copytree(library.root, local / "designs")
+    put_locally = s3.read("s3://library/designs.csv")
+    (local / "designs.csv").write_bytes(put_locally)
+    names = [design.image for design in library.designs]
+    storage.faults = {
+        names[1]: ["truncate", "stall"],
+        names[2]: ["503", "500"],
+        names[3]: ["garble"],
+        names[4]: ["always truncate"],
+    }
+    storage.requests.clear()
+    pack = ("pack", "s3://library/designs.csv", DATASET, "--min-count", 2, "--quiet")
+    hangtag(monkeypatch, *pack)
+    there = json.loads(s3.read(f"{DATASET}/dataset.json"))
+    assert there["rejected"] == {"unreachable": 1}
+    assert names[4] in s3.read(f"{DATASET}/rejected.csv").decode()
+    storage.faults.clear()
+    storage.requests.clear()
+    hangtag(monkeypatch, *pack)
+    there = json.loads(s3.read(f"{DATASET}/dataset.json"))
+    assert there["rejected"] == {}
+    assert sum(there["designs"].values()) == 30
+    unchanged = [code for name in names[5:30] for code in storage.gets(name)]
+    assert set(unchanged) == {304}
+    hangtag(
+        monkeypatch, "pack", local / "designs.csv", local / "packed", "--min-count", 2, "--quiet"
+    )
+    for name in ("training/train.rec", "validation/val.rec", "tags.json"):
+        ours = hashlib.sha256(s3.read(f"{DATASET}/{name}")).hexdigest()
+        assert ours == digest(local / "packed" / name), name
+    rows = Catalog.read(mirror_of(DATASET) / "designs.jsonl")
+    assert {design.image for design in rows} == {
+        f"s3://library/designs/{name}" for name in names[:30]
+    }
+
+
+def test_a_design_that_is_gone_costs_one_row(
+    library: Catalog, storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    upload(library, 12)
+    lst = tmp_path / "train.lst"  # as the seed's were: a leading slash, blanks around the tabs
+    rows = [f"{n} \t {n % 2}\t1 \t /designs/{d.image} " for n, d in enumerate(library.designs[:13])]
+    lst.write_text("\n".join(rows) + "\n")
+    (tmp_path / "tags.txt").write_text("odd\nall\n")
+    catalog, packed = tmp_path / "designs.csv", tmp_path / "packed"
+    hangtag(
+        monkeypatch, "import", "lst", lst, "--tags", tmp_path / "tags.txt",
+        "--images", "s3://library", "--out", catalog, "--quiet",
+    )  # fmt: skip
+    assert f"s3://library/designs/{library.designs[0].image}" in catalog.read_text()
+    hangtag(monkeypatch, "pack", catalog, packed, "--min-count", 1, "--quiet")
+    assert json.loads((packed / "dataset.json").read_text())["rejected"] == {"missing": 1}
+
+
+def test_a_model_in_a_bucket_tags_designs_in_a_bucket(
+    library: Catalog,
+    work: Path,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    upload(library, 8)
+    put("s3://library/designs/.hidden.png", b"")
+    put("s3://library/designs/readme.txt", b"")
+    for path in (work / "model").rglob("*"):
+        if path.is_file():
+            put(f"s3://library/models/a/{path.relative_to(work / 'model')}", path.read_bytes())
+    out = tmp_path / "tags.jsonl"
+    tag = ("s3://library/designs", "--out", out, "--all", "--quiet")
+    hangtag(monkeypatch, "tag", "s3://library/models/a", *tag)
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [answer["image"] for answer in answers] == [
+        f"s3://library/designs/{design.image}" for design in library.designs[:8]
+    ]
+    # The same folder, tarred as SageMaker does, gives the same answers.
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(work / "model", ".")
+    put("s3://library/job/output/model.tar.gz", packed.getvalue())
+    out.unlink()
+    hangtag(monkeypatch, "tag", "s3://library/job/output/model.tar.gz", *tag)
+    assert [json.loads(line) for line in out.read_text().splitlines()] == answers
+
+
+def test_what_a_command_changes_is_written_back(
+    work: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, folder in (("dataset", work / "dataset"), ("model", work / "model")):
+        for path in folder.rglob("*"):
+            if path.is_file() and path.name not in ("metrics.json", "report.html"):
+                put(f"s3://library/{name}/{path.relative_to(folder)}", path.read_bytes())
+    storage.requests.clear()
+    hangtag(monkeypatch, "evaluate", "s3://library/model", "s3://library/dataset", "--quiet")
+    written = {path for verb, path, _ in storage.requests if verb == "PUT"}
+    assert {"/library/model/metrics.json", "/library/model/report.html"} <= written
+    assert not any(path.startswith("/library/dataset") for path in written)
+    assert "/library/model/config.json" not in written
+
+
+def test_only_what_changed_travels(storage: Storage) -> None:
+    address = "s3://library/place"
+    put(f"{address}/a.txt", b"a")
+    put(f"{address}/sub/b.txt", b"b")
+    put(f"{address}/output/job/model.tar.gz", b"large")
+    place = Place(address)
+    place.pull()
+    assert (place.local / "sub" / "b.txt").read_bytes() == b"b"
+    assert not (place.local / "output").exists()
+    (place.local / "a.txt").write_bytes(b"changed")
+    (place.local / "sub" / "b.txt").unlink()
+    (place.local / "c.txt").write_bytes(b"c")
+    (place.local / ".part").write_bytes(b"hidden")
+    place.push()
+    assert keys(address) == ["place/a.txt", "place/c.txt", "place/output/job/model.tar.gz"]
+    storage.requests.clear()
+    again = Place(address)
+    again.pull()
+    again.push()
+    assert not any(verb in ("PUT", "DELETE") for verb, _, _ in storage.requests)
+    assert storage.gets("/place/a.txt") == []
+
+
+def test_a_local_copy_that_is_lost_removes_nothing(storage: Storage) -> None:
+    address = "s3://library/place"
+    put(f"{address}/a.txt", b"a")
+    place = Place(address)
+    place.pull()
+    shutil.rmtree(place.local)
+    again = Place(address)
+    again.pull()
+    again.push()
+    assert keys(address) == ["place/a.txt"]
+    assert (place.local / "a.txt").read_bytes() == b"a"
+
+
+def test_changes_on_both_sides_are_not_mixed(storage: Storage) -> None:
+    address = "s3://library/place"
+    put(f"{address}/a.txt", b"a")
+    place = Place(address)
+    place.pull()
+    (place.local / "a.txt").write_bytes(b"mine")
+    put(f"{address}/a.txt", b"theirs")
+    with pytest.raises(StorageError, match="which changed too"):
+        Place(address).pull()
+    (place.local / "a.txt").unlink()
+    Place(address).pull()
+    assert (place.local / "a.txt").read_bytes() == b"theirs"
+
+
+def test_a_large_file_goes_on_where_a_killed_run_stopped(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "PART_BYTES", 1000)
+    monkeypatch.setattr(download, "THREADS", 1)
+    data = bytes(range(256)) * 20
+    put("s3://library/place/large.bin", data)
+    storage.faults["/large.bin"] = ["", "", "always truncate"]
+    place = Place("s3://library/place")
+    with pytest.raises(ConnectionError):
+        place.pull()
+    assert not (place.local / "large.bin").exists()
+    storage.faults.clear()
+    storage.requests.clear()
+    Place("s3://library/place").pull()
+    assert (place.local / "large.bin").read_bytes() == data
+    assert len(storage.gets("/large.bin")) == 4  # of six parts
+    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+
+
+def test_a_library_is_not_taken_for_a_folder_of_ours(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hangtag.aws.places.MOST_OBJECTS", 3)
+    for number in range(5):
+        put(f"s3://library/designs/{number}.png", b"")
+    with pytest.raises(StorageError, match="no folder of hangtag"):
+        Place("s3://library/designs").pull()
