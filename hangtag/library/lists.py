@@ -40,6 +40,13 @@ def from_lst(source: Path, *, tags_file: Path | None = None, images: Path | None
     return Catalog(tuple(designs), root)
 
 
+def label_columns(source: Path) -> int:
+    """Return how many labels the first line of a `.lst` file has. Raises CatalogError."""
+    for line, where in _lines(source):
+        return len(_lst_fields(line, where)[0])
+    raise CatalogError(f"{source}: no designs in it")
+
+
 def from_manifest(
     source: Path,
     *,

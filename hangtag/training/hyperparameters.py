@@ -57,10 +57,10 @@ def from_hyperparameters(
     by hand in the seed, may be wrong: the note says so, and the count is used. Raises ConfigError
     for an unknown name (all of them are named) and for a value out of range.
     """
-    unknown = sorted(set(values) - set(_KNOWN))
+    unknown = sorted(set(values) - set(KNOWN))
     if unknown:
         raise ConfigError(
-            f"unknown hyperparameters: {', '.join(unknown)}; known are {', '.join(sorted(_KNOWN))}"
+            f"unknown hyperparameters: {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}"
         )
     read = {name: _parsed(name, values[name]) for name in values}
     notes = _notes(read, tags, designs)
@@ -164,7 +164,7 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part.strip())
 
 
-_KNOWN: Final[dict[str, Callable[[str], Any]]] = {
+KNOWN: Final[dict[str, Callable[[str], Any]]] = {
     "num_classes": _integer(1),
     "num_training_samples": _integer(1),
     "num_layers": _layers,
@@ -199,7 +199,7 @@ _KNOWN: Final[dict[str, Callable[[str], Any]]] = {
 
 def _parsed(name: str, text: str) -> Any:
     try:
-        return _KNOWN[name](text.strip())
+        return KNOWN[name](text.strip())
     except ValueError as cause:
         said = str(cause)
         why = said if said.startswith("must") else "is not a number of the right kind"

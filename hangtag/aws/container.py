@@ -1,0 +1,231 @@
+"""What runs in a SageMaker container: `train` and `serve`, by the contract of the developer guide,
+"Use Your Own Training Algorithms" and "Use Your Own Inference Code".
+
+    python -m hangtag.aws.container train
+
+The serving half needs no torch.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tarfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from hangtag.errors import ConfigError, HangtagError, ModelError, Stopped
+from hangtag.files import read_text, write_text
+
+# As SageMaker's own containers let it be moved.
+BASE_VARIABLE: Final = "SAGEMAKER_BASE_DIR"
+PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
+MASTER_PORT: Final = 29_400
+TERMINATED: Final = 143  # 128 + SIGTERM: not done, but saved
+_LONGEST_REASON: Final = 1024  # SageMaker shows no more
+_RUN: Final = "run"
+
+
+def base() -> Path:
+    """Return the folder of the contract, /opt/ml unless the environment moves it."""
+    return Path(os.environ.get(BASE_VARIABLE, "/opt/ml"))
+
+
+def serve() -> None:
+    """Serve the model that SageMaker has unpacked, on its port, until SIGTERM.
+
+    Raises ModelError, ConfigError.
+    """
+    from hangtag.service.config import ServeConfig
+    from hangtag.service.serve import serve as run_server
+
+    # The endpoint itself is open only to whom IAM lets in.
+    port = int(os.environ.get(PORT_VARIABLE, "8080"))
+    run_server(base() / "model", ServeConfig(host="0.0.0.0", port=port, public=True))
+
+
+def train() -> None:
+    """Run one host's part of a training job: as many processes as it has GPUs, at least one.
+
+    Raises HangtagError; in a process of a parallel run, that of `train_here`.
+    """
+    config = base() / "input" / "config"
+    resources = _json(config / "resourceconfig.json", {"current_host": "algo-1", "hosts": []})
+    hosts = sorted(resources.get("hosts") or [resources["current_host"]])
+    import torch
+
+    processes = max(1, torch.cuda.device_count())
+    if len(hosts) == 1 and processes == 1:
+        train_here()
+        return
+    if resources.get("network_interface_name"):
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, resources["network_interface_name"])
+    command = [
+        sys.executable, "-m", "torch.distributed.run",
+        "--nnodes", str(len(hosts)),
+        "--node-rank", str(hosts.index(resources["current_host"])),
+        "--nproc-per-node", str(processes),
+        "--master-addr", hosts[0],
+        "--master-port", str(MASTER_PORT),
+        "-m", "hangtag.aws.container", "train-here",
+    ]  # fmt: skip
+    _become(command)
+
+
+def _become(command: list[str]) -> None:
+    """Replace this process, so that SageMaker's signals reach the launcher itself."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)
+
+
+def train_here() -> None:
+    """Train in this process, one of one or many, and put the model where SageMaker looks for it.
+
+    Raises HangtagError.
+    """
+    from hangtag.aws.inputs import dataset_of
+    from hangtag.training.train import train as run
+
+    root = base()
+    config = root / "input" / "config"
+    given = _hyperparameters(config / "hyperparameters.json")
+    declared = _json(config / "inputdataconfig.json", {})
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    work = root / "hangtag" / f"dataset-{os.environ.get('LOCAL_RANK', '0')}"
+    channels = root / "input" / "data"
+    dataset = dataset_of(channels, declared, work, packed_size=int(given.get("resize", "256")))
+    # Runs where checkpoints are synced to S3: a job on spot capacity goes on from there.
+    model = root / "checkpoints" / _RUN
+    result = run(
+        dataset,
+        model,
+        train_config(given, dataset),
+        continue_from=_earlier_model(channels / "model", root / "hangtag"),
+        on_epoch=_print_metrics if int(os.environ.get("RANK", "0")) == 0 else None,
+    )
+    if first and (model / "config.json").exists():
+        shutil.copytree(model, root / "model", dirs_exist_ok=True)
+    print(f"best epoch {result.best_epoch}: validation_macro_map={result.macro_map:.4f}")
+
+
+def _print_metrics(row: Mapping[str, float]) -> None:
+    """Print an epoch's figures on one line, which the job's metric definitions read."""
+    figures = " ".join(f"{name}={value:.6g}" for name, value in row.items() if name != "epoch")
+    print(f"epoch={row['epoch']:.0f} {figures}", flush=True)
+
+
+def train_config(given: Mapping[str, str], dataset: Path) -> Any:
+    """Return the TrainConfig that a job's hyperparameters describe.
+
+    They are the built-in algorithm's, or hangtag's own where none is known to the built-in
+    algorithm alone. Raises ConfigError.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from hangtag.console import note
+    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.training.config import TrainConfig
+    from hangtag.training.hyperparameters import KNOWN, from_hyperparameters
+
+    own = {field.name for field in fields(TrainConfig)}
+    foreign = [name for name in given if name not in own]
+    if foreign:
+        mixed = [name for name in given if name not in KNOWN]
+        if mixed and not set(foreign) & set(KNOWN):
+            raise ConfigError(f"unknown hyperparameters: {', '.join(foreign)}")
+        folder = DatasetFolder.open(dataset)
+        config, notes = from_hyperparameters(
+            given, tags=len(folder.vocabulary), designs=len(folder.labels("train"))
+        )
+        for line in notes:
+            note(line)
+        return config
+    values: dict[str, Any] = dict(given)
+    if "step_epochs" in values:
+        values["step_epochs"] = values["step_epochs"].split(",")
+    try:
+        return TypeAdapter(TrainConfig).validate_python(values)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "hyperparameters"
+        raise ConfigError(f"{name} = {given.get(name)!r}: {first['msg']}") from cause
+
+
+def _hyperparameters(path: Path) -> dict[str, str]:
+    """Return a job's hyperparameters without those that SageMaker itself adds."""
+    from hangtag.training.hyperparameters import read_hyperparameters
+
+    given = read_hyperparameters(path) if path.exists() else {}
+    return {
+        name: value.strip('"')  # SageMaker's SDK writes strings as JSON
+        for name, value in given.items()
+        if not name.startswith(("_", "sagemaker_"))
+    }
+
+
+def _earlier_model(channel: Path, work: Path) -> Path | None:
+    """Return the model folder of channel `model`, unpacked where it comes as model.tar.gz."""
+    if not channel.is_dir():
+        return None
+    archive = channel / "model.tar.gz"
+    if not archive.exists():
+        return channel
+    folder = work / f"model-{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as cause:
+        raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
+    return folder
+
+
+def _json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
+    if not path.exists():
+        return default
+    try:
+        found = json.loads(read_text(path, ConfigError))
+    except ValueError as cause:
+        raise ConfigError(f"{path} is not JSON: {cause}") from cause
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} must hold one JSON object")
+    return found
+
+
+_COMMANDS: Final[Mapping[str, Callable[[], None]]] = {
+    "train": train,
+    "train-here": train_here,
+    "serve": serve,
+}
+
+
+def main() -> None:
+    """Run what the first argument names; tell SageMaker the reason of a failure."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in _COMMANDS:
+        print(f"usage: {' | '.join(('train', 'serve'))}; not {name!r}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        _COMMANDS[name]()
+    except Stopped as error:
+        print(f"hangtag: {error}", file=sys.stderr)
+        sys.exit(TERMINATED)
+    except HangtagError as error:
+        _fail(str(error))
+    except Exception as error:  # SageMaker keeps nothing but this text and the log
+        traceback.print_exc()
+        _fail(f"{type(error).__name__}: {error}; the job's log has more")
+
+
+def _fail(reason: str) -> None:
+    print(f"hangtag: {reason}", file=sys.stderr)
+    write_text(base() / "output" / "failure", reason[:_LONGEST_REASON] + "\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
