@@ -61,6 +61,8 @@ def train() -> None:
     if len(hosts) == 1 and processes == 1:
         train_here()
         return
+    if not torch.cuda.is_available():
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # else each process would train alone
     if resources.get("network_interface_name"):
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.setdefault(variable, resources["network_interface_name"])

@@ -113,15 +113,15 @@ def test_missing_and_doubtful_channels(work: Path, library: Catalog, tmp_path: P
     with pytest.raises(DatasetError, match=r"no channel validation among the channels \(train\)"):
         dataset_of(channels, {}, tmp_path / "work")
     (channels / "validation").mkdir()
-    with pytest.raises(DatasetError, match="no .rec file and 0 manifests"):
+    with pytest.raises(DatasetError, match=r"no \.rec file and 0 manifests"):
         dataset_of(channels, {}, tmp_path / "work")
     shutil.rmtree(channels)
     record_channels(work / "dataset", channels)
     shutil.copy(channels / "train" / "train.rec", channels / "train" / "more.rec")
-    with pytest.raises(DatasetError, match=r"holds 2 .rec files"):
+    with pytest.raises(DatasetError, match=r"holds 2 \.rec files"):
         dataset_of(channels, {}, tmp_path / "work")
     (channels / "train" / "more.rec").unlink()
     for split, text in (("train", "a\n"), ("validation", "b\n")):
         (channels / split / "tags.txt").write_text(text)
-    with pytest.raises(DatasetError, match="different files tags.txt"):
+    with pytest.raises(DatasetError, match=r"different files tags\.txt"):
         dataset_of(channels, {}, tmp_path / "work")

@@ -1,0 +1,31 @@
+# SageMaker's containers, and anybody's: `IMAGE train` and `IMAGE serve` over /opt/ml.
+#
+#   docker build --target train --tag hangtag-train .
+#   docker build --target serve --tag hangtag-serve .     without torch
+#
+# Where no Docker engine is at hand, benchmarks/container_rehearsal.py runs the same steps in a
+# Debian made with debootstrap.
+
+FROM debian:bookworm-slim AS base
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+ENV PATH=/opt/hangtag/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ENV PYTHONUNBUFFERED=1
+RUN python3 -m venv /opt/hangtag
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY hangtag hangtag
+EXPOSE 8080
+ENTRYPOINT ["python", "-m", "hangtag.aws.container"]
+
+FROM base AS serve
+RUN pip install --no-cache-dir "."
+CMD ["serve"]
+
+FROM base AS train
+# What the driver's toolkit lets into a container that is not built on NVIDIA's images.
+ENV NVIDIA_VISIBLE_DEVICES=all
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+RUN pip install --no-cache-dir ".[train,aws]"
+CMD ["train"]
