@@ -40,7 +40,7 @@ def main() -> None:
         shutil.copy(path, target)
     with_mounts(options.root)
     environment, folder, command = replay(options.root, steps)
-    size = subprocess.run(["du", "-sm", options.root], capture_output=True, text=True, check=True)
+    size = subprocess.run(["du", "-smx", options.root], capture_output=True, text=True, check=True)
     print(f"{options.target}: {size.stdout.split()[0]} MiB in the root")
     if options.ml:
         start(options.root, options.ml, environment, folder, [*command, options.target])
