@@ -27,7 +27,7 @@ app = App(
 _OUTPUT = Group("Output", sort_key=9)
 Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="", help="No progress bars and notes.")]
 Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]
-Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder"]
+Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder", "mxnet"]
 
 
 @app.command(name="sample")
@@ -56,7 +56,7 @@ def import_(
     source: Path,
     /,
     *,
-    out: Path = Path("designs.csv"),
+    out: Path | None = None,
     tags: Path | None = None,
     images: Path | None = None,
     attribute: str | None = None,
@@ -65,20 +65,21 @@ def import_(
     overwrite: bool = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a library in another format into a catalog.
+    """Turn a library in another format into a catalog, or MXNet's model into one of hangtag's.
 
     Parameters
     ----------
     kind
         lst (MXNet list), manifest (SageMaker augmented manifest), sidecar (a.png + a.txt), xmp
         (XMP and IPTC keywords), svg (RDF metadata), openclipart (Debian's package), folder
-        (folder names are tags).
+        (folder names are tags), mxnet (model.tar.gz of SageMaker's image classification).
     source
-        The list, or the folder.
+        The list, the folder or the model.
     out
-        The catalog to write: .csv, .jsonl or .parquet.
+        The catalog to write: .csv, .jsonl or .parquet, by default designs.csv; for mxnet the model
+        folder.
     tags
-        Tag names in the order of the label columns, for lst and manifest.
+        Tag names in the order of the label columns, for lst, manifest and mxnet.
     images
         Folder that the paths of a list start from; by default the list's own.
     attribute
@@ -93,6 +94,12 @@ def import_(
     from hangtag.library.sources import import_catalog
 
     set_quiet(quiet)
+    if kind == "mxnet":
+        if any((images, attribute, label_format, prefer, overwrite)):
+            raise ConfigError("mxnet takes --tags and --out only")
+        _import_model(source, tags, out)
+        return
+    out = out or Path("designs.csv")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; name another file with --out, or replace it: --overwrite")
     catalog = import_catalog(
@@ -108,6 +115,20 @@ def import_(
     tagged = sum(bool(design.tags) for design in catalog)
     different = len({tag for design in catalog for tag in design.tags})
     print(f"{len(catalog):,} designs, {tagged:,} with tags, {different:,} different tags -> {out}")
+
+
+def _import_model(source: Path, tags: Path | None, out: Path | None) -> None:
+    if tags is None or out is None:
+        raise ConfigError(
+            "a model of MXNet does not name its tags: give --tags FILE, one name a line in the"
+            " order of its outputs, and --out MODEL"
+        )
+    _need_torch()
+    from hangtag.training.mxnet_model import import_mxnet
+
+    model = import_mxnet(source, tags, out)
+    print(f"{len(model.vocabulary)} tags at {model.preprocessing.input_size} px -> {out}")
+    print(f"next: hangtag evaluate {out} DATASET")
 
 
 @app.command(name="pack")
