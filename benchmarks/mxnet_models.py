@@ -96,7 +96,8 @@ def main():
     data = mx.nd.array(designs.transpose(0, 3, 1, 2).astype(np.float32))
     symbol = resnet(options.layers, options.tags, options.width)
     module = mx.mod.Module(symbol, label_names=["softmax_label"], context=mx.cpu())
-    module.bind([("data", data.shape)], [("softmax_label", (options.designs, options.tags))])
+    labels = [("softmax_label", (options.designs, options.tags))]
+    module.bind([("data", data.shape)], labels)
     module.init_params(mx.initializer.Xavier(rnd_type="gaussian", magnitude=2))
     arguments, states = module.get_params()
     for name, array in arguments.items():  # no layer may be left as it begins
@@ -115,6 +116,11 @@ def main():
     (options.out / "model-shapes.json").write_text(
         json.dumps([{"shape": [1, 3, options.size, options.size], "name": "data"}])
     )
+    # What was saved is asked, not the module: its moving means are a step ahead of it.
+    symbol, arguments, states = mx.model.load_checkpoint(str(prefix), 3)
+    module = mx.mod.Module(symbol, label_names=["softmax_label"], context=mx.cpu())
+    module.bind([("data", data.shape)], labels, for_training=False)
+    module.set_params(arguments, states)
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()

@@ -14,6 +14,7 @@ ALLOWED = {
     "tagging": {"library", "dataset", "tagging"},
     "quality": {"library", "dataset", "tagging", "quality"},
     "service": {"library", "dataset", "tagging", "quality", "service"},
+    "aws": {"library", "dataset", "training", "tagging", "quality", "service", "aws"},
 }
 OPEN_TO_ALL = {
     "hangtag",

@@ -55,13 +55,12 @@ def train() -> None:
     config = base() / "input" / "config"
     resources = _json(config / "resourceconfig.json", {"current_host": "algo-1", "hosts": []})
     hosts = sorted(resources.get("hosts") or [resources["current_host"]])
-    import torch
+    from hangtag.training.speed import gpus
 
-    processes = max(1, torch.cuda.device_count())
-    if len(hosts) == 1 and processes == 1:
+    if len(hosts) == 1 and gpus() <= 1:
         train_here()
         return
-    if not torch.cuda.is_available():
+    if not gpus():
         os.environ["ACCELERATE_USE_CPU"] = "true"  # else each process would train alone
     if resources.get("network_interface_name"):
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
@@ -70,7 +69,7 @@ def train() -> None:
         sys.executable, "-m", "torch.distributed.run",
         "--nnodes", str(len(hosts)),
         "--node-rank", str(hosts.index(resources["current_host"])),
-        "--nproc-per-node", str(processes),
+        "--nproc-per-node", str(max(1, gpus())),
         "--master-addr", hosts[0],
         "--master-port", str(MASTER_PORT),
         "-m", "hangtag.aws.container", "train-here",

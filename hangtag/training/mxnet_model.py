@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from hangtag.console import note
-from hangtag.dataset.images import MAX_MEGAPIXELS
+from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.errors import ModelError
 from hangtag.files import atomic_path, read_text
 from hangtag.library.vocabulary import Vocabulary
@@ -74,10 +74,23 @@ def import_mxnet(source: Path, tags_file: Path, folder: Path) -> ModelFolder:
     )
     with atomic_path(written.onnx) as temporary:
         onnx.save_model(model, temporary)
-        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
-        session.run(None, {INPUT: np.zeros((2, size, size, 4), np.uint8)})
+        _try(temporary, size)
     written.write()
     return written
+
+
+def _try(path: Path, size: int) -> None:
+    """Run the network once: some misfits of sizes show only then."""
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session.run(None, {INPUT: np.zeros((2, size, size, 4), np.uint8)})
+    except Exception as cause:  # ONNX Runtime's errors share no class of their own
+        raise _misfit(cause) from cause
+
+
+def _misfit(cause: Exception) -> ModelError:
+    why = " ".join(str(cause).split())
+    return ModelError(f"the network's graph and parameters do not fit: {why}")
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -162,8 +175,7 @@ class _Graph:
             inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
             onnx.checker.check_model(inferred)
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as cause:
-            why = " ".join(str(cause).split())
-            raise ModelError(f"the network's graph and parameters do not fit: {why}") from cause
+            raise _misfit(cause) from cause
         (output,) = inferred.graph.output
         return inferred, output.type.tensor_type.shape.dim[-1].dim_value
 

@@ -23,6 +23,11 @@ CLEARLY = 1.2
 WARM_UP, MEASURED = 2, 5
 
 
+def gpus() -> int:
+    """Return how many CUDA devices this machine can train on."""
+    return torch.cuda.device_count()
+
+
 def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Precision:
     """Return the number format to train in: the configured one, or the clearly fastest.
 

@@ -16,9 +16,14 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     """Copy a trained model's weights into `network`; known tags keep theirs, new ones start fresh.
 
     A tag is known by its name or, when it was renamed by an alias, by one of its aliases. Raises
-    ModelError when the backbones differ.
+    ModelError when the backbones differ or there are no weights.
     """
     earlier = ModelFolder.open(model)
+    if not earlier.weights.exists():
+        raise ModelError(
+            f"{model} has no {earlier.weights.name} to go on from: a model that was imported can tag"
+            " and be served, but not be trained"
+        )
     state = load_file(earlier.weights)
     own = network.state_dict()
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}

@@ -257,7 +257,11 @@ def test_records_of_somebody_else_are_not_overwritten_unasked(
     pack(library, tmp_path / "seed", SMALL, overwrite=True)
 
 
-def test_an_s3_image_says_what_to_install_and_does_not_hang(tmp_path: Path) -> None:
+def test_an_s3_image_says_what_to_install_and_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where it is not installed
+    monkeypatch.delitem(sys.modules, "hangtag.aws.s3", raising=False)
     catalog = Catalog((Design("s3://bucket/a.png", ("cat",)),), tmp_path)
     with pytest.raises(MissingExtra, match=r"hangtag\[aws\]"):
         pack(catalog, tmp_path / "d", SMALL)

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hangtag.errors import ModelError, VocabularyError
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.mxnet_model import PARAMS_FILES, SYMBOL_FILE, import_mxnet
 from hangtag.training.mxnet_params import read_params
+from hangtag.training.network import TagNetwork
+from hangtag.training.start_from import start_from
 
 MADE = Path(__file__).parent / "mxnet"
 Change = Callable[[dict[str, Any]], None]
@@ -71,8 +74,6 @@ def test_probabilities_are_mxnets(tags: Path, tmp_path: Path) -> None:
 def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "model", tmp_path / "out.jsonl"
     squares, probabilities = expected()
-    from PIL import Image
-
     Image.fromarray(squares[0]).save(tmp_path / "design.png")
     for command in (
         ("import", "mxnet", MADE / "model.tar.gz", "--tags", tags, "--out", model),
@@ -168,7 +169,7 @@ def test_what_cannot_be_converted(
 def test_damaged_and_foreign_files(artifact: Path, tags: Path, tmp_path: Path) -> None:
     (params,) = artifact.glob(PARAMS_FILES)
     params.write_bytes(params.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match="ends at byte .* within an array"):
+    with pytest.raises(ModelError, match=r"ends at byte .* within an array"):
         import_mxnet(artifact, tags, tmp_path / "model")
     params.write_bytes(b"something else altogether")
     with pytest.raises(ModelError, match="not a file of MXNet's parameters"):
@@ -193,9 +194,16 @@ def test_an_archive_writes_nowhere_else(tags: Path, tmp_path: Path) -> None:
     assert not (tmp_path / SYMBOL_FILE).exists()
 
 
+def test_it_cannot_be_trained_further(tags: Path, tmp_path: Path) -> None:
+    model = import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
+    network = TagNetwork("resnet10t", 3)
+    with pytest.raises(ModelError, match=r"no weights\.safetensors to go on from"):
+        start_from(network, model.vocabulary, model.path)
+
+
 def test_tags_must_be_the_networks(tags: Path, tmp_path: Path) -> None:
     tags.write_text("flower\nheart\n")
-    with pytest.raises(ModelError, match="knows 3 tags, but .* names 2"):
+    with pytest.raises(ModelError, match=r"knows 3 tags, but .* names 2"):
         import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
     with pytest.raises(VocabularyError):
         import_mxnet(MADE / "model.tar.gz", tmp_path / "none.txt", tmp_path / "model")
