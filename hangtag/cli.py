@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from hangtag import __version__
+from hangtag.aws.commands import app as sagemaker
 from hangtag.console import set_quiet
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError, HangtagError, MissingExtra, Stopped
@@ -24,6 +25,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
+app.command(sagemaker)
 _OUTPUT = Group("Output", sort_key=9)
 Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="", help="No progress bars and notes.")]
 Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]

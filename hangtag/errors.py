@@ -63,6 +63,10 @@ class StorageError(HangtagError):
     """An `s3://` address, or the storage behind it, cannot be used."""
 
 
+class JobError(HangtagError):
+    """SageMaker refused what was asked of it, or a job failed there."""
+
+
 class ModelError(HangtagError):
     """A model folder is missing, incomplete or does not fit."""
 

@@ -13,12 +13,15 @@ import sys
 import tarfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from hangtag.console import note
 from hangtag.errors import ConfigError, HangtagError, ModelError, Stopped
 from hangtag.files import read_text, write_text
+
+if TYPE_CHECKING:
+    from hangtag.training.config import TrainConfig
 
 # As SageMaker's own containers let it be moved.
 BASE_VARIABLE: Final = "SAGEMAKER_BASE_DIR"
@@ -105,7 +108,7 @@ def train_here() -> None:
     result = run(
         dataset,
         model,
-        train_config(given, dataset),
+        _config(given, dataset),
         continue_from=_earlier_model(channels / "model", root / "hangtag"),
         on_epoch=_print_metrics if int(os.environ.get("RANK", "0")) == 0 else None,
     )
@@ -114,47 +117,23 @@ def train_here() -> None:
     print(f"best epoch {result.best_epoch}: validation_macro_map={result.macro_map:.4f}")
 
 
+def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":
+    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.training.hyperparameters import config_of
+
+    folder = DatasetFolder.open(dataset)
+    config, notes = config_of(
+        given, tags=len(folder.vocabulary), designs=len(folder.labels("train"))
+    )
+    for line in notes:
+        note(line)
+    return config
+
+
 def _print_metrics(row: Mapping[str, float]) -> None:
     """Print an epoch's figures on one line, which the job's metric definitions read."""
     figures = " ".join(f"{name}={value:.6g}" for name, value in row.items() if name != "epoch")
     print(f"epoch={row['epoch']:.0f} {figures}", flush=True)
-
-
-def train_config(given: Mapping[str, str], dataset: Path) -> Any:
-    """Return the TrainConfig that a job's hyperparameters describe.
-
-    They are the built-in algorithm's, or hangtag's own where none is known to the built-in
-    algorithm alone. Raises ConfigError.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    from hangtag.console import note
-    from hangtag.dataset.dataset_folder import DatasetFolder
-    from hangtag.training.config import TrainConfig
-    from hangtag.training.hyperparameters import KNOWN, from_hyperparameters
-
-    own = {field.name for field in fields(TrainConfig)}
-    foreign = [name for name in given if name not in own]
-    if foreign:
-        mixed = [name for name in given if name not in KNOWN]
-        if mixed and not set(foreign) & set(KNOWN):
-            raise ConfigError(f"unknown hyperparameters: {', '.join(foreign)}")
-        folder = DatasetFolder.open(dataset)
-        config, notes = from_hyperparameters(
-            given, tags=len(folder.vocabulary), designs=len(folder.labels("train"))
-        )
-        for line in notes:
-            note(line)
-        return config
-    values: dict[str, Any] = dict(given)
-    if "step_epochs" in values:
-        values["step_epochs"] = values["step_epochs"].split(",")
-    try:
-        return TypeAdapter(TrainConfig).validate_python(values)
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "hyperparameters"
-        raise ConfigError(f"{name} = {given.get(name)!r}: {first['msg']}") from cause
 
 
 def _hyperparameters(path: Path) -> dict[str, str]:

@@ -8,9 +8,11 @@ developer guide, "Image Classification Hyperparameters".
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from hangtag.errors import ConfigError
 from hangtag.files import read_text
@@ -46,6 +48,31 @@ def read_hyperparameters(path: Path) -> dict[str, str]:
     if odd:
         raise ConfigError(f"{path}: {odd[0]} must be a string or a number")
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def config_of(
+    values: Mapping[str, str], *, tags: int, designs: int
+) -> tuple[TrainConfig, list[str]]:
+    """Return the run that a job's hyperparameters describe, and what of them has no meaning here.
+
+    They are hangtag's own settings, or the built-in algorithm's where one of them is known to that
+    alone. `tags` and `designs` as in `from_hyperparameters`. Raises ConfigError.
+    """
+    own = {field.name for field in fields(TrainConfig)}
+    foreign = [name for name in values if name not in own]
+    if foreign and set(foreign) & set(KNOWN):
+        return from_hyperparameters(values, tags=tags, designs=designs)
+    if foreign:
+        raise ConfigError(f"unknown hyperparameters: {', '.join(foreign)}")
+    read: dict[str, Any] = dict(values)
+    if "step_epochs" in read:
+        read["step_epochs"] = read["step_epochs"].split(",")
+    try:
+        return TypeAdapter(TrainConfig).validate_python(read), []
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "hyperparameters"
+        raise ConfigError(f"{name} = {values.get(name)!r}: {first['msg']}") from cause
 
 
 def from_hyperparameters(

@@ -21,8 +21,8 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     earlier = ModelFolder.open(model)
     if not earlier.weights.exists():
         raise ModelError(
-            f"{model} has no {earlier.weights.name} to go on from: a model that was imported can tag"
-            " and be served, but not be trained"
+            f"{model} has no {earlier.weights.name} to go on from: a model that was"
+            " imported can tag and be served, but not be trained"
         )
     state = load_file(earlier.weights)
     own = network.state_dict()

@@ -14,8 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hangtag.aws.container import train_config
-from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from tests.aws.test_inputs import LST, image_channels, record_channels
@@ -175,24 +173,3 @@ def test_two_hosts_train_one_model(work: Path, tmp_path: Path) -> None:
     assert not (roots[1] / "model").exists()
     assert ends[0][0].count("epoch=") == 2
     assert ends[1][0].count("epoch=") == 0
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"network": "resnet18", "num_classes": "9"}, "unknown hyperparameters: network"),
-        ({"netwrok": "resnet18"}, "unknown hyperparameters: netwrok"),
-        ({"epochs": "many"}, "epochs = 'many'"),
-        ({"loss": "hinge"}, "loss = 'hinge'"),
-        ({"learning_rate": "-1"}, "learning_rate = -1 is out of range"),
-    ],
-)
-def test_wrong_hyperparameters(work: Path, given: dict[str, str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        train_config(given, work / "dataset")
-
-
-def test_own_hyperparameters_arrive_as_strings(work: Path) -> None:
-    config = train_config({**OWN, "freeze": "false", "step_epochs": "3,5"}, work / "dataset")
-    assert (config.network, config.input_size, config.freeze) == ("test_resnet", 32, False)
-    assert config.step_epochs == (3, 5)

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from hangtag.errors import ConfigError
-from hangtag.training.hyperparameters import from_hyperparameters, read_hyperparameters
+from hangtag.training.hyperparameters import (
+    config_of,
+    from_hyperparameters,
+    read_hyperparameters,
+)
 
 SEED = {
     "num_classes": "334", "num_training_samples": "116945",
@@ -106,3 +110,26 @@ def test_files_that_are_no_hyperparameters(tmp_path: Path) -> None:
             read_hyperparameters(path)
     path.write_text(json.dumps({"epochs": 5, "multi_label": True}))
     assert read_hyperparameters(path) == {"epochs": "5", "multi_label": "True"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"network": "resnet18", "num_classes": "9"}, "unknown hyperparameters: network"),
+        ({"netwrok": "resnet18"}, "unknown hyperparameters: netwrok"),
+        ({"epochs": "many"}, "epochs = 'many'"),
+        ({"loss": "hinge"}, "loss = 'hinge'"),
+        ({"learning_rate": "-1"}, "learning_rate = -1 is out of range"),
+    ],
+)
+def test_settings_of_a_job_that_cannot_be(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(given, tags=2, designs=20)
+
+
+def test_own_settings_arrive_as_strings() -> None:
+    given = {"network": "resnet18", "input_size": "32", "freeze": "false", "step_epochs": "3,5"}
+    config, notes = config_of(given, tags=2, designs=20)
+    assert (config.network, config.input_size, config.freeze) == ("resnet18", 32, False)
+    assert not notes
+    assert config.step_epochs == (3, 5)
