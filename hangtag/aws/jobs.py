@@ -147,6 +147,7 @@ class PackedDataset:
                 f"`hangtag pack CATALOG s3://BUCKET/PREFIX`, or copy the folder, and name that"
             )
         address = address.rstrip("/")
+        next(s3.listed(address), None)  # tells a bucket that is not there
         for split in ("train", "validation"):
             if s3.head(f"{address}/{RECORD_FILES[split].as_posix()}") is None:
                 raise DatasetError(
