@@ -53,6 +53,18 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             place.push()
 
 
+def local(address: str) -> Path:
+    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, the folder in it.
+
+    A path of this machine stays as it is. Raises StorageError, ModelError, OSError.
+    """
+    if not address.startswith(S3):
+        return Path(address)
+    place = Place(address)
+    place.pull()
+    return unpacked(place.local) if address.endswith(".tar.gz") else place.local
+
+
 def _local(value: Any, name: str, places: list["Place"]) -> Any:
     if not isinstance(value, Path):
         return value

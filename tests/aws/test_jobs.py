@@ -4,10 +4,6 @@ import io
 import json
 import sys
 import tarfile
-import threading
-from collections.abc import Iterator
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +16,8 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.training.mxnet_model import import_mxnet
 from tests.aws.conftest import Storage, put
-from tests.service.conftest import start
 
-MADE = Path(__file__).parents[1] / "training" / "mxnet"
 DATASET = "s3://library/ic-multi-label"
 ROLE = "arn:aws:iam::123456789012:role/hangtag"
 PAID = ("--role", ROLE, "--instance-type", "ml.g5.xlarge", "--max-hours", "2")
@@ -162,12 +155,6 @@ def test_a_tuning_job(hangtag: Any, bucket: Storage, tmp_path: Path) -> None:
     assert (code, "unknown hyperparameters: network" in err) == (1, True), err
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "tags.txt").write_text("flower\nheart\nword\n")
-    return import_mxnet(MADE / "model.tar.gz", tmp_path / "tags.txt", tmp_path / "model").path
-
-
 DEPLOY = ("--role", ROLE, "--instance-type", "ml.m5.large", *IMAGE)
 
 
@@ -281,45 +268,6 @@ def test_no_region(hangtag: Any, bucket: Storage, monkeypatch: pytest.MonkeyPatc
     assert (code, "set AWS_DEFAULT_REGION" in err) == (1, True)
 
 
-@pytest.fixture
-def endpoint(
-    model: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[dict[str, str]]]:
-    """A real server of a model, at the address at which SageMaker's runtime would forward to it."""
-    seen: list[dict[str, str]] = []
-    server = start(model)
-
-    class Runtime(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/endpoints/hangtag-shop/invocations"
-            seen.append(dict(self.headers))
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            connection = HTTPConnection(server.url.removeprefix("http://"))
-            given = {name: self.headers[name] for name in ("Content-Type", "Accept")}
-            connection.request("POST", "/invocations", body, given)
-            answer = connection.getresponse()
-            data = answer.read()
-            connection.close()
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.headers["Content-Type"])
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    runtime = ThreadingHTTPServer(("127.0.0.1", 0), Runtime)
-    threading.Thread(target=runtime.serve_forever, daemon=True).start()
-    monkeypatch.setenv(
-        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{runtime.server_port}"
-    )
-    yield seen
-    runtime.shutdown()
-    runtime.server_close()
-    server.stop()
-
-
 def test_an_endpoint_is_asked(
     hangtag: Any, endpoint: list[dict[str, str]], library: Catalog, model: Path, tmp_path: Path
 ) -> None:
@@ -333,6 +281,7 @@ def test_an_endpoint_is_asked(
     assert sorted(json.loads(out)["scores"], reverse=True) == pytest.approx(
         list(rows[0]["scores"].values()), abs=1e-4
     )
+    assert endpoint[0]["path"] == "/endpoints/hangtag-shop/invocations"
     assert endpoint[0]["Content-Type"] == "application/x-image"
     assert "AWS4-HMAC-SHA256" in endpoint[0]["Authorization"]
     (tmp_path / "two.txt").write_text("a\nb\n")
