@@ -54,7 +54,7 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def local(address: str) -> Path:
-    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, the folder in it.
+    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, what is in it.
 
     A path of this machine stays as it is. Raises StorageError, ModelError, OSError.
     """
