@@ -1,5 +1,5 @@
 # demo: from a fresh clone to tags on designs. test: installs and runs all tests.
-# check: format, lint, types, tests. Needs Python 3.11 or newer and a package registry.
+# check: format, lint, types, tests. site: the documentation as a web site. Needs Python 3.11 or newer and a package registry.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ DEMO = demo
 # A small network, so that two cores show something within minutes; the default is larger.
 DEMO_TRAIN = --network resnet10t --input-size 64 --minutes 3
 
-.PHONY: demo test check format lint types tests clean
+.PHONY: demo test check format lint types tests site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hangtag sample $(DEMO)/library
@@ -35,8 +35,11 @@ types:
 tests:
 	$(BIN)/python -m pytest
 
+site: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

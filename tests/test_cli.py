@@ -41,8 +41,8 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "evaluate", "import", "pack", "review", "salvage", "sample", "serve",
-        "tag", "train", "tune", "vocabulary",
+        "audit", "compare", "evaluate", "import", "pack", "review", "sagemaker", "salvage",
+        "sample", "serve", "tag", "train", "tune", "vocabulary",
     }  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def test_the_commands_are_these() -> None:
         (("vocabulary", "rename", "a", ","), "cannot stand in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
+        (("import", "mxnet", "model.tar.gz"), "does not name its tags"),
+        (("import", "mxnet", "a.tar.gz", "--tags", "t", "--out", "m", "--prefer", "svg"), "only"),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(

@@ -1,0 +1,86 @@
+"""The documentation: links lead somewhere, commands are commands, the site builds."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError, MissingArgumentError, ValidationError
+
+from hangtag.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what MkDocs and GitHub make of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        path, _, anchor = link.partition("#")
+        if path.startswith("reference/"):
+            continue  # written when the site is built, whose strict mode tells
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def commands(page: Path) -> list[tuple[str, bool]]:
+    """Return what calls hangtag, and whether it stands in a block of its own, and so is whole."""
+    text = page.read_text()
+    lines = re.findall(r"^    (?:\S+=\S+ )*(hangtag .+?)(?:\s{2,}#.*)?$", text, re.MULTILINE)
+    spans = re.findall(r"`(hangtag\s[^`]+)`", re.sub(r"^    .*$", "", text, flags=re.MULTILINE))
+    found = [(" ".join(line.split()), line in lines) for line in lines + spans]
+    patterns = ("COMMAND", "KIND", "|", "...")
+    return [(line, whole) for line, whole in found if not any(mark in line for mark in patterns)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_commands(page: Path) -> None:
+    """With their options; what is only named in a sentence may lack its arguments."""
+    for line, whole in commands(page):
+        tokens = shlex.split(re.sub(r"\bN\b", "3", line))[1:]
+        if set(tokens) & {"--help", "--version"}:
+            continue
+        try:
+            app.parse_args(tokens, exit_on_error=False, print_error=False)
+        except CycloptsError as cause:
+            if not whole and isinstance(cause, (MissingArgumentError, ValidationError)):
+                continue
+            raise AssertionError(f"{page.name}: {line}: {cause}") from cause
+    if page.name in ("cli.md", "README.md", "setup.md", "aws.md", "migrate.md"):
+        assert len(commands(page)) > 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_the_pages_can_be_read(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        ast.parse(block)
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    """In strict mode: every warning is an error. Commands and Python come from the code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", tmp_path],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    commands_page = (tmp_path / "reference" / "commands" / "index.html").read_text()
+    assert "--max-wait-hours" in commands_page
+    assert "--min-count" in commands_page
+    python_page = (tmp_path / "reference" / "python" / "index.html").read_text()
+    assert "RecordReader" in python_page
+    home = (tmp_path / "index.html").read_text()
+    assert not re.findall(
+        r"(?:src|href)=\"https?://(?!squidfunk|www\.mkdocs)[^\"]+\.(?:js|css)", home
+    )
