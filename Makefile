@@ -18,8 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/hangtag tag $(DEMO)/model $(DEMO)/library/designs --out $(DEMO)/tags.jsonl
 	@head -n 3 $(DEMO)/tags.jsonl
 
-test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev tests
 
 check: $(VENV)/.installed-dev format lint types tests
 
@@ -33,7 +32,7 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 site: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build

@@ -10,6 +10,8 @@ from hangtag.library.catalog import Catalog, Design
 
 # The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each of the tests that run side by side
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may reach out; a missing hub is then told at once and not after half a minute of retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -15,6 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from hangtag.aws import s3
+from hangtag.console import set_quiet
 from hangtag.training.mxnet_model import import_mxnet
 from tests.service.conftest import start
 
@@ -136,6 +137,7 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     s3.client().create_bucket(Bucket="library")
     found.requests.clear()
     yield found
+    set_quiet(False)  # commands are run in this process
     s3.client().close()
     s3.client.cache_clear()
     server.shutdown()

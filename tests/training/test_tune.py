@@ -207,11 +207,14 @@ def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_p
     assert done[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "asl"}
 
 
+EPOCHS = 16  # enough for a stop to find the trial under way
+
+
 def command(dataset: Path, folder: Path, *options: str, trials: int = 2) -> subprocess.Popen:
     """`hangtag tune` in a process of its own, with trials of some seconds."""
     space = folder.parent / "space.json"
     space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
-    settings = {"network": "test_resnet", "input-size": 32, "epochs": 24, "batch-size": 32,
+    settings = {"network": "test_resnet", "input-size": 32, "epochs": EPOCHS, "batch-size": 32,
                 "precision": "fp32", "trials": trials, "space": space}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]
@@ -255,14 +258,14 @@ def test_a_study_that_was_stopped_or_killed_goes_on(
     reached = max(trials_of(folder)[0].intermediate_values)
     assert command(dataset, folder).wait(120) == 0, (tmp_path / "log.txt").read_text()
     done = finished(folder)
-    assert [len(trial.intermediate_values) for trial in done] == [24, 24]
+    assert [len(trial.intermediate_values) for trial in done] == [EPOCHS, EPOCHS]
     assert done[0].user_attrs["defaults"]
     assert done[0].system_attrs["failed_trial"] == 0
     # It went on from its checkpoint: the epochs before were not trained again.
     assert done[0].intermediate_values.items() >= trials_of(folder)[0].intermediate_values.items()
     seconds = (done[0].datetime_complete - done[0].datetime_start).total_seconds()
     whole = (done[1].datetime_complete - done[1].datetime_start).total_seconds()
-    assert reached < 12 or seconds < whole
+    assert reached < EPOCHS // 2 or seconds < whole
 
 
 def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> None:
@@ -274,7 +277,7 @@ def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> N
     assert process.wait(180) == 0, (tmp_path / "log.txt").read_text()
     assert "another goes on with its trial" in (tmp_path / "log.txt").read_text()
     done = finished(folder)
-    assert [len(trial.intermediate_values) for trial in done] == [24, 24]
+    assert [len(trial.intermediate_values) for trial in done] == [EPOCHS, EPOCHS]
     retried = [t for t in done if t.system_attrs.get("failed_trial") == victim.number]
     assert len(retried) == 1
     assert Tagger.open(folder / "model").vocabulary.names
@@ -323,7 +326,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = os.geteuid() == 0
     folder = tmp_path_factory.mktemp("postgres")
     if root:  # the server refuses to run as root, and must reach its folder
-        for path in (folder, *folder.parents[:2]):
+        for path in (folder, *folder.parents[: len(folder.parents) - 2]):
             path.chmod(0o755)
         shutil.chown(folder, "postgres")
     who = {"user": "postgres"} if root else {}
@@ -353,19 +356,19 @@ def test_processes_share_a_study_in_postgresql(
     for folder in folders:
         folder.parent.mkdir()
     options = ("--storage", postgres)
-    first, second = (command(dataset, folder, *options, trials=5) for folder in folders)
+    first, second = (command(dataset, folder, *options, trials=4) for folder in folders)
     wait_for(lambda: len(running(folders[0], postgres)) == 2, folders[0])
     first.kill()
     first.wait()
-    third = command(dataset, folders[0], *options, trials=5)
+    third = command(dataset, folders[0], *options, trials=4)
     logs = [(folder.parent / "log.txt") for folder in folders]
     assert third.wait(240) == 0, logs[0].read_text()
     assert second.wait(240) == 0, logs[1].read_text()
     done = finished(folders[0], postgres)
-    assert len(done) == 5
-    assert all(len(trial.intermediate_values) == 24 for trial in done)
+    assert len(done) == 4
+    assert all(len(trial.intermediate_values) == EPOCHS for trial in done)
     assert sum(bool(trial.user_attrs.get("defaults")) for trial in done) == 1
-    assert len({trial.params["dropout"] for trial in done}) == 5
+    assert len({trial.params["dropout"] for trial in done}) == 4
     # Whichever ended last has the best of all.
     best = max(done, key=lambda trial: trial.value)
     dropouts = [ModelFolder.open(folder / "model").training["dropout"] for folder in folders]
