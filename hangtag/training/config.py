@@ -70,9 +70,10 @@ class TrainConfig:
     step_factor: float = 0.1
     """See `step_epochs`."""
 
-    loss: Literal["bce", "weighted-bce", "asl"] = "asl"
-    """Binary cross-entropy, the same weighted by tag frequency, or the asymmetric loss that
-    forgives missing tags (arXiv:2009.14119)."""
+    loss: Literal["bce", "weighted-bce", "asl", "hill", "splc", "selective"] = "asl"
+    """Binary cross-entropy, the same weighted by tag frequency, or one that forgives missing tags:
+    asymmetric (arXiv:2009.14119), Hill and SPLC (arXiv:2112.07368), or partial asymmetric that
+    ignores each design's likeliest unknown tags (arXiv:2110.10955)."""
 
     ema: float = 0.05
     """Validate and export a moving average of the weights, over this share of the run's steps; 0

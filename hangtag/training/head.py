@@ -133,7 +133,8 @@ class _HeadRun:
         inputs = self.features.train[chosen]
         if self.config.dropout:
             inputs = self._dropped(inputs)
-        loss = self.loss(self.head(inputs), self.features.train_labels[chosen])
+        labels = self.features.train_labels[chosen]
+        loss = self.loss(self.head(inputs), labels, step // self.steps_per_epoch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,8 +1,8 @@
 """Losses for tags that are noisy, incomplete and unbalanced.
 
 Each takes float logits (n, T) and int8 labels (n, T) with 1 yes, 0 reviewed no, -1 unknown, and
-returns the mean over all cells. Most unknown cells are a "no", so all count as one here; the
-asymmetric loss is the one that doubts it, and believes a reviewed "no" in full.
+returns the mean over all cells. Most unknown cells are a "no", and the cross-entropies take all for
+one. The others doubt it, each in its way, and believe a reviewed "no" in full.
 """
 
 import torch
@@ -54,6 +54,80 @@ def asymmetric(
     if reviewed.any():
         no = torch.where(reviewed, F.logsigmoid(-logits.float()), no)
     return -(yes + (1 - targets) * no).mean()
+
+
+def hill(
+    logits: Tensor, labels: Tensor, weight: float = 1.5, margin: float = 1.0, gamma: float = 2.0
+) -> Tensor:
+    """Hill loss (Zhang et al. 2021, arXiv:2112.07368, section 3.2).
+
+    An unknown cell costs (`weight` - p) p^2, whose slope over the logit is a hill at p = 1/2: a "no"
+    that the network contradicts is taken for forgotten, and pulls less again. A "yes" has focal
+    weight by `gamma` and a `margin` in its logit, so that it is not made surer than needed.
+    """
+    x = logits.float()
+    p = torch.sigmoid(x)
+    unknown = (p - weight) * p**2
+    return -torch.where(
+        targets > 0, _focal_yes(x - margin, gamma), _reviewed(x, labels, unknown)
+    ).mean()
+
+
+def splc(
+    logits: Tensor,
+    labels: Tensor,
+    epoch: int,
+    threshold: float = 0.6,
+    margin: float = 1.0,
+    gamma: float = 2.0,
+) -> Tensor:
+    """Self-paced loss correction (Zhang et al. 2021, arXiv:2112.07368, section 3.3).
+
+    From the second epoch on (`epoch` 1) an unknown cell that the network gives more than
+    `threshold` is taken for a forgotten "yes". Both sides have focal weight by `gamma`, a given
+    "yes" also a `margin`.
+    """
+    x = logits.float()
+    x = torch.where(labels == 1, x - margin, x)
+    p = torch.sigmoid(x)
+    yes = labels == 1
+    if epoch >= 1:
+        yes = yes | ((labels == -1) & (p > threshold))
+    unknown = p**gamma * F.logsigmoid(-x)
+    return -torch.where(yes, _focal_yes(x, gamma), _reviewed(x, labels, unknown)).mean()
+
+
+def selective(
+    logits: Tensor,
+    labels: Tensor,
+    ignored: int = 5,
+    gamma_unknown: float = 4.0,
+    gamma_negative: float = 1.0,
+) -> Tensor:
+    """Partial asymmetric loss, selective by likelihood (Ben-Baruch et al. 2021, arXiv:2110.10955).
+
+    Of a design's unknown cells the `ignored` likeliest count nothing, the others as "no" with
+    focusing `gamma_unknown`; a reviewed "no" focuses by `gamma_negative`, a "yes" not at all.
+    """
+    x = logits.float()
+    p = torch.sigmoid(x)
+    unknown = labels == -1
+    log_no = F.logsigmoid(-x)
+    cells = torch.where(unknown, p**gamma_unknown * log_no, p**gamma_negative * log_no)
+    count = min(ignored, x.shape[1])
+    likeliest = p.detach().masked_fill(~unknown, -1).topk(count, dim=1).indices
+    kept = torch.ones_like(p).scatter(1, likeliest, 0.0)
+    cells = torch.where(unknown, cells * kept, cells)
+    return -torch.where(labels == 1, F.logsigmoid(x), cells).mean()
+
+
+def _focal_yes(x: Tensor, gamma: float) -> Tensor:
+    return (1 - torch.sigmoid(x)) ** gamma * F.logsigmoid(x)
+
+
+def _reviewed(x: Tensor, labels: Tensor, unknown: Tensor) -> Tensor:
+    """Return the log-likelihood of a "no" where it is reviewed, and `unknown` elsewhere."""
+    return torch.where(labels == 0, F.logsigmoid(-x), unknown)
 
 
 def _targets(logits: Tensor, labels: Tensor) -> Tensor:

@@ -85,16 +85,23 @@ def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) ->
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * place))
 
 
-def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the loss of float logits (n, T) against int8 labels (n, T), see `losses`.
+def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """Return the loss of float logits (n, T) against int8 labels (n, T) in an epoch, from 0.
 
-    `frequencies`: (T,), share of yes among the training designs.
+    `frequencies`: (T,), share of yes among the training designs. See `losses`.
     """
-    if config.loss == "asl":
-        return losses.asymmetric
+    if config.loss == "splc":
+        return losses.splc
     if config.loss == "weighted-bce":
-        return partial(losses.weighted_bce, frequencies=frequencies)
-    return losses.bce
+        found: Callable[..., Tensor] = partial(losses.weighted_bce, frequencies=frequencies)
+    else:
+        found = {
+            "asl": losses.asymmetric,
+            "bce": losses.bce,
+            "hill": losses.hill,
+            "selective": losses.selective,
+        }[config.loss]
+    return lambda logits, labels, epoch: found(logits, labels)
 
 
 def average_decay(config: TrainConfig, steps: int) -> float:

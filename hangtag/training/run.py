@@ -210,7 +210,7 @@ class Run:
         targets = torch.from_numpy(labels).to(device, non_blocking=True)
         with autocast(device, self.progress.precision):
             logits = self.parallel(inputs)
-        loss = self.loss(logits.float(), targets)
+        loss = self.loss(logits.float(), targets, step // self.batches.steps_per_epoch)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hangtag.training.losses import asymmetric, bce, weighted_bce
+from hangtag.training.losses import asymmetric, bce, hill, selective, splc, weighted_bce
 
 LOGITS = torch.tensor([[0.0, 2.0, -1.0]])
 
@@ -58,11 +58,65 @@ def test_an_easy_no_below_the_clip_has_no_gradient() -> None:
     assert logits.grad[0, 1] > 0
 
 
+def labelled(*values: int) -> torch.Tensor:
+    return torch.tensor([values], dtype=torch.int8)
+
+
+def test_hill_loss_follows_the_paper() -> None:
+    p, yes = sigmoid(2.0), sigmoid(0.0 - 1)
+    expected = (1 - yes) ** 2 * -math.log(yes) + (1.5 - p) * p**2 - math.log(1 - sigmoid(-1.0))
+    assert hill(LOGITS, labelled(1, -1, 0)).item() == pytest.approx(expected / 3, rel=1e-5)
+
+
+def test_hill_loss_pulls_most_at_one_half() -> None:
+    logits = torch.tensor([[-3.0, 0.0, 3.0]], requires_grad=True)
+    hill(logits, labelled(-1, -1, -1)).backward()
+    p = [sigmoid(x) for x in (-3.0, 0.0, 3.0)]
+    assert logits.grad is not None
+    assert logits.grad[0].tolist() == pytest.approx([q**2 * (1 - q) ** 2 for q in p], rel=1e-4)
+
+
+def test_splc_corrects_what_the_network_is_sure_of_from_the_second_epoch_on() -> None:
+    labels = labelled(1, -1, -1)  # probabilities of the unknown: 0.88 and 0.27
+    yes = sigmoid(0.0 - 1)
+    given = (1 - yes) ** 2 * -math.log(yes)
+    low = sigmoid(-1.0) ** 2 * -math.log(1 - sigmoid(-1.0))
+    high = sigmoid(2.0)
+    before = (given + high**2 * -math.log(1 - high) + low) / 3
+    after = (given + (1 - high) ** 2 * -math.log(high) + low) / 3
+    assert splc(LOGITS, labels, 0).item() == pytest.approx(before, rel=1e-5)
+    assert splc(LOGITS, labels, 1).item() == pytest.approx(after, rel=1e-5)
+
+
+def test_splc_never_corrects_a_reviewed_no() -> None:
+    found = splc(torch.tensor([[2.0]]), labelled(0), 5)
+    assert found.item() == pytest.approx(-math.log(1 - sigmoid(2.0)), rel=1e-5)
+
+
+def test_selective_loss_leaves_out_the_likeliest_unknown_tags() -> None:
+    p = sigmoid(-1.0)
+    expected = (math.log(2) + p**4 * -math.log(1 - p)) / 3
+    found = selective(LOGITS, labelled(1, -1, -1), ignored=1)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    # A reviewed no is never left out, whatever its likelihood.
+    q = sigmoid(2.0)
+    expected = (math.log(2) + q * -math.log(1 - q)) / 3
+    found = selective(LOGITS, labelled(1, 0, -1), ignored=1)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert selective(LOGITS, labelled(-1, -1, -1)).item() == 0
+
+
+LOSSES = {
+    "asl": asymmetric, "hill": hill, "splc": lambda x, y: splc(x, y, 1), "selective": selective,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
 @pytest.mark.parametrize("label", [1, 0, -1])
-def test_asymmetric_loss_and_gradient_stay_finite(logit: float, label: int) -> None:
-    logits = torch.tensor([[logit]], requires_grad=True)
-    loss = asymmetric(logits, torch.tensor([[label]], dtype=torch.int8))
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_and_gradient_stay_finite(name: str, logit: float, label: int) -> None:
+    logits = torch.tensor([[logit] * 6], requires_grad=True)
+    loss = LOSSES[name](logits, labelled(*[label] * 6))
     loss.backward()
     assert torch.isfinite(loss)
     assert logits.grad is not None

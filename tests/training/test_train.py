@@ -165,7 +165,7 @@ def test_every_optimizer_runs_and_resumes(dataset: Path, tmp_path: Path, optimiz
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
-@pytest.mark.parametrize("loss", ["bce", "weighted-bce"])
+@pytest.mark.parametrize("loss", ["bce", "weighted-bce", "splc"])
 def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
     result = train(dataset, tmp_path / "m", replace(TINY, epochs=1, loss=loss))
     assert result.macro_map > 0
