@@ -61,16 +61,15 @@ def hill(
 ) -> Tensor:
     """Hill loss (Zhang et al. 2021, arXiv:2112.07368, section 3.2).
 
-    An unknown cell costs (`weight` - p) p^2, whose slope over the logit is a hill at p = 1/2: a "no"
-    that the network contradicts is taken for forgotten, and pulls less again. A "yes" has focal
-    weight by `gamma` and a `margin` in its logit, so that it is not made surer than needed.
+    An unknown cell costs (`weight` - p) p^2, whose slope over the logit is a hill at p = 1/2: a
+    "no" that the network contradicts is taken for forgotten, and pulls less again. A "yes" has
+    focal weight by `gamma` and a `margin` in its logit: it is not made surer than needed.
     """
     x = logits.float()
     p = torch.sigmoid(x)
     unknown = (p - weight) * p**2
-    return -torch.where(
-        targets > 0, _focal_yes(x - margin, gamma), _reviewed(x, labels, unknown)
-    ).mean()
+    no = _reviewed(x, labels, unknown)
+    return -torch.where(labels == 1, _focal_yes(x - margin, gamma), no).mean()
 
 
 def splc(
