@@ -34,12 +34,8 @@ def main() -> None:
     if not (options.root / "usr/bin/apt-get").exists():
         suite = image.removeprefix("debian:").removesuffix("-slim")
         run("debootstrap", "--variant=minbase", suite, options.root)
-    for path in options.copy:
-        target = options.root / path.relative_to("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
     with_mounts(options.root)
-    environment, folder, command = replay(options.root, steps)
+    environment, folder, command = replay(options.root, steps, options.copy)
     size = subprocess.run(["du", "-smx", options.root], capture_output=True, text=True, check=True)
     print(f"{options.target}: {size.stdout.split()[0]} MiB in the root")
     if options.ml:
@@ -64,7 +60,9 @@ def stages(path: Path) -> dict[str, tuple[str, list[Step]]]:
     return found
 
 
-def replay(root: Path, steps: list[Step]) -> tuple[dict[str, str], str, list[str]]:
+def replay(
+    root: Path, steps: list[Step], copies: list[Path]
+) -> tuple[dict[str, str], str, list[str]]:
     """Run the steps; return environment, working folder and entry point."""
     environment, folder = (
         {"PATH": os.defpath, "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"},
@@ -84,6 +82,10 @@ def replay(root: Path, steps: list[Step]) -> tuple[dict[str, str], str, list[str
         elif instruction == "ENTRYPOINT":
             entry = json.loads(rest)
         elif instruction == "RUN":
+            for path in copies:  # anew: an earlier step may have written its own there
+                target = root / path.relative_to("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
             inside(root, environment, folder, ["/bin/sh", "-c", rest])
     return environment, folder, entry
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from hangtag.console import set_quiet
-from hangtag.errors import ConfigError
+from hangtag.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from hangtag.aws.jobs import Account, Call, PackedDataset
@@ -137,8 +137,11 @@ def tune(
     set_quiet(quiet)
     if parallel < 1 or trials < parallel:
         raise ConfigError("trials must be at least parallel, and both above 0")
-    from hangtag.aws.tuning import check_ranges, default_ranges, ranges_of
-    from hangtag.training.space import Space
+    try:
+        from hangtag.aws.tuning import check_ranges, default_ranges, ranges_of
+        from hangtag.training.space import Space
+    except ImportError as cause:  # Optuna's ranges
+        raise MissingExtra("tuning", "train") from cause
 
     account = jobs.Account()
     name = _name(options.name, "tune", longest=32)
@@ -188,11 +191,31 @@ def _training(
     return job, packed
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """What an endpoint or a transform job costs, and the image that serves."""
+
+    role: str
+    """The IAM role that SageMaker works as: its ARN."""
+    instance_type: str
+    """The machine, such as ml.c7i.large; SageMaker's price list says what an hour of it costs."""
+    instances: int = 1
+    """How many machines."""
+    algorithm: Algorithm = "hangtag"
+    """hangtag's container, or the built-in image classification for a model of its own."""
+    image: str | None = None
+    """hangtag's serving image in your registry (Dockerfile, target serve)."""
+    name: str | None = None
+    """Name of what is made; hangtag- goes before it. By default the time is its name."""
+    upload: str | None = None
+    """s3://BUCKET/PREFIX to write a local model folder to."""
+
+
 @app.command(name="deploy")
 def deploy(
-    model: str, /, *, role: str, instance_type: str, name: str | None = None, instances: int = 1,
-    algorithm: Algorithm = "hangtag", image: str | None = None, upload: str | None = None,
-    wait: Wait = False, dry_run: DryRun = False, quiet: Quiet = False,
+    model: str, /, options: ServingOptions, *, wait: Wait = False,
+    dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start an endpoint, which costs until it is deleted.
 
@@ -200,20 +223,6 @@ def deploy(
     ----------
     model
         s3://.../model.tar.gz, a local model folder, or the name of a training or tuning job.
-    role
-        The IAM role that SageMaker works as: its ARN.
-    instance_type
-        The machine, such as ml.c7i.large.
-    name
-        Name of the endpoint; hangtag- goes before it.
-    instances
-        Machines behind the endpoint.
-    algorithm
-        hangtag's container, or the built-in image classification for a model of its own.
-    image
-        hangtag's serving image in your registry (Dockerfile, target serve).
-    upload
-        s3://BUCKET/PREFIX to write a local model folder to.
     wait
         Return when the endpoint answers.
     """
@@ -221,31 +230,23 @@ def deploy(
 
     set_quiet(quiet)
     account = jobs.Account()
-    found = _name(name, "endpoint")
-    served = _image(account, algorithm, image, "serve")
-    address = jobs.model_address(account, model, upload, found, dry_run=dry_run)
+    name = _name(options.name, "endpoint")
+    config = requests.endpoint_config(name, name, options.instance_type, options.instances)
     calls = [
-        ("create_model", requests.model(found, served, role, address)),
-        (
-            "create_endpoint_config",
-            requests.endpoint_config(found, found, instance_type, instances),
-        ),
-        ("create_endpoint", requests.endpoint(found)),
+        _create_model(account, model, name, options, dry_run=dry_run),
+        ("create_endpoint_config", config),
+        ("create_endpoint", requests.endpoint(name)),
     ]
     if _send(account, calls, dry_run=dry_run):
-        print(
-            f"{found}: {instances} x {instance_type}, costs until: hangtag sagemaker delete {found}"
-        )
-        _finish(account, "create_endpoint", found, wait=wait)
-        print(f"next: hangtag sagemaker invoke {found} design.png --tags tags.json")
-        print(f"      hangtag sagemaker delete {found}")
+        print(f"{name}: {options.instances} x {options.instance_type}, costs until it is deleted")
+        _finish(account, "create_endpoint", name, wait=wait)
+        print(f"next: hangtag sagemaker invoke {name} design.png --tags tags.json")
+        print(f"      hangtag sagemaker delete {name}")
 
 
 @app.command(name="transform")
 def transform(
-    model: str, designs: str, out: str, /, *, role: str, instance_type: str,
-    name: str | None = None, instances: int = 1, algorithm: Algorithm = "hangtag",
-    image: str | None = None, upload: str | None = None, wait: Wait = False,
+    model: str, designs: str, out: str, /, options: ServingOptions, *, wait: Wait = False,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Tag every design below an address, with machines that go when it is done.
@@ -258,20 +259,6 @@ def transform(
         s3://BUCKET/PREFIX with PNG and JPEG files.
     out
         s3://BUCKET/PREFIX for the answers: NAME.out for each design NAME.
-    role
-        The IAM role that SageMaker works as: its ARN.
-    instance_type
-        The machine.
-    name
-        Name of the job; hangtag- goes before it.
-    instances
-        How many machines.
-    algorithm
-        hangtag's container, or the built-in image classification for a model of its own.
-    image
-        hangtag's serving image in your registry (Dockerfile, target serve).
-    upload
-        s3://BUCKET/PREFIX to write a local model folder to.
     wait
         Return when the job has ended.
     """
@@ -282,19 +269,25 @@ def transform(
         if not address.startswith("s3://"):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
     account = jobs.Account()
-    found = _name(name, "transform")
-    served = _image(account, algorithm, image, "serve")
-    address = jobs.model_address(account, model, upload, found, dry_run=dry_run)
+    name = _name(options.name, "transform")
+    job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
     calls = [
-        ("create_model", requests.model(found, served, role, address)),
-        (
-            "create_transform_job",
-            requests.transform_job(found, found, designs, out, instance_type, instances),
-        ),
+        _create_model(account, model, name, options, dry_run=dry_run),
+        ("create_transform_job", job),
     ]
     if _send(account, calls, dry_run=dry_run):
-        print(f"{found}: {instances} x {instance_type}, answers -> {out}")
-        _finish(account, "create_transform_job", found, wait=wait)
+        print(f"{name}: {options.instances} x {options.instance_type}, answers -> {out}")
+        _finish(account, "create_transform_job", name, wait=wait)
+
+
+def _create_model(
+    account: "Account", model: str, name: str, options: ServingOptions, *, dry_run: bool
+) -> "Call":
+    from hangtag.aws import jobs, requests
+
+    image = _image(account, options.algorithm, options.image, "serve")
+    address = jobs.model_address(account, model, options.upload, name, dry_run=dry_run)
+    return "create_model", requests.model(name, image, options.role, address)
 
 
 @app.command(name="invoke")
