@@ -50,8 +50,8 @@ from hangtag.training.train import first_network, train
 
 TRIALS: Final = "trials"
 # Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
-REDUCTION: Final = 4
-FIRST_RUNG: Final = 1 / 27
+REDUCTION: Final = 6
+FIRST_RUNG: Final = 1 / 7
 
 
 class _TimeUp(Stopped):
