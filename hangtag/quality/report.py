@@ -61,7 +61,8 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
         version=__version__,
         day=date.today().isoformat(),
         split=evaluation.split,
-        training=scored.tagger.folder.training,
+        network=scored.tagger.folder.training["network"],
+        input_size=scored.tagger.folder.preprocessing.input_size,
         figures=evaluation.figures,
         per_tag=sorted(evaluation.per_tag, key=lambda row: -row["designs"]),
         plots={

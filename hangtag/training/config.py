@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from hangtag.errors import ConfigError
+from hangtag.errors import ConfigError, ModelError
 
 Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
 
@@ -172,7 +172,15 @@ class TuneConfig:
 
 
 def from_stored(values: Mapping[str, Any]) -> TrainConfig:
-    """Return the configuration that a model folder's config.json keeps under `training`."""
+    """Return the configuration that a model folder's config.json keeps under `training`.
+
+    Raises ModelError for a model that was imported.
+    """
+    if "imported" in values:
+        raise ModelError(
+            "the model was imported, so no settings are known to train others as it was; train one "
+            "with `hangtag train` and take that"
+        )
     known: dict[str, Any] = {
         field.name: values[field.name] for field in fields(TrainConfig) if field.name in values
     }

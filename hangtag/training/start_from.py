@@ -12,18 +12,24 @@ from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.network import TagNetwork
 
 
+def with_weights(model: Path) -> ModelFolder:
+    """Open a model folder that training can go on from. Raises ModelError for an imported one."""
+    folder = ModelFolder.open(model)
+    if not folder.weights.exists():
+        raise ModelError(
+            f"{model} has no {folder.weights.name} to go on from: a model that was"
+            " imported can tag and be served, but not be trained"
+        )
+    return folder
+
+
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
     """Copy a trained model's weights into `network`; known tags keep theirs, new ones start fresh.
 
     A tag is known by its name or, when it was renamed by an alias, by one of its aliases. Raises
     ModelError when the backbones differ or there are no weights.
     """
-    earlier = ModelFolder.open(model)
-    if not earlier.weights.exists():
-        raise ModelError(
-            f"{model} has no {earlier.weights.name} to go on from: a model that was"
-            " imported can tag and be served, but not be trained"
-        )
+    earlier = with_weights(model)
     state = load_file(earlier.weights)
     own = network.state_dict()
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}

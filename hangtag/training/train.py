@@ -37,7 +37,7 @@ from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, set_bias
 from hangtag.training.run import Run
-from hangtag.training.start_from import start_from
+from hangtag.training.start_from import start_from, with_weights
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _digest(model: Path | None) -> str:
     """Return what tells one model to start from from another; empty for none."""
     if model is None:
         return ""
-    return hashlib.sha256(ModelFolder.open(model).weights.read_bytes()).hexdigest()
+    return hashlib.sha256(with_weights(model).weights.read_bytes()).hexdigest()
 
 
 def _finished(model: Path) -> TrainResult:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import pack
 from hangtag.errors import ModelError, VocabularyError
+from hangtag.library.catalog import Catalog
 from hangtag.tagging.tagger import Tagger
+from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.mxnet_model import PARAMS_FILES, SYMBOL_FILE, import_mxnet
 from hangtag.training.mxnet_params import read_params
-from hangtag.training.network import TagNetwork
-from hangtag.training.start_from import start_from
+from hangtag.training.train import train
 
 MADE = Path(__file__).parent / "mxnet"
 Change = Callable[[dict[str, Any]], None]
@@ -46,6 +50,10 @@ def expected() -> tuple[np.ndarray, np.ndarray]:
     designs = small.repeat(cells, 1).repeat(cells, 2)[:, :size, :size]
     opaque = np.full((*designs.shape[:3], 1), 255, np.uint8)
     return np.concatenate([designs, opaque], axis=3), made["probabilities"]
+
+
+def hangtag(*command: object) -> None:
+    subprocess.run([sys.executable, "-m", "hangtag", *map(str, command)], check=True)
 
 
 def change(artifact: Path, how: Change) -> None:
@@ -79,7 +87,7 @@ def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None
         ("import", "mxnet", MADE / "model.tar.gz", "--tags", tags, "--out", model),
         ("tag", model, tmp_path / "design.png", "--all", "--out", out),
     ):
-        subprocess.run([sys.executable, "-m", "hangtag", *map(str, command)], check=True)
+        hangtag(*command)
     answer = json.loads(out.read_text())
     scores = {tag["tag"]: tag["score"] for tag in answer["tags"]}
     assert [scores[name] for name in ("flower", "heart", "word")] == pytest.approx(
@@ -194,11 +202,23 @@ def test_an_archive_writes_nowhere_else(tags: Path, tmp_path: Path) -> None:
     assert not (tmp_path / SYMBOL_FILE).exists()
 
 
-def test_it_cannot_be_trained_further(tags: Path, tmp_path: Path) -> None:
+def test_it_is_measured_like_any_other(library: Catalog, tmp_path: Path) -> None:
+    rows = [replace(design, tags=("flower",) if "red" in design.tags else ("heart", "word"))
+            for design in library]  # fmt: skip
+    dataset = tmp_path / "dataset"
+    pack(Catalog(tuple(rows), library.root), dataset, PackConfig(size=32))
+    model = import_mxnet(MADE / "model.tar.gz", dataset / "tags.json", tmp_path / "model")
+    hangtag("evaluate", model.path, dataset)
+    assert "mxnet at 32 px" in (model.path / "report.html").read_text()
+    assert json.loads((model.path / "metrics.json").read_text())
+
+
+def test_it_cannot_be_trained_further(tags: Path, work: Path, tmp_path: Path) -> None:
     model = import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
-    network = TagNetwork("resnet10t", 3)
     with pytest.raises(ModelError, match=r"no weights\.safetensors to go on from"):
-        start_from(network, model.vocabulary, model.path)
+        train(work / "dataset", tmp_path / "next", TrainConfig(), continue_from=model.path)
+    with pytest.raises(ModelError, match="was imported, so no settings are known"):
+        from_stored(model.training)
 
 
 def test_tags_must_be_the_networks(tags: Path, tmp_path: Path) -> None:
