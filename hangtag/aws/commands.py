@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from hangtag.console import set_quiet
-from hangtag.errors import ConfigError, MissingExtra
+from hangtag.errors import ConfigError, JobError, MissingExtra
 
 if TYPE_CHECKING:
     from hangtag.aws.jobs import Account, Call, PackedDataset
@@ -377,9 +377,15 @@ def delete(
         raise ConfigError("name what to delete, or give --all")
     account = jobs.Account()
     wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
+    kept = []
     for name in wanted:
-        for line in jobs.delete(account, name):
-            print(line)
+        try:
+            for line in jobs.delete(account, name):
+                print(line)
+        except JobError as cause:  # the others cost as well
+            kept.append(str(cause))
+    if kept:
+        raise JobError("; ".join(kept))
     if not wanted:
         print(f"nothing of hangtag's in {account.region}")
 

@@ -26,7 +26,10 @@ from hangtag.training.hyperparameters import config_of, from_hyperparameters
 
 MAX_BODY: Final = 6 * 2**20  # bytes that InvokeEndpoint takes
 _POLL_SECONDS: Final = 15.0
-_ENDED: Final = {"Completed", "Failed", "Stopped", "InService", "OutOfService"}
+_ENDED: Final = {
+    "Completed", "Failed", "Stopped", "InService", "OutOfService", "UpdateRollbackFailed",
+    "DeleteFailed",
+}  # fmt: skip
 _WELL: Final = {"Completed", "InService"}
 # SageMaker has no code of its own for a thing that is not there.
 _ABSENT: Final = ("could not find", "not found", "does not exist", "was not found")
@@ -370,8 +373,10 @@ def delete(account: Account, name: str) -> list[str]:
     for kind, about in list(described(account, name)):
         key = {kind.name: about[kind.name]}
         if kind.noun.endswith("_job"):
-            if about[kind.status or ""] == "InProgress":
-                account.call(f"stop_{kind.noun}", key)
+            status = about[kind.status or ""]
+            if status in ("InProgress", "Stopping"):
+                if status == "InProgress":
+                    account.call(f"stop_{kind.noun}", key)
                 done.append(f"{kind.title} {about[kind.name]} is being stopped")
                 continue
             if kind.noun == "transform_job":  # SageMaker keeps the record of each

@@ -194,6 +194,10 @@ def test_only_what_hangtag_made_is_listed_and_removed(
         sagemaker().create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
     hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", "a", "--upload", "s3://library/m")
     hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", "b", "--upload", "s3://library/m")
+    code, out, err = hangtag("sagemaker", "delete", "nothing", "a")  # the second all the same
+    assert (code, out.count("is removed")) == (1, 3)
+    assert "hangtag-nothing: nothing of that name" in err
+    hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", "a", "--upload", "s3://library/m")
     code, out, err = hangtag("sagemaker", "delete", "--all")
     assert (code, out.count("is removed")) == (0, 6), err
     assert {one["ModelName"] for one in sagemaker().list_models()["Models"]} == {
