@@ -3,6 +3,8 @@
 #   docker build --target train --tag hangtag-train .
 #   docker build --target serve --tag hangtag-serve .     without torch
 #
+# SageMaker wants amd64 and Docker's own manifests: docs/setup.md has the options.
+#
 # Where no Docker engine is at hand, benchmarks/container_rehearsal.py runs the same steps in a
 # Debian made with debootstrap.
 

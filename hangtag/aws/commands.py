@@ -57,6 +57,8 @@ class JobOptions:
     """NAME=VALUE, any number of times: hyperparameters, over those of the file."""
     start_from: str | None = None
     """s3://.../model.tar.gz to go on from."""
+    resume: str | None = None
+    """Name of an earlier job of the same settings, stopped by its time limit, to go on with."""
     instances: int = 1
     """Machines that train together."""
     volume_gib: int = 50
@@ -170,6 +172,8 @@ def _training(
     from hangtag.aws import jobs, requests
 
     own = options.algorithm == "hangtag"
+    if options.resume and not own:
+        raise ConfigError("--resume: the built-in algorithm leaves no checkpoints of hangtag's")
     machines = requests.Machines(
         instance_type=options.instance_type, max_hours=options.max_hours, count=options.instances,
         volume_gib=options.volume_gib, spot=options.spot, max_wait_hours=options.max_wait_hours,
@@ -187,6 +191,7 @@ def _training(
         extra_files=packed.extra_files if own else (),
         model=options.start_from,
         own=own,
+        resumed=requests.full_name(options.resume) if options.resume else None,
     )
     return job, packed
 
@@ -269,6 +274,7 @@ def transform(
         if not address.startswith("s3://"):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
     account = jobs.Account()
+    count = jobs.check_designs(designs)
     name = _name(options.name, "transform")
     job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
     calls = [
@@ -276,7 +282,8 @@ def transform(
         ("create_transform_job", job),
     ]
     if _send(account, calls, dry_run=dry_run):
-        print(f"{name}: {options.instances} x {options.instance_type}, answers -> {out}")
+        machines = f"{options.instances} x {options.instance_type}"
+        print(f"{name}: {machines}, {count:,} designs, answers -> {out}")
         _finish(account, "create_transform_job", name, wait=wait)
 
 

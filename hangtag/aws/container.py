@@ -105,16 +105,24 @@ def train_here() -> None:
     dataset = dataset_of(channels, declared, work, packed_size=int(given.get("resize", "256")))
     # Runs where checkpoints are synced to S3: a job on spot capacity goes on from there.
     model = root / "checkpoints" / _RUN
+    rows: dict[int, Mapping[str, float]] = {}
+
+    def told(row: Mapping[str, float]) -> None:
+        rows[round(row["epoch"])] = row
+        _print_metrics(row)
+
     result = run(
         dataset,
         model,
         _config(given, dataset),
         continue_from=_earlier_model(channels / "model", root / "hangtag"),
-        on_epoch=_print_metrics if int(os.environ.get("RANK", "0")) == 0 else None,
+        on_epoch=told if int(os.environ.get("RANK", "0")) == 0 else None,
     )
     if first and (model / "config.json").exists():
         shutil.copytree(model, root / "model", dirs_exist_ok=True)
-    print(f"best epoch {result.best_epoch}: validation_macro_map={result.macro_map:.4f}")
+    if result.best_epoch in rows:
+        # A tuning job compares what was printed last, and the model is the best epoch's.
+        _print_metrics(rows[result.best_epoch])
 
 
 def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":

@@ -9,17 +9,19 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from hangtag.aws import s3
-from hangtag.aws.requests import PREFIX, Request
+from hangtag.aws.requests import PREFIX, Request, full_name
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import INFO_FILE, RECORD_FILES, TAGS_FILES, DatasetInfo
 from hangtag.errors import ConfigError, DatasetError, JobError, MissingExtra, ModelError
 from hangtag.files import S3
+from hangtag.library.sources import IMAGE_SUFFIXES
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.hyperparameters import config_of, from_hyperparameters
@@ -31,8 +33,12 @@ _ENDED: Final = {
     "DeleteFailed",
 }  # fmt: skip
 _WELL: Final = {"Completed", "InService"}
-# SageMaker has no code of its own for a thing that is not there.
-_ABSENT: Final = ("could not find", "not found", "does not exist", "was not found")
+# Jobs have a code of their own for what is not there; endpoints and models tell it in words.
+_ABSENT_CODE: Final = "ResourceNotFound"
+_ABSENT: Final = ("could not find", "can't find", "not found", "does not exist")
+_LONGEST: Final = {"hyper_parameter_tuning_job": 32}  # letters of a name; elsewhere 63
+_BUSY: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+MAX_TRANSFORMED: Final = 50 * 2**20  # bytes; what hangtag's server takes too
 Call = tuple[str, Request]
 """An operation's name in boto3, such as create_training_job, and its request."""
 
@@ -76,7 +82,12 @@ class Account:
             import boto3
         except ImportError as cause:
             raise MissingExtra("SageMaker", "aws") from cause
-        self._session = boto3.session.Session()
+        import botocore.exceptions
+
+        try:
+            self._session = boto3.session.Session()
+        except botocore.exceptions.BotoCoreError as cause:  # a profile that does not exist
+            raise ConfigError(" ".join(str(cause).split())) from cause
 
     @property
     def region(self) -> str:
@@ -88,11 +99,23 @@ class Account:
 
     @cached_property
     def _sagemaker(self) -> Any:
-        return self._session.client("sagemaker", region_name=self.region)
+        return self._client("sagemaker")
 
     @cached_property
     def _runtime(self) -> Any:
-        return self._session.client("sagemaker-runtime", region_name=self.region)
+        return self._client("sagemaker-runtime")
+
+    def _client(self, service: str) -> Any:
+        import botocore.exceptions
+
+        try:
+            return self._session.client(service, region_name=self.region)
+        except (botocore.exceptions.BotoCoreError, ValueError) as cause:  # region or endpoint
+            raise ConfigError(" ".join(str(cause).split())) from cause
+
+    def offers(self, operation: str) -> bool:
+        """Whether the installed boto3 knows an operation: some are younger than it may be."""
+        return hasattr(self._sagemaker, operation)
 
     def call(self, operation: str, request: Request) -> Any:
         """Return SageMaker's answer. Raises JobError; LookupError for what is not there."""
@@ -103,7 +126,8 @@ class Account:
             return getattr(client, operation)(**request)
         except botocore.exceptions.ClientError as cause:
             said = str(cause.response["Error"].get("Message") or cause)
-            if any(words in said.lower() for words in _ABSENT):
+            code = cause.response["Error"].get("Code")
+            if code == _ABSENT_CODE or any(words in said.lower() for words in _ABSENT):
                 raise LookupError(said) from cause
             raise JobError(f"SageMaker refused {operation}: {said}") from cause
         except botocore.exceptions.BotoCoreError as cause:
@@ -198,8 +222,8 @@ def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[
                 f"{name} = {found[name]}, but {dataset.address} has {counted}: leave it out"
             )
     found.setdefault("multi_label", "1")
-    tags, designs = int(found["num_classes"]), int(found["num_training_samples"])
-    config, _ = from_hyperparameters(found, tags=tags, designs=designs)
+    config, _ = from_hyperparameters(found, tags=dataset.tags or 1, designs=dataset.designs or 1)
+    designs = int(found["num_training_samples"])
     if config.batch_size > designs:
         raise ConfigError(f"mini_batch_size = {config.batch_size}, but {designs} designs train")
     return found
@@ -248,25 +272,21 @@ def artifact_of(account: Account, model: str) -> str:
 
     Raises JobError for a job that is not there, or has not ended well.
     """
+    kinds = {kind.noun: kind for kind in _KINDS}
     for name in dict.fromkeys((model, _prefixed(model))):
-        try:
-            tuned = account.call(
-                "describe_hyper_parameter_tuning_job", {"HyperParameterTuningJobName": name}
-            )
-        except LookupError:
-            best = name
-        else:
-            if "BestTrainingJob" not in tuned:
-                raise JobError(f"tuning job {name} has no best training job yet")
-            best = tuned["BestTrainingJob"]["TrainingJobName"]
-        try:
-            trained = account.call("describe_training_job", {"TrainingJobName": best})
-        except LookupError:
+        tuned = _described(account, kinds["hyper_parameter_tuning_job"], name)
+        if tuned is not None and "BestTrainingJob" not in tuned:
+            raise JobError(f"tuning job {name} has no best training job yet")
+        best = tuned["BestTrainingJob"]["TrainingJobName"] if tuned else name
+        trained = _described(account, kinds["training_job"], best)
+        if trained is None:
             continue
-        if trained["TrainingJobStatus"] != "Completed":
-            raise JobError(f"training job {best} is {trained['TrainingJobStatus']}: no model yet")
-        artifact: str = trained["ModelArtifacts"]["S3ModelArtifacts"]
-        return artifact
+        status = trained["TrainingJobStatus"]
+        artifact: str = trained.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
+        # One that its time limit stopped may have left a model all the same.
+        if status == "Completed" or (status == "Stopped" and artifact and s3.head(artifact)):
+            return artifact
+        raise JobError(f"training job {best} is {status} and has left no model")
     raise JobError(f"{model}: no model.tar.gz in a bucket, and no training or tuning job")
 
 
@@ -303,19 +323,30 @@ def things(account: Account) -> Iterator[Thing]:
             asked = asked | {"NextToken": page["NextToken"]}
 
 
-def described(account: Account, name: str) -> Iterator[tuple[_Kind, Any]]:
-    """Yield each kind of thing that bears a name, and its description. Raises JobError."""
-    for kind in _KINDS:
-        try:
-            yield kind, account.call(f"describe_{kind.noun}", {kind.name: _prefixed(name)})
-        except LookupError:
-            continue
+def _described(account: Account, kind: _Kind, name: str) -> Any:
+    """Return SageMaker's description, or None where there is no such thing. Raises JobError."""
+    if len(name) > _LONGEST.get(kind.noun, 63):  # a question that would be refused
+        return None
+    try:
+        return account.call(f"describe_{kind.noun}", {kind.name: name})
+    except LookupError:
+        return None
+
+
+def _all_described(account: Account, name: str) -> list[tuple[_Kind, Any]]:
+    """Return each kind of thing that bears a name, and its description.
+
+    Raises JobError; ConfigError for a name that nothing can have.
+    """
+    full = full_name(name)
+    found = [(kind, _described(account, kind, full)) for kind in _KINDS]
+    return [(kind, about) for kind, about in found if about is not None]
 
 
 def details(account: Account, name: str) -> list[dict[str, Any]]:
     """Return what is worth knowing of all that bears a name. Raises JobError for nothing."""
     found = []
-    for kind, about in described(account, name):
+    for kind, about in _all_described(account, name):
         row: dict[str, Any] = {"kind": kind.title, "name": about[kind.name]}
         if kind.status:
             row["status"] = about[kind.status]
@@ -350,7 +381,9 @@ def wait(account: Account, operation: str, name: str) -> None:
     assert kind.status is not None
     said = ""
     while True:
-        about = account.call(f"describe_{noun}", {kind.name: name})
+        about = _described(account, kind, name)
+        if about is None:
+            raise JobError(f"{kind.title} {name} is no longer there: somebody removed it")
         status = about[kind.status]
         now = f"{status} {about.get('SecondaryStatus', '')}".strip()
         if now != said:
@@ -370,7 +403,14 @@ def delete(account: Account, name: str) -> list[str]:
     What lies in a bucket stays.
     """
     done = []
-    for kind, about in list(described(account, name)):
+    found = _all_described(account, name)
+    for kind, about in found:  # before anything is removed
+        if kind.noun == "endpoint" and about["EndpointStatus"] in _BUSY:
+            raise JobError(
+                f"endpoint {about[kind.name]} is {about['EndpointStatus']}, and cannot be removed "
+                "meanwhile; delete it again in some minutes"
+            )
+    for kind, about in found:
         key = {kind.name: about[kind.name]}
         if kind.noun.endswith("_job"):
             status = about[kind.status or ""]
@@ -379,10 +419,11 @@ def delete(account: Account, name: str) -> list[str]:
                     account.call(f"stop_{kind.noun}", key)
                 done.append(f"{kind.title} {about[kind.name]} is being stopped")
                 continue
-            if kind.noun == "transform_job":  # SageMaker keeps the record of each
+            if not account.offers(f"delete_{kind.noun}"):  # SageMaker keeps the record
                 done.append(f"{kind.title} {about[kind.name]} has ended and costs nothing")
                 continue
-        account.call(f"delete_{kind.noun}", key)
+        with suppress(LookupError):  # somebody else was quicker
+            account.call(f"delete_{kind.noun}", key)
         done.append(f"{kind.title} {about[kind.name]} is removed")
     if not done:
         raise JobError(f"{_prefixed(name)}: nothing of that name on SageMaker")
@@ -443,3 +484,25 @@ def model_address(
             )
         return upload_model(Path(model), f"{upload.rstrip('/')}/{name}", dry_run=dry_run)
     return artifact_of(account, model)
+
+
+def check_designs(address: str) -> int:
+    """Return how many designs a transform job would read below an address.
+
+    One file that its server refuses fails such a job. Raises ConfigError for what is no design or
+    too large, StorageError, OSError.
+    """
+    count, wrong = 0, []
+    for found in s3.listed(address):
+        count += 1
+        if Path(found.key).suffix.lower() not in IMAGE_SUFFIXES or found.size > MAX_TRANSFORMED:
+            wrong.append(found.key)
+    if wrong:
+        raise ConfigError(
+            f"{address}: {len(wrong)} of {count} files are no designs, or over "
+            f"{MAX_TRANSFORMED // 2**20} MiB, and would fail the job, such as {wrong[0]}; keep "
+            "them elsewhere"
+        )
+    if not count:
+        raise ConfigError(f"{address} holds no designs")
+    return count

@@ -6,12 +6,15 @@ The local copy stays in the cache, so that only what changed travels. Hidden fil
 so does a dataset's output/, where SageMaker puts what it made of it.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,8 +52,10 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         yield found
     finally:
-        for place in places:
-            place.push()
+        if os.environ.get("RANK", "0") == "0":
+            for place in places:
+                with place.locked():
+                    place.push()
 
 
 def local(address: str) -> Path:
@@ -61,7 +66,8 @@ def local(address: str) -> Path:
     if not address.startswith(S3):
         return Path(address)
     place = Place(address)
-    place.pull()
+    with place.locked():
+        place.pull()
     return unpacked(place.local) if address.endswith(".tar.gz") else place.local
 
 
@@ -75,7 +81,8 @@ def _local(value: Any, name: str, places: list["Place"]) -> Any:
         if name in _OF_DESIGNS and value.suffix.lower() not in CATALOG_SUFFIXES:
             return value
         place = Place(address)
-        place.pull()
+        with place.locked():  # processes that train together share the copy
+            place.pull()
         places.append(place)
     if name.startswith("model") and value.name.endswith(".tar.gz"):
         return unpacked(value)
@@ -91,10 +98,16 @@ class Place:
         self.local = mirror_of(self.address)
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:32]
         self._state_file = cache_folder() / "s3-states" / f"{digest}.json"
-        try:
-            self._state: dict[str, list[Any]] = json.loads(self._state_file.read_text())
-        except (OSError, ValueError):
-            self._state = {}  # every file is compared anew
+        self._lock = threading.Lock()  # of the state, which several uploads write
+        self._state: dict[str, list[Any]] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes of this machine from the copy; wait until they are done with it."""
+        self._state_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._state_file.with_suffix(".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def pull(self) -> None:
         """Fetch what is not here as it is there.
@@ -102,6 +115,8 @@ class Place:
         A file that changed only here stays: a killed run left it. Raises StorageError for one that
         changed on both sides, and for a folder of too many objects.
         """
+        with suppress(OSError, ValueError):  # without it every file is compared anew
+            self._state = json.loads(self._state_file.read_text())
         there = self._there()
         if self.local.is_file() and there.keys() - {""}:
             self.local.unlink()
@@ -109,6 +124,9 @@ class Place:
         for name, found in there.items():
             known, path = self._state.get(name), self.local / name
             if known is None or known[0] != found.etag:
+                if path.exists() and s3.is_same(path, found):
+                    self._arrived(found, path)  # a kill came before it was noted
+                    continue
                 if path.exists() and (known is None or self._changed(name)):
                     raise StorageError(
                         f"{self._address(name)} is another file than its copy {path}, which changed"
@@ -147,15 +165,17 @@ class Place:
                 continue
             with ThreadPoolExecutor(8) as pool:
                 shown = track(pool.map(self._upload, some), "uploading", total=len(some))
-                for name, (found, stamp) in zip(some, shown, strict=True):
-                    self._state[name] = [found.etag, *stamp]
-                    self._write_state()
+                for _ in shown:
+                    pass
         if changed or removed:
             note(f"{len(changed)} files written, {len(removed)} removed: {self.address}")
 
-    def _upload(self, name: str) -> tuple[s3.Object, tuple[int, int]]:
+    def _upload(self, name: str) -> None:
         stamp = _stamp(self.local / name)  # before: what changes meanwhile is written next time
-        return s3.upload(self.local / name, self._address(name)), stamp
+        found = s3.upload(self.local / name, self._address(name))
+        with self._lock:
+            self._state[name] = [found.etag, *stamp]
+            self._write_state()
 
     def _remove(self, name: str) -> None:
         s3.delete(self._address(name))

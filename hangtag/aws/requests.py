@@ -68,8 +68,9 @@ class Machines:
     max_wait_hours: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_hours <= 0 or self.count < 1 or self.volume_gib < 1:
-            raise ConfigError("hours, instances and volume must be above 0")
+        hours = (self.max_hours, self.max_wait_hours or 1.0)
+        if not all(0 < one < 10_000 for one in hours) or self.count < 1 or self.volume_gib < 1:
+            raise ConfigError("hours, instances and volume must be above 0, and hours a number")
         if self.max_wait_hours is not None and not self.spot:
             raise ConfigError("max_wait_hours is for --spot: how long the job may take in all")
         if self.spot and (self.max_wait_hours or self.max_hours) < self.max_hours:
@@ -108,6 +109,8 @@ class Training:
     """Channel `model`: the model.tar.gz to go on from."""
     own: bool = True
     """hangtag's container, not the built-in algorithm."""
+    resumed: str | None = None
+    """Name of the earlier job whose checkpoints this one goes on from."""
 
 
 def training_job(name: str, job: Training) -> Request:
@@ -121,7 +124,7 @@ def training_job(name: str, job: Training) -> Request:
     }
     if job.own:
         # A job on spot capacity goes on from there.
-        request["CheckpointConfig"] = {"S3Uri": f"{job.output}/{name}/checkpoints"}
+        request["CheckpointConfig"] = {"S3Uri": f"{job.output}/{job.resumed or name}/checkpoints"}
     return request
 
 
@@ -271,6 +274,7 @@ def transform_job(
     return {
         "TransformJobName": name,
         "ModelName": model_name,
+        "MaxPayloadInMB": 50,
         "TransformInput": {
             "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": designs}},
             "ContentType": "application/x-image",

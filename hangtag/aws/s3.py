@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 30
+_PART: Final = 8 * 2**20  # bytes; boto3's own size of a part
 # Besides the retries that botocore makes for an answer that never began.
 _PAUSES: Final = (0.2, 1.0, 4.0)
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
@@ -211,6 +212,27 @@ def upload(path: Path, address: str) -> Object:
     if found is None or found.size != path.stat().st_size:
         raise ConnectionError(f"{address}: not there whole after it was written")
     return found
+
+
+def is_same(path: Path, there: Object) -> bool:
+    """Whether a local file has the bytes of an object, as far as size and ETag tell."""
+    if path.stat().st_size != there.size:
+        return False
+    md5 = _MD5.fullmatch(there.etag)
+    if md5 is None:  # it was written in parts
+        return _etag_of_parts(path) == there.etag.strip('"')
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == md5[1]
+
+
+def _etag_of_parts(path: Path) -> str:
+    """Return the ETag that S3 gives a file which boto3 has written in parts."""
+    digests = []
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            digests.append(hashlib.md5(part, usedforsecurity=False).digest())
+    whole = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
+    return f"{whole}-{len(digests)}"
 
 
 def delete(address: str) -> None:

@@ -111,7 +111,9 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _artifact(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]], int]:
     """Return graph, parameters and the side of the square that the network sees."""
-    params = sorted(folder.glob(PARAMS_FILES), key=lambda path: int(path.stem.rpartition("-")[2]))
+    params = sorted(
+        path for path in folder.glob(PARAMS_FILES) if path.stem.rpartition("-")[2].isdecimal()
+    )
     if not params or not (folder / SYMBOL_FILE).exists():
         raise ModelError(
             f"no {SYMBOL_FILE} and image-classification-NNNN.params there: that is no artifact of"
@@ -140,7 +142,10 @@ def to_onnx(
     `symbol` is the graph as MXNet writes it. Raises ModelError for an operator that is not known
     here, for a missing parameter, and for a network that gives one class per design.
     """
-    return _Graph(symbol["nodes"], params, size).convert(symbol["heads"])
+    try:
+        return _Graph(symbol["nodes"], params, size).convert(symbol["heads"])
+    except (KeyError, IndexError, TypeError, ValueError) as cause:
+        raise ModelError(f"{SYMBOL_FILE} is damaged: {cause!r}") from cause
 
 
 class _Graph:

@@ -50,7 +50,10 @@ def read_params(path: Path) -> dict[str, NDArray[np.float32]]:
         raise ModelError(f"{path}: not a file of MXNet's parameters")
     reader.number("Q")  # reserved
     arrays = [_array(reader) for _ in range(reader.number("Q"))]
-    names = [reader.take(reader.number("Q")).decode() for _ in range(reader.number("Q"))]
+    try:
+        names = [reader.take(reader.number("Q")).decode() for _ in range(reader.number("Q"))]
+    except UnicodeDecodeError as cause:
+        raise ModelError(f"{path}: damaged in a name before byte {reader.at}") from cause
     if len(names) != len(arrays):
         raise ModelError(f"{path}: {len(arrays)} arrays, but {len(names)} names")
     return {

@@ -9,11 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from hangtag import cli
 from hangtag.aws import jobs, s3
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import pack
+from hangtag.errors import JobError
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from tests.aws.conftest import Storage, put
@@ -124,6 +126,9 @@ def test_records_of_the_seed_need_their_counts(
     built_in = ("sagemaker", "train", DATASET, *PAID, "--algorithm", "built-in", "--dry-run")
     code, _, err = hangtag(*built_in)
     assert (code, "--set num_classes=NUMBER" in err) == (1, True)
+    for wrong in ("num_classes=ten", "num_training_samples=155,000"):
+        code, _, err = hangtag(*built_in, "--set", wrong, "--set", "num_classes=5")
+        assert (code, err.count("\n")) == (1, 1), err
     counts = ("--set", "num_classes=5", "--set", "num_training_samples=100")
     code, out, err = hangtag(*built_in, *counts)
     assert code == 0, err
@@ -212,6 +217,14 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
     artifact = sagemaker().describe_model(ModelName="hangtag-shop")["PrimaryContainer"]
     trained = sagemaker().describe_training_job(TrainingJobName="hangtag-first")
     assert artifact["ModelDataUrl"] == trained["ModelArtifacts"]["S3ModelArtifacts"]
+    transform = ("sagemaker", "transform", "hangtag-first", "s3://library/designs")
+    code, _, err = hangtag(*transform, "s3://library/answers", *DEPLOY)
+    assert (code, "s3://library/designs holds no designs" in err) == (1, True)
+    put("s3://library/designs/a.png", b"...")
+    put("s3://library/designs/tags.csv", b"...")
+    code, _, err = hangtag(*transform, "s3://library/answers", *DEPLOY)
+    assert (code, "1 of 2 files are no designs" in err) == (1, True)
+    s3.delete("s3://library/designs/tags.csv")
     code, _, err = hangtag(
         "sagemaker", "transform", "hangtag-first", "s3://library/designs", "s3://library/answers",
         *DEPLOY, "--name", "all", "--instances", "2",
@@ -220,6 +233,43 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
     made = sagemaker().describe_transform_job(TransformJobName="hangtag-all")
     assert made["TransformInput"]["ContentType"] == "application/x-image"
     assert made["TransformResources"]["InstanceCount"] == 2
+
+
+def test_what_is_not_there_is_known_by_the_services_own_words(storage: Storage) -> None:
+    """As SageMaker itself says it: moto has other words."""
+    account = jobs.Account()
+    with Stubber(account._sagemaker) as stub:
+        for operation, key, code, words in (
+            ("describe_hyper_parameter_tuning_job", "HyperParameterTuningJobName",
+             "ResourceNotFound", "Amazon SageMaker can't find a tuning job called hangtag-x."),
+            ("describe_training_job", "TrainingJobName", "ValidationException",
+             "Requested resource not found."),
+            ("describe_endpoint", "EndpointName", "ValidationException",
+             'Could not find endpoint "arn:aws:sagemaker:us-east-1:1:endpoint/hangtag-x".'),
+        ):  # fmt: skip
+            stub.add_client_error(operation, code, words)
+            with pytest.raises(LookupError):
+                account.call(operation, {key: "hangtag-x"})
+        stub.add_client_error("describe_endpoint", "AccessDeniedException", "User is not allowed")
+        with pytest.raises(JobError, match="refused describe_endpoint: User is not allowed"):
+            account.call("describe_endpoint", {"EndpointName": "hangtag-x"})
+
+
+def test_a_long_name_can_be_removed(hangtag: Any, bucket: Storage, model: Path) -> None:
+    """Longer than a tuning job's may be, which SageMaker then must not be asked for."""
+    name = "a-name-of-more-than-thirty-two-letters-in-all"
+    hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", name, "--upload", "s3://library/m")
+    code, out, err = hangtag("sagemaker", "delete", name)
+    assert (code, out.count("is removed")) == (0, 3), err
+
+
+def test_a_job_goes_on_with_an_earlier_ones_checkpoints(hangtag: Any, bucket: Storage) -> None:
+    code, out, err = hangtag(
+        "sagemaker", "train", DATASET, *PAID, *IMAGE, "--dry-run", "--resume", "a"
+    )
+    assert code == 0, err
+    request = json.loads(out)[0]["create_training_job"]
+    assert request["CheckpointConfig"]["S3Uri"] == f"{DATASET}/output/hangtag-a/checkpoints"
 
 
 def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, model: Path) -> None:
@@ -241,6 +291,8 @@ def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, m
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs"), "write NAME=VALUE"),
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs=many"), "epochs = 'many'"),
         (("train", DATASET, *PAID, *IMAGE, "--name", "a b"), "cannot be a name"),
+        (("train", DATASET, *PAID[:4], "--max-hours", "inf", *IMAGE), "hours a number"),
+        (("delete", "a b"), "cannot be a name"),
         (("train", DATASET, "--role", "me", *PAID[2:], *IMAGE), "RoleArn"),
         (("deploy", "nothing", *DEPLOY), "no training or tuning job"),
         (("deploy", "s3://library/none.tar.gz", *DEPLOY), "no such object"),
@@ -264,6 +316,17 @@ def test_what_costs_is_never_chosen_for_you(hangtag: Any, bucket: Storage) -> No
         code, out, err = hangtag("sagemaker", "train", DATASET, *PAID[:at], *PAID[at + 2 :], *IMAGE)
         assert code == 2
         assert left_out in out + err
+
+
+def test_a_profile_or_region_that_is_none(
+    hangtag: Any, bucket: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "not a region")
+    code, _, err = hangtag("sagemaker", "status")
+    assert (code, err.count("\n")) == (1, 1), err
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    code, _, err = hangtag("sagemaker", "status")
+    assert (code, "nobody" in err, err.count("\n")) == (1, True, 1), err
 
 
 def test_no_region(hangtag: Any, bucket: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

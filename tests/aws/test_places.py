@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,72 @@ def test_a_local_copy_that_is_lost_removes_nothing(storage: Storage) -> None:
     again.push()
     assert keys(address) == ["place/a.txt"]
     assert (place.local / "a.txt").read_bytes() == b"a"
+
+
+def test_a_kill_before_the_state_was_noted_is_no_conflict(storage: Storage) -> None:
+    """What has the same bytes on both sides is adopted, in one part or in several."""
+    address = "s3://library/place"
+    place = Place(address)
+    place.local.mkdir(parents=True)
+    (place.local / "a.txt").write_bytes(b"a")
+    (place.local / "large.bin").write_bytes(bytes(range(256)) * 2**16)
+    place.push()
+    assert "-2" in (s3.head(f"{address}/large.bin") or s3.Object("", 0, "")).etag
+    place._state_file.unlink()
+    storage.requests.clear()
+    again = Place(address)
+    again.pull()
+    again.push()
+    assert not any(verb == "PUT" for verb, _, _ in storage.requests)
+    assert storage.gets("/large.bin") == []
+    (place.local / "a.txt").write_bytes(b"b")
+    place._state_file.unlink()
+    with pytest.raises(StorageError, match="which changed too"):
+        Place(address).pull()
+
+
+def test_an_upload_that_fails_does_not_forget_the_others(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "s3://library/place"
+    place = Place(address)
+    place.local.mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (place.local / name).write_text(name)
+    upload = s3.upload
+
+    def breaks(path: Path, address: str) -> s3.Object:
+        if address.endswith("a.txt"):
+            raise ConnectionError("broken off")
+        return upload(path, address)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3, "upload", breaks)
+        with pytest.raises(ConnectionError):
+            place.push()
+    storage.requests.clear()
+    again = Place(address)
+    again.pull()
+    again.push()
+    assert keys(address) == ["place/a.txt", "place/b.txt", "place/c.txt"]
+    assert [path for verb, path, _ in storage.requests if verb == "PUT"] == ["/library/place/a.txt"]
+
+
+def test_two_processes_do_not_fetch_at_the_same_time(storage: Storage) -> None:
+    place = Place("s3://library/place")
+    order = []
+
+    def other() -> None:
+        with Place("s3://library/place").locked():
+            order.append("other")
+
+    with place.locked():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
 
 
 def test_changes_on_both_sides_are_not_mixed(storage: Storage) -> None:

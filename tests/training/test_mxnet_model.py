@@ -162,6 +162,8 @@ def misfit(symbol: dict[str, Any]) -> None:
         (unknown, "relu0 is a Correlation, which hangtag cannot convert"),
         (misfit, "do not fit"),
         (lambda symbol: symbol.pop("heads"), "damaged"),
+        (lambda symbol: node(symbol, "conv0")["attrs"].pop("kernel"), "damaged: KeyError"),
+        (lambda symbol: node(symbol, "relu0").pop("inputs"), "damaged: KeyError"),
         (lambda symbol: node(symbol, "fc1_bias").update(name="fc1_lost"), "lack fc1_lost"),
     ],
 )
@@ -178,6 +180,11 @@ def test_damaged_and_foreign_files(artifact: Path, tags: Path, tmp_path: Path) -
     (params,) = artifact.glob(PARAMS_FILES)
     params.write_bytes(params.read_bytes()[:-1000])
     with pytest.raises(ModelError, match=r"ends at byte .* within an array"):
+        import_mxnet(artifact, tags, tmp_path / "model")
+    with tarfile.open(MADE / "model.tar.gz") as tar:
+        tar.extractall(artifact, filter="data")
+    params.write_bytes(params.read_bytes().replace(b"fc1_bias", b"\xff\xfebias\xff\xff"))
+    with pytest.raises(ModelError, match="damaged in a name"):
         import_mxnet(artifact, tags, tmp_path / "model")
     params.write_bytes(b"something else altogether")
     with pytest.raises(ModelError, match="not a file of MXNet's parameters"):
