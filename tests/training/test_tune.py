@@ -210,11 +210,13 @@ def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_p
 EPOCHS = 16  # enough for a stop to find the trial under way
 
 
-def command(dataset: Path, folder: Path, *options: str, trials: int = 2) -> subprocess.Popen:
+def command(
+    dataset: Path, folder: Path, *options: str, trials: int = 2, epochs: int = EPOCHS
+) -> subprocess.Popen:
     """`hangtag tune` in a process of its own, with trials of some seconds."""
     space = folder.parent / "space.json"
     space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
-    settings = {"network": "test_resnet", "input-size": 32, "epochs": EPOCHS, "batch-size": 32,
+    settings = {"network": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
                 "precision": "fp32", "trials": trials, "space": space}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]
@@ -285,7 +287,7 @@ def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> N
 
 def test_ctrl_c_stops_all_workers(dataset: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    process = command(dataset, folder, "--parallel", "2")
+    process = command(dataset, folder, "--parallel", "2", epochs=100)  # none comes to its end
     wait_for(lambda: len(running(folder, epochs=1)) == 2, folder)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
