@@ -163,6 +163,7 @@ def _is_dead(trial: FrozenTrial) -> bool:
     if worker["pid"] == os.getpid():
         return False
     try:
-        return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["began"]) > 1)
+        # Counted from the time of the boot, which Linux tells in whole seconds and corrects.
+        return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["began"]) > 30)
     except psutil.NoSuchProcess:
         return True

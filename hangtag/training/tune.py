@@ -223,7 +223,7 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end what runs here as Ctrl-C does."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        raise Stopped
+        raise KeyboardInterrupt  # no library's `except Exception` swallows it
 
     if threading.current_thread() is not threading.main_thread():
         yield
