@@ -129,15 +129,18 @@ def sign(trial: Trial) -> None:
 
 
 def again(study: Study, number: int, most: int | None = None) -> None:
-    """Queue a trial that did not come to its end once more, `most` times; no-op for others."""
+    """Queue a trial that did not come to its end once more; no-op for others.
+
+    `most`: how many times; given for a trial found dead, which only one finder may queue.
+    """
     trial = study.get_trials(deepcopy=True)[number]
     if trial.state == TrialState.RUNNING:
         try:
             study.tell(number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
             return  # another process was quicker, and queues it
-    elif trial.state != TrialState.FAIL:
-        return
+    elif trial.state != TrialState.FAIL or most is not None:
+        return  # it has ended, or another process that found it dead was quicker
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
