@@ -11,6 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from hangtag.console import set_quiet
 from hangtag.errors import ConfigError, JobError, MissingExtra
+from hangtag.files import S3
 
 if TYPE_CHECKING:
     from hangtag.aws.jobs import Account, Call, PackedDataset
@@ -141,7 +142,7 @@ def tune(
         raise ConfigError("trials must be at least parallel, and both above 0")
     try:
         from hangtag.aws.tuning import check_ranges, default_ranges, ranges_of
-        from hangtag.training.space import Space
+        from hangtag.training.space import OBJECTIVES, Space
     except ImportError as cause:  # Optuna's ranges
         raise MissingExtra("tuning", "train") from cause
 
@@ -152,10 +153,9 @@ def tune(
     ranges = ranges_of(found) if found else default_ranges(own=own)
     goal = objective or (found and found.objective)
     goal = goal or ("validation:macro_map" if own else "validation:accuracy")
-    allowed = ("validation:macro_map", "validation:micro_map", "validation:accuracy")
-    if goal not in (allowed if own else allowed[2:]):
-        raise ConfigError(f"objective {goal}: it is one of {', '.join(allowed)}; the built-in "
-                          "algorithm measures the last of them only")  # fmt: skip
+    if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
+        raise ConfigError(f"objective {goal}: it is one of {', '.join(OBJECTIVES)}; the built-in "
+                          "algorithm measures validation:accuracy only")  # fmt: skip
     job, packed = _training(account, dataset, options)
     check_ranges(packed, job, ranges)
     request = requests.tuning_job(
@@ -271,7 +271,7 @@ def transform(
 
     set_quiet(quiet)
     for address in (designs, out):
-        if not address.startswith("s3://"):
+        if not address.startswith(S3):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
     account = jobs.Account()
     count = jobs.check_designs(designs)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hangtag.aws import s3
-from hangtag.aws.requests import PREFIX, Request, full_name
+from hangtag.aws.requests import PREFIX, Request, full_name, prefixed
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import INFO_FILE, RECORD_FILES, TAGS_FILES, DatasetInfo
 from hangtag.errors import ConfigError, DatasetError, JobError, MissingExtra, ModelError
@@ -273,7 +273,7 @@ def artifact_of(account: Account, model: str) -> str:
     Raises JobError for a job that is not there, or has not ended well.
     """
     kinds = {kind.noun: kind for kind in _KINDS}
-    for name in dict.fromkeys((model, _prefixed(model))):
+    for name in dict.fromkeys((model, prefixed(model))):
         tuned = _described(account, kinds["hyper_parameter_tuning_job"], name)
         if tuned is not None and "BestTrainingJob" not in tuned:
             raise JobError(f"tuning job {name} has no best training job yet")
@@ -367,7 +367,7 @@ def details(account: Account, name: str) -> list[dict[str, Any]]:
             row["best_settings"] = best.get("TunedHyperParameters", {})
         found.append(row)
     if not found:
-        raise JobError(f"{_prefixed(name)}: nothing of that name on SageMaker")
+        raise JobError(f"{prefixed(name)}: nothing of that name on SageMaker")
     return found
 
 
@@ -426,7 +426,7 @@ def delete(account: Account, name: str) -> list[str]:
             account.call(f"delete_{kind.noun}", key)
         done.append(f"{kind.title} {about[kind.name]} is removed")
     if not done:
-        raise JobError(f"{_prefixed(name)}: nothing of that name on SageMaker")
+        raise JobError(f"{prefixed(name)}: nothing of that name on SageMaker")
     return done
 
 
@@ -441,7 +441,7 @@ def invoke(account: Account, name: str, design: bytes) -> Any:
             "design smaller, it is looked at in a few hundred pixels anyway"
         )
     request = {
-        "EndpointName": _prefixed(name),
+        "EndpointName": prefixed(name),
         "Body": design,
         "ContentType": "application/x-image",
         "Accept": "application/json",
@@ -449,17 +449,13 @@ def invoke(account: Account, name: str, design: bytes) -> Any:
     try:
         answer = account.call("invoke_endpoint", request)
     except LookupError as cause:
-        raise JobError(f"{_prefixed(name)}: {cause}") from cause
+        raise JobError(f"{prefixed(name)}: {cause}") from cause
     body = answer["Body"].read()
     try:
         return json.loads(body)
     except ValueError as cause:
-        said = f"{_prefixed(name)} answered something else than JSON: {body[:200]!r}"
+        said = f"{prefixed(name)} answered something else than JSON: {body[:200]!r}"
         raise JobError(said) from cause
-
-
-def _prefixed(name: str) -> str:
-    return name if name.startswith(PREFIX) else PREFIX + name
 
 
 def model_address(

@@ -43,12 +43,17 @@ def built_in_image(region: str) -> str:
     return f"{_ACCOUNTS[region]}.dkr.ecr.{region}.{domain}/image-classification:1"
 
 
+def prefixed(name: str) -> str:
+    """Return a name that begins with hangtag-, whether or not it was given so."""
+    return name if name.startswith(PREFIX) else PREFIX + name
+
+
 def full_name(name: str, longest: int = 63) -> str:
     """Return a name that begins with hangtag-. Raises ConfigError for one SageMaker would refuse.
 
     `longest`: training jobs, models and endpoints may have 63 characters, tuning jobs 32.
     """
-    found = name if name.startswith(PREFIX) else PREFIX + name
+    found = prefixed(name)
     if not _NAME.fullmatch(found) or len(found) > longest:
         raise ConfigError(
             f"{found} cannot be a name: letters, digits and hyphens, at most {longest} of them"
