@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = demo
 # A small network, so that two cores show something within minutes; the default is larger.
-DEMO_TRAIN = --network resnet10t --input-size 64 --minutes 3
+DEMO_TRAIN = --backbone resnet10t --input-size 64 --minutes 3
 
 .PHONY: demo test check format lint types tests site clean
 

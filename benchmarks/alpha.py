@@ -75,7 +75,7 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     """Train from scratch and return the validation macro mAP of the best epoch."""
     # No opaque backgrounds in augmentation: they would give each treatment some of another.
     config = TrainConfig(
-        network="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
+        backbone="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
     )
     folder = DatasetFolder.open(dataset)
     network = first_network(folder, config, None)

@@ -35,7 +35,7 @@ def main() -> None:
     dataset, model = str(options.out / "dataset"), str(options.out / "model")
     catalog = str(options.out / "designs.csv")
     packed = hangtag("pack", catalog, dataset, "--json", "--min-count", "10")
-    tiny = ("--network", "test_resnet", "--input-size", "32", "--epochs", "2")
+    tiny = ("--backbone", "test_resnet", "--input-size", "32", "--epochs", "2")
     hangtag("train", dataset, model, "--json", *tiny)
     figures = json.loads(hangtag("evaluate", model, dataset, "--json"))
     with (options.out / "dataset" / "rejected.csv").open(newline="") as file:

@@ -1,7 +1,7 @@
 """Tag heads on a frozen backbone's features: how many train in a second, and what steps they need.
 
     python benchmarks/heads.py
-    python benchmarks/heads.py --dataset runs/real/openclipart-png/dataset --network resnet10t \
+    python benchmarks/heads.py --dataset runs/real/openclipart-png/dataset --backbone resnet10t \
         --input-size 64 --weights runs/emoji/model/weights.safetensors
 
 The first table is on random features (5,000 designs, 625 for validation, 512 features, 250 tags),
@@ -33,7 +33,7 @@ RATES = (0.002, 0.006, 0.02, 0.06)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path)
-    parser.add_argument("--network", default="resnet18")
+    parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--weights", default="hub")
     parser.add_argument("--input-size", type=int, default=96)
     parser.add_argument("--cache", type=Path, default=Path("runs/heads/features.safetensors"))
@@ -55,7 +55,7 @@ def main() -> None:
                 )
     if options.dataset:
         config = TrainConfig(
-            options.network, options.weights, freeze=True, input_size=options.input_size
+            options.backbone, options.weights, freeze=True, input_size=options.input_size
         )
         steps(options.dataset, config, options.cache)
 

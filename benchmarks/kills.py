@@ -19,7 +19,7 @@ from pathlib import Path
 HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 KILLS = 10
 TRAIN = [
-    "--network",
+    "--backbone",
     "test_resnet",
     "--input-size",
     "64",

@@ -42,14 +42,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/review"))
     parser.add_argument("--answers", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--network", default="resnet10t")
+    parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--input-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--more-epochs", type=int, default=5)
     parser.add_argument("--scratch", action="store_true")
     options = parser.parse_args()
     config = TrainConfig(
-        network=options.network, input_size=options.input_size, epochs=options.epochs
+        backbone=options.backbone, input_size=options.input_size, epochs=options.epochs
     )
     bench = Bench(options.catalog, options.out, config, options.answers)
     bench.run(options.seeds, 0 if options.scratch else options.more_epochs)

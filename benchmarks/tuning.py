@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/tuning"))
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument(
-        "--train", default="--network resnet10t --input-size 40 --epochs 9 --precision bf16"
+        "--train", default="--backbone resnet10t --input-size 40 --epochs 9 --precision bf16"
     )
     options = parser.parse_args()
     print(

@@ -66,7 +66,7 @@ def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
     config = TrainConfig(
-        network="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
+        backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
     train(folder / "dataset", folder / "model", config)
     return folder

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--losses", nargs="+", default=LOSSES)
     parser.add_argument(
-        "--train", default="--network resnet10t --input-size 32 --epochs 10 --precision bf16"
+        "--train", default="--backbone resnet10t --input-size 32 --epochs 10 --precision bf16"
     )
     options = parser.parse_args()
     print("| hidden | loss | macro mAP, by seed | mean | micro mAP |\n" + "|---" * 5 + "|")

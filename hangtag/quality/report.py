@@ -61,7 +61,7 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
         version=__version__,
         day=date.today().isoformat(),
         split=evaluation.split,
-        network=scored.tagger.folder.training["network"],
+        backbone=scored.tagger.folder.training["backbone"],
         input_size=scored.tagger.folder.preprocessing.input_size,
         figures=evaluation.figures,
         per_tag=sorted(evaluation.per_tag, key=lambda row: -row["designs"]),

@@ -63,6 +63,8 @@ class ModelFolder:
                 )
             preprocessing = Preprocessing(**config["preprocessing"])
             training, dataset = config["training"], config["dataset"]
+            if "network" in training:  # the backbone's name until November 2026
+                training["backbone"] = training.pop("network")
         except (ValueError, KeyError, TypeError) as cause:
             raise ModelError(f"{config_file} is damaged: {cause!r}") from cause
         for name in (TAGS_FILE, ONNX_FILE):

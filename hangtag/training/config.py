@@ -4,9 +4,12 @@ texts shown by `hangtag train --help`. Imports no torch."""
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from hangtag.errors import ConfigError, ModelError
+
+# The backbone that comes with hangtag; docs/hangtag-base.md is its model card.
+OWN_BACKBONE: Final = "hangtag-base"
 
 Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
 
@@ -15,16 +18,18 @@ Objective = Literal["validation:macro_map", "validation:micro_map", "validation:
 class TrainConfig:
     """How a model is trained."""
 
-    network: str = "resnet18"
-    """Backbone: the name of any timm model."""
+    backbone: str = OWN_BACKBONE
+    """The network that looks at designs: hangtag-base, which comes with hangtag and has seen
+    graphic designs before, or any timm model, which knows nothing without `weights`."""
 
     weights: str = "none"
-    """Where the backbone's weights come from: none (from scratch), hub (timm's own, downloaded),
-    or the path of a .safetensors or .pth file."""
+    """Weights for the backbone to begin with in place of its own: hub (timm's, downloaded), or the
+    path of a .safetensors or .pth file."""
 
     freeze: bool = False
-    """Train only the tag head, in seconds, on features that the backbone computes once; needs
-    `weights`, or a model to start from. A head likes a `learning_rate` of about 0.02."""
+    """Train only the tag head, in seconds, on features that the backbone computes once; a timm
+    model needs `weights`, or a model to start from. A head likes a `learning_rate` of about
+    0.02."""
 
     input_size: int = 96
     """Side in pixels of the square that the network sees."""

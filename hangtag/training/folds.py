@@ -42,7 +42,7 @@ def train_folds(
         vocabulary=folder.vocabulary.untrained(),
         workers=workers,
     )
-    config = _of_a_fold(from_stored(folder.training))
+    config = _of_a_fold(from_stored(folder.training), bool(folder.dataset.get("start_from")))
     datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
     if minutes:
         config = replace(config, epochs=0, minutes=minutes / len(datasets))
@@ -53,11 +53,11 @@ def train_folds(
     return list(zip(datasets, models, strict=True))
 
 
-def _of_a_fold(config: TrainConfig) -> TrainConfig:
+def _of_a_fold(config: TrainConfig, continued: bool) -> TrainConfig:
     """Return how to train a fold: as the model was, unless its frozen backbone was a model's.
 
     Those weights may have seen the fold, and what suits a head does not suit a whole network.
     """
-    if config.freeze and config.weights == "none":
-        return TrainConfig(config.network, input_size=config.input_size, seed=config.seed)
+    if config.freeze and continued:
+        return TrainConfig(config.backbone, input_size=config.input_size, seed=config.seed)
     return config

@@ -100,7 +100,7 @@ def _config(read: dict[str, Any]) -> TrainConfig:
     name = read.get("optimizer", "sgd")
     stops = read.get("early_stopping", False)
     config = TrainConfig(
-        network=f"resnet{layers}" if layers in _DEEP else f"thin_resnet{layers}",
+        backbone=f"resnet{layers}" if layers in _DEEP else f"thin_resnet{layers}",
         weights="hub" if read.get("use_pretrained_model") else "none",
         input_size=shape[1],
         epochs=read.get("epochs", 30),

@@ -68,7 +68,7 @@ def import_mxnet(source: Path, tags_file: Path, folder: Path) -> ModelFolder:
     written = ModelFolder(
         folder,
         Preprocessing(max(256, size), size, MAX_MEGAPIXELS),
-        {"network": "mxnet", "imported": source.name},
+        {"backbone": "mxnet", "imported": source.name},
         {},
         replace(vocabulary, tags=tags),
     )

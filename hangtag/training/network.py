@@ -1,8 +1,8 @@
-"""The network: a timm backbone that sees four channels, and a tag head."""
+"""The network: a backbone that sees four channels, hangtag's or timm's, and a tag head."""
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import timm
@@ -13,7 +13,11 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
+from hangtag.training.config import OWN_BACKBONE
 
+# hangtag-base is this network of timm's, with these weights (half precision, four channels).
+OWN_NETWORK: Final = "resnet10t"
+OWN_WEIGHTS: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.safetensors")
 # The seed's algorithm names thin residual networks for small images by their depth, 6n + 2
 # (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
 THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
@@ -92,10 +96,16 @@ def four_channels(squares: Tensor) -> Tensor:
 def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     """Fill the backbone with pretrained weights: `hub` or a .safetensors, .pth or .pt file.
 
-    Raises ConfigError when they cannot be had, TrainingError when they do not fit. A weights file
-    of another form is unpickled with tensors only allowed.
+    `none` gives hangtag's own backbone its own, and leaves any other as it is. Raises ConfigError
+    when they cannot be had, TrainingError when they do not fit. A weights file of another form is
+    unpickled with tensors only allowed.
     """
-    state = _hub_state(name) if weights == "hub" else _file_state(Path(weights))
+    if weights == "none" and name != OWN_BACKBONE:
+        return
+    if weights == "hub":
+        state = _hub_state(name)
+    else:
+        state = _file_state(OWN_WEIGHTS if weights == "none" else Path(weights))
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
     fitting = {key: _with_alpha(key, value, own[key]) for key, value in state.items() if key in own}
@@ -114,6 +124,8 @@ def _backbone(name: str) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
     if name in THIN_RESNETS:
         return ThinResNet(THIN_RESNETS[name])
+    if name == OWN_BACKBONE:
+        name = OWN_NETWORK
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)
     except RuntimeError as cause:
@@ -124,6 +136,8 @@ def _backbone(name: str) -> nn.Module:
 
 
 def _hub_state(name: str) -> dict[str, Tensor]:
+    if name == OWN_BACKBONE:
+        raise ConfigError(f"{name} is not on the hub, it comes with hangtag: leave out --weights")
     try:
         model: Any = timm.create_model(name, pretrained=True)
     except Exception as cause:  # the hub client raises its own, requests' and OS errors

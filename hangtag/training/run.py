@@ -114,7 +114,7 @@ class Run:
             plan = [precision, self._plan_epochs(probed, precision)]
         broadcast_object_list(plan)
         note(
-            f"{self.config.network} at {self.config.input_size} px in {plan[0]} on "
+            f"{self.config.backbone} at {self.config.input_size} px in {plan[0]} on "
             f"{self.accelerator.device.type}: {len(self.store):,} designs, "
             f"{len(self.folder.vocabulary)} tags, {plan[1]} epochs of "
             f"{self.batches.steps_per_epoch} steps"
@@ -273,7 +273,7 @@ class Run:
 
     def best(self) -> Best:
         """Return the best epoch, from its file."""
-        network = TagNetwork(self.config.network, len(self.folder.vocabulary)).eval()
+        network = TagNetwork(self.config.backbone, len(self.folder.vocabulary)).eval()
         network.load_state_dict(load_file(self.best_file))
         network.to(self.accelerator.device)
         return Best(

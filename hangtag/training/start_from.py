@@ -38,8 +38,8 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     ]
     if wrong or len(backbone) + 2 != len(own):
         raise ModelError(
-            f"{model} has another network than this run; give --network "
-            f"{earlier.training['network']} --input-size {earlier.preprocessing.input_size}"
+            f"{model} has another backbone than this run; give --backbone "
+            f"{earlier.training['backbone']} --input-size {earlier.preprocessing.input_size}"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
     known = 0

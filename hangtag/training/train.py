@@ -115,10 +115,9 @@ def first_network(
 ) -> TagNetwork:
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)
-    network = TagNetwork(config.network, len(folder.vocabulary), config.dropout)
+    network = TagNetwork(config.backbone, len(folder.vocabulary), config.dropout)
     set_bias(network.head, (folder.labels("train") == 1).mean(axis=0))
-    if config.weights != "none":
-        load_backbone(network, config.network, config.weights)
+    load_backbone(network, config.backbone, config.weights)
     if continue_from:
         start_from(network, folder.vocabulary, continue_from)
     return network

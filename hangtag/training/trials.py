@@ -100,7 +100,7 @@ class Job:
 
     def features(self, config: TrainConfig) -> Path:
         """Where the features of a frozen backbone are kept."""
-        backbone = repr((config.network, config.weights, config.input_size, config.precision))
+        backbone = repr((config.backbone, config.weights, config.input_size, config.precision))
         digest = hashlib.sha256(backbone.encode()).hexdigest()
         return self.folder / f"features-{digest[:8]}.safetensors"
 

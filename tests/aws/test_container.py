@@ -25,7 +25,7 @@ SEED = {  # all strings, as they arrive; one of them was typed wrong
     "augmentation_type": "crop_color_transform", "_tuning_objective_metric": "validation:accuracy",
 }  # fmt: skip
 OWN = {
-    "network": "test_resnet", "input_size": "32", "epochs": "2", "batch_size": "16",
+    "backbone": "test_resnet", "input_size": "32", "epochs": "2", "batch_size": "16",
     "precision": "fp32",
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ def seed_job(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_the_seeds_job_leaves_a_model_and_its_metrics(seed_job: tuple[Path, str]) -> None:
     root, out = seed_job
     model = ModelFolder.open(root / "model")
-    assert model.training["network"] == "thin_resnet20"
+    assert model.training["backbone"] == "thin_resnet20"
     assert model.preprocessing.input_size == 28
     assert not (root / "model" / "checkpoints").exists()
     assert not (root / "output" / "failure").exists()
@@ -142,7 +142,7 @@ def test_a_stopped_job_goes_on_and_continues_a_model(
     (channels / "model").mkdir()
     with tarfile.open(channels / "model" / "model.tar.gz", "w:gz") as tar:
         tar.add(earlier / "model", ".")
-    job(tmp_path, {**OWN, "network": "thin_resnet20", "input_size": "28", "epochs": "20"})
+    job(tmp_path, {**OWN, "backbone": "thin_resnet20", "input_size": "28", "epochs": "20"})
     process = start(tmp_path, "train")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("epoch=1 ")
@@ -173,7 +173,7 @@ def test_two_hosts_train_one_model(work: Path, tmp_path: Path) -> None:
     processes = [start(root, "train", OMP_NUM_THREADS="1") for root in roots]
     ends = [process.communicate(timeout=180) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
-    assert ModelFolder.open(roots[0] / "model").training["network"] == "test_resnet"
+    assert ModelFolder.open(roots[0] / "model").training["backbone"] == "test_resnet"
     assert not (roots[1] / "model").exists()
     assert ends[0][0].count("epoch=") == 3
     assert ends[1][0].count("epoch=") == 0

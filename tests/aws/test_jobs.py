@@ -72,12 +72,12 @@ def sagemaker() -> Any:
 def test_a_training_job(hangtag: Any, bucket: Storage) -> None:
     code, out, err = hangtag(
         "sagemaker", "train", DATASET, *PAID, *IMAGE, "--name", "first", "--wait",
-        "--set", "epochs=5", "--set", "network=resnet10t",
+        "--set", "epochs=5", "--set", "backbone=resnet10t",
     )  # fmt: skip
     assert code == 0, err
     assert "hangtag-first: 1 x ml.g5.xlarge for at most 2 h" in out
     made = sagemaker().describe_training_job(TrainingJobName="hangtag-first")
-    assert made["HyperParameters"] == {"epochs": "5", "network": "resnet10t"}
+    assert made["HyperParameters"] == {"epochs": "5", "backbone": "resnet10t"}
     assert made["AlgorithmSpecification"]["TrainingImage"] == IMAGE[1]
     assert {one["ChannelName"] for one in made["InputDataConfig"]} == {
         "train", "validation", "tags", "dataset",
@@ -141,7 +141,7 @@ def test_a_tuning_job(hangtag: Any, bucket: Storage, tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text(json.dumps(space))
     tune = ("sagemaker", "tune", DATASET, *PAID, *IMAGE, "--trials", "6", "--parallel", "2")
     code, out, err = hangtag(
-        *tune, "--name", "t", "--space", tmp_path / "space.json", "--set", "network=resnet10t"
+        *tune, "--name", "t", "--space", tmp_path / "space.json", "--set", "backbone=resnet10t"
     )
     assert code == 0, err
     assert "hangtag-t: 6 jobs" in out
@@ -156,7 +156,7 @@ def test_a_tuning_job(hangtag: Any, bucket: Storage, tmp_path: Path) -> None:
     assert (code, "objective validation:loss" in err) == (1, True)
     # A mixture of names that the container would refuse, after it was paid for.
     (tmp_path / "space.json").write_text(json.dumps({"mini_batch_size": {"low": 8, "high": 16}}))
-    code, _, err = hangtag(*tune, "--space", tmp_path / "space.json", "--set", "network=resnet10t")
+    code, _, err = hangtag(*tune, "--space", tmp_path / "space.json", "--set", "backbone=resnet10t")
     assert (code, "unknown hyperparameters: network" in err) == (1, True), err
 
 

@@ -15,7 +15,7 @@ from tests.aws.conftest import Storage
 from tests.aws.test_jobs import ROLE
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SMALL = "--network resnet10t --input-size 32 --epochs"
+SMALL = "--backbone resnet10t --input-size 32 --epochs"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def poor(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(
         work / "dataset",
         folder,
-        TrainConfig(network="test_resnet", input_size=32, epochs=1, precision="fp32"),
+        TrainConfig(backbone="test_resnet", input_size=32, epochs=1, precision="fp32"),
     )
     return folder
 

@@ -260,9 +260,9 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
 
 
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
-    assert folds._of_a_fold(config) == config
-    fold = folds._of_a_fold(replace(config, weights="none"))
-    assert (fold.freeze, fold.network, fold.input_size) == (False, "test_resnet", 32)
+    assert folds._of_a_fold(config, continued=False) == config
+    fold = folds._of_a_fold(replace(config, weights="none"), continued=True)
+    assert (fold.freeze, fold.backbone, fold.input_size) == (False, "test_resnet", 32)
     assert fold.learning_rate == TrainConfig().learning_rate
 
 

@@ -30,7 +30,7 @@ EVERY_NAME = {
 
 def test_the_seeds_own_job() -> None:
     config, notes = from_hyperparameters(SEED, tags=334, designs=116945)
-    assert (config.network, config.weights, config.input_size) == ("resnet152", "none", 96)
+    assert (config.backbone, config.weights, config.input_size) == ("resnet152", "none", 96)
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
     assert (config.loss, config.epochs, config.schedule) == ("weighted-bce", 5, "step")
     assert (config.hue, config.saturation, config.rotate, config.aspect) == (36, 0.5, 10, 0.25)
@@ -40,7 +40,7 @@ def test_the_seeds_own_job() -> None:
 
 def test_every_name_is_understood_and_what_has_no_meaning_is_said() -> None:
     config, notes = from_hyperparameters(EVERY_NAME, tags=334, designs=116945)
-    assert (config.network, config.precision) == ("resnet18", "fp16")
+    assert (config.backbone, config.precision) == ("resnet18", "fp16")
     assert (config.momentum, config.beta_2, config.eps) == (0.8, 0.99, 1e-7)
     assert (config.step_epochs, config.step_factor) == ((3, 6), 0.5)
     assert (config.early_stopping, config.early_stopping_min_epochs) == (3, 4)
@@ -53,7 +53,7 @@ def test_every_name_is_understood_and_what_has_no_meaning_is_said() -> None:
 
 def test_the_defaults_are_the_built_in_algorithms_own() -> None:
     config, _ = from_hyperparameters({}, tags=3, designs=10)
-    assert (config.network, config.input_size, config.epochs) == ("resnet152", 224, 30)
+    assert (config.backbone, config.input_size, config.epochs) == ("resnet152", 224, 30)
     assert (config.optimizer, config.learning_rate, config.momentum) == ("sgd", 0.1, 0.0)
     assert (config.batch_size, config.weight_decay) == (32, 1e-4)
     assert (config.flip, config.rotate, config.hue, config.flatten) == ("never", 0, 0, 0)
@@ -69,7 +69,7 @@ def test_momentum_belongs_to_all_but_adam(optimizer: str, momentum: float) -> No
 
 def test_thin_networks_for_small_images() -> None:
     config, _ = from_hyperparameters({"num_layers": "56"}, tags=3, designs=10)
-    assert config.network == "thin_resnet56"
+    assert config.backbone == "thin_resnet56"
 
 
 def test_wrong_counts_are_corrected_and_said() -> None:
@@ -115,7 +115,7 @@ def test_files_that_are_no_hyperparameters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"network": "resnet18", "num_classes": "9"}, "unknown hyperparameters: network"),
+        ({"backbone": "resnet18", "num_classes": "9"}, "unknown hyperparameters: backbone"),
         ({"netwrok": "resnet18"}, "unknown hyperparameters: netwrok"),
         ({"epochs": "many"}, "epochs = 'many'"),
         ({"loss": "hinge"}, "loss = 'hinge'"),
@@ -128,8 +128,8 @@ def test_settings_of_a_job_that_cannot_be(given: dict[str, str], message: str) -
 
 
 def test_own_settings_arrive_as_strings() -> None:
-    given = {"network": "resnet18", "input_size": "32", "freeze": "false", "step_epochs": "3,5"}
+    given = {"backbone": "resnet18", "input_size": "32", "freeze": "false", "step_epochs": "3,5"}
     config, notes = config_of(given, tags=2, designs=20)
-    assert (config.network, config.input_size, config.freeze) == ("resnet18", 32, False)
+    assert (config.backbone, config.input_size, config.freeze) == ("resnet18", 32, False)
     assert not notes
     assert config.step_epochs == (3, 5)

@@ -32,7 +32,7 @@ def test_hangtags_own_form(tmp_path: Path) -> None:
             "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
             "batch_size": {"low": 16, "high": 64},
             "dropout": {"low": 0, "high": 1e-1},
-            "network": ["resnet10t", "resnet18"],
+            "backbone": ["resnet10t", "resnet18"],
             "objective": "validation:micro_map",
         },
     )
@@ -42,7 +42,7 @@ def test_hangtags_own_form(tmp_path: Path) -> None:
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
         "batch_size": IntDistribution(16, 64),
         "dropout": FloatDistribution(0, 0.1),
-        "network": CategoricalDistribution(("resnet10t", "resnet18")),
+        "backbone": CategoricalDistribution(("resnet10t", "resnet18")),
     }
 
 

@@ -30,7 +30,7 @@ from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
-TINY = TrainConfig(network="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1)
+TINY = TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +214,12 @@ def test_start_from_keeps_known_tags_and_learns_new_ones(
         )
         assert kept, name
     assert {"dot", "zzz red"} <= set(new.vocabulary.names)
-    with pytest.raises(ModelError, match="--network test_resnet"):
+    with pytest.raises(ModelError, match="--backbone test_resnet"):
         train(
-            tmp_path / "d", tmp_path / "x", replace(config, network="test_vit"), continue_from=model
+            tmp_path / "d",
+            tmp_path / "x",
+            replace(config, backbone="test_vit"),
+            continue_from=model,
         )
 
 
@@ -260,7 +263,7 @@ def test_the_seeds_two_files_and_a_tags_file_are_enough(dataset: Path, tmp_path:
 
 def test_an_unknown_network_and_a_dataset_without_validation(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="timm has no network 'resnet1800'; near: resnet"):
-        train(dataset, tmp_path / "m", replace(TINY, network="resnet1800"))
+        train(dataset, tmp_path / "m", replace(TINY, backbone="resnet1800"))
     target = tmp_path / "only" / RECORD_FILES["train"]
     target.parent.mkdir(parents=True)
     target.write_bytes((dataset / RECORD_FILES["train"]).read_bytes())
@@ -275,7 +278,7 @@ def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--main_process_port", "0", "-m", "hangtag", "train", str(dataset), str(tmp_path / "m"),
-        "--network", "test_resnet", "--input-size", "32", "--epochs", "2", "--batch-size", "16",
+        "--backbone", "test_resnet", "--input-size", "32", "--epochs", "2", "--batch-size", "16",
         "--precision", "fp32",
     ]  # fmt: skip
     done = subprocess.run(
@@ -303,7 +306,7 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     with pytest.raises(ConfigError, match="is the folder to write"):
         train(dataset, tmp_path / "m", config, continue_from=tmp_path / "m", overwrite=True)
     # A mistake in the new settings costs nothing of the old run.
-    for wrong in ({"network": "resnet1800"}, {"weights": "missing.safetensors"}):
+    for wrong in ({"backbone": "resnet1800"}, {"weights": "missing.safetensors"}):
         with pytest.raises(ConfigError):
             train(dataset, tmp_path / "m", replace(config, **wrong), overwrite=True)
     assert Tagger.open(tmp_path / "m").vocabulary.names

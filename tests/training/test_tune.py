@@ -34,7 +34,7 @@ from hangtag.training.study_summary import Summary
 from hangtag.training.tune import tune
 
 TINY = TrainConfig(
-    network="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
+    backbone="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
 )
 SPACE = Space(
     {
@@ -216,7 +216,7 @@ def command(
     """`hangtag tune` in a process of its own, with trials of some seconds."""
     space = folder.parent / "space.json"
     space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
-    settings = {"network": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
+    settings = {"backbone": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
                 "precision": "fp32", "trials": trials, "space": space}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]

@@ -1,0 +1,266 @@
+"""How good the tags are, beside what hangtag replaces and its peers: one row per recipe.
+
+    python benchmarks/quality/rows.py --rows seed plain scratch hangtag --sets emoji --seeds 0 \
+        --mxnet ENV/bin/python --fastai ENV/bin/python
+
+The same designs, splits and tags for all. emoji and icons (../shared/designs) have their own split
+and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test part,
+which nothing else looks at. What has run is kept in results.jsonl beside this file and not run
+again; the table at the end is made of all that is there. A row costs 10 to 60 minutes per set and
+seed on two cores; seconds are comparable only within one machine, whose processor each line names.
+
+    seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
+    same      the same recipe in hangtag, by SageMaker's hyperparameters
+    plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
+    fastai    fastai's multi-label defaults, from scratch
+    scratch   hangtag's defaults, but a backbone that has learned nothing
+    hangtag   hangtag's defaults
+    fifth     hangtag's defaults in a fifth of the epochs
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.quality import metrics
+from hangtag.quality.evaluate import score
+from hangtag.tagging.tagger import Tagger
+from hangtag.training.config import TrainConfig, automatic_epochs
+from hangtag.training.network import OWN_NETWORK
+
+HANGTAG = str(Path(sys.executable).with_name("hangtag"))
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.jsonl"
+# Not a tag of any picture: a mark of the archive, or an author.
+JUNK = ("hash", "unsorted", "clip art", "clipart", "png", "svg", "image", "media", "public domain")
+SEED_RECIPE = {
+    "num_layers": "18", "image_shape": "3,96,96", "augmentation_type": "crop_color_transform",
+    "learning_rate": "0.001", "mini_batch_size": "64", "multi_label": "1", "optimizer": "adam",
+    "use_weighted_loss": "1", "lr_scheduler_step": "1000", "weight_decay": "0",
+}  # fmt: skip
+PLAIN = (
+    "--backbone resnet18 --input-size 96 --loss bce --learning-rate 0.001 --weight-decay 0.01"
+    " --ema 0 --rotate 0 --scale 0.1 --aspect 0 --shift 0.06 --shear 0 --hue 0 --saturation 0"
+    " --brightness 0 --flatten 0"
+)
+Judged = tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int64], float]
+
+
+class Bench:
+    """One set of designs, and what is trained on it."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        self.name, self.options = name, options
+        self.folder = options.out / name
+        self.split = "test" if name == "openclipart" else "validation"
+
+    def dataset(self, flatten: str = "none") -> Path:
+        """Pack the set, if need be."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        catalog = self.options.designs / self.name / "designs.csv"
+        if self.name == "openclipart":
+            catalog = self.folder / "designs.csv"
+            if not catalog.exists():
+                source = self.options.openclipart
+                run("import", "openclipart", source, "--out", catalog, "--prefer", "png")
+        drop = self.folder / "drop.txt"
+        drop.write_text("\n".join(JUNK))
+        dataset = self.folder / ("dataset" if flatten == "none" else f"dataset-{flatten}")
+        run("pack", catalog, dataset, "--drop", drop, "--flatten", flatten)
+        return dataset
+
+    def trained(self, row: str, seed: int, dataset: Path, *settings: object) -> Judged:
+        """Train with hangtag, and score the split that judges."""
+        model = self.folder / f"{row}-{seed}"
+        shutil.rmtree(model, ignore_errors=True)
+        began = time.monotonic()
+        run("train", dataset, model, "--seed", seed, *settings)
+        seconds = time.monotonic() - began
+        scored = score(Tagger.open(model), DatasetFolder.open(dataset), self.split)
+        assert scored.groups is not None
+        return scored.scores, scored.labels, scored.groups, seconds
+
+    def seed(self, row: str, seed: int) -> Judged:
+        folder = DatasetFolder.open(self.dataset())
+        work = self.folder / f"{row}-{seed}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        designs = folder.designs()
+        assert designs is not None
+        for split in {"train", "validation", self.split}:
+            labels = folder.labels(split)
+            images = [design.image for design in designs if design.split == split]
+            lines = [
+                "\t".join([str(n), *map(str, np.maximum(labels[n], 0)), str(image).lstrip("/")])
+                for n, image in enumerate(images)
+            ]
+            (work / f"{split}.lst").write_text("\n".join(lines) + "\n")
+        script = HERE / "seed_mxnet.py"
+        words = [self.options.mxnet, script, work, "--judge", self.split, "--seed", seed]
+        subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
+        return self.peer(folder, work)
+
+    def peer(self, folder: DatasetFolder, work: Path) -> Judged:
+        """Read what another tool's script left: scores.npz and trained.json."""
+        with np.load(work / "scores.npz") as found:
+            ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
+        designs = folder.designs()
+        assert designs is not None
+        groups = designs.group_numbers()[[design.split == self.split for design in designs]]
+        seconds = json.loads((work / "trained.json").read_text())["seconds"]
+        return scores, folder.judged_labels(self.split)[ids], groups[ids], seconds
+
+    def same(self, row: str, seed: int) -> Judged:
+        values = self.folder / "hyperparameters.json"
+        dataset = self.dataset()
+        values.write_text(json.dumps(SEED_RECIPE | {"epochs": str(self.options.epochs)}))
+        return self.trained(row, seed, dataset, "--hyperparameters", values)
+
+    def plain(self, row: str, seed: int) -> Judged:
+        settings = PLAIN.split()
+        epochs = self.options.epochs
+        return self.trained(row, seed, self.dataset("white"), *settings, "--epochs", epochs)
+
+    def fastai(self, row: str, seed: int) -> Judged:
+        dataset = self.dataset("white")
+        work = self.folder / f"{row}-{seed}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        folder = DatasetFolder.open(dataset)
+        for split in {"train", "validation", self.split}:
+            (work / split).mkdir()
+            with folder.records(split) as records:
+                for n in range(len(records)):
+                    (work / split / f"{n:06}.jpg").write_bytes(records[n].data)
+            np.save(work / f"{split}.npy", np.maximum(folder.labels(split), 0))
+        script = HERE / "fastai_defaults.py"
+        words = [self.options.fastai, script, work, "--judge", self.split, "--seed", seed]
+        subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
+        return self.peer(folder, work)
+
+    def scratch(self, row: str, seed: int) -> Judged:
+        return self.trained(row, seed, self.dataset(), "--backbone", OWN_NETWORK)
+
+    def hangtag(self, row: str, seed: int) -> Judged:
+        return self.trained(row, seed, self.dataset())
+
+    def fifth(self, row: str, seed: int) -> Judged:
+        dataset = self.dataset()
+        designs = DatasetFolder.open(dataset).info.designs["train"]
+        epochs = max(1, round(automatic_epochs(TrainConfig(), designs) / 5))
+        return self.trained(row, seed, dataset, "--epochs", epochs)
+
+
+ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
+    "seed": Bench.seed,
+    "same": Bench.same,
+    "plain": Bench.plain,
+    "fastai": Bench.fastai,
+    "scratch": Bench.scratch,
+    "hangtag": Bench.hangtag,
+    "fifth": Bench.fifth,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=[])
+    parser.add_argument("--sets", nargs="+", default=["openclipart", "emoji", "icons"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=15, help="of the rows that are not hangtag's")
+    parser.add_argument("--mxnet", help="Python of an environment with MXNet 1.9.1")
+    parser.add_argument("--fastai", help="Python of an environment with fastai")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
+    parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
+    options = parser.parse_args()
+    for name in options.sets:
+        for row in options.rows:
+            for seed in options.seeds:
+                if (row, name, seed) not in {(r["row"], r["set"], r["seed"]) for r in results()}:
+                    judged = ROWS[row](Bench(name, options), row, seed)
+                    keep({"row": row, "set": name, "seed": seed} | figures(*judged))
+    print("\n".join(table()))
+
+
+def figures(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    groups: NDArray[np.int64],
+    seconds: float,
+) -> dict[str, Any]:
+    drawn = metrics.resample(scores, labels, groups, resamples=1000)
+    macro = metrics.macro_map(scores, labels)
+    low, high = metrics.interval(drawn.macro, macro)
+    return {
+        "macro_map": round(macro, 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "micro_map": round(metrics.micro_map(scores, labels), 4),
+        "best_f1": round(best_f1(scores, labels), 4),
+        "seconds": round(seconds),
+        "processor": processor(),
+    }
+
+
+def best_f1(scores: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
+    """Return the highest micro F1 that one threshold for all tags reaches."""
+    known = labels >= 0
+    yes = (labels[known] == 1)[np.argsort(-scores[known], kind="stable")]
+    right = np.cumsum(yes)
+    return float((2 * right / (np.arange(1, len(yes) + 1) + yes.sum())).max())
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return f"{name or platform.machine()}{', AMX' if 'amx_bf16' in flags else ''}"
+
+
+def results() -> list[dict[str, Any]]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def keep(result: dict[str, Any]) -> None:
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(result, flush=True)
+
+
+def table() -> Iterator[str]:
+    kept = results()
+    yield "| set | row | macro mAP, by seed | 95 % (first seed) | micro mAP | best F1 | minutes |"
+    yield "|---" * 7 + "|"
+    for name in ("openclipart", "emoji", "icons"):
+        for row in ROWS:
+            found = [r for r in kept if (r["row"], r["set"]) == (row, name)]
+            if found:
+                seeds = ", ".join(f"{r['macro_map']:.3f}" for r in found)
+                yield (
+                    f"| {name} | {row} | {seeds} | {found[0]['low']:.3f} to {found[0]['high']:.3f} "
+                    f"| {mean(r['micro_map'] for r in found):.3f} "
+                    f"| {mean(r['best_f1'] for r in found):.3f} "
+                    f"| {mean(r['seconds'] for r in found) / 60:.1f} |"
+                )
+
+
+def run(*words: object) -> None:
+    subprocess.run([HANGTAG, *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
