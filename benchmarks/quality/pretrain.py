@@ -23,6 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
+# By then every training design is known by heart: later stages go on gently, and change them more.
+LATER = "--learning-rate 0.001 --scale 0.4 --rotate 20 --erase 0.25"
 HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 
 
@@ -38,18 +40,14 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     write_catalog(work / "designs.csv", options.designs, options.libraries)
     run("pack", work / "designs.csv", work / "dataset", "--min-count", "2")
-    earlier: list[object] = []
+    settings: list[object] = ["--backbone", OWN_NETWORK, "--batch-size", "64", "--loss", "bce"]
+    later: list[object] = []
     for number, stage in enumerate(options.stages, start=1):
         side, epochs = stage.split(":")
         model = work / f"stage-{number}"
-        settings = ["--backbone", OWN_NETWORK, "--batch-size", "64", "--loss", "bce"]
-        # A later stage goes on gently: what the first one learned is not to be shaken off.
-        rate = 0.002 if number == 1 else 0.001
-        run(
-            "train", work / "dataset", model, *settings, "--learning-rate", rate,
-            "--input-size", side, "--epochs", epochs, *earlier,
-        )  # fmt: skip
-        earlier = ["--start-from", model]
+        size = ["--input-size", side, "--epochs", epochs]
+        run("train", work / "dataset", model, *settings, *size, *later)
+        later = ["--start-from", model, *LATER.split()]
     write_backbone(model / "weights.safetensors", options.weights)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,8 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import TrainConfig
-from hangtag.training.network import TagNetwork, load_backbone
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
+from hangtag.training.network import OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
@@ -243,6 +244,40 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ConfigError, match="is no weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
+
+
+def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_path: Path) -> None:
+    """A head on its features, in one epoch, knows more than one on a network that knows nothing."""
+    config = TrainConfig(
+        freeze=True, input_size=32, epochs=5, learning_rate=0.02, precision="fp32", ema=0.0
+    )
+    learned = train(dataset, tmp_path / "m", config)
+    fresh = TagNetwork(OWN_BACKBONE, 3)
+    save_file(fresh.backbone.state_dict(), tmp_path / "fresh.safetensors")
+    empty = replace(config, weights=str(tmp_path / "fresh.safetensors"))
+    assert learned.macro_map > train(dataset, tmp_path / "fresh", empty).macro_map + 0.1
+    assert OWN_WEIGHTS.stat().st_size < 12e6
+    kept = load_file(OWN_WEIGHTS)
+    assert {value.dtype for value in kept.values()} == {torch.float16, torch.int64}
+    ours = load_file(tmp_path / "m" / "weights.safetensors")
+    assert all(torch.equal(ours[f"backbone.{name}"], kept[name].to(ours[f"backbone.{name}"].dtype))
+               for name in kept)  # fmt: skip
+
+
+def test_the_own_backbone_is_not_on_the_hub(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not on the hub, it comes with hangtag"):
+        train(dataset, tmp_path / "m", TrainConfig(weights="hub"))
+
+
+def test_a_model_of_before_the_backbone_had_its_name_goes_on(
+    dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path / "old")
+    file = tmp_path / "old" / "config.json"
+    stored = json.loads(file.read_text())
+    stored["training"]["network"] = stored["training"].pop("backbone")
+    file.write_text(json.dumps(stored))
+    assert from_stored(ModelFolder.open(tmp_path / "old").training).backbone == "test_resnet"
 
 
 def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Path) -> None:
