@@ -5,8 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = demo
-# A small network, so that two cores show something within minutes; the default is larger.
-DEMO_TRAIN = --backbone resnet10t --input-size 64 --minutes 3
+DEMO_TRAIN = --minutes 2
 
 .PHONY: demo test check format lint types tests site clean
 

@@ -1,7 +1,6 @@
 """How good the tags are, beside what hangtag replaces and its peers: one row per recipe.
 
-    python benchmarks/quality/rows.py --rows seed plain scratch hangtag --sets emoji --seeds 0 \
-        --mxnet ENV/bin/python --fastai ENV/bin/python
+    python benchmarks/quality/rows.py --rows seed hangtag --sets emoji --mxnet ENV/bin/python
 
 The same designs, splits and tags for all. emoji and icons (../shared/designs) have their own split
 and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test part,
@@ -12,7 +11,6 @@ seed on two cores; seconds are comparable only within one machine, whose process
     seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
     same      the same recipe in hangtag, by SageMaker's hyperparameters
     plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
-    fastai    fastai's multi-label defaults, from scratch
     scratch   hangtag's defaults, but a backbone that has learned nothing
     hangtag   hangtag's defaults
     fifth     hangtag's defaults in a fifth of the epochs
@@ -69,7 +67,7 @@ class Bench:
     def dataset(self, flatten: str = "none") -> Path:
         """Pack the set, if need be."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        catalog = self.options.designs / self.name / "designs.csv"
+        catalog: Path = self.options.designs / self.name / "designs.csv"
         if self.name == "openclipart":
             catalog = self.folder / "designs.csv"
             if not catalog.exists():
@@ -77,7 +75,7 @@ class Bench:
                 run("import", "openclipart", source, "--out", catalog, "--prefer", "png")
         drop = self.folder / "drop.txt"
         drop.write_text("\n".join(JUNK))
-        dataset = self.folder / ("dataset" if flatten == "none" else f"dataset-{flatten}")
+        dataset: Path = self.folder / ("dataset" if flatten == "none" else f"dataset-{flatten}")
         run("pack", catalog, dataset, "--drop", drop, "--flatten", flatten)
         return dataset
 
@@ -113,7 +111,7 @@ class Bench:
         return self.peer(folder, work)
 
     def peer(self, folder: DatasetFolder, work: Path) -> Judged:
-        """Read what another tool's script left: scores.npz and trained.json."""
+        """Read what the seed's engine left."""
         with np.load(work / "scores.npz") as found:
             ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
         designs = folder.designs()
@@ -133,23 +131,6 @@ class Bench:
         epochs = self.options.epochs
         return self.trained(row, seed, self.dataset("white"), *settings, "--epochs", epochs)
 
-    def fastai(self, row: str, seed: int) -> Judged:
-        dataset = self.dataset("white")
-        work = self.folder / f"{row}-{seed}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        folder = DatasetFolder.open(dataset)
-        for split in {"train", "validation", self.split}:
-            (work / split).mkdir()
-            with folder.records(split) as records:
-                for n in range(len(records)):
-                    (work / split / f"{n:06}.jpg").write_bytes(records[n].data)
-            np.save(work / f"{split}.npy", np.maximum(folder.labels(split), 0))
-        script = HERE / "fastai_defaults.py"
-        words = [self.options.fastai, script, work, "--judge", self.split, "--seed", seed]
-        subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
-        return self.peer(folder, work)
-
     def scratch(self, row: str, seed: int) -> Judged:
         return self.trained(row, seed, self.dataset(), "--backbone", OWN_NETWORK)
 
@@ -167,7 +148,6 @@ ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
     "seed": Bench.seed,
     "same": Bench.same,
     "plain": Bench.plain,
-    "fastai": Bench.fastai,
     "scratch": Bench.scratch,
     "hangtag": Bench.hangtag,
     "fifth": Bench.fifth,
@@ -181,7 +161,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=15, help="of the rows that are not hangtag's")
     parser.add_argument("--mxnet", help="Python of an environment with MXNet 1.9.1")
-    parser.add_argument("--fastai", help="Python of an environment with fastai")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
