@@ -107,10 +107,10 @@ def one_epoch(network, trainer, batches, weights):
     losses = []
     batches.reset()
     for batch in batches:
-        wanted = batch.label[0]
+        data, wanted = ordinary(batch.data[0]), ordinary(batch.label[0])
         with mx.autograd.record():
             weight = wanted * weights[0] + (1 - wanted) * weights[1]
-            loss = sigmoid_loss(network(batch.data[0]), wanted, weight)
+            loss = sigmoid_loss(network(data), wanted, weight)
         loss.backward()
         trainer.step(BATCH)
         losses.append(float(loss.mean().asscalar()))
@@ -119,8 +119,15 @@ def one_epoch(network, trainer, batches, weights):
 
 def scores(network, folder, split, tags):
     """Return probabilities, float32 (n or more, T): the last batch is filled up."""
-    found = [network(batch.data[0]).sigmoid().asnumpy() for batch in images(folder, split, tags, 0)]
-    return np.concatenate(found)
+    batches = images(folder, split, tags, 0)
+    return np.concatenate(
+        [network(ordinary(batch.data[0])).sigmoid().asnumpy() for batch in batches]
+    )
+
+
+def ordinary(array):
+    """Move what ImageRecordIter left in pinned memory, which a hybrid network refuses."""
+    return array.as_in_context(mx.cpu())
 
 
 def macro_map(found, ids, labels):
