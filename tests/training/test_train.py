@@ -166,7 +166,7 @@ def test_every_optimizer_runs_and_resumes(dataset: Path, tmp_path: Path, optimiz
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
-@pytest.mark.parametrize("loss", ["bce", "weighted-bce", "splc"])
+@pytest.mark.parametrize("loss", ["asl", "weighted-bce", "splc"])
 def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
     result = train(dataset, tmp_path / "m", replace(TINY, epochs=1, loss=loss))
     assert result.macro_map > 0
@@ -336,7 +336,7 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     before = (tmp_path / "m" / "model.onnx").stat().st_mtime_ns
     train(dataset, tmp_path / "m", config, overwrite=True)
     assert (tmp_path / "m" / "model.onnx").stat().st_mtime_ns == before
-    train(dataset, tmp_path / "m", replace(config, loss="bce"), overwrite=True)
+    train(dataset, tmp_path / "m", replace(config, loss="asl"), overwrite=True)
     assert not (tmp_path / "m" / "metrics.json").exists()
     with pytest.raises(ConfigError, match="is the folder to write"):
         train(dataset, tmp_path / "m", config, continue_from=tmp_path / "m", overwrite=True)
