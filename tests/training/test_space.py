@@ -105,7 +105,7 @@ def test_what_the_defaults_have_of_a_space() -> None:
         {
             "mini_batch_size": IntDistribution(126, 256),
             "learning_rate": FloatDistribution(1e-4, 0.05),
-            "loss": CategoricalDistribution(("bce", "weighted-bce")),
+            "loss": CategoricalDistribution(("asl", "weighted-bce")),
         }
     )
     assert space.values(TrainConfig(batch_size=32)) == {"learning_rate": 0.002}
