@@ -6,7 +6,7 @@ Supervised, on the training parts of emoji and icons (../shared/designs) as one 
 and the concept of each design (its `group`) as one tag more, which five drawing styles of one emoji
 or three of one icon share. Each stage (side in pixels, epochs) is an ordinary `hangtag train` that
 goes on from the one before; small designs first, because most can be learned from them at a
-fraction of the price. Killed and called again, it goes on where it stopped. Two hours on one core.
+fraction of the price. Killed and called again, it goes on where it stopped. 90 minutes on one core.
 With --libraries emoji (or icons) and --weights elsewhere, the other one is left out, to measure
 transfer to it. docs/hangtag-base.md has the figures.
 """
