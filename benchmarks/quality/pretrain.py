@@ -13,19 +13,17 @@ transfer to it. docs/hangtag-base.md has the figures.
 
 import argparse
 import csv
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import torch
+from losses import run
 from safetensors.torch import load_file, save_file
 
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
 # By then every training design is known by heart: later stages go on gently, and change them more.
 LATER = "--learning-rate 0.001 --scale 0.4 --rotate 20 --erase 0.25"
-HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 
 
 def main() -> None:
@@ -39,14 +37,14 @@ def main() -> None:
     work = options.out / "-".join(options.libraries)
     work.mkdir(parents=True, exist_ok=True)
     write_catalog(work / "designs.csv", options.designs, options.libraries)
-    run("pack", work / "designs.csv", work / "dataset", "--min-count", "2")
+    run("pack", work / "designs.csv", work / "dataset", "--min-count", "2", "--quiet")
     settings: list[object] = ["--backbone", OWN_NETWORK, "--batch-size", "64", "--loss", "bce"]
     later: list[object] = []
     for number, stage in enumerate(options.stages, start=1):
         side, epochs = stage.split(":")
         model = work / f"stage-{number}"
         size = ["--input-size", side, "--epochs", epochs]
-        run("train", work / "dataset", model, *settings, *size, *later)
+        run("train", work / "dataset", model, *settings, *size, *later, "--quiet")
         later = ["--start-from", model, *LATER.split()]
     write_backbone(model / "weights.safetensors", options.weights)
 
@@ -81,10 +79,6 @@ def write_backbone(trained: Path, weights: Path) -> None:
     assert all(torch.isfinite(value).all() for value in state.values())
     save_file(state, weights)
     print(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
-
-
-def run(*words: object) -> None:
-    subprocess.run([HANGTAG, *map(str, words), "--quiet"], check=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from losses import run
 from numpy.typing import NDArray
 
 from hangtag.dataset.dataset_folder import DatasetFolder
@@ -38,7 +38,6 @@ from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import automatic_epochs
 from hangtag.training.network import OWN_NETWORK
 
-HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
 # Not a tag of any picture: a mark of the archive, or an author.
@@ -72,11 +71,11 @@ class Bench:
             catalog = self.folder / "designs.csv"
             if not catalog.exists():
                 source = self.options.openclipart
-                run("import", "openclipart", source, "--out", catalog, "--prefer", "png")
+                run("import", "openclipart", source, "--out", catalog, "--prefer", "png", "--quiet")
         drop = self.folder / "drop.txt"
         drop.write_text("\n".join(JUNK))
         dataset: Path = self.folder / ("dataset" if flatten == "none" else f"dataset-{flatten}")
-        run("pack", catalog, dataset, "--drop", drop, "--flatten", flatten)
+        run("pack", catalog, dataset, "--drop", drop, "--flatten", flatten, "--quiet")
         return dataset
 
     def trained(self, row: str, seed: int, dataset: Path, *settings: object) -> Judged:
@@ -84,7 +83,7 @@ class Bench:
         model = self.folder / f"{row}-{seed}"
         shutil.rmtree(model, ignore_errors=True)
         began = time.monotonic()
-        run("train", dataset, model, "--seed", seed, *settings)
+        run("train", dataset, model, "--seed", seed, *settings, "--quiet")
         seconds = time.monotonic() - began
         scored = score(Tagger.open(model), DatasetFolder.open(dataset), self.split)
         assert scored.groups is not None
@@ -235,10 +234,6 @@ def table() -> Iterator[str]:
                     f"| {mean(r['best_f1'] for r in found):.3f} "
                     f"| {mean(r['seconds'] for r in found) / 60:.1f} |"
                 )
-
-
-def run(*words: object) -> None:
-    subprocess.run([HANGTAG, *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,6 @@ def _of_a_fold(config: TrainConfig, continued: bool) -> TrainConfig:
 
     Those weights may have seen the fold, and what suits a head does not suit a whole network.
     """
-    if config.freeze and continued:
+    if config.freeze and continued and config.weights == "none":
         return TrainConfig(config.backbone, input_size=config.input_size, seed=config.seed)
     return config
