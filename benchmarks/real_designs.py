@@ -18,7 +18,7 @@ from measure import Measured, run
 
 HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 # Not a tag of any picture: a mark of the archive, or an author.
-JUNK = ("hash", "unsorted", "clip art", "clipart", "png", "svg", "image", "media", "public domain")
+JUNK = Path(__file__).with_name("junk-tags.txt")
 
 
 def main() -> None:
@@ -47,10 +47,8 @@ def through(name: str, options: argparse.Namespace) -> str:
         catalog = folder / "designs.csv"
         command = ["import", "openclipart", str(options.openclipart), "--out", str(catalog)]
         stage(folder, "import", [*command, "--prefer", name.rpartition("-")[2]])
-    (folder / "drop.txt").write_text("\n".join(JUNK))
     dataset, model = str(folder / "dataset"), str(folder / "model")
-    drop = ["--drop", str(folder / "drop.txt")]
-    pack = stage(folder, "pack", ["pack", str(catalog), dataset, *drop, "--json"])
+    pack = stage(folder, "pack", ["pack", str(catalog), dataset, "--drop", str(JUNK), "--json"])
     limits = options.train.split()
     if options.minutes:
         limits += ["--minutes", str(options.minutes)]

@@ -11,6 +11,7 @@ seed on two cores; seconds are comparable only within one machine, whose process
     seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
     same      the same recipe in hangtag, by SageMaker's hyperparameters
     plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
+    fastai    fastai's multi-label defaults from nothing, ResNet-18 at 96 px
     scratch   hangtag's defaults, but a backbone that has learned nothing
     hangtag   hangtag's defaults
     fifth     hangtag's defaults in a fifth of the epochs
@@ -40,8 +41,7 @@ from hangtag.training.network import OWN_NETWORK
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
-# Not a tag of any picture: a mark of the archive, or an author.
-JUNK = ("hash", "unsorted", "clip art", "clipart", "png", "svg", "image", "media", "public domain")
+JUNK = HERE.parent / "junk-tags.txt"
 SEED_RECIPE = {
     "num_layers": "18", "image_shape": "3,96,96", "augmentation_type": "crop_color_transform",
     "learning_rate": "0.001", "mini_batch_size": "64", "multi_label": "1", "optimizer": "adam",
@@ -72,10 +72,8 @@ class Bench:
             if not catalog.exists():
                 source = self.options.openclipart
                 run("import", "openclipart", source, "--out", catalog, "--prefer", "png", "--quiet")
-        drop = self.folder / "drop.txt"
-        drop.write_text("\n".join(JUNK))
         dataset: Path = self.folder / ("dataset" if flatten == "none" else f"dataset-{flatten}")
-        run("pack", catalog, dataset, "--drop", drop, "--flatten", flatten, "--quiet")
+        run("pack", catalog, dataset, "--drop", JUNK, "--flatten", flatten, "--quiet")
         return dataset
 
     def trained(self, row: str, seed: int, dataset: Path, *settings: object) -> Judged:
@@ -90,6 +88,13 @@ class Bench:
         return scored.scores, scored.labels, scored.groups, seconds
 
     def seed(self, row: str, seed: int) -> Judged:
+        return self.peer(row, seed, self.options.mxnet, "seed_mxnet.py")
+
+    def fastai(self, row: str, seed: int) -> Judged:
+        return self.peer(row, seed, self.options.fastai, "plain_fastai.py")
+
+    def peer(self, row: str, seed: int, python: str, script: str) -> Judged:
+        """Train with another engine, in its own environment, on the same designs."""
         folder = DatasetFolder.open(self.dataset())
         work = self.folder / f"{row}-{seed}"
         shutil.rmtree(work, ignore_errors=True)
@@ -104,17 +109,10 @@ class Bench:
                 for n, image in enumerate(images)
             ]
             (work / f"{split}.lst").write_text("\n".join(lines) + "\n")
-        script = HERE / "seed_mxnet.py"
-        words = [self.options.mxnet, script, work, "--judge", self.split, "--seed", seed]
+        words = [python, HERE / script, work, "--judge", self.split, "--seed", seed]
         subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
-        return self.peer(folder, work)
-
-    def peer(self, folder: DatasetFolder, work: Path) -> Judged:
-        """Read what the seed's engine left."""
         with np.load(work / "scores.npz") as found:
             ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
-        designs = folder.designs()
-        assert designs is not None
         groups = designs.group_numbers()[[design.split == self.split for design in designs]]
         seconds = json.loads((work / "trained.json").read_text())["seconds"]
         return scores, folder.judged_labels(self.split)[ids], groups[ids], seconds
@@ -147,6 +145,7 @@ ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
     "seed": Bench.seed,
     "same": Bench.same,
     "plain": Bench.plain,
+    "fastai": Bench.fastai,
     "scratch": Bench.scratch,
     "hangtag": Bench.hangtag,
     "fifth": Bench.fifth,
@@ -160,6 +159,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=15, help="of the rows that are not hangtag's")
     parser.add_argument("--mxnet", help="Python of an environment with MXNet 1.9.1")
+    parser.add_argument("--fastai", help="Python of an environment with fastai 2.8")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))

@@ -1,0 +1,78 @@
+"""fastai's defaults for several labels a picture, from nothing: ResNet-18 at 96 px, one cycle.
+
+    python benchmarks/quality/plain_fastai.py FOLDER --epochs 15 --seed 0
+
+Runs in an environment with fastai 2.8, not hangtag's; `rows.py` calls it. FOLDER holds train.lst,
+validation.lst and the list to judge by, with absolute image paths, and gets scores.npz: scores of
+the last epoch, as fastai exports it, float32 (n, T), and the ids of the designs, int64 (n,).
+fastai opens designs as RGB: the colours under transparency are seen.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from fastai.vision.all import (
+    CategoryMap,
+    ColReader,
+    DataBlock,
+    ImageBlock,
+    MultiCategoryBlock,
+    Resize,
+    aug_transforms,
+    resnet18,
+    set_seed,
+    vision_learner,
+)
+from pandas import DataFrame
+
+SIDE, BATCH = 96, 64
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--judge", default="validation")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    set_seed(options.seed, reproducible=True)
+    rows, tags = designs(options.folder, {"train", "validation"})
+    block = DataBlock(
+        (ImageBlock, MultiCategoryBlock(vocab=CategoryMap(tags, sort=False))),
+        get_x=ColReader("image"),
+        get_y=ColReader("tags", label_delim=" "),
+        splitter=lambda frame: (
+            frame.index[frame.split == "train"].tolist(),
+            frame.index[frame.split == "validation"].tolist(),
+        ),
+        item_tfms=Resize(SIDE),
+        batch_tfms=aug_transforms(),
+    )
+    loaders = block.dataloaders(rows, bs=BATCH, num_workers=0)
+    began = time.monotonic()
+    learner = vision_learner(loaders, resnet18, pretrained=False, metrics=[])
+    learner.fit_one_cycle(options.epochs)
+    seconds = time.monotonic() - began
+    judged, _ = designs(options.folder, {options.judge})
+    scores, _ = learner.get_preds(dl=loaders.test_dl(judged, num_workers=0))
+    np.savez_compressed(options.folder / "scores.npz", scores=scores.numpy(), ids=judged["id"])
+    (options.folder / "trained.json").write_text(json.dumps({"seconds": seconds}))
+
+
+def designs(folder, splits):
+    """Read lists of id, labels and path; tags go by the number of their column."""
+    found, width = [], 0
+    for split in sorted(splits):
+        for line in (folder / f"{split}.lst").read_text().splitlines():
+            number, *labels, image = line.split("\t")
+            width = len(labels)
+            tags = " ".join(str(n) for n, label in enumerate(labels) if label == "1")
+            found.append({"id": int(number), "image": f"/{image}", "tags": tags, "split": split})
+    return DataFrame(found), [str(n) for n in range(width)]
+
+
+if __name__ == "__main__":
+    main()
