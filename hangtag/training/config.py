@@ -193,6 +193,11 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**known)
 
 
+def has_learned(config: TrainConfig) -> bool:
+    """Tell whether the backbone begins with weights that have seen something before."""
+    return config.backbone == OWN_BACKBONE or config.weights != "none"
+
+
 def batch_size(config: TrainConfig, designs: int) -> int:
     """Return the designs per step: a small library needs many small steps to get anywhere.
 
@@ -217,6 +222,8 @@ def automatic_epochs(designs: int, freeze: bool = False) -> int:
 # How many designs such a run sees: 12 minutes of two CPU cores.
 AUTO_DESIGNS = 80_000
 AUTO_EPOCHS = (10, 50)
+# A good learning rate of a head alone.
+HEAD_RATE = 0.02
 # The steps of a head alone: after 800 it has what twice as many give, but for a hundredth.
 HEAD_STEPS = 800
 HEAD_EPOCHS = (10, 100)

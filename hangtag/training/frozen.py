@@ -14,7 +14,7 @@ from hangtag.errors import ConfigError, Stopped
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history
 from hangtag.training.checkpoints import Origin, Progress, save_progress
-from hangtag.training.config import OWN_BACKBONE, TrainConfig
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, has_learned
 from hangtag.training.designs import Stores, known_store
 from hangtag.training.features import FEATURES_FILE, features_of
 from hangtag.training.finish import CHECKED, Best
@@ -25,7 +25,7 @@ from hangtag.training.speed import choose_precision
 
 def check_frozen(config: TrainConfig, continues: bool, processes: int) -> None:
     """Raise ConfigError where a frozen run cannot be; say what it does not heed."""
-    if config.weights == "none" and config.backbone != OWN_BACKBONE and not continues:
+    if not has_learned(config) and not continues:
         raise ConfigError(
             f"a frozen backbone must have learned before: take --backbone {OWN_BACKBONE}, or give "
             "--weights hub or a file, or --start-from MODEL"
