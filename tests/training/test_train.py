@@ -26,8 +26,8 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
-from hangtag.training.network import OWN_WEIGHTS, TagNetwork, load_backbone
+from hangtag.training.config import HEAD_RATE, OWN_BACKBONE, TrainConfig, from_stored
+from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
@@ -264,6 +264,23 @@ def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_pat
                for name in kept)  # fmt: skip
 
 
+def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """A run that may hardly move ends where a head on frozen features ends."""
+    still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
+    moved = train(dataset, tmp_path / "moved", still)
+    frozen = train(
+        dataset, tmp_path / "f", replace(still, freeze=True, epochs=0, learning_rate=HEAD_RATE)
+    )
+    assert moved.macro_map == pytest.approx(frozen.macro_map, abs=0.02)
+    nothing = train(dataset, tmp_path / "nothing", replace(still, backbone=OWN_NETWORK))
+    assert moved.macro_map > nothing.macro_map + 0.1
+    # What goes on from a model keeps that model's head.
+    further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "moved")
+    assert further.macro_map == pytest.approx(moved.macro_map, abs=0.02)
+
+
 def test_the_own_backbone_is_not_on_the_hub(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not on the hub, it comes with hangtag"):
         train(dataset, tmp_path / "m", TrainConfig(weights="hub"))
@@ -308,13 +325,12 @@ def test_an_unknown_network_and_a_dataset_without_validation(dataset: Path, tmp_
 
 
 def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
-    """accelerate's data parallel run on the CPU: two processes, one model folder."""
+    """accelerate's data parallel run on the CPU: two processes, one first head, one model."""
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--main_process_port", "0", "-m", "hangtag", "train", str(dataset), str(tmp_path / "m"),
-        "--backbone", "test_resnet", "--input-size", "32", "--epochs", "2", "--batch-size", "16",
-        "--precision", "fp32",
+        "--input-size", "32", "--epochs", "2", "--batch-size", "16", "--precision", "fp32",
     ]  # fmt: skip
     done = subprocess.run(
         command,
