@@ -29,20 +29,26 @@ from hangtag.library.fingerprints import fingerprint
 
 # What each set's licence may be (SPDX); the set itself says.
 LICENCES = {"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "ISC", "OFL-1.1"}
-# The sets, and what a name's end must be (+) or must not be (-): most sets draw each thing thrice.
+# The sets: which version, and what a name's end must be (+) or must not be (-), for most sets draw
+# each thing several times.
 SETS: dict[str, str] = {
-    "game-icons": "", "icon-park": "", "flat-color-icons": "", "fluent-color": "",
-    "mdi": "-outline", "tabler": "-filled", "healthicons": "-negative -outline -24px",
-    "pinhead": "", "temaki": "", "maki": "", "covid": "", "medical-icon": "",
-    "streamline-color": "", "streamline-ultimate-color": "", "streamline-plump-color": "",
-    "streamline-freehand-color": "", "streamline-flex-color": "", "streamline-sharp-color": "",
-    "streamline-kameleon-color": "", "streamline-cyber-color": "", "streamline-pixel": "",
-    "streamline-stickies-color": "", "marketeq": "", "meteocons": "",
-    "solar": "+bold-duotone", "hugeicons": "", "carbon": "", "fluent": "+-24-filled",
-    "material-symbols": "-outline -rounded -sharp", "whh": "", "flag": "+-4x3",
-    "circle-flags": "", "flagpack": "", "cif": "", "vscode-icons": "",
-    "emojione": "", "fxemoji": "", "noto-v1": "", "streamline-emojis": "",
+    "game-icons": "1.2.4", "icon-park": "1.2.4", "flat-color-icons": "1.2.3",
+    "fluent-color": "1.2.21", "mdi": "1.2.3 -outline", "tabler": "1.2.41 -filled",
+    "healthicons": "1.2.13 -negative -outline -24px", "pinhead": "1.2.28", "temaki": "1.2.6",
+    "maki": "1.2.5", "covid": "1.2.3", "medical-icon": "1.2.0", "streamline-color": "1.2.2",
+    "streamline-ultimate-color": "1.2.2", "streamline-plump-color": "1.2.2",
+    "streamline-freehand-color": "1.2.2", "streamline-flex-color": "1.2.2",
+    "streamline-sharp-color": "1.2.2", "streamline-kameleon-color": "1.2.2",
+    "streamline-cyber-color": "1.2.2", "streamline-pixel": "1.2.0",
+    "streamline-stickies-color": "1.2.2", "marketeq": "1.2.2", "meteocons": "1.2.4",
+    "solar": "1.2.13 +bold-duotone", "hugeicons": "1.2.35", "carbon": "1.2.29",
+    "fluent": "1.2.60 +-24-filled", "material-symbols": "1.2.98 -outline -rounded -sharp",
+    "whh": "1.2.0", "flag": "1.2.12 +-4x3", "circle-flags": "1.2.11", "flagpack": "1.2.8",
+    "cif": "1.2.7", "vscode-icons": "1.2.97", "emojione": "1.2.3", "fxemoji": "1.2.2",
+    "noto-v1": "1.2.5", "streamline-emojis": "1.2.4",
 }  # fmt: skip
+# Sets that name emoji by their code points.
+CODED: dict[str, str] = {"twemoji": "1.2.5", "openmoji": "1.2.29"}
 # A drawing of these must bear the name of an emoji that is learned from, to be known as none other.
 EMOJI = ("emojione", "fxemoji", "noto-v1", "streamline-emojis")
 FLAGS = ("flag", "circle-flags", "flagpack", "cif")
@@ -70,6 +76,7 @@ def key(name: str) -> str:
 
 
 def run_together(name: str) -> str:
+    """Return a name's letters, for sets that write names without a break."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 
@@ -115,7 +122,7 @@ def plain_code(code: str) -> str:
 def emoji_names(work: Path) -> dict[str, list[str]]:
     """Return the names of every emoji by its code points, as two sets call it."""
     found: dict[str, list[str]] = defaultdict(list)
-    for icon_set in ("twemoji", "openmoji"):
+    for icon_set in CODED:
         for code, name in archive(icon_set, work)["chars"].items():
             found[plain_code(code)].append(name)
     return found
@@ -124,10 +131,12 @@ def emoji_names(work: Path) -> dict[str, list[str]]:
 def archive(icon_set: str, work: Path) -> dict[str, Any]:
     """Fetch a set, unless it was, and return its JSON files by name."""
     work.mkdir(parents=True, exist_ok=True)
-    if not list(work.glob(f"iconify-json-{icon_set}-[0-9]*.tgz")):
-        package = f"@iconify-json/{icon_set}"
-        subprocess.run(["npm", "pack", package, "--silent"], cwd=work, check=True, stdout=-3)
-    [packed] = work.glob(f"iconify-json-{icon_set}-[0-9]*.tgz")
+    version = (SETS | CODED)[icon_set].split()[0]
+    packed = work / f"iconify-json-{icon_set}-{version}.tgz"
+    if not packed.exists():
+        package = f"@iconify-json/{icon_set}@{version}"
+        command = ["npm", "pack", package, "--silent"]
+        subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL)
     found: dict[str, Any] = {"chars": {}, "metadata": {}}
     with tarfile.open(packed) as tar:
         for member in tar:
@@ -162,10 +171,11 @@ def _drawings(icon_set: str, held: Held, work: Path, net: WordNet) -> Iterator[d
     for kind, names in packed["metadata"].get("categories", {}).items():
         for name in names:
             kinds[name].append(" ".join(words(kind)))
+    ends = SETS[icon_set].split()[1:]
     folder = work / "svg" / icon_set
     folder.mkdir(parents=True, exist_ok=True)
     for name, icon in icons["icons"].items():
-        if icon.get("hidden") or not _wanted(name, SETS[icon_set]) or held.bars(icon_set, name):
+        if icon.get("hidden") or not _wanted(name, ends) or held.bars(icon_set, name):
             continue
         shown = words(name)
         if icon_set in FLAGS:
@@ -187,10 +197,10 @@ def _drawings(icon_set: str, held: Held, work: Path, net: WordNet) -> Iterator[d
         }
 
 
-def _wanted(name: str, rule: str) -> bool:
-    if rule.startswith("+"):
-        return name.endswith(rule[1:])
-    return not name.endswith(tuple(rule.split())) if rule else True
+def _wanted(name: str, ends: list[str]) -> bool:
+    asked = tuple(end[1:] for end in ends if end[0] == "+")
+    barred = tuple(end for end in ends if end[0] == "-")
+    return (not asked or name.endswith(asked)) and not name.endswith(barred)
 
 
 def _svg(icons: dict[str, Any], icon: dict[str, Any], name: str, monochrome: bool) -> str:
