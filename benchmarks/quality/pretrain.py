@@ -2,8 +2,8 @@
 
     python benchmarks/quality/pretrain.py --out runs/backbone
 
-Supervised, on the training parts of emoji and icons (../shared/designs) and the drawings of 39 freely
-licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there are any;
+Supervised, on the training parts of emoji and icons (../shared/designs) and the drawings of 39
+freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there are any;
 the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept of a
 design (its `group`), which several drawing styles share. An ordinary `hangtag train`; killed and
 called again, it goes on where it stopped. Needs npm and Debian's wordnet-base and openclipart-png,
