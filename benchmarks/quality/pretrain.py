@@ -45,6 +45,7 @@ def main() -> None:
     run("pack", write_catalog(options, work), work / "dataset", *packed)
     model = work / "model"
     settings = ["--backbone", OWN_NETWORK, "--batch-size", 64, "--input-size", SIDE]
+    settings += ["--learning-rate", 0.002]
     run("train", work / "dataset", model, *settings, "--epochs", options.epochs, "--quiet")
     write_backbone(model / "weights.safetensors", options.weights)
 

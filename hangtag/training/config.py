@@ -48,7 +48,7 @@ class TrainConfig:
     optimizer: Literal["adamw", "adam", "sgd", "nag", "rmsprop"] = "adamw"
     """The optimiser."""
 
-    learning_rate: float = 0.002
+    learning_rate: float = 0.004
     """Highest learning rate."""
 
     weight_decay: float = 0.05

@@ -108,7 +108,7 @@ def test_what_the_defaults_have_of_a_space() -> None:
             "loss": CategoricalDistribution(("asl", "weighted-bce")),
         }
     )
-    assert space.values(TrainConfig(batch_size=32)) == {"learning_rate": 0.002}
+    assert space.values(TrainConfig(batch_size=32)) == {"learning_rate": 0.004}
     assert space.values(TrainConfig(batch_size=128))["mini_batch_size"] == 128
 
 

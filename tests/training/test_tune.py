@@ -73,7 +73,7 @@ def test_the_best_of_all_trials_is_ready(dataset: Path, study: Path) -> None:
     trials = trials_of(study)
     assert len(trials) == 8
     assert trials[0].user_attrs["defaults"]
-    assert trials[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "bce"}
+    assert trials[0].params == {"learning_rate": 0.004, "dropout": 0.0, "loss": "bce"}
     assert trials[0].state == TrialState.COMPLETE
     assert any(trial.state == TrialState.PRUNED for trial in trials)
     best = max((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
@@ -204,7 +204,7 @@ def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_p
     tune(dataset, folder, config, TuneConfig(trials=2, prune=False), SPACE)
     done = finished(folder)
     assert [len(trial.intermediate_values) for trial in done] == [6, 6]
-    assert done[0].params == {"learning_rate": 0.002, "dropout": 0.0, "loss": "bce"}
+    assert done[0].params == {"learning_rate": 0.004, "dropout": 0.0, "loss": "bce"}
 
 
 EPOCHS = 16  # enough for a stop to find the trial under way
