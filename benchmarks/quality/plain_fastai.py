@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from fastai.vision.all import (
-    CategoryMap,
     ColReader,
     DataBlock,
     ImageBlock,
@@ -41,7 +40,7 @@ def main():
     set_seed(options.seed, reproducible=True)
     rows, tags = designs(options.folder, {"train", "validation"})
     block = DataBlock(
-        (ImageBlock, MultiCategoryBlock(vocab=CategoryMap(tags, sort=False))),
+        (ImageBlock, MultiCategoryBlock(vocab=tags)),
         get_x=ColReader("image"),
         get_y=ColReader("tags", label_delim=" "),
         splitter=lambda frame: (
