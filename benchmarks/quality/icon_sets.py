@@ -14,18 +14,19 @@ import re
 import subprocess
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from wordnet import WordNet
 
 from hangtag.dataset.images import decode
 from hangtag.errors import ImageError
 from hangtag.library.doubles import near_doubles
-from hangtag.library.fingerprints import fingerprint
+from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 
 # What each set's licence may be (SPDX); the set itself says.
 LICENCES = {"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "ISC", "OFL-1.1"}
@@ -83,26 +84,21 @@ def run_together(name: str) -> str:
 class Held:
     """The names and the looks of what judges hangtag, which must not be learned from."""
 
-    def __init__(self, designs: Path, judged: Path, work: Path) -> None:
-        """`judged`: a folder of images that only judge."""
-        self.names: dict[str, list[str]] = emoji_names(work)
+    def __init__(self, designs: Path, judged: Path, names: dict[str, list[str]]) -> None:
+        """`judged`: a folder of images that only judge. `names`: from `emoji_names`."""
         self.held: set[str] = set()
         self.learned: set[str] = set()
         self.images = sorted(judged.rglob("*.png"))
         for library in ("emoji", "icons"):
             for row in catalog(designs / library):
-                called = self.called(library, row)
-                keys = {key(name) for name in called} | {run_together(name) for name in called}
+                known = called(library, row, names)
+                if library == "icons":
+                    known = [*known, row["group"].removeprefix("icon:")]
+                keys = {key(name) for name in known} | {run_together(name) for name in known}
                 (self.learned if row["split"] == "train" else self.held).update(keys)
                 if row["split"] != "train":
                     self.images.append(designs / library / row["image"])
         self.learned -= self.held
-
-    def called(self, library: str, row: dict[str, str]) -> list[str]:
-        """Return the names of a design of emoji or icons."""
-        if library == "icons":
-            return [row["group"].removeprefix("icon:"), Path(row["image"]).stem]
-        return self.names.get(plain_code(Path(row["image"]).stem), [])
 
     def bars(self, icon_set: str, name: str) -> bool:
         keys = {key(name), run_together(name)}
@@ -112,6 +108,12 @@ class Held:
 def catalog(library: Path) -> list[dict[str, str]]:
     with (library / "designs.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def called(library: str, row: dict[str, str], names: dict[str, list[str]]) -> list[str]:
+    """Return the names of a design of emoji, by `names` from `emoji_names`, or of icons."""
+    stem = Path(row["image"]).stem
+    return names.get(plain_code(stem), []) if library == "emoji" else [stem]
 
 
 def plain_code(code: str) -> str:
@@ -146,12 +148,10 @@ def archive(icon_set: str, work: Path) -> dict[str, Any]:
     return found
 
 
-def write_sets(designs: Path, judged: Path, work: Path, net: WordNet) -> list[dict[str, str]]:
+def write_sets(held: Held, work: Path, net: WordNet) -> list[dict[str, str]]:
     """Write the drawings as SVG under `work`; return a catalog row for each."""
-    held = Held(designs, judged, work / "packages")
-    rows = [
-        row for icon_set in SETS for row in _drawings(icon_set, held, work, net)
-    ]  # one drawing that two sets have stays twice: near doubles are grouped by pack
+    # One drawing that two sets have stays twice: near doubles are grouped by pack.
+    rows = [row for icon_set in SETS for row in _drawings(icon_set, held, work, net)]
     doubled = near_judged([row["image"] for row in rows], held.images)
     kept = [row for row, bad in zip(rows, doubled, strict=True) if not bad]
     print(f"{len(kept):,} drawings of {len(SETS)} sets; {len(rows) - len(kept)} near doubles out")
@@ -217,9 +217,11 @@ def _svg(icons: dict[str, Any], icon: dict[str, Any], name: str, monochrome: boo
     )
 
 
-def near_judged(images: Iterable[str], judged: Iterable[Path]) -> list[bool]:
-    """Tell of each image whether it is a near double of a judged one, or cannot be read."""
-    images = list(images)
+def near_judged(images: list[str], judged: list[Path]) -> list[bool]:
+    """Tell of each image whether it is a near double of a judged one.
+
+    One that cannot be read is no double; pack rejects it.
+    """
     paths = [*images, *map(str, judged)]
     with ProcessPoolExecutor() as pool:
         prints = np.stack(list(pool.map(_print, paths, chunksize=256)))
@@ -228,8 +230,8 @@ def near_judged(images: Iterable[str], judged: Iterable[Path]) -> list[bool]:
     return [int(group) in seen for group in groups[: len(images)]]
 
 
-def _print(path: str) -> Any:
+def _print(path: str) -> NDArray[np.uint8]:
     try:
         return fingerprint(decode(Path(path).read_bytes(), 128))
     except ImageError:
-        return fingerprint(np.zeros((8, 8, 4), np.uint8))
+        return np.zeros(FINGERPRINT_BYTES, np.uint8)

@@ -8,12 +8,8 @@ the last epoch, as fastai exports it, float32 (n, T), and the ids of the designs
 fastai opens designs as RGB: the colours under transparency are seen.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
-import numpy as np
 from fastai.vision.all import (
     ColReader,
     DataBlock,
@@ -26,17 +22,13 @@ from fastai.vision.all import (
     vision_learner,
 )
 from pandas import DataFrame
+from peer import asked, leave
 
 SIDE, BATCH = 96, 64
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--judge", default="validation")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = asked(__doc__)
     set_seed(options.seed, reproducible=True)
     rows, tags = designs(options.folder, {"train", "validation"})
     block = DataBlock(
@@ -57,8 +49,7 @@ def main():
     seconds = time.monotonic() - began
     judged, _ = designs(options.folder, {options.judge})
     scores, _ = learner.get_preds(dl=loaders.test_dl(judged, num_workers=0))
-    np.savez_compressed(options.folder / "scores.npz", scores=scores.numpy(), ids=judged["id"])
-    (options.folder / "trained.json").write_text(json.dumps({"seconds": seconds}))
+    leave(options.folder, scores.numpy(), judged["id"], seconds=seconds)
 
 
 def designs(folder, splits):

@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from icon_sets import catalog, emoji_names, plain_code, words, write_sets
+from icon_sets import Held, called, catalog, emoji_names, words, write_sets
 from losses import run
 from safetensors.torch import load_file, save_file
 from wordnet import WordNet
 
+from hangtag.files import atomic_path
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
 SIDE = 64
@@ -58,19 +59,17 @@ def write_catalog(options: argparse.Namespace, work: Path) -> Path:
     path = work / "designs.csv"
     if path.exists():
         return path
-    net = WordNet()
+    net, sets = WordNet(), work / "icon-sets"
+    names = emoji_names(sets / "packages")
     rows: list[dict[str, str]] = []
     if not options.no_sets:
-        rows += write_sets(options.designs, options.openclipart / "png", work / "icon-sets", net)
-    names = emoji_names(work / "icon-sets" / "packages")
+        rows += write_sets(Held(options.designs, options.openclipart / "png", names), sets, net)
     for library in options.libraries:
         rows += _library(library, options.designs / library, names, net)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["image", "tags", "group", "split"])
         writer.writeheader()
         writer.writerows(rows)
-    partial.rename(path)
     return path
 
 
@@ -84,10 +83,9 @@ def _library(
     designs = catalog(folder)
     drawn = Counter(row["group"] for row in designs if row["split"] == "train")
     for row in designs:
-        tags, group, stem = row["tags"].split(";"), row["group"], Path(row["image"]).stem
+        tags, group = row["tags"].split(";"), row["group"]
         if row["split"] == "train":
-            called = names.get(plain_code(stem), []) if library == "emoji" else [stem]
-            shown = [word for name in called for word in words(name)]
+            shown = [word for name in called(library, row, names) for word in words(name)]
             tags += [*shown, *net.kinds(shown)]
             if drawn[group] > 1:
                 tags.append("concept " + group.replace(":", " ").lower())

@@ -9,8 +9,6 @@ of the best validation epoch, float32 (n, T), and the ids of the designs that im
 int64 (n,). im2rec keeps its defaults, so that alpha is dropped and the colours under it are seen.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
+from peer import asked, leave
 
 SIDE, BATCH = 96, 64
 # SageMaker's `crop_color_transform` (its developer guide) in MXNet's own words.
@@ -32,12 +31,7 @@ IMAGENET = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--judge", default="validation")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = asked(__doc__)
     mx.random.seed(options.seed)
     np.random.seed(options.seed)
     labels = {split: packed(options.folder, split) for split in {"train", "validation"}}
@@ -64,16 +58,9 @@ def main():
             network.save_parameters(best_file)
     seconds = time.monotonic() - began
     network.load_parameters(best_file)
-    np.savez_compressed(
-        options.folder / "scores.npz",
-        scores=scores(network, options.folder, options.judge, tags)[
-            : len(labels[options.judge][0])
-        ],
-        ids=labels[options.judge][0],
-    )
-    (options.folder / "trained.json").write_text(
-        json.dumps({"seconds": seconds, "history": history})
-    )
+    ids = labels[options.judge][0]
+    judged = scores(network, options.folder, options.judge, tags)[: len(ids)]
+    leave(options.folder, judged, ids, seconds=seconds, history=history)
 
 
 def packed(folder, split):

@@ -40,7 +40,7 @@ class WordNet:
         while at is not None:
             name, at = self._synset(at)
             chain.append(f"kind: {name}")
-        return tuple(chain[1:-TOO_WIDE] if len(chain) > TOO_WIDE else ())
+        return tuple(chain[1:-TOO_WIDE])
 
     def _synset(self, at: int) -> tuple[str, int | None]:
         """Return the first word of a set of synonyms, and where its own kind is."""

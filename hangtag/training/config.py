@@ -193,9 +193,9 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**known)
 
 
-def has_learned(config: TrainConfig) -> bool:
-    """Tell whether the backbone begins with weights that have seen something before."""
-    return config.backbone == OWN_BACKBONE or config.weights != "none"
+def has_learned(backbone: str, weights: str) -> bool:
+    """Tell whether a backbone begins with weights that have seen something before."""
+    return backbone == OWN_BACKBONE or weights != "none"
 
 
 def batch_size(config: TrainConfig, designs: int) -> int:

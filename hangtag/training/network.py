@@ -13,7 +13,7 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.config import OWN_BACKBONE
+from hangtag.training.config import OWN_BACKBONE, has_learned
 
 # hangtag-base is this network of timm's, with these weights (half precision, four channels).
 OWN_NETWORK: Final = "resnet10t"
@@ -100,7 +100,7 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     when they cannot be had, TrainingError when they do not fit. A weights file of another form is
     unpickled with tensors only allowed.
     """
-    if weights == "none" and name != OWN_BACKBONE:
+    if not has_learned(name, weights):
         return
     if weights == "hub":
         state = _hub_state(name)

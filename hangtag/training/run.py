@@ -119,7 +119,7 @@ class Run:
             tags, device = len(self.folder.vocabulary), self.accelerator.device
             probed = replace(self.config, batch_size=self.batches.batch_size)
             precision = choose_precision(probed, tags, device)
-            if has_learned(self.config) and not origin.start_from:
+            if has_learned(self.config.backbone, self.config.weights) and not origin.start_from:
                 self._first_head(precision)
             plan = [precision, self._plan_epochs(probed, precision)]
         broadcast_object_list(plan)
