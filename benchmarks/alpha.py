@@ -82,7 +82,8 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     if treatment != "four channels":
         network.__class__ = type("Network", (Flattened,), {"treatment": treatment})
     with tempfile.TemporaryDirectory() as model:
-        run = Run(folder, Path(model), config, Accelerator(), network, Origin(folder.fingerprint()))
+        origin, features = Origin(folder.fingerprint()), Path(model) / "features"
+        run = Run(folder, Path(model), config, Accelerator(), network, origin, {}, features)
         run.to_the_end(threading.Event())
         return run.progress.best_score
 

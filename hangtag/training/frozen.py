@@ -16,7 +16,7 @@ from hangtag.training import history
 from hangtag.training.checkpoints import Origin, Progress, save_progress
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, has_learned
 from hangtag.training.designs import Stores, known_store
-from hangtag.training.features import FEATURES_FILE, features_of
+from hangtag.training.features import features_of
 from hangtag.training.finish import CHECKED, Best
 from hangtag.training.head import TrainedHead, head_logits, train_head
 from hangtag.training.network import TagNetwork
@@ -47,11 +47,12 @@ class FrozenRun:
         accelerator: Accelerator,
         network: TagNetwork,
         origin: Origin,
-        stores: Stores | None = None,
+        stores: Stores,
+        features_file: Path,
     ) -> None:
         """The head begins with the weights of `network` where those come from a model."""
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
-        self.network, self.stores = network, stores
+        self.network, self.stores, self.features_file = network, stores, features_file
         self.started = time.monotonic()
         precision = choose_precision(config, len(folder.vocabulary), accelerator.device)
         settings = json.loads(json.dumps(asdict(config)))
@@ -65,9 +66,8 @@ class FrozenRun:
         `on_epoch` gets the row of history.csv of every epoch; what it raises ends the run.
         """
         device = self.accelerator.device
-        cache = self.model / CHECKPOINTS / FEATURES_FILE
         self.features = features_of(
-            self.network, self.folder, self.config, cache, device,
+            self.network, self.folder, self.config, self.features_file, device,
             stores=self.stores, stopped=stopped,
         ).to(device)  # fmt: skip
         designs, width = self.features.train.shape

@@ -39,11 +39,11 @@ from hangtag.training.config import (
     has_learned,
 )
 from hangtag.training.designs import Stores, labels_of, outputs, stores_of
-from hangtag.training.features import Features
+from hangtag.training.features import features_of
 from hangtag.training.finish import CHECKED, Best
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork
-from hangtag.training.speed import autocast, choose_precision, step_seconds, to_device
+from hangtag.training.speed import Precision, autocast, choose_precision, step_seconds, to_device
 
 # What is not training: export, the first and last decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
@@ -60,20 +60,20 @@ class Run:
         accelerator: Accelerator,
         network: TagNetwork,
         origin: Origin,
-        stores: Stores | None = None,
+        stores: Stores,
+        features_file: Path,
     ) -> None:
         """`network` as the run begins with it, on any device; a checkpoint replaces its weights.
 
-        What `stores` holds is not decoded again; what it lacks is put there.
+        What `stores` and `features_file` hold is not computed again; what they lack is put there.
         """
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
         self.started = time.monotonic()
         self.last_file = model / CHECKPOINTS / "last.safetensors"
         self.best_file = model / CHECKPOINTS / "best.safetensors"
         labels, validation_labels = labels_of(folder)
-        self.store, self.validation_store = stores_of(
-            folder, config, {} if stores is None else stores
-        )
+        self.stores, self.features_file = stores, features_file
+        self.store, self.validation_store = stores_of(folder, config, stores)
         self.labels = labels[self.store.kept]
         self.validation_labels = validation_labels[self.validation_store.kept]
         names = folder.vocabulary.names
@@ -132,23 +132,17 @@ class Run:
         config = json.loads(json.dumps(asdict(self.config)))
         return Progress(config, asdict(origin), str(plan[0]), int(str(plan[1])))
 
-    def _first_head(self, precision: str) -> None:
+    def _first_head(self, precision: Precision) -> None:
         """Fit the head to what the backbone has learned before, which then is trained with it.
 
         The gradients of a head that knows nothing would undo some of that (arXiv:2202.10054).
         Seconds, and worth an epoch or two. Other processes get the head with the first broadcast.
         """
-        device, network = self.accelerator.device, self.averaged.eval()
+        device, network = self.accelerator.device, self.averaged
         assert isinstance(network, TagNetwork)
-        train, validation = (
-            torch.from_numpy(
-                np.concatenate(list(outputs(network.features, store, device, precision)))
-            )
-            for store in (self.store, self.validation_store)
-        )
-        features = Features(
-            train, torch.from_numpy(self.labels), validation, self.validation_labels,
-            self.validation_store.kept,
+        features = features_of(
+            network, self.folder, replace(self.config, precision=precision),
+            self.features_file, device, stores=self.stores,
         )  # fmt: skip
         settings = TrainConfig(
             freeze=True, learning_rate=HEAD_RATE, loss=self.config.loss, seed=self.config.seed

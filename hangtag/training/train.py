@@ -32,6 +32,7 @@ from hangtag.tagging.model_folder import (
 from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
 from hangtag.training.config import TrainConfig
 from hangtag.training.designs import Stores
+from hangtag.training.features import FEATURES_FILE
 from hangtag.training.finish import write_model
 from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
@@ -62,13 +63,15 @@ def train(
     overwrite: bool = False,
     on_epoch: OnEpoch | None = None,
     stores: Stores | None = None,
+    features: Path | None = None,
 ) -> TrainResult:
     """Train on a packed dataset and write the model folder; the same call again resumes.
 
     `tags_file` names the label columns of a dataset that has no tags.json. `continue_from` is a
     trained model folder to start from. `on_epoch` is told of every epoch, see `Run.to_the_end`;
-    `stores` keeps decoded designs for the next call. Raises DatasetError, ConfigError,
-    TrainingError, and Stopped after Ctrl-C or SIGTERM.
+    `stores` keeps decoded designs for the next call, and the file `features` what a backbone that
+    has learned before makes of them. Raises DatasetError, ConfigError, TrainingError, and Stopped
+    after Ctrl-C or SIGTERM.
     """
     config, model = config or TrainConfig(), Path(model)
     if continue_from is not None and continue_from.resolve() == model.resolve():
@@ -91,7 +94,10 @@ def train(
     accelerator.wait_for_everyone()
     with _stop_signals() as stopped:
         kind = FrozenRun if config.freeze else Run
-        run = kind(folder, model, config, accelerator, network, origin, stores)
+        run = kind(
+            folder, model, config, accelerator, network, origin,
+            {} if stores is None else stores, features or model / CHECKPOINTS / FEATURES_FILE,
+        )  # fmt: skip
         run.to_the_end(stopped, on_epoch)
         if accelerator.is_main_process:
             write_model(folder, model, run.progress, run.best())

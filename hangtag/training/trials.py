@@ -99,7 +99,7 @@ class Job:
             raise Stopped
 
     def features(self, config: TrainConfig) -> Path:
-        """Where the features of a frozen backbone are kept."""
+        """Where what a backbone that has learned before makes of the designs is kept."""
         backbone = repr((config.backbone, config.weights, config.input_size, config.precision))
         digest = hashlib.sha256(backbone.encode()).hexdigest()
         return self.folder / f"features-{digest[:8]}.safetensors"
@@ -207,6 +207,7 @@ class Worker:
                 tags_file=job.tags_file,
                 on_epoch=on_epoch,
                 stores=self.stores,
+                features=job.features(config),
             )
         with (place / HISTORY_FILE).open(newline="") as file:
             return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])

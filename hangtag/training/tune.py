@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -23,13 +24,13 @@ import torch
 from accelerate import Accelerator
 from optuna.distributions import distribution_to_json
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hangtag.console import note, set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.workers import cores
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
-from hangtag.tagging.model_folder import CHECKPOINTS, CONFIG_FILE
+from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training import recipe
 from hangtag.training.config import (
     Objective,
@@ -38,7 +39,6 @@ from hangtag.training.config import (
     automatic_epochs,
     batch_size,
 )
-from hangtag.training.features import FEATURES_FILE
 from hangtag.training.space import Space
 from hangtag.training.speed import choose_precision
 from hangtag.training.study import DATABASE, best_trial, finished, open_study, take_up_dead
@@ -48,6 +48,8 @@ from hangtag.training.trials import TRIALS, Job, Teller, Worker
 MODEL: Final = "model"
 # Workers that die without finishing a trial before the study gives up.
 LOSSES: Final = 5
+# Seconds within which a trial that was found dead is queued again.
+QUEUEING: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,32 @@ def _begin(
         )
     stored = study.user_attrs["base"]
     base = TrainConfig(**{**stored, "step_epochs": tuple(stored["step_epochs"])})
-    tried = [one for one in study.get_trials(deepcopy=False) if one.user_attrs.get("defaults")]
+    tried = _tried_defaults(study)
     if all(one.state == TrialState.FAIL for one in tried):
         # Of two processes that begin at the same moment one is to be enough.
         study.enqueue_trial(space.values(base), {"defaults": True}, skip_if_exists=not tried)
     return base
+
+
+def _tried_defaults(study: Study) -> list[FrozenTrial]:
+    """Return the trials of the defaults.
+
+    Whoever finds one dead first fails it, and then queues it again: where all have failed, and one
+    only just now, that moment is waited for.
+    """
+    until = time.monotonic() + QUEUEING
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        tried = [one for one in trials if one.user_attrs.get("defaults")]
+        now = datetime.now()
+        fresh = any(
+            one.datetime_complete and now - one.datetime_complete < timedelta(seconds=QUEUEING)
+            for one in tried
+        )
+        failed = all(one.state == TrialState.FAIL for one in tried)
+        if not (failed and fresh) or time.monotonic() > until:
+            return tried
+        time.sleep(0.1)
 
 
 def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
@@ -248,11 +271,8 @@ def _place_best(job: Job, study: Study) -> TuneResult:
         note("training the model of the best trial ...")
         chosen = best.params
         config = job.base if best.user_attrs.get("defaults") else job.space.config(job.base, chosen)
-        features = source / CHECKPOINTS / FEATURES_FILE
-        if config.freeze and job.features(config).exists() and not features.exists():
-            features.parent.mkdir(parents=True, exist_ok=True)
-            _link(str(job.features(config)), str(features))
-        train(job.dataset, source, config, tags_file=job.tags_file)
+        features = job.features(config)
+        train(job.dataset, source, config, tags_file=job.tags_file, features=features)
     _copy(source, model)
     done = finished(study.get_trials(deepcopy=False))
     return TuneResult(

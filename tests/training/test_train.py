@@ -375,7 +375,8 @@ def test_starting_from_another_model_is_another_run(
 def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
     folder = DatasetFolder.open(dataset)
     network = first_network(folder, config, None)
-    return Run(folder, model, config, Accelerator(), network, Origin(folder.fingerprint()))
+    origin = Origin(folder.fingerprint())
+    return Run(folder, model, config, Accelerator(), network, origin, {}, model / "features")
 
 
 def test_the_cache_of_designs_leaves_half_of_the_memory_free(

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -375,6 +376,32 @@ def test_processes_share_a_study_in_postgresql(
     best = max(done, key=lambda trial: trial.value)
     dropouts = [ModelFolder.open(folder / "model").training["dropout"] for folder in folders]
     assert best.params["dropout"] in dropouts
+
+
+def test_a_trial_about_to_be_queued_again_is_waited_for(dataset: Path, tmp_path: Path) -> None:
+    """Another process finds the defaults' trial dead: it fails it, and queues it a moment later."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    found = open_study(folder, create=True)
+    found.enqueue_trial(SPACE.values(TINY), {"defaults": True})
+    found.optimize(lambda trial: 1 / 0, n_trials=1, catch=ZeroDivisionError)  # fails
+    finder = threading.Timer(0.5, studies.again, (found, 0))
+    finder.start()
+    tune(dataset, folder, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE)
+    finder.join()
+    states = [trial.state for trial in trials_of(folder)]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_trials_share_what_the_backbone_makes_of_the_designs(dataset: Path, tmp_path: Path) -> None:
+    config = TrainConfig(input_size=32, epochs=1, precision="fp32")
+    folder = tmp_path / "study"
+    tune(dataset, folder, config, TuneConfig(trials=1), SPACE)
+    (features,) = folder.glob("features-*.safetensors")
+    before = features.stat()
+    tune(dataset, folder, config, TuneConfig(trials=2), SPACE)
+    after = features.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_a_storage_that_cannot_be_had_is_named(dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,291 @@
+"""What each part of the recipe is worth: one change at a time, judged on validation.
+
+    python benchmarks/quality/ablations.py runs/quality/emoji/dataset --groups network --epochs 8
+
+The datasets are those that rows.py packs. Every variant differs from hangtag's defaults in what its
+name says and in nothing else, at equal epochs; those of "network" and "nothing" learn from nothing.
+`mirrored` is the same model after a second look at each design's mirror image. Designs per second
+are those of the fastest epoch, milliseconds those that one design takes to tag, one thread. What
+has run is kept in ablations.jsonl beside this file and not run again; the table is made of all that
+is there.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rows import processor
+from scipy.special import expit
+from torch import Tensor, nn
+
+from hangtag.console import set_quiet
+from hangtag.dataset.batches import Batches, PixelStore
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.images import Pixels
+from hangtag.quality.metrics import macro_map
+from hangtag.tagging.tagger import Tagger
+from hangtag.training import recipe
+from hangtag.training.config import TrainConfig
+from hangtag.training.history import Row
+from hangtag.training.network import OWN_NETWORK, TagNetwork, four_channels
+from hangtag.training.train import train
+
+KEPT = Path(__file__).with_name("ablations.jsonl")
+NETWORKS = (
+    "resnet10t", "resnet14t", "resnet18", "mobilenetv4_conv_small", "mobilenetv3_large_100",
+    "efficientnet_lite0", "regnetx_004", "regnety_004", "repvgg_a0", "convnext_atto", "fastvit_t8",
+    "ghostnetv2_100",
+)  # fmt: skip
+PLAIN = {
+    "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0, "hue": 0.0,
+    "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "flip": "never",
+}  # fmt: skip
+WARP = ("rotate", "scale", "aspect", "shift", "shear")
+COLOUR = ("hue", "saturation", "brightness")
+Settings = dict[str, Any]
+RECIPE: dict[str, Settings] = {
+    "as it is": {},
+    "mixup 0.4": {"trick": "mixup"},
+    "CutMix": {"trick": "cutmix"},
+    "labels smoothed by 0.1 to the tag's frequency": {"trick": "smooth"},
+    "labels smoothed by 0.1 to one half": {"trick": "smooth half"},
+    "no moving average": {"ema": 0.0},
+    "moving average over 0.15 of the run": {"ema": 0.15},
+    "dropout 0.2": {"dropout": 0.2},
+    "no augmentation": PLAIN,
+    "no warps": {name: PLAIN[name] for name in WARP},
+    "no colour changes": {name: PLAIN[name] for name in COLOUR},
+    "no mirror images": {"flip": "never"},
+    "no opaque backgrounds": {"flatten": 0.0},
+    "erasing 0.3": {"erase": 0.3},
+    "weight decay 0.02": {"weight_decay": 0.02},
+    "weight decay 0.1": {"weight_decay": 0.1},
+}
+GROUPS: dict[str, dict[str, Settings]] = {
+    "network": {name: {"backbone": name} for name in NETWORKS},
+    "nothing": {
+        f"from nothing: {name}": {"backbone": OWN_NETWORK} | settings
+        for name, settings in (RECIPE | {"ML-Decoder": {"trick": "ml-decoder"}}).items()
+    },
+    "recipe": RECIPE,
+    "size": {f"{side} px": {"input_size": side} for side in (48, 64, 96, 128, 160)},
+    "nothing at size": {
+        f"from nothing: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
+        for side in (48, 64, 96, 128, 160)
+    },
+    "rate": {f"rate {rate:g}": {"learning_rate": rate} for rate in (0.001, 0.002, 0.008)},
+    "nothing at rate": {
+        f"from nothing: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
+        for rate in (0.002, 0.004, 0.008)
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("datasets", nargs="*", type=Path)
+    parser.add_argument("--groups", nargs="*", choices=GROUPS, default=[])
+    parser.add_argument("--only", nargs="*", help="these variants of the groups alone")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    options = parser.parse_args()
+    set_quiet(True)
+    for seed in options.seeds:
+        for dataset in options.datasets:
+            for name, settings in variants(options.groups, options.only):
+                about = {"set": dataset.parent.name, "variant": name}
+                about |= {"epochs": options.epochs, "seed": seed}
+                if not any(all(one[k] == v for k, v in about.items()) for one in kept()):
+                    config = TrainConfig(epochs=options.epochs, seed=seed)
+                    keep(about | measured(dataset, config, settings, options.out))
+    print("\n".join(table()))
+
+
+def variants(groups: list[str], only: list[str] | None) -> Iterator[tuple[str, Settings]]:
+    for group in groups:
+        for name, settings in GROUPS[group].items():
+            if not only or name in only:
+                yield name, settings
+
+
+def measured(dataset: Path, config: TrainConfig, settings: Settings, out: Path) -> dict[str, Any]:
+    """Train one variant, and return its figures."""
+    settings = dict(settings)
+    trick = settings.pop("trick", None)
+    config = replace(config, **settings)
+    model = out / str(time.time_ns())
+    with ExitStack() as changed:
+        if trick:
+            changed.enter_context(TRICKS[trick]())
+        rows: list[Row] = []
+        done = train(dataset, model, config, on_epoch=rows.append)
+        folder, tagger = DatasetFolder.open(dataset), Tagger.open(model, threads=1)
+        once, mirrored, seconds = looks(tagger, folder, config.input_size)
+    labels = folder.judged_labels("validation")
+    fastest = min(row["seconds"] for row in rows)
+    found = {
+        "macro_map": round(done.macro_map, 4),
+        "mirrored": round(macro_map(expit((once + mirrored) / 2), labels), 4),
+        "per_second": round(folder.info.designs["train"] / fastest),
+        "milliseconds": round(seconds / len(labels) * 1000, 2),
+        "megabytes": round((model / "weights.safetensors").stat().st_size / 2e6, 1),
+        "minutes": round(done.seconds / 60, 1),
+        "precision": done.precision,
+        "processor": processor(),
+    }
+    shutil.rmtree(model)
+    return found
+
+
+def looks(
+    tagger: Tagger, folder: DatasetFolder, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Return the logits of validation, (m, T), of it mirrored, and the seconds of the first."""
+    store = PixelStore(folder.records("validation"), folder.info.size, size, 2**31)
+    squares = store.squares(range(len(store)))
+    began = time.monotonic()
+    once = tagger.logits(list(squares))
+    seconds = time.monotonic() - began
+    return once, tagger.logits(list(np.ascontiguousarray(squares[:, :, ::-1]))), seconds
+
+
+@contextmanager
+def mixed(mix: Callable[..., tuple[Pixels, float]]) -> Iterator[None]:
+    """Train on pairs: mix(squares, others, rng) gives both in one, and the first one's share."""
+    plain = Batches.batch
+
+    def batch(self: Batches, step: int, part: int = 0, parts: int = 1) -> tuple[Any, Any]:
+        squares, labels = plain(self, step, part, parts)
+        rng = np.random.default_rng((self.seed, 2, step, part))
+        other, targets = rng.permutation(len(squares)), (labels == 1).astype(np.float32)
+        both, share = mix(squares, squares[other], rng)
+        return both, share * targets + (1 - share) * targets[other]
+
+    with patch.object(Batches, "batch", batch), losing(lambda targets, frequencies: targets):
+        yield
+
+
+@contextmanager
+def losing(of: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """Learn by cross-entropy from of(targets (n, T), frequencies (T,)) in 0..1."""
+
+    def loss(config: TrainConfig, frequencies: Tensor) -> Callable[..., Tensor]:
+        return lambda logits, labels, epoch: F.binary_cross_entropy_with_logits(
+            logits, of(labels.clamp(min=0).float(), frequencies)
+        )
+
+    with patch.object(recipe, "loss", loss):
+        yield
+
+
+def mixup(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+    """Blend (arXiv:1710.09412); premultiplied pixels blend linearly."""
+    share = float(rng.beta(0.4, 0.4))
+    return (squares * share + others * (1 - share)).round().astype(np.uint8), share
+
+
+def cutmix(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+    """Put a rectangle of one into the other (arXiv:1905.04899)."""
+    size = squares.shape[1]
+    side = round(size * float(np.sqrt(1 - rng.beta(1, 1))))
+    top, left = rng.integers(0, size - side + 1, 2)
+    both = squares.copy()
+    both[:, top : top + side, left : left + side] = others[:, top : top + side, left : left + side]
+    return both, 1 - (side / size) ** 2
+
+
+class Decoder(nn.Module):
+    """ML-Decoder (arXiv:2111.12933) in place of pooling and a linear head: each of a hundred fixed
+    queries looks at the feature map and answers for its share of the tags. (timm's own does not
+    run with torch 2.14.)"""
+
+    def __init__(self, width: int, tags: int, groups: int = 100, side: int = 384) -> None:
+        super().__init__()
+        groups = min(groups, tags)
+        self.tags, self.in_features = tags, width
+        self.project = nn.Sequential(nn.Linear(width, side), nn.ReLU())
+        self.queries = nn.Buffer(torch.randn(groups, side))
+        self.attention = nn.MultiheadAttention(side, 8, dropout=0.1, batch_first=True)
+        self.first, self.second, self.third = (nn.LayerNorm(side) for _ in range(3))
+        self.wide = nn.Sequential(
+            nn.Linear(side, 4 * side), nn.ReLU(), nn.Dropout(0.1), nn.Linear(4 * side, side)
+        )
+        self.answers = nn.Parameter(torch.empty(groups, side, -(-tags // groups)))
+        nn.init.xavier_normal_(self.answers)
+        self.bias = nn.Parameter(torch.zeros(tags))
+
+    def forward(self, features: Tensor) -> Tensor:
+        places = self.project(features.flatten(2).transpose(1, 2))
+        asked = self.first(2 * self.queries).expand(len(features), -1, -1)
+        found = self.second(asked + self.attention(asked, places, places, need_weights=False)[0])
+        found = self.third(found + self.wide(found))
+        logits: Tensor = torch.einsum("ngs,gst->ngt", found, self.answers).flatten(1)
+        return logits[:, : self.tags] + self.bias
+
+
+@contextmanager
+def ml_decoder() -> Iterator[None]:
+    def features(self: TagNetwork, squares: Tensor) -> Tensor:
+        found: Tensor = self.backbone.forward_features(four_channels(squares))
+        return found
+
+    with (
+        patch("hangtag.training.network.tag_head", Decoder),
+        patch.object(TagNetwork, "features", features),
+    ):
+        yield
+
+
+TRICKS: dict[str, Callable[[], Any]] = {
+    "mixup": lambda: mixed(mixup),
+    "cutmix": lambda: mixed(cutmix),
+    "smooth": lambda: losing(lambda targets, often: 0.9 * targets + 0.1 * often),
+    "smooth half": lambda: losing(lambda targets, often: 0.9 * targets + 0.05),
+    "ml-decoder": ml_decoder,
+}
+
+
+def kept() -> list[dict[str, Any]]:
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def keep(result: dict[str, Any]) -> None:
+    with KEPT.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(result, flush=True)
+
+
+def table() -> Iterator[str]:
+    """One line for each set, variant and number of epochs; seeds side by side."""
+    yield (
+        "| set | epochs | variant | macro mAP, by seed | mirrored | designs/s | ms | MB |\n"
+        + "|---" * 8 + "|"
+    )  # fmt: skip
+    lines: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for one in kept():
+        lines.setdefault((one["set"], one["epochs"], one["variant"]), []).append(one)
+    for (name, epochs, variant), found in sorted(lines.items(), key=lambda line: line[0][:2]):
+        seeds = ", ".join(f"{one['macro_map']:.3f}" for one in found)
+        yield (
+            f"| {name} | {epochs} | {variant} | {seeds} | {mean(o['mirrored'] for o in found):.3f} "
+            f"| {max(o['per_second'] for o in found)} ({found[0]['precision']}) "
+            f"| {min(o['milliseconds'] for o in found):.1f} | {found[0]['megabytes']} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
