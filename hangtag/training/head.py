@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hangtag.dataset.batches import shuffled
 from hangtag.errors import TrainingError
 from hangtag.training import history, recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, highest_rate
 from hangtag.training.features import Features
 from hangtag.training.network import set_bias, tag_head
 
@@ -116,7 +116,7 @@ class _HeadRun:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1}; lower learning_rate "
-                f"({self.config.learning_rate:g})"
+                f"({highest_rate(self.config):g})"
             )
         return history.measured(
             epoch,

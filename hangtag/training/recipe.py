@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from hangtag.dataset.batches import Augmentation, has_colour_tags
 from hangtag.training import losses
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import TrainConfig, highest_rate
 
 _TIMM_NAMES = {
     "adamw": "adamw",
@@ -64,7 +64,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
     made: Optimizer = create_optimizer_v2(
         network,
         opt="momentum" if plain else _TIMM_NAMES[config.optimizer],
-        lr=config.learning_rate,
+        lr=highest_rate(config),
         weight_decay=config.weight_decay,
         **options,
     )
@@ -73,16 +73,16 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
 
 def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) -> float:
     """Return the learning rate of a step, counted from 0, of `steps` in all."""
-    warm_up = round(config.warmup * steps)
+    highest, warm_up = highest_rate(config), round(config.warmup * steps)
     if step < warm_up:
-        return config.learning_rate * (step + 1) / warm_up
+        return highest * (step + 1) / warm_up
     if config.schedule == "constant":
-        return config.learning_rate
+        return highest
     if config.schedule == "step":
         passed = sum(step >= epoch * per_epoch for epoch in config.step_epochs)
-        return config.learning_rate * config.step_factor**passed
+        return highest * config.step_factor**passed
     place = (step - warm_up) / max(1, steps - warm_up)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * place))
+    return highest * 0.5 * (1 + math.cos(math.pi * place))
 
 
 def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:

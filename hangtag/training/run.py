@@ -32,11 +32,11 @@ from hangtag.training.checkpoints import (
     save_tensors,
 )
 from hangtag.training.config import (
-    HEAD_RATE,
     TrainConfig,
     automatic_epochs,
     batch_size,
     has_learned,
+    highest_rate,
 )
 from hangtag.training.designs import Stores, labels_of, outputs, stores_of
 from hangtag.training.features import features_of
@@ -144,9 +144,7 @@ class Run:
             network, self.folder, replace(self.config, precision=precision),
             self.features_file, device, stores=self.stores,
         )  # fmt: skip
-        settings = TrainConfig(
-            freeze=True, learning_rate=HEAD_RATE, loss=self.config.loss, seed=self.config.seed
-        )
+        settings = TrainConfig(freeze=True, loss=self.config.loss, seed=self.config.seed)
         trained = train_head(features.to(device), settings)
         note(f"the tag head alone: validation macro mAP {trained.best_score:.4f}")
         for one in (self.network, network):
@@ -247,7 +245,7 @@ class Run:
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value} at step {step}; lower learning_rate "
-                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
+                f"({highest_rate(self.config):g}) or train in fp32 (now {self.progress.precision})"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -38,6 +38,7 @@ from hangtag.training.config import (
     TuneConfig,
     automatic_epochs,
     batch_size,
+    highest_rate,
 )
 from hangtag.training.space import Space
 from hangtag.training.speed import choose_precision
@@ -175,6 +176,7 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
         config,
         epochs=config.epochs or automatic_epochs(designs, config.freeze),
         batch_size=min(batch_size(config, designs), designs),
+        learning_rate=highest_rate(config),
         hue=recipe.hue(config, tags),
     )
     precision = choose_precision(config, len(tags), Accelerator().device)

@@ -108,13 +108,13 @@ def test_what_the_defaults_have_of_a_space() -> None:
             "loss": CategoricalDistribution(("asl", "weighted-bce")),
         }
     )
-    assert space.values(TrainConfig(batch_size=32)) == {"learning_rate": 0.004}
+    assert space.values(TrainConfig(batch_size=32, learning_rate=0.004)) == {"learning_rate": 0.004}
     assert space.values(TrainConfig(batch_size=128))["mini_batch_size"] == 128
 
 
 @pytest.mark.parametrize("ranges", [DEFAULT, DEFAULT_FROZEN])
 def test_the_built_in_spaces_hold_the_defaults(ranges: dict) -> None:
-    config = TrainConfig(batch_size=32, hue=8.0)
+    config = TrainConfig(batch_size=32, hue=8.0, learning_rate=0.004)
     assert set(Space(ranges).values(config)) == set(ranges)
 
 
