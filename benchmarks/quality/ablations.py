@@ -23,12 +23,11 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rows import processor
 from scipy.special import expit
-from torch import Tensor, nn
+from torch import Tensor
 
 from hangtag.console import set_quiet
 from hangtag.dataset.batches import Batches, PixelStore
@@ -39,14 +38,13 @@ from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
 from hangtag.training.config import TrainConfig
 from hangtag.training.history import Row
-from hangtag.training.network import OWN_NETWORK, TagNetwork, four_channels
+from hangtag.training.network import OWN_NETWORK
 from hangtag.training.train import train
 
 KEPT = Path(__file__).with_name("ablations.jsonl")
 NETWORKS = (
     "resnet10t", "resnet14t", "resnet18", "mobilenetv4_conv_small", "mobilenetv3_large_100",
-    "efficientnet_lite0", "regnetx_004", "regnety_004", "repvgg_a0", "convnext_atto", "fastvit_t8",
-    "ghostnetv2_100",
+    "efficientnet_lite0",
 )  # fmt: skip
 PLAIN = {
     "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0, "hue": 0.0,
@@ -77,7 +75,7 @@ GROUPS: dict[str, dict[str, Settings]] = {
     "network": {name: {"backbone": name} for name in NETWORKS},
     "nothing": {
         f"from nothing: {name}": {"backbone": OWN_NETWORK} | settings
-        for name, settings in (RECIPE | {"ML-Decoder": {"trick": "ml-decoder"}}).items()
+        for name, settings in RECIPE.items()
     },
     "recipe": RECIPE,
     "size": {f"{side} px": {"input_size": side} for side in (48, 64, 96, 128, 160)},
@@ -98,6 +96,7 @@ def main() -> None:
     parser.add_argument("datasets", nargs="*", type=Path)
     parser.add_argument("--groups", nargs="*", choices=GROUPS, default=[])
     parser.add_argument("--only", nargs="*", help="these variants of the groups alone")
+    parser.add_argument("--change", nargs="+", help="one variant more: setting=value ...")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
@@ -105,7 +104,7 @@ def main() -> None:
     set_quiet(True)
     for seed in options.seeds:
         for dataset in options.datasets:
-            for name, settings in variants(options.groups, options.only):
+            for name, settings in variants(options):
                 about = {"set": dataset.parent.name, "variant": name}
                 about |= {"epochs": options.epochs, "seed": seed}
                 if not any(all(one[k] == v for k, v in about.items()) for one in kept()):
@@ -114,11 +113,21 @@ def main() -> None:
     print("\n".join(table()))
 
 
-def variants(groups: list[str], only: list[str] | None) -> Iterator[tuple[str, Settings]]:
-    for group in groups:
+def variants(options: argparse.Namespace) -> Iterator[tuple[str, Settings]]:
+    for group in options.groups:
         for name, settings in GROUPS[group].items():
-            if not only or name in only:
+            if not options.only or name in options.only:
                 yield name, settings
+    if options.change:
+        pairs = dict(word.split("=", 1) for word in options.change)
+        yield " ".join(options.change), {name: _value(value) for name, value in pairs.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def measured(dataset: Path, config: TrainConfig, settings: Settings, out: Path) -> dict[str, Any]:
@@ -207,54 +216,11 @@ def cutmix(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[P
     return both, 1 - (side / size) ** 2
 
 
-class Decoder(nn.Module):
-    """ML-Decoder (arXiv:2111.12933) in place of pooling and a linear head: each of a hundred fixed
-    queries looks at the feature map and answers for its share of the tags. (timm's own does not
-    run with torch 2.14.)"""
-
-    def __init__(self, width: int, tags: int, groups: int = 100, side: int = 384) -> None:
-        super().__init__()
-        groups = min(groups, tags)
-        self.tags, self.in_features = tags, width
-        self.project = nn.Sequential(nn.Linear(width, side), nn.ReLU())
-        self.queries = nn.Buffer(torch.randn(groups, side))
-        self.attention = nn.MultiheadAttention(side, 8, dropout=0.1, batch_first=True)
-        self.first, self.second, self.third = (nn.LayerNorm(side) for _ in range(3))
-        self.wide = nn.Sequential(
-            nn.Linear(side, 4 * side), nn.ReLU(), nn.Dropout(0.1), nn.Linear(4 * side, side)
-        )
-        self.answers = nn.Parameter(torch.empty(groups, side, -(-tags // groups)))
-        nn.init.xavier_normal_(self.answers)
-        self.bias = nn.Parameter(torch.zeros(tags))
-
-    def forward(self, features: Tensor) -> Tensor:
-        places = self.project(features.flatten(2).transpose(1, 2))
-        asked = self.first(2 * self.queries).expand(len(features), -1, -1)
-        found = self.second(asked + self.attention(asked, places, places, need_weights=False)[0])
-        found = self.third(found + self.wide(found))
-        logits: Tensor = torch.einsum("ngs,gst->ngt", found, self.answers).flatten(1)
-        return logits[:, : self.tags] + self.bias
-
-
-@contextmanager
-def ml_decoder() -> Iterator[None]:
-    def features(self: TagNetwork, squares: Tensor) -> Tensor:
-        found: Tensor = self.backbone.forward_features(four_channels(squares))
-        return found
-
-    with (
-        patch("hangtag.training.network.tag_head", Decoder),
-        patch.object(TagNetwork, "features", features),
-    ):
-        yield
-
-
 TRICKS: dict[str, Callable[[], Any]] = {
     "mixup": lambda: mixed(mixup),
     "cutmix": lambda: mixed(cutmix),
     "smooth": lambda: losing(lambda targets, often: 0.9 * targets + 0.1 * often),
     "smooth half": lambda: losing(lambda targets, often: 0.9 * targets + 0.05),
-    "ml-decoder": ml_decoder,
 }
 
 

@@ -5,9 +5,9 @@
 Supervised, on the training parts of emoji and icons (../shared/designs) and the drawings of 39
 freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
-of a design (its `group`), which several drawing styles share. An ordinary `hangtag train`; killed
-and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base and openclipart-
-png, whose near doubles are left out because it judges. 70 minutes on one core with AVX-512 and
+of a design (its `group`), which several drawing styles share. Two passes of an ordinary `hangtag
+train`; killed and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base and openclipart-
+png, whose near doubles are left out because it judges. Two hours on one core with AVX-512 and
 bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left out, to
 measure transfer to it. docs/hangtag-base.md has the figures.
 """
@@ -44,11 +44,15 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
-    model = work / "model"
-    settings = ["--backbone", OWN_NETWORK, "--batch-size", 64, "--input-size", SIDE]
-    settings += ["--learning-rate", 0.002]
-    run("train", work / "dataset", model, *settings, "--epochs", options.epochs, "--quiet")
-    write_backbone(model / "weights.safetensors", options.weights)
+    settings = ["--batch-size", 64, "--input-size", SIDE, "--epochs", options.epochs, "--quiet"]
+    first, second = work / "model", work / "second"
+    begin = ["--backbone", OWN_NETWORK, "--learning-rate", 0.002]
+    run("train", work / "dataset", first, *begin, *settings)
+    write_backbone(first / "weights.safetensors", work / "first.safetensors")
+    # Again from the start of the learning rate's curve, with the head fitted first.
+    begin = ["--weights", work / "first.safetensors", "--learning-rate", 0.003]
+    run("train", work / "dataset", second, *begin, *settings)
+    write_backbone(second / "weights.safetensors", options.weights)
 
 
 def write_catalog(options: argparse.Namespace, work: Path) -> Path:
