@@ -6,10 +6,10 @@ Supervised, on the training parts of emoji and icons (../shared/designs) and the
 freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
 of a design (its `group`), which several drawing styles share. Two passes of an ordinary `hangtag
-train`; killed and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base and openclipart-
-png, whose near doubles are left out because it judges. Two hours on one core with AVX-512 and
-bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left out, to
-measure transfer to it. docs/hangtag-base.md has the figures.
+train`; killed and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base
+and openclipart-png, whose near doubles are left out because it judges. Two hours on one core with
+AVX-512 and bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left
+out, to measure transfer to it. docs/hangtag-base.md has the figures.
 """
 
 import argparse
