@@ -12,10 +12,10 @@ is there.
 
 import argparse
 import json
-import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -25,8 +25,7 @@ from unittest.mock import patch
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rows import processor
-from scipy.special import expit
+from rows import keep, kept, processor
 from torch import Tensor
 
 from hangtag.console import set_quiet
@@ -34,6 +33,7 @@ from hangtag.dataset.batches import Batches, PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.images import Pixels
 from hangtag.quality.metrics import macro_map
+from hangtag.quality.thresholds import expit
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
 from hangtag.training.config import TrainConfig
@@ -41,7 +41,7 @@ from hangtag.training.history import Row
 from hangtag.training.network import OWN_NETWORK
 from hangtag.training.train import train
 
-KEPT = Path(__file__).with_name("ablations.jsonl")
+RESULTS = Path(__file__).with_name("ablations.jsonl")
 NETWORKS = (
     "resnet10t", "resnet14t", "resnet18", "mobilenetv4_conv_small", "mobilenetv3_large_100",
     "efficientnet_lite0",
@@ -99,7 +99,6 @@ def main() -> None:
     parser.add_argument("--change", nargs="+", help="one variant more: setting=value ...")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     options = parser.parse_args()
     set_quiet(True)
     for seed in options.seeds:
@@ -107,9 +106,9 @@ def main() -> None:
             for name, settings in variants(options):
                 about = {"set": dataset.parent.name, "variant": name}
                 about |= {"epochs": options.epochs, "seed": seed}
-                if not any(all(one[k] == v for k, v in about.items()) for one in kept()):
+                if not any(all(one[k] == v for k, v in about.items()) for one in kept(RESULTS)):
                     config = TrainConfig(epochs=options.epochs, seed=seed)
-                    keep(about | measured(dataset, config, settings, options.out))
+                    keep(RESULTS, about | measured(dataset, config, settings))
     print("\n".join(table()))
 
 
@@ -130,33 +129,31 @@ def _value(text: str) -> Any:
         return text
 
 
-def measured(dataset: Path, config: TrainConfig, settings: Settings, out: Path) -> dict[str, Any]:
+def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str, Any]:
     """Train one variant, and return its figures."""
     settings = dict(settings)
     trick = settings.pop("trick", None)
     config = replace(config, **settings)
-    model = out / str(time.time_ns())
-    with ExitStack() as changed:
-        if trick:
-            changed.enter_context(TRICKS[trick]())
-        rows: list[Row] = []
-        done = train(dataset, model, config, on_epoch=rows.append)
-        folder, tagger = DatasetFolder.open(dataset), Tagger.open(model, threads=1)
-        once, mirrored, seconds = looks(tagger, folder, config.input_size)
+    rows: list[Row] = []
+    folder = DatasetFolder.open(dataset)
+    with tempfile.TemporaryDirectory() as work:
+        model = Path(work) / "model"
+        with TRICKS[trick]() if trick else nullcontext():
+            done = train(dataset, model, config, on_epoch=rows.append)
+        once, mirrored, seconds = looks(Tagger.open(model, threads=1), folder, config.input_size)
+        megabytes = (model / "weights.safetensors").stat().st_size / 2e6  # in half precision
     labels = folder.judged_labels("validation")
     fastest = min(row["seconds"] for row in rows)
-    found = {
+    return {
         "macro_map": round(done.macro_map, 4),
         "mirrored": round(macro_map(expit((once + mirrored) / 2), labels), 4),
         "per_second": round(folder.info.designs["train"] / fastest),
         "milliseconds": round(seconds / len(labels) * 1000, 2),
-        "megabytes": round((model / "weights.safetensors").stat().st_size / 2e6, 1),
+        "megabytes": round(megabytes, 1),
         "minutes": round(done.seconds / 60, 1),
         "precision": done.precision,
         "processor": processor(),
     }
-    shutil.rmtree(model)
-    return found
 
 
 def looks(
@@ -224,17 +221,6 @@ TRICKS: dict[str, Callable[[], Any]] = {
 }
 
 
-def kept() -> list[dict[str, Any]]:
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def keep(result: dict[str, Any]) -> None:
-    with KEPT.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-    print(result, flush=True)
-
-
 def table() -> Iterator[str]:
     """One line for each set, variant and number of epochs; seeds side by side."""
     yield (
@@ -242,7 +228,7 @@ def table() -> Iterator[str]:
         + "|---" * 8 + "|"
     )  # fmt: skip
     lines: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
-    for one in kept():
+    for one in kept(RESULTS):
         lines.setdefault((one["set"], one["epochs"], one["variant"]), []).append(one)
     for (name, epochs, variant), found in sorted(lines.items(), key=lambda line: line[0][:2]):
         seeds = ", ".join(f"{one['macro_map']:.3f}" for one in found)

@@ -167,9 +167,11 @@ def main() -> None:
     for name in options.sets:
         for row in options.rows:
             for seed in options.seeds:
-                if (row, name, seed) not in {(r["row"], r["set"], r["seed"]) for r in results()}:
+                if (row, name, seed) not in {
+                    (r["row"], r["set"], r["seed"]) for r in kept(RESULTS)
+                }:
                     judged = ROWS[row](Bench(name, options), row, seed)
-                    keep({"row": row, "set": name, "seed": seed} | figures(*judged))
+                    keep(RESULTS, {"row": row, "set": name, "seed": seed} | figures(*judged))
     print("\n".join(table()))
 
 
@@ -208,24 +210,24 @@ def processor() -> str:
     return f"{name or platform.machine()}{', AMX' if 'amx_bf16' in flags else ''}"
 
 
-def results() -> list[dict[str, Any]]:
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+def kept(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
 
 
-def keep(result: dict[str, Any]) -> None:
-    with RESULTS.open("a") as file:
+def keep(path: Path, result: dict[str, Any]) -> None:
+    with path.open("a") as file:
         file.write(json.dumps(result) + "\n")
     print(result, flush=True)
 
 
 def table() -> Iterator[str]:
-    kept = results()
+    lines = kept(RESULTS)
     yield "| set | row | macro mAP, by seed | 95 % (first seed) | micro mAP | best F1 | minutes |"
     yield "|---" * 7 + "|"
     for name in ("openclipart", "emoji", "icons"):
         for row in ROWS:
-            found = [r for r in kept if (r["row"], r["set"]) == (row, name)]
+            found = [r for r in lines if (r["row"], r["set"]) == (row, name)]
             if found:
                 seeds = ", ".join(f"{r['macro_map']:.3f}" for r in found)
                 yield (
