@@ -165,6 +165,17 @@ def test_axe_finds_no_barrier_in_the_review(browser: Browser, url: str, scheme: 
     context.close()
 
 
+def test_it_fits_a_phone_before_the_pictures_come(browser: Browser, url: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.route("**/review/image*", lambda route: None)  # never answered: names stand in their place
+    page.goto(f"{url}/#review")
+    for key, shown in (("d", "#one .questions li"), ("t", ".cells li")):
+        page.keyboard.press(key)
+        page.locator(shown).first.wait_for()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
 def test_what_people_said_reaches_the_next_dataset(
     url: str, spoilt: Path, answers: Path, tmp_path: Path
 ) -> None:
