@@ -36,7 +36,7 @@ from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.quality import metrics
 from hangtag.quality.evaluate import score
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.config import automatic_epochs
+from hangtag.training.config import TrainConfig, automatic_epochs
 from hangtag.training.network import OWN_NETWORK
 
 HERE = Path(__file__).parent
@@ -137,7 +137,7 @@ class Bench:
     def fifth(self, row: str, seed: int) -> Judged:
         dataset = self.dataset()
         designs = DatasetFolder.open(dataset).info.designs["train"]
-        epochs = max(1, round(automatic_epochs(designs) / 5))
+        epochs = max(1, round(automatic_epochs(TrainConfig(), designs) / 5))
         return self.trained(row, seed, dataset, "--epochs", epochs)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from hangtag.dataset.batches import shuffled
@@ -84,12 +83,12 @@ class _HeadRun:
         else:
             self.head = copy.deepcopy(head)
         self.head.to(device)
-        self.average = ModelEmaV3(self.head, use_warmup=True) if config.ema else None
+        self.average = recipe.average(config, self.head)
         self.optimizer = recipe.optimizer(self.head, config)
         self.loss = recipe.loss(config, frequencies.float())
         self.batch_size = min(batch_size(config, designs), designs)
         self.steps_per_epoch = designs // self.batch_size
-        self.epochs = config.epochs or automatic_epochs(designs, freeze=True)
+        self.epochs = config.epochs or automatic_epochs(config, designs)
         self.steps = self.epochs * self.steps_per_epoch
         if self.average is not None:
             self.average.decay = recipe.average_decay(config, self.steps)

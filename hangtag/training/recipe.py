@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -102,6 +103,15 @@ def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor, 
             "selective": losses.selective,
         }[config.loss]
     return lambda logits, labels, epoch: found(logits, labels)
+
+
+def average(config: TrainConfig, network: nn.Module) -> ModelEmaV3 | None:
+    """Return a moving average of the network's weights, or None where there is to be none.
+
+    It reaches back over all steps until there are as many as `average_decay` asks for; timm's usual
+    warm-up would never let it reach over more than 360 steps of 7,000.
+    """
+    return ModelEmaV3(network, use_warmup=True, warmup_power=1.0) if config.ema else None
 
 
 def average_decay(config: TrainConfig, steps: int) -> float:

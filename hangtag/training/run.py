@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from hangtag.console import note, track
@@ -91,7 +90,7 @@ class Run:
             config, torch.from_numpy(frequencies).float().to(accelerator.device)
         )
         to_device(network, accelerator.device)
-        self.average = ModelEmaV3(network, use_warmup=True) if config.ema else None
+        self.average = recipe.average(config, network)
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
         if self.batches.batch_size < accelerator.num_processes:
@@ -121,7 +120,7 @@ class Run:
             precision = choose_precision(probed, tags, device)
             if has_learned(self.config.backbone, self.config.weights) and not origin.start_from:
                 self._first_head(precision)
-            plan = [precision, self._plan_epochs(probed, precision)]
+            plan = [precision, self._plan_epochs(probed, precision, bool(origin.start_from))]
         broadcast_object_list(plan)
         note(
             f"{self.config.backbone} at {self.config.input_size} px in {plan[0]} on "
@@ -151,11 +150,11 @@ class Run:
             assert isinstance(one, TagNetwork)
             one.head.load_state_dict(trained.head.state_dict())
 
-    def _plan_epochs(self, config: TrainConfig, precision: str) -> int:
+    def _plan_epochs(self, config: TrainConfig, precision: str, continues: bool) -> int:
         if config.epochs:
             return config.epochs
         if not config.minutes:
-            return automatic_epochs(len(self.store))
+            return automatic_epochs(self.config, len(self.store), continues)
         tags, device = len(self.folder.vocabulary), self.accelerator.device
         step = step_seconds(config, tags, device, precision)
         # Validation is forward only: about a third of a training step.

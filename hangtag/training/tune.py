@@ -174,7 +174,7 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
     designs, tags = len(data.labels("train")), data.vocabulary.names
     config = replace(
         config,
-        epochs=config.epochs or automatic_epochs(designs, config.freeze),
+        epochs=config.epochs or automatic_epochs(config, designs),
         batch_size=min(batch_size(config, designs), designs),
         learning_rate=highest_rate(config),
         hue=recipe.hue(config, tags),

@@ -269,4 +269,4 @@ def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -
 def test_a_head_takes_larger_steps_and_more_epochs() -> None:
     frozen = TrainConfig(freeze=True)
     assert [batch_size(frozen, n) for n in (1_000, 5_000)] == [64, 256]
-    assert [automatic_epochs(n, freeze=True) for n in (50, 5_000, 500_000)] == [100, 43, 10]
+    assert [automatic_epochs(frozen, n) for n in (50, 5_000, 500_000)] == [100, 43, 10]
