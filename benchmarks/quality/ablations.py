@@ -140,7 +140,7 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
         model = Path(work) / "model"
         with TRICKS[trick]() if trick else nullcontext():
             done = train(dataset, model, config, on_epoch=rows.append)
-        once, mirrored, seconds = looks(Tagger.open(model, threads=1), folder, config.input_size)
+        once, mirrored, seconds = looks(Tagger.open(model, threads=1), folder)
         megabytes = (model / "weights.safetensors").stat().st_size / 2e6  # in half precision
     labels = folder.judged_labels("validation")
     fastest = min(row["seconds"] for row in rows)
@@ -157,9 +157,10 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
 
 
 def looks(
-    tagger: Tagger, folder: DatasetFolder, size: int
+    tagger: Tagger, folder: DatasetFolder
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Return the logits of validation, (m, T), of it mirrored, and the seconds of the first."""
+    size = tagger.folder.preprocessing.input_size
     store = PixelStore(folder.records("validation"), folder.info.size, size, 2**31)
     squares = store.squares(range(len(store)))
     began = time.monotonic()

@@ -3,7 +3,7 @@ texts shown by `hangtag train --help`. Imports no torch."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from hangtag.errors import ConfigError, ModelError
@@ -30,8 +30,9 @@ class TrainConfig:
     """Train only the tag head, in seconds, on features that the backbone computes once; a timm
     model needs `weights`, or a model to start from."""
 
-    input_size: int = 64
-    """Side in pixels of the square that the network sees."""
+    input_size: int = 0
+    """Side in pixels of the square that the network sees; 0 chooses: 96, or 64 where the backbone
+    knows nothing and sees more designs instead."""
 
     epochs: int = 0
     """Passes over the training designs; 0 chooses by their number (10 to 50; frozen 10 to 100)."""
@@ -50,8 +51,9 @@ class TrainConfig:
     learning_rate: float = 0.0
     """Highest learning rate; 0 chooses: 0.004, frozen 0.02."""
 
-    weight_decay: float = 0.05
-    """Weight decay; biases and normalisation layers are spared."""
+    weight_decay: float = -1.0
+    """Weight decay; biases and normalisation layers are spared. -1 chooses: 0.05, or 0.5 where the
+    backbone knows nothing and the optimiser is adamw."""
 
     momentum: float = 0.9
     """Momentum of sgd, nag and rmsprop; first beta of adam and adamw."""
@@ -150,6 +152,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f"{name} = {value:g} is out of range: choose {low:g} to {high:g}")
+        if 0 < self.input_size < 16:
+            raise ConfigError(f"input_size = {self.input_size} is out of range: choose 16 to 1024")
         if self.epochs and self.minutes:
             raise ConfigError("give epochs or minutes, not both: minutes chooses the epochs")
 
@@ -210,16 +214,24 @@ def batch_size(config: TrainConfig, designs: int) -> int:
     return next((size for most, size in _BATCH_SIZES if designs < most), 128)
 
 
-def highest_rate(config: TrainConfig) -> float:
-    """Return the highest learning rate of a run."""
-    return config.learning_rate or (HEAD_RATE if config.freeze else RATE)
+def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
+    """Return the configuration with all chosen that depends on what the backbone knows.
+
+    `continues`: the run starts from a model, so that any backbone has learned before. The number of
+    epochs depends on the designs too, see `automatic_epochs`.
+    """
+    learned = continues or has_learned(config.backbone, config.weights)
+    decay = DECAY if learned or config.optimizer != "adamw" else DECAY_FROM_NOTHING
+    return replace(
+        config,
+        input_size=config.input_size or (SIDE if learned else SIDE_FROM_NOTHING),
+        weight_decay=decay if config.weight_decay < 0 else config.weight_decay,
+        learning_rate=config.learning_rate or (HEAD_RATE if config.freeze else RATE),
+    )
 
 
 def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False) -> int:
-    """Return the passes over so many designs when they are left to us.
-
-    `continues`: the run starts from a model, so that any backbone has learned before.
-    """
+    """Return the passes over so many designs when they are left to us; see `settled`."""
     if config.freeze:
         per_epoch = max(1, designs // batch_size(config, designs))
         return min(max(math.ceil(HEAD_STEPS / per_epoch), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
@@ -228,10 +240,13 @@ def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False)
     return min(max(math.ceil(seen / designs), AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
 
 
-# How many designs such a run sees: 8 minutes of one core that has bf16. A backbone that knows
-# nothing has more to learn, in 12.
-AUTO_DESIGNS, AUTO_DESIGNS_FROM_NOTHING = 160_000, 240_000
+# Sides in pixels of the square that a network sees, and how many designs such a run sees: 10 and 12
+# minutes of one core that has bf16. Who knows nothing gains more by more designs than by pixels.
+SIDE, SIDE_FROM_NOTHING = 96, 64
+AUTO_DESIGNS, AUTO_DESIGNS_FROM_NOTHING = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
+# Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less.
+DECAY, DECAY_FROM_NOTHING = 0.05, 0.5
 # Learning rates of whole networks and of a head alone.
 RATE, HEAD_RATE = 0.004, 0.02
 # The steps of a head alone: after 800 it has what twice as many give, but for a hundredth.
@@ -240,12 +255,12 @@ HEAD_EPOCHS = (10, 100)
 HEAD_FEW = 2_500
 _BATCH_SIZES = ((2_500, 16), (15_000, 32), (100_000, 64))
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    ("input_size", 16, 1024),
+    ("input_size", 0, 1024),
     ("epochs", 0, 100_000),
     ("minutes", 0, 1e6),
     ("batch_size", 0, 65536),
     ("learning_rate", 0, 100),
-    ("weight_decay", 0, 10),
+    ("weight_decay", -1, 10),
     ("momentum", 0, 0.9999),
     ("beta_2", 0, 0.999999),
     ("eps", 0, 1),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hangtag.dataset.batches import shuffled
 from hangtag.errors import TrainingError
 from hangtag.training import history, recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, highest_rate
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, settled
 from hangtag.training.features import Features
 from hangtag.training.network import set_bias, tag_head
 
@@ -75,6 +75,7 @@ class _HeadRun:
     """All that the training of one head holds while it goes on."""
 
     def __init__(self, features: Features, config: TrainConfig, head: nn.Linear | None) -> None:
+        config = settled(config)
         self.features, self.config = features, config
         device, designs = features.train.device, len(features.train)
         frequencies = (features.train_labels == 1).double().mean(dim=0)
@@ -115,7 +116,7 @@ class _HeadRun:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch + 1}; lower learning_rate "
-                f"({highest_rate(self.config):g})"
+                f"({self.config.learning_rate:g})"
             )
         return history.measured(
             epoch,

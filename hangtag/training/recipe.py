@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from hangtag.dataset.batches import Augmentation, has_colour_tags
 from hangtag.training import losses
-from hangtag.training.config import TrainConfig, highest_rate
+from hangtag.training.config import TrainConfig
 
 _TIMM_NAMES = {
     "adamw": "adamw",
@@ -65,7 +65,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
     made: Optimizer = create_optimizer_v2(
         network,
         opt="momentum" if plain else _TIMM_NAMES[config.optimizer],
-        lr=highest_rate(config),
+        lr=config.learning_rate,
         weight_decay=config.weight_decay,
         **options,
     )
@@ -74,7 +74,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
 
 def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) -> float:
     """Return the learning rate of a step, counted from 0, of `steps` in all."""
-    highest, warm_up = highest_rate(config), round(config.warmup * steps)
+    highest, warm_up = config.learning_rate, round(config.warmup * steps)
     if step < warm_up:
         return highest * (step + 1) / warm_up
     if config.schedule == "constant":

@@ -35,7 +35,6 @@ from hangtag.training.config import (
     automatic_epochs,
     batch_size,
     has_learned,
-    highest_rate,
 )
 from hangtag.training.designs import Stores, labels_of, outputs, stores_of
 from hangtag.training.features import features_of
@@ -244,7 +243,7 @@ class Run:
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value} at step {step}; lower learning_rate "
-                f"({highest_rate(self.config):g}) or train in fp32 (now {self.progress.precision})"
+                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -36,7 +36,7 @@ _SEED_NAMES: Final = {"mini_batch_size": "batch_size", "beta_1": "momentum", "ga
 
 DEFAULT: Final[Ranges] = {
     "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
-    "weight_decay": FloatDistribution(1e-3, 0.3, log=True),
+    "weight_decay": FloatDistribution(1e-3, 1.0, log=True),
     "batch_size": IntDistribution(16, 128, log=True),
     "loss": CategoricalDistribution(("asl", "bce")),
     "dropout": FloatDistribution(0.0, 0.5),

@@ -30,7 +30,7 @@ from hangtag.tagging.model_folder import (
     ModelFolder,
 )
 from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import TrainConfig, settled
 from hangtag.training.designs import Stores
 from hangtag.training.features import FEATURES_FILE
 from hangtag.training.finish import write_model
@@ -73,7 +73,7 @@ def train(
     has learned before makes of them. Raises DatasetError, ConfigError, TrainingError, and Stopped
     after Ctrl-C or SIGTERM.
     """
-    config, model = config or TrainConfig(), Path(model)
+    config, model = settled(config or TrainConfig(), continue_from is not None), Path(model)
     if continue_from is not None and continue_from.resolve() == model.resolve():
         raise ConfigError(f"--start-from {continue_from} is the folder to write; choose a new one")
     folder = DatasetFolder.open(dataset, tags_file)

@@ -38,7 +38,7 @@ from hangtag.training.config import (
     TuneConfig,
     automatic_epochs,
     batch_size,
-    highest_rate,
+    settled,
 )
 from hangtag.training.space import Space
 from hangtag.training.speed import choose_precision
@@ -173,10 +173,9 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
     """Return the configuration with all that is left to the run decided once, for all trials."""
     designs, tags = len(data.labels("train")), data.vocabulary.names
     config = replace(
-        config,
+        settled(config),
         epochs=config.epochs or automatic_epochs(config, designs),
         batch_size=min(batch_size(config, designs), designs),
-        learning_rate=highest_rate(config),
         hue=recipe.hue(config, tags),
     )
     precision = choose_precision(config, len(tags), Accelerator().device)

@@ -2,8 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from hangtag.errors import ConfigError
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig, automatic_epochs
+from hangtag.training.config import TrainConfig, automatic_epochs, settled
+
+NOTHING = TrainConfig(backbone="resnet18")
 
 
 def test_the_average_reaches_back_as_far_as_asked() -> None:
@@ -22,16 +25,25 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "continues", "epochs"),
+    ("config", "continues", "side", "decay", "epochs"),
     [
-        (TrainConfig(), False, [50, 16, 10]),
-        (TrainConfig(backbone="resnet18"), False, [50, 24, 10]),
-        (TrainConfig(backbone="resnet18"), True, [50, 16, 10]),
-        (TrainConfig(backbone="resnet18", weights="hub"), False, [50, 16, 10]),
-        (TrainConfig(freeze=True), False, [54, 21, 10]),
+        (TrainConfig(), False, 96, 0.05, [50, 10, 10]),
+        (NOTHING, False, 64, 0.5, [50, 24, 10]),
+        (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 0.05, [50, 24, 10]),
+        (NOTHING, True, 96, 0.05, [50, 10, 10]),
+        (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, [50, 10, 10]),
+        (TrainConfig(freeze=True), False, 96, 0.05, [54, 21, 10]),
+        (TrainConfig(input_size=40, weight_decay=0), False, 40, 0, [50, 10, 10]),
     ],
 )
-def test_passes_follow_from_the_designs_and_what_the_backbone_knows(
-    config: TrainConfig, continues: bool, epochs: list[int]
+def test_size_decay_and_passes_follow_from_the_designs_and_what_the_backbone_knows(
+    config: TrainConfig, continues: bool, side: int, decay: float, epochs: list[int]
 ) -> None:
+    chosen = settled(config, continues)
+    assert (chosen.input_size, chosen.weight_decay) == (side, decay)
     assert [automatic_epochs(config, n, continues) for n in (1_000, 10_000, 500_000)] == epochs
+
+
+def test_a_square_of_a_few_pixels_is_refused() -> None:
+    with pytest.raises(ConfigError, match="input_size = 8 is out of range: choose 16 to 1024"):
+        TrainConfig(input_size=8)

@@ -26,12 +26,15 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
-TINY = TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1)
+TINY = settled(
+    TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1),
+    continues=True,
+)
 
 
 @pytest.fixture(scope="module")
