@@ -58,6 +58,10 @@ class _TimeUp(Stopped):
     """The time of this call is over."""
 
 
+class _Twice(Exception):
+    """Two processes that began at the same moment have both queued the defaults."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What every worker of a study needs; goes to other processes."""
@@ -128,6 +132,8 @@ class Worker:
             except _TimeUp:
                 self._again()
                 return
+            except _Twice:
+                continue
             except Stopped:
                 self._again()
                 raise
@@ -153,6 +159,8 @@ class Worker:
         self.number = trial.number
         sign(trial)
         job, defaults = self.job, bool(trial.user_attrs.get("defaults"))
+        if defaults and self._are_tried_before(trial.number):
+            raise _Twice
         names = job.space.values(job.base) if defaults else job.space.ranges
         chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
         config = job.base if defaults else job.space.config(job.base, chosen)
@@ -163,6 +171,13 @@ class Worker:
         except TrainingError as error:  # it diverged: worse than all that did not
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned(str(error)) from error
+
+    def _are_tried_before(self, number: int) -> bool:
+        """Tell whether a trial of the defaults with a lower number has not failed."""
+        return any(
+            one.number < number and one.user_attrs.get("defaults") and one.state != TrialState.FAIL
+            for one in self.study.get_trials(deepcopy=False)
+        )
 
     def _train_head(self, trial: Trial, config: TrainConfig) -> float:
         """Train a head on features that all trials share: too quick to prune or to report of.

@@ -393,6 +393,20 @@ def test_a_trial_about_to_be_queued_again_is_waited_for(dataset: Path, tmp_path:
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
+def test_defaults_that_two_processes_queue_are_tried_once(dataset: Path, tmp_path: Path) -> None:
+    """They begin at the same moment, and neither sees the other's trial before it adds its own."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for _ in range(2):
+        studies.open_study(folder, create=True).enqueue_trial(
+            SPACE.values(TINY), {"defaults": True}
+        )
+    assert tune(dataset, folder, replace(TINY, epochs=1), TuneConfig(trials=2), SPACE).trials == 2
+    assert [
+        (trial.state, bool(trial.user_attrs.get("defaults"))) for trial in trials_of(folder)
+    ] == [(TrialState.COMPLETE, True), (TrialState.FAIL, True), (TrialState.COMPLETE, False)]
+
+
 def test_trials_share_what_the_backbone_makes_of_the_designs(dataset: Path, tmp_path: Path) -> None:
     config = TrainConfig(input_size=32, epochs=1, precision="fp32")
     folder = tmp_path / "study"
