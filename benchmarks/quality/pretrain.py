@@ -44,7 +44,8 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
-    settings = ["--batch-size", 64, "--input-size", SIDE, "--epochs", options.epochs, "--quiet"]
+    settings = ["--batch-size", 64, "--input-size", SIDE, "--weight-decay", 0.05]
+    settings += ["--epochs", options.epochs, "--quiet"]
     first, second = work / "model", work / "second"
     begin = ["--backbone", OWN_NETWORK, "--learning-rate", 0.002]
     run("train", work / "dataset", first, *begin, *settings)
