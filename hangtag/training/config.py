@@ -196,9 +196,12 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**known)
 
 
-def has_learned(backbone: str, weights: str) -> bool:
-    """Tell whether a backbone begins with weights that have seen something before."""
-    return backbone == OWN_BACKBONE or weights != "none"
+def has_learned(backbone: str, weights: str, continues: bool = False) -> bool:
+    """Tell whether a backbone begins with weights that have seen something before.
+
+    `continues`: the run starts from a model, so that any backbone has.
+    """
+    return continues or backbone == OWN_BACKBONE or weights != "none"
 
 
 def batch_size(config: TrainConfig, designs: int) -> int:
@@ -217,10 +220,10 @@ def batch_size(config: TrainConfig, designs: int) -> int:
 def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
     """Return the configuration with all chosen that depends on what the backbone knows.
 
-    `continues`: the run starts from a model, so that any backbone has learned before. The number of
-    epochs depends on the designs too, see `automatic_epochs`.
+    The number of epochs depends on the designs too, see `automatic_epochs`. `continues`: see
+    `has_learned`.
     """
-    learned = continues or has_learned(config.backbone, config.weights)
+    learned = has_learned(config.backbone, config.weights, continues)
     decay = DECAY if learned or config.optimizer != "adamw" else DECAY_FROM_NOTHING
     return replace(
         config,
@@ -231,11 +234,11 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
 
 
 def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False) -> int:
-    """Return the passes over so many designs when they are left to us; see `settled`."""
+    """Return the passes over so many designs when they are left to us."""
     if config.freeze:
         per_epoch = max(1, designs // batch_size(config, designs))
         return min(max(math.ceil(HEAD_STEPS / per_epoch), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
-    learned = continues or has_learned(config.backbone, config.weights)
+    learned = has_learned(config.backbone, config.weights, continues)
     seen = AUTO_DESIGNS if learned else AUTO_DESIGNS_FROM_NOTHING
     return min(max(math.ceil(seen / designs), AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
 

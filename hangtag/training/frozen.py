@@ -25,7 +25,7 @@ from hangtag.training.speed import choose_precision
 
 def check_frozen(config: TrainConfig, continues: bool, processes: int) -> None:
     """Raise ConfigError where a frozen run cannot be; say what it does not heed."""
-    if not has_learned(config.backbone, config.weights) and not continues:
+    if not has_learned(config.backbone, config.weights, continues):
         raise ConfigError(
             f"a frozen backbone must have learned before: take --backbone {OWN_BACKBONE}, or give "
             "--weights hub or a file, or --start-from MODEL"
