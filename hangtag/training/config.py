@@ -11,6 +11,7 @@ from hangtag.errors import ConfigError, ModelError
 # The backbone that comes with hangtag; docs/hangtag-base.md is its model card.
 OWN_BACKBONE: Final = "hangtag-base"
 
+Pooling = Literal["auto", "last", "all"]
 Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
 
 
@@ -29,6 +30,11 @@ class TrainConfig:
     freeze: bool = False
     """Train only the tag head, in seconds, on features that the backbone computes once; a timm
     model needs `weights`, or a model to start from."""
+
+    pooling: Pooling = "auto"
+    """What of the backbone the tag head sees: the last stage as the backbone pools it, or the mean
+    and the maximum of all stages; auto takes all when frozen, else the last, and what a model to
+    start from has."""
 
     input_size: int = 0
     """Side in pixels of the square that the network sees; 0 chooses: 96, or 64 where the backbone
@@ -52,8 +58,8 @@ class TrainConfig:
     """Highest learning rate; 0 chooses: 0.004, frozen 0.02."""
 
     weight_decay: float = -1.0
-    """Weight decay; biases and normalisation layers are spared. -1 chooses: 0.05, or 0.5 where the
-    backbone knows nothing and the optimiser is adamw."""
+    """Weight decay; biases and normalisation layers are spared. -1 chooses: 0.05, or with adamw 0.5
+    where the backbone knows nothing and 1 for a head alone that sees all stages."""
 
     momentum: float = 0.9
     """Momentum of sgd, nag and rmsprop; first beta of adam and adamw."""
@@ -224,9 +230,18 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
     `has_learned`.
     """
     learned = has_learned(config.backbone, config.weights, continues)
-    decay = DECAY if learned or config.optimizer != "adamw" else DECAY_FROM_NOTHING
+    pooling = config.pooling
+    if pooling == "auto":
+        pooling = "all" if config.freeze else "last"
+    if config.optimizer != "adamw":
+        decay = DECAY
+    elif config.freeze:
+        decay = DECAY_OF_ALL_STAGES if pooling == "all" else DECAY
+    else:
+        decay = DECAY if learned else DECAY_FROM_NOTHING
     return replace(
         config,
+        pooling=pooling,
         input_size=config.input_size or (SIDE if learned else SIDE_FROM_NOTHING),
         weight_decay=decay if config.weight_decay < 0 else config.weight_decay,
         learning_rate=config.learning_rate or (HEAD_RATE if config.freeze else RATE),
@@ -248,8 +263,9 @@ def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False)
 SIDE, SIDE_FROM_NOTHING = 96, 64
 AUTO_DESIGNS, AUTO_DESIGNS_FROM_NOTHING = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
-# Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less.
-DECAY, DECAY_FROM_NOTHING = 0.05, 0.5
+# Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less, and so
+# does a head alone on the features of all stages.
+DECAY, DECAY_FROM_NOTHING, DECAY_OF_ALL_STAGES = 0.05, 0.5, 1.0
 # Learning rates of whole networks and of a head alone.
 RATE, HEAD_RATE = 0.004, 0.02
 # The steps of a head alone: after 800 it has what twice as many give, but for a hundredth.

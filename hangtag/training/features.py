@@ -118,6 +118,7 @@ def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision:
     made_from = {
         "dataset": folder.fingerprint(),
         "backbone": digest.hexdigest(),
+        "stages": network.stages,
         "input_size": input_size,
         "precision": precision,
     }

@@ -7,13 +7,14 @@ from typing import Any, Final
 import numpy as np
 import timm
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.config import OWN_BACKBONE, has_learned
+from hangtag.training.config import OWN_BACKBONE, Pooling, has_learned
 
 # hangtag-base is this network of timm's, with these weights (half precision, four channels).
 OWN_NETWORK: Final = "resnet10t"
@@ -24,14 +25,27 @@ THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
 
 
 class TagNetwork(nn.Module):
-    """Logits of every tag, from premultiplied RGBA squares."""
+    """Logits of every tag, from premultiplied RGBA squares.
 
-    def __init__(self, network: str, tags: int, dropout: float = 0.0) -> None:
+    The head sees what the backbone itself makes of its last feature map, or with `pooling` "all"
+    the mean and the maximum of the maps before it too: of a backbone that is not trained, edges and
+    textures tell what its last map has let go of.
+    """
+
+    def __init__(
+        self, network: str, tags: int, dropout: float = 0.0, pooling: Pooling = "last"
+    ) -> None:
         super().__init__()
         self.backbone = _backbone(network)
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.stages: list[int] = []
+        if pooling == "all":
+            self.stages = _stages(self.backbone, network)
+            found: Any = self.backbone.feature_info
+            widths = [found[stage]["num_chs"] for stage in self.stages]
+            width += 2 * sum(widths) - widths[-1]
         self.head = tag_head(width, tags)
 
     def forward(self, squares: Tensor) -> Tensor:
@@ -41,8 +55,17 @@ class TagNetwork(nn.Module):
 
     def features(self, squares: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to what the head sees, float (n, F)."""
-        features: Tensor = self.backbone(four_channels(squares))
-        return features
+        planes = four_channels(squares)
+        if not self.stages:
+            features: Tensor = self.backbone(planes)
+            return features
+        backbone: Any = self.backbone
+        last, maps = backbone.forward_intermediates(planes, indices=self.stages)
+        pooled = [backbone.forward_head(last, pre_logits=True)]
+        pooled += [stage.mean((2, 3)) for stage in maps[:-1]]
+        pooled += [stage.amax((2, 3)) for stage in maps]
+        # Each to one scale: a maximum is many times a mean, and the head's decay is one for all.
+        return torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in pooled], dim=1)
 
 
 def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn.Linear:
@@ -133,6 +156,18 @@ def _backbone(name: str) -> nn.Module:
         raise ConfigError(
             f"timm has no network {name!r}" + (f"; near: {', '.join(near)}" if near else "")
         ) from cause
+
+
+def _stages(backbone: nn.Module, name: str) -> list[int]:
+    """Return which of timm's feature maps the head sees: the last of each size from a quarter down.
+
+    Raises ConfigError for a backbone that does not show its maps.
+    """
+    if not hasattr(backbone, "forward_intermediates"):
+        raise ConfigError(f"{name} does not show its stages: give --pooling last")
+    found: Any = backbone.feature_info
+    last_of = {info["reduction"]: stage for stage, info in enumerate(found)}
+    return [stage for reduction, stage in last_of.items() if reduction >= 4]
 
 
 def _hub_state(name: str) -> dict[str, Tensor]:

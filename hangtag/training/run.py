@@ -142,7 +142,12 @@ class Run:
             network, self.folder, replace(self.config, precision=precision),
             self.features_file, device, stores=self.stores,
         )  # fmt: skip
-        settings = TrainConfig(freeze=True, loss=self.config.loss, seed=self.config.seed)
+        settings = TrainConfig(
+            freeze=True,
+            pooling=self.config.pooling,
+            loss=self.config.loss,
+            seed=self.config.seed,
+        )
         trained = train_head(features.to(device), settings)
         note(f"the tag head alone: validation macro mAP {trained.best_score:.4f}")
         for one in (self.network, network):
@@ -300,7 +305,8 @@ class Run:
 
     def best(self) -> Best:
         """Return the best epoch, from its file."""
-        network = TagNetwork(self.config.backbone, len(self.folder.vocabulary)).eval()
+        tags, pooling = len(self.folder.vocabulary), self.config.pooling
+        network = TagNetwork(self.config.backbone, tags, pooling=pooling).eval()
         network.load_state_dict(load_file(self.best_file))
         network.to(self.accelerator.device)
         return Best(

@@ -49,7 +49,7 @@ DEFAULT: Final[Ranges] = {
 # A head on fixed features sees no augmentation, and needs other steps.
 DEFAULT_FROZEN: Final[Ranges] = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
-    "weight_decay": FloatDistribution(1e-4, 0.3, log=True),
+    "weight_decay": FloatDistribution(1e-2, 3.0, log=True),
     "batch_size": IntDistribution(32, 1024, log=True),
     "loss": CategoricalDistribution(("asl", "bce")),
     "dropout": FloatDistribution(0.0, 0.7),

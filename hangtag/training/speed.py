@@ -52,7 +52,7 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Pr
 def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
     """Measure one training step: the median of a few, on a network thrown away afterwards."""
     with torch.random.fork_rng(devices=[]):
-        network = to_device(TagNetwork(config.backbone, tags), device)
+        network = to_device(TagNetwork(config.backbone, tags, pooling=config.pooling), device)
     optimizer = torch.optim.AdamW(network.parameters())
     shape = (config.batch_size, config.input_size, config.input_size, 4)
     squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)

@@ -9,6 +9,7 @@ from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
+from hangtag.training.config import Pooling
 from hangtag.training.network import TagNetwork
 
 
@@ -21,6 +22,12 @@ def with_weights(model: Path) -> ModelFolder:
             " imported can tag and be served, but not be trained"
         )
     return folder
+
+
+def pooling_of(model: Path) -> Pooling:
+    """Return what of the backbone a trained model's head sees. Raises ModelError."""
+    pooling: Pooling = with_weights(model).training.get("pooling", "last")  # until November 2026
+    return pooling
 
 
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
@@ -40,6 +47,11 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
         raise ModelError(
             f"{model} has another backbone than this run; give --backbone "
             f"{earlier.training['backbone']} --input-size {earlier.preprocessing.input_size}"
+        )
+    if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
+        raise ModelError(
+            f"the tag head of {model} sees other features; give --pooling {pooling_of(model)} or "
+            "leave it to the model"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
     known = 0

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -38,7 +38,7 @@ from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, set_bias
 from hangtag.training.run import Run
-from hangtag.training.start_from import start_from, with_weights
+from hangtag.training.start_from import pooling_of, start_from, with_weights
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def train(
     has learned before makes of them. Raises DatasetError, ConfigError, TrainingError, and Stopped
     after Ctrl-C or SIGTERM.
     """
-    config, model = settled(config or TrainConfig(), continue_from is not None), Path(model)
+    config, model = config or TrainConfig(), Path(model)
+    if continue_from is not None and config.pooling == "auto":
+        config = replace(config, pooling=pooling_of(continue_from))
+    config = settled(config, continue_from is not None)
     if continue_from is not None and continue_from.resolve() == model.resolve():
         raise ConfigError(f"--start-from {continue_from} is the folder to write; choose a new one")
     folder = DatasetFolder.open(dataset, tags_file)
@@ -121,7 +124,7 @@ def first_network(
 ) -> TagNetwork:
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)
-    network = TagNetwork(config.backbone, len(folder.vocabulary), config.dropout)
+    network = TagNetwork(config.backbone, len(folder.vocabulary), config.dropout, config.pooling)
     set_bias(network.head, (folder.labels("train") == 1).mean(axis=0))
     load_backbone(network, config.backbone, config.weights)
     if continue_from:

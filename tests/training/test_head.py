@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from hangtag.dataset import batches
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.errors import ConfigError, ModelError, Stopped, TrainingError
 from hangtag.quality.evaluate import evaluate
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, settled
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
 from hangtag.training.train import first_network, train
@@ -30,14 +30,15 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def config(work: Path) -> TrainConfig:
     """A head on the backbone of the session's trained model."""
-    return TrainConfig(
-        "test_resnet",
-        weights=str(work / "model" / "weights.safetensors"),
-        freeze=True,
-        input_size=32,
-        epochs=12,
-        learning_rate=0.02,
-        batch_size=16,
+    return settled(
+        TrainConfig(
+            "test_resnet",
+            weights=str(work / "model" / "weights.safetensors"),
+            freeze=True,
+            input_size=32,
+            epochs=12,
+            batch_size=16,
+        )
     )
 
 
@@ -249,7 +250,7 @@ def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
 def test_a_frozen_run_needs_weights_and_takes_a_models(
     work: Path, config: TrainConfig, tmp_path: Path
 ) -> None:
-    config = replace(config, weights="none", epochs=1, learning_rate=1e-9, ema=0.0)
+    config = replace(config, weights="none", epochs=1, learning_rate=1e-9, ema=0, pooling="auto")
     with pytest.raises(ConfigError, match="--weights hub or a file, or --start-from MODEL"):
         train(work / "dataset", tmp_path / "m", config)
     train(work / "dataset", tmp_path / "m", config, continue_from=work / "model")
@@ -257,6 +258,25 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         load_file(path / "weights.safetensors") for path in (work / "model", tmp_path / "m")
     )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    # The model's head sees the last stage, and so does what goes on from it.
+    with pytest.raises(ModelError, match="sees other features; give --pooling last or leave it"):
+        train(
+            work / "dataset",
+            tmp_path / "n",
+            replace(config, pooling="all"),
+            continue_from=work / "model",
+        )
+
+
+def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
+    work: Path, config: TrainConfig, model: Path, tmp_path: Path
+) -> None:
+    config = replace(config, weights="none", freeze=False, epochs=1, learning_rate=1e-9, ema=0.0)
+    config = replace(config, pooling="auto")
+    further = train(work / "dataset", tmp_path / "m", config, continue_from=model)
+    assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
+    before, _ = evaluate(model, work / "dataset", split="validation")
+    assert further.macro_map == pytest.approx(before.figures["macro_map"], abs=0.02)
 
 
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:

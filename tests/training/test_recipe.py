@@ -32,7 +32,9 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
         (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 0.05, [50, 24, 10]),
         (NOTHING, True, 96, 0.05, [50, 10, 10]),
         (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, [50, 10, 10]),
-        (TrainConfig(freeze=True), False, 96, 0.05, [54, 21, 10]),
+        (TrainConfig(freeze=True), False, 96, 1.0, [54, 21, 10]),
+        (TrainConfig(freeze=True, pooling="last"), False, 96, 0.05, [54, 21, 10]),
+        (TrainConfig(freeze=True, optimizer="sgd"), False, 96, 0.05, [54, 21, 10]),
         (TrainConfig(input_size=40, weight_decay=0), False, 40, 0, [50, 10, 10]),
     ],
 )

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+
+from hangtag.errors import ConfigError
+from hangtag.training.network import TagNetwork, four_channels
+
+RANDOM = torch.Generator().manual_seed(3)
+SQUARES = torch.randint(0, 256, (5, 48, 48, 4), dtype=torch.uint8, generator=RANDOM)
+
+
+def test_with_all_stages_the_head_sees_mean_and_maximum_of_each() -> None:
+    network = TagNetwork("test_resnet", 3, pooling="all").eval()
+    seen: list[torch.Tensor] = []
+    for number in range(1, 5):
+        stage = network.backbone.get_submodule(f"layer{number}")
+        stage.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        features = network.features(SQUARES)
+        last_alone = network.backbone(four_channels(SQUARES))
+        logits = network(SQUARES)
+    seen = seen[:4]
+    parts = [last_alone, *(s.mean((2, 3)) for s in seen[:3]), *(s.amax((2, 3)) for s in seen)]
+    for part, found in zip(parts, features.split([p.shape[1] for p in parts], 1), strict=True):
+        scaled = (part - part.mean(1, keepdim=True)) / part.std(1, correction=0, keepdim=True)
+        torch.testing.assert_close(found, scaled, atol=1e-3, rtol=1e-3)
+    assert network.head.in_features == features.shape[1] == 736
+    torch.testing.assert_close(logits, network.head(features))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "width"),
+    [
+        ("test_vit", 2 * 64),  # one size throughout, so that there is only the last stage
+        ("test_efficientnet", 256 + 2 * (24 + 32 + 48 + 64) - 64),  # a layer wider than the last
+    ],
+)
+def test_backbones_of_other_kinds_show_all_stages_too(backbone: str, width: int) -> None:
+    network = TagNetwork(backbone, 3, pooling="all").eval()
+    side = 160 if backbone == "test_vit" else 48
+    with torch.no_grad():
+        features = network.features(torch.zeros(2, side, side, 4, dtype=torch.uint8))
+    assert features.shape == (2, width)
+    assert network.head.in_features == width
+
+
+def test_the_last_stage_alone_is_what_the_backbone_makes_of_it() -> None:
+    network = TagNetwork("test_resnet", 3).eval()
+    with torch.no_grad():
+        expected = network.backbone(four_channels(SQUARES))
+        torch.testing.assert_close(network.features(SQUARES), expected)
+    assert isinstance(network.head, nn.Linear)
+
+
+def test_a_backbone_without_stages_to_show_is_named() -> None:
+    with pytest.raises(ConfigError, match="thin_resnet20 does not show its stages: give --pooling"):
+        TagNetwork("thin_resnet20", 3, pooling="all")
