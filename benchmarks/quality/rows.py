@@ -15,6 +15,7 @@ seed on two cores; seconds are comparable only within one machine, whose process
     scratch   hangtag's defaults, but a backbone that has learned nothing
     hangtag   hangtag's defaults
     fifth     hangtag's defaults in a fifth of the epochs
+    frozen    a tag head alone, on hangtag-base as it comes (--freeze)
 """
 
 import argparse
@@ -140,6 +141,9 @@ class Bench:
         epochs = max(1, round(automatic_epochs(TrainConfig(), designs) / 5))
         return self.trained(row, seed, dataset, "--epochs", epochs)
 
+    def frozen(self, row: str, seed: int) -> Judged:
+        return self.trained(row, seed, self.dataset(), "--freeze")
+
 
 ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
     "seed": Bench.seed,
@@ -149,6 +153,7 @@ ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
     "scratch": Bench.scratch,
     "hangtag": Bench.hangtag,
     "fifth": Bench.fifth,
+    "frozen": Bench.frozen,
 }
 
 
