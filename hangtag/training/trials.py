@@ -104,8 +104,8 @@ class Job:
 
     def features(self, config: TrainConfig) -> Path:
         """Where what a backbone that has learned before makes of the designs is kept."""
-        backbone = repr((config.backbone, config.weights, config.input_size, config.precision))
-        digest = hashlib.sha256(backbone.encode()).hexdigest()
+        seen = (config.backbone, config.weights, config.pooling, config.input_size)
+        digest = hashlib.sha256(repr((*seen, config.precision)).encode()).hexdigest()
         return self.folder / f"features-{digest[:8]}.safetensors"
 
     def place(self, trial: FrozenTrial) -> Path:
