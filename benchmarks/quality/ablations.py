@@ -48,7 +48,7 @@ NETWORKS = (
 )  # fmt: skip
 PLAIN = {
     "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0, "hue": 0.0,
-    "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "flip": "never",
+    "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "erase": 0.0, "flip": "never",
 }  # fmt: skip
 WARP = ("rotate", "scale", "aspect", "shift", "shear")
 COLOUR = ("hue", "saturation", "brightness")
@@ -67,7 +67,8 @@ RECIPE: dict[str, Settings] = {
     "no colour changes": {name: PLAIN[name] for name in COLOUR},
     "no mirror images": {"flip": "never"},
     "no opaque backgrounds": {"flatten": 0.0},
-    "erasing 0.3": {"erase": 0.3},
+    "no erasing": {"erase": 0.0},
+    "erasing 0.5": {"erase": 0.5},
     "weight decay 0.02": {"weight_decay": 0.02},
     "weight decay 0.1": {"weight_decay": 0.1},
 }

@@ -51,7 +51,7 @@ SEED_RECIPE = {
 PLAIN = (
     "--backbone resnet18 --input-size 96 --loss bce --learning-rate 0.001 --weight-decay 0.01"
     " --ema 0 --rotate 0 --scale 0.1 --aspect 0 --shift 0.06 --shear 0 --hue 0 --saturation 0"
-    " --brightness 0 --flatten 0"
+    " --brightness 0 --flatten 0 --erase 0"
 )
 Judged = tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int64], float]
 

@@ -125,7 +125,7 @@ class TrainConfig:
     flatten: float = 0.1
     """Probability of an opaque background while training, so that JPEG copies are recognised."""
 
-    erase: float = 0.0
+    erase: float = 0.3
     """Probability of clearing a rectangle while training."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
