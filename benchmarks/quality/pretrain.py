@@ -5,9 +5,9 @@
 Supervised, on the training parts of emoji and icons (../shared/designs) and the drawings of 39
 freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
-of a design (its `group`), which several drawing styles share. Three passes of an ordinary `hangtag
+of a design (its `group`), which several drawing styles share. Two passes of an ordinary `hangtag
 train`; killed and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base
-and openclipart-png, whose near doubles are left out because it judges. Three hours on one core with
+and openclipart-png, whose near doubles are left out because it judges. Two hours on one core with
 AVX-512 and bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left
 out, to measure transfer to it. docs/hangtag-base.md has the figures.
 """
@@ -27,7 +27,7 @@ from wordnet import WordNet
 from hangtag.files import atomic_path
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
-SIDE, LAST_SIDE = 64, 96
+SIDE = 64
 
 
 def main() -> None:
@@ -42,21 +42,18 @@ def main() -> None:
     options = parser.parse_args()
     work = options.out / "-".join([*options.libraries, *([] if options.no_sets else ["sets"])])
     work.mkdir(parents=True, exist_ok=True)
-    packed: list[object] = ["--min-count", "10", "--size", LAST_SIDE, "--quiet"]
+    packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
-    common = ["--batch-size", 64, "--epochs", options.epochs, "--quiet"]
-    small = [*common, "--input-size", SIDE, "--weight-decay", 0.05, "--erase", 0]
-    large = [*common, "--input-size", LAST_SIDE, "--weight-decay", 0.2, "--erase", 0.3]
-    run("train", work / "dataset", work / "first", "--learning-rate", 0.002, *small,
-        "--backbone", OWN_NETWORK)  # fmt: skip
-    # Twice more from the start of the learning rate's curve, with the head fitted first; in the end
-    # the drawings are known so well that they must look different each time.
-    for name, before, settings in (("second", "first", small), ("third", "second", large)):
-        weights = work / f"{before}.safetensors"
-        write_backbone(work / before / "weights.safetensors", weights)
-        run("train", work / "dataset", work / name, "--learning-rate", 0.003, *settings,
-            "--backbone", OWN_NETWORK, "--weights", weights)  # fmt: skip
-    write_backbone(work / "third" / "weights.safetensors", options.weights)
+    settings = ["--batch-size", 64, "--input-size", SIDE, "--weight-decay", 0.05, "--erase", 0]
+    settings += ["--epochs", options.epochs, "--quiet"]
+    first, second = work / "model", work / "second"
+    begin = ["--backbone", OWN_NETWORK, "--learning-rate", 0.002]
+    run("train", work / "dataset", first, *begin, *settings)
+    write_backbone(first / "weights.safetensors", work / "first.safetensors")
+    # Again from the start of the learning rate's curve, with the head fitted first.
+    begin = ["--weights", work / "first.safetensors", "--learning-rate", 0.003]
+    run("train", work / "dataset", second, *begin, *settings)
+    write_backbone(second / "weights.safetensors", options.weights)
 
 
 def write_catalog(options: argparse.Namespace, work: Path) -> Path:
