@@ -22,7 +22,7 @@ from torch import Tensor
 from hangtag.console import set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import TrainConfig, settled
 from hangtag.training.network import TagNetwork
 from hangtag.training.run import Run
 from hangtag.training.train import first_network
@@ -77,6 +77,7 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     config = TrainConfig(
         backbone="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
     )
+    config = settled(config)
     folder = DatasetFolder.open(dataset)
     network = first_network(folder, config, None)
     if treatment != "four channels":

@@ -68,6 +68,7 @@ RECIPE: dict[str, Settings] = {
     "no mirror images": {"flip": "never"},
     "no opaque backgrounds": {"flatten": 0.0},
     "no erasing": {"erase": 0.0},
+    "erasing 0.3": {"erase": 0.3},
     "erasing 0.5": {"erase": 0.5},
     "weight decay 0.02": {"weight_decay": 0.02},
     "weight decay 0.1": {"weight_decay": 0.1},

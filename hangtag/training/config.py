@@ -33,7 +33,7 @@ class TrainConfig:
 
     pooling: Pooling = "auto"
     """What of the backbone the tag head sees: the last stage as the backbone pools it, or the mean
-    and the maximum of all stages; auto takes all when frozen, else the last, and what a model to
+    and the maximum of all stages; auto takes all when frozen, else the last, or what a model to
     start from has."""
 
     input_size: int = 0
@@ -125,8 +125,9 @@ class TrainConfig:
     flatten: float = 0.1
     """Probability of an opaque background while training, so that JPEG copies are recognised."""
 
-    erase: float = 0.3
-    """Probability of clearing a rectangle while training."""
+    erase: float = -1.0
+    """Probability of clearing a rectangle while training; -1 chooses 0.3 where the backbone knows
+    nothing, else 0."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the heavy arithmetic; auto measures at the start."""
@@ -198,8 +199,13 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     known: dict[str, Any] = {
         field.name: values[field.name] for field in fields(TrainConfig) if field.name in values
     }
+    known = BEFORE | known
     known["step_epochs"] = tuple(known["step_epochs"])  # JSON has lists only
     return TrainConfig(**known)
+
+
+# What a setting was in models and runs that do not name it yet.
+BEFORE: Final[dict[str, Any]] = {"pooling": "last"}
 
 
 def has_learned(backbone: str, weights: str, continues: bool = False) -> bool:
@@ -232,7 +238,9 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
     learned = has_learned(config.backbone, config.weights, continues)
     pooling = config.pooling
     if pooling == "auto":
-        pooling = "all" if config.freeze else "last"
+        # Networks of the seed's algorithm show no stages.
+        stages = config.freeze and not config.backbone.startswith("thin_resnet")
+        pooling = "all" if stages else "last"
     if config.optimizer != "adamw":
         decay = DECAY
     elif config.freeze:
@@ -244,6 +252,7 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
         pooling=pooling,
         input_size=config.input_size or (SIDE if learned else SIDE_FROM_NOTHING),
         weight_decay=decay if config.weight_decay < 0 else config.weight_decay,
+        erase=(0.0 if learned else ERASE) if config.erase < 0 else config.erase,
         learning_rate=config.learning_rate or (HEAD_RATE if config.freeze else RATE),
     )
 
@@ -266,6 +275,8 @@ AUTO_EPOCHS = (10, 50)
 # Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less, and so
 # does a head alone on the features of all stages.
 DECAY, DECAY_FROM_NOTHING, DECAY_OF_ALL_STAGES = 0.05, 0.5, 1.0
+# What a library is not known by yet is learned from its parts too; who has learned gains nothing.
+ERASE: Final = 0.3
 # Learning rates of whole networks and of a head alone.
 RATE, HEAD_RATE = 0.004, 0.02
 # The steps of a head alone: after 800 it has what twice as many give, but for a hundredth.
@@ -296,7 +307,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("saturation", 0, 1),
     ("brightness", 0, 1),
     ("flatten", 0, 1),
-    ("erase", 0, 1),
+    ("erase", -1, 1),
     ("early_stopping", 0, 100_000),
     ("checkpoint_minutes", 0, 1e6),
     ("cache_gib", 0, 1e6),

@@ -85,8 +85,8 @@ def features_of(
     on the training designs and in fp32 on the validation designs, as the exported model will: what
     is measured is what ships. The features are kept in `cache`, written every
     `config.checkpoint_minutes` and at the end: the same call again goes on there, or decodes
-    nothing when all is there. A file made from another dataset, backbone, input size or precision
-    is replaced. `stores` keeps decoded designs, see `stores_of`.
+    nothing when all is there. A file made from another dataset, backbone, stages, input size or
+    precision is replaced. `stores` keeps decoded designs, see `stores_of`.
 
     Raises DatasetError, RecordError, and Stopped once `stopped` is set.
     """

@@ -102,7 +102,6 @@ def _config(read: dict[str, Any]) -> TrainConfig:
     config = TrainConfig(
         backbone=f"resnet{layers}" if layers in _DEEP else f"thin_resnet{layers}",
         weights="hub" if read.get("use_pretrained_model") else "none",
-        pooling="last",
         input_size=shape[1],
         epochs=read.get("epochs", 30),
         batch_size=read.get("mini_batch_size", 32),

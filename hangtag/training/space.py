@@ -153,6 +153,8 @@ def _check(space: Space) -> None:
 
 def _check_choices(name: str, kind: Any, choices: tuple[Any, ...]) -> None:
     allowed = get_args(kind) if get_origin(kind) is Literal else ()
+    if name == "pooling":
+        allowed = tuple(choice for choice in allowed if choice != "auto")  # a trial is one or other
     for choice in choices:
         fits = (
             choice in allowed

@@ -9,7 +9,7 @@ from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import Pooling
+from hangtag.training.config import BEFORE, Pooling
 from hangtag.training.network import TagNetwork
 
 
@@ -26,7 +26,7 @@ def with_weights(model: Path) -> ModelFolder:
 
 def pooling_of(model: Path) -> Pooling:
     """Return what of the backbone a trained model's head sees. Raises ModelError."""
-    pooling: Pooling = with_weights(model).training.get("pooling", "last")  # until November 2026
+    pooling: Pooling = (BEFORE | with_weights(model).training)["pooling"]
     return pooling
 
 

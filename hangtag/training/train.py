@@ -30,7 +30,7 @@ from hangtag.tagging.model_folder import (
     ModelFolder,
 )
 from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import BEFORE, TrainConfig, settled
 from hangtag.training.designs import Stores
 from hangtag.training.features import FEATURES_FILE
 from hangtag.training.finish import write_model
@@ -170,6 +170,7 @@ def _earlier_run(
         raise ModelError(f"{model} holds other files; choose a new folder for the model")
     else:
         return "none"
+    earlier = BEFORE | earlier
     now = {**json.loads(json.dumps(asdict(config))), **asdict(origin)}
     if now["precision"] == "auto":
         now["precision"] = earlier["precision"]  # a finished model notes what auto chose

@@ -19,9 +19,10 @@ from hangtag.quality.evaluate import evaluate
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, settled
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, settled
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
+from hangtag.training.hyperparameters import from_hyperparameters
 from hangtag.training.train import first_network, train
 
 CPU = torch.device("cpu")
@@ -277,6 +278,34 @@ def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
     before, _ = evaluate(model, work / "dataset", split="validation")
     assert further.macro_map == pytest.approx(before.figures["macro_map"], abs=0.02)
+
+
+def test_the_seeds_hyperparameters_go_on_from_a_frozen_model(
+    work: Path, model: Path, tmp_path: Path
+) -> None:
+    given = {"image_shape": "3,32,32", "epochs": "1", "learning_rate": "1e-9", "optimizer": "adam"}
+    config, _ = from_hyperparameters(given, tags=1, designs=1)
+    config = replace(config, backbone="test_resnet")  # too small to be a name of the seed's
+    train(work / "dataset", tmp_path / "m", config, continue_from=model)
+    assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
+
+
+def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
+    work: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(config, pooling="last", weight_decay=0.05)
+    train(work / "dataset", tmp_path / "m", config)
+    file = tmp_path / "m" / "config.json"
+    stored = json.loads(file.read_text())
+    del stored["training"]["pooling"]
+    file.write_text(json.dumps(stored))
+    fold = folds._of_a_fold(from_stored(ModelFolder.open(tmp_path / "m").training), continued=False)
+    assert fold == replace(config, precision="fp32")
+    # The same command finds it done, and another finds its head's features.
+    assert train(work / "dataset", tmp_path / "m", config).epochs == config.epochs
+    further = replace(config, weights="none", pooling="auto", epochs=1)
+    train(work / "dataset", tmp_path / "n", further, continue_from=tmp_path / "m")
+    assert ModelFolder.open(tmp_path / "n").training["pooling"] == "last"
 
 
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:

@@ -25,25 +25,34 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "continues", "side", "decay", "epochs"),
+    ("config", "continues", "side", "decay", "erase", "epochs"),
     [
-        (TrainConfig(), False, 96, 0.05, [50, 10, 10]),
-        (NOTHING, False, 64, 0.5, [50, 24, 10]),
-        (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 0.05, [50, 24, 10]),
-        (NOTHING, True, 96, 0.05, [50, 10, 10]),
-        (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, [50, 10, 10]),
-        (TrainConfig(freeze=True), False, 96, 1.0, [54, 21, 10]),
-        (TrainConfig(freeze=True, pooling="last"), False, 96, 0.05, [54, 21, 10]),
-        (TrainConfig(freeze=True, optimizer="sgd"), False, 96, 0.05, [54, 21, 10]),
-        (TrainConfig(input_size=40, weight_decay=0), False, 40, 0, [50, 10, 10]),
+        (TrainConfig(), False, 96, 0.05, 0, [50, 10, 10]),
+        (NOTHING, False, 64, 0.5, 0.3, [50, 24, 10]),
+        (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 0.05, 0.3, [50, 24, 10]),
+        (NOTHING, True, 96, 0.05, 0, [50, 10, 10]),
+        (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, 0, [50, 10, 10]),
+        (TrainConfig(freeze=True), False, 96, 1.0, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, pooling="last"), False, 96, 0.05, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, optimizer="sgd"), False, 96, 0.05, 0, [54, 21, 10]),
+        (TrainConfig(input_size=40, weight_decay=0, erase=0.1), False, 40, 0, 0.1, [50, 10, 10]),
     ],
 )
-def test_size_decay_and_passes_follow_from_the_designs_and_what_the_backbone_knows(
-    config: TrainConfig, continues: bool, side: int, decay: float, epochs: list[int]
+def test_size_decay_erasing_and_passes_follow_from_the_designs_and_what_the_backbone_knows(
+    config: TrainConfig, continues: bool, side: int, decay: float, erase: float, epochs: list[int]
 ) -> None:
     chosen = settled(config, continues)
-    assert (chosen.input_size, chosen.weight_decay) == (side, decay)
+    assert (chosen.input_size, chosen.weight_decay, chosen.erase) == (side, decay, erase)
     assert [automatic_epochs(config, n, continues) for n in (1_000, 10_000, 500_000)] == epochs
+
+
+def test_a_head_alone_sees_all_stages_of_a_backbone_that_shows_them() -> None:
+    seen = {
+        name: settled(TrainConfig(backbone=name, weights="w.pth", freeze=True)).pooling
+        for name in ("resnet18", "thin_resnet20")
+    }
+    assert seen == {"resnet18": "all", "thin_resnet20": "last"}
+    assert settled(TrainConfig()).pooling == "last"
 
 
 def test_a_square_of_a_few_pixels_is_refused() -> None:

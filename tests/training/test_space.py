@@ -125,6 +125,7 @@ def test_the_built_in_spaces_hold_the_defaults(ranges: dict) -> None:
         ({"cache_gib": {"low": 1, "high": 2}}, "cache_gib is no setting that can be tuned"),
         ({"batch_size": {"low": 0.5, "high": 8}}, "batch_size takes whole numbers"),
         ({"optimizer": ["adam", "lion"]}, "optimizer cannot be 'lion'; it is one of adamw"),
+        ({"pooling": ["auto", "all"]}, "pooling cannot be 'auto'; it is one of last, all"),
         ({"optimizer": {"low": 0, "high": 1}}, "optimizer is not a number; list its values"),
         ({"dropout": {"low": 0, "high": 2}}, "dropout = 2 is out of range"),
         ({"dropout": {"low": 1, "high": 0}}, "dropout: "),
