@@ -23,7 +23,7 @@ app = App(
     name="hangtag",
     help="Learns the tags of a graphic-design library and puts them on new designs.",
     version=__version__,
-    help_format="plaintext",
+    help_format="markdown",
 )
 app.command(sagemaker)
 _OUTPUT = Group("Output", sort_key=9)
