@@ -90,7 +90,7 @@ class Held:
         self.learned: set[str] = set()
         self.images = sorted(judged.rglob("*.png"))
         for library in ("emoji", "icons"):
-            for row in catalog(designs / library):
+            for row in catalog(designs / library / "designs.csv"):
                 known = called(library, row, names)
                 if library == "icons":
                     known = [*known, row["group"].removeprefix("icon:")]
@@ -105,8 +105,8 @@ class Held:
         return bool(keys & self.held) or (icon_set in EMOJI and not keys & self.learned)
 
 
-def catalog(library: Path) -> list[dict[str, str]]:
-    with (library / "designs.csv").open(newline="") as file:
+def catalog(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -9,7 +9,8 @@ of a design (its `group`), which several drawing styles share. Two passes of an 
 train`; killed and called again, it goes on where it stopped. Needs npm and Debian's wordnet-base
 and openclipart-png, whose near doubles are left out because it judges. Two hours on one core with
 AVX-512 and bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left
-out, to measure transfer to it. docs/hangtag-base.md has the figures.
+out, to measure transfer to it; --drawn adds designs that `hangtag sample` draws.
+docs/hangtag-base.md has the figures.
 """
 
 import argparse
@@ -35,12 +36,14 @@ def main() -> None:
     parser.add_argument("--libraries", nargs="*", default=["emoji", "icons"])
     parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
-    parser.add_argument("--no-sets", action="store_true", help="emoji and icons alone")
+    parser.add_argument("--no-sets", action="store_true", help="the libraries alone")
+    parser.add_argument("--drawn", type=int, default=0, help="so many designs of `hangtag sample`")
     parser.add_argument("--out", type=Path, default=Path("runs/backbone"))
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--weights", type=Path, default=OWN_WEIGHTS)
     options = parser.parse_args()
-    work = options.out / "-".join([*options.libraries, *([] if options.no_sets else ["sets"])])
+    parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
+    work = options.out / "-".join([*parts, *(["drawn"] if options.drawn else [])])
     work.mkdir(parents=True, exist_ok=True)
     packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
@@ -71,6 +74,8 @@ def write_catalog(options: argparse.Namespace, work: Path) -> Path:
         rows += write_sets(Held(options.designs, options.openclipart / "png", names), sets, net)
     for library in options.libraries:
         rows += _library(library, options.designs / library, names, net)
+    if options.drawn:
+        rows += _drawn(work / "drawn", options.drawn)
     with atomic_path(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["image", "tags", "group", "split"])
         writer.writeheader()
@@ -85,7 +90,7 @@ def _library(
 
     A concept that one design alone shows would be a name for that design, and is left out.
     """
-    designs = catalog(folder)
+    designs = catalog(folder / "designs.csv")
     drawn = Counter(row["group"] for row in designs if row["split"] == "train")
     for row in designs:
         tags, group = row["tags"].split(";"), row["group"]
@@ -99,6 +104,20 @@ def _library(
             "tags": ";".join(dict.fromkeys(tags)),
             "group": f"{library}:{group}",
             "split": row["split"],
+        }
+
+
+def _drawn(folder: Path, count: int) -> Iterator[dict[str, str]]:
+    """Draw designs and yield their rows, all to learn from: code's own drawings judge nothing."""
+    complete = folder / "complete.csv"
+    if not complete.exists():
+        run("sample", folder, "--designs", count, "--quiet")
+    for row in catalog(complete):
+        yield {
+            "image": str((folder / row["image"]).resolve()),
+            "tags": row["tags"],
+            "group": f"drawn:{row['group']}",
+            "split": "train",
         }
 
 
