@@ -40,11 +40,10 @@ class TagNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
-        self.stages: list[int] = []
-        if pooling == "all":
-            self.stages = _stages(self.backbone, network)
-            found: Any = self.backbone.feature_info
-            widths = [found[stage]["num_chs"] for stage in self.stages]
+        stages = _stages(self.backbone, network) if pooling == "all" else {}
+        self.stages = list(stages)
+        if stages:
+            widths = list(stages.values())
             width += 2 * sum(widths) - widths[-1]
         self.head = tag_head(width, tags)
 
@@ -158,8 +157,9 @@ def _backbone(name: str) -> nn.Module:
         ) from cause
 
 
-def _stages(backbone: nn.Module, name: str) -> list[int]:
-    """Return which of timm's feature maps the head sees: the last of each size from a quarter down.
+def _stages(backbone: nn.Module, name: str) -> dict[int, int]:
+    """Return which of timm's feature maps the head sees, the last of each size from a quarter down,
+    and their channels.
 
     Raises ConfigError for a backbone that does not show its maps.
     """
@@ -167,7 +167,7 @@ def _stages(backbone: nn.Module, name: str) -> list[int]:
         raise ConfigError(f"{name} does not show its stages: give --pooling last")
     found: Any = backbone.feature_info
     last_of = {info["reduction"]: stage for stage, info in enumerate(found)}
-    return [stage for reduction, stage in last_of.items() if reduction >= 4]
+    return {stage: found[stage]["num_chs"] for size, stage in last_of.items() if size >= 4}
 
 
 def _hub_state(name: str) -> dict[str, Tensor]:
