@@ -20,9 +20,8 @@ from hangtag.pages import render
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, Scored
 from hangtag.quality.thresholds import logit
-from hangtag.tagging.model_folder import HISTORY_FILE
+from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
-REPORT_FILE: Final = "report.html"
 THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen
 SHOWN: Final = 12  # designs in a gallery
 CONFUSIONS: Final = 20

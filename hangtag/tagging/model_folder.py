@@ -17,6 +17,7 @@ ONNX_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
 METRICS_FILE: Final = "metrics.json"
 HISTORY_FILE: Final = "history.csv"
+REPORT_FILE: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
 
 

@@ -12,6 +12,7 @@ from hangtag.errors import ConfigError, ModelError
 OWN_BACKBONE: Final = "hangtag-base"
 
 Pooling = Literal["auto", "last", "all"]
+Loss = Literal["bce", "weighted-bce", "asl", "hill", "splc", "selective"]
 Objective = Literal["validation:macro_map", "validation:micro_map", "validation:accuracy"]
 
 
@@ -58,8 +59,9 @@ class TrainConfig:
     """Highest learning rate; 0 chooses: 0.004, frozen 0.02."""
 
     weight_decay: float = -1.0
-    """Weight decay; biases and normalisation layers are spared. -1 chooses: 0.05, or with adamw 0.5
-    where the backbone knows nothing and 1 for a head alone that sees all stages."""
+    """Weight decay; biases and normalisation layers are spared. -1 chooses: with adamw 0.05, 0.5
+    where the backbone knows nothing and 1 for a head alone that sees all stages; 0.0001 with the
+    other optimisers, which add it to the gradient."""
 
     momentum: float = 0.9
     """Momentum of sgd, nag and rmsprop; first beta of adam and adamw."""
@@ -82,7 +84,7 @@ class TrainConfig:
     step_factor: float = 0.1
     """See `step_epochs`."""
 
-    loss: Literal["bce", "weighted-bce", "asl", "hill", "splc", "selective"] = "bce"
+    loss: Loss = "bce"
     """Binary cross-entropy, the same weighted by tag frequency, or one that forgives missing tags:
     asymmetric (arXiv:2009.14119), Hill and SPLC (arXiv:2112.07368), or partial asymmetric that
     ignores each design's likeliest unknown tags (arXiv:2110.10955)."""
@@ -204,6 +206,13 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**known)
 
 
+# How designs are changed while a whole network trains.
+AUGMENTATION: Final = (
+    "flip", "rotate", "scale", "aspect", "shift", "shear", "hue", "saturation", "brightness",
+    "flatten", "erase",
+)  # fmt: skip
+
+
 # What a setting was in models and runs that do not name it yet.
 BEFORE: Final[dict[str, Any]] = {"pooling": "last"}
 
@@ -242,7 +251,7 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
         stages = config.freeze and not config.backbone.startswith("thin_resnet")
         pooling = "all" if stages else "last"
     if config.optimizer != "adamw":
-        decay = DECAY
+        decay = DECAY_IN_GRADIENT
     elif config.freeze:
         decay = DECAY_OF_ALL_STAGES if pooling == "all" else DECAY
     else:
@@ -275,6 +284,8 @@ AUTO_EPOCHS = (10, 50)
 # Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less, and so
 # does a head alone on the features of all stages.
 DECAY, DECAY_FROM_NOTHING, DECAY_OF_ALL_STAGES = 0.05, 0.5, 1.0
+# Added to the gradient, a mean over all cells, the same decay would outweigh the designs.
+DECAY_IN_GRADIENT: Final = 1e-4
 # What a library is not known by yet is learned from its parts too; who has learned gains nothing.
 ERASE: Final = 0.3
 # Learning rates of whole networks and of a head alone.

@@ -14,7 +14,13 @@ from hangtag.errors import ConfigError, Stopped
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history
 from hangtag.training.checkpoints import Origin, Progress, save_progress
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, has_learned
+from hangtag.training.config import (
+    AUGMENTATION,
+    OWN_BACKBONE,
+    TrainConfig,
+    has_learned,
+    settled,
+)
 from hangtag.training.designs import Stores, known_store
 from hangtag.training.features import features_of
 from hangtag.training.finish import CHECKED, Best
@@ -34,6 +40,10 @@ def check_frozen(config: TrainConfig, continues: bool, processes: int) -> None:
         raise ConfigError("a frozen run has one process: start it without accelerate launch")
     if config.minutes:
         note("minutes are not heeded: a tag head alone takes seconds")
+    usual = settled(TrainConfig(freeze=True))
+    changed = [name for name in AUGMENTATION if getattr(config, name) != getattr(usual, name)]
+    if changed:
+        note(f"not heeded: {', '.join(changed)}; a head alone sees designs as they are")
 
 
 class FrozenRun:

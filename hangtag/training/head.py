@@ -46,10 +46,10 @@ def train_head(
     rows: list[history.Row] = []
     best, best_epoch, best_score = run.averaged, -1, -1.0
     for epoch in range(run.epochs):
-        if history.stops_early(config, epoch, best_epoch):
+        if history.stops_early(config, rows):
             break
         rows.append(run.epoch(epoch))
-        if history.is_better(config, rows[-1], best_epoch, best_score):
+        if history.is_better(rows[-1], best_epoch, best_score):
             best_epoch, best_score = epoch, rows[-1]["validation_macro_map"]
             best = copy.deepcopy(run.averaged)
         if on_epoch is not None:
@@ -64,10 +64,12 @@ def head_logits(head: nn.Linear, features: Features) -> NDArray[np.float32]:
     return logits
 
 
-def _fresh_head(features: Features, frequencies: NDArray[np.float64], seed: int) -> nn.Linear:
-    random = torch.Generator().manual_seed(seed)
+def _fresh_head(
+    features: Features, frequencies: NDArray[np.float64], config: TrainConfig
+) -> nn.Linear:
+    random = torch.Generator().manual_seed(config.seed)
     head = tag_head(features.train.shape[1], features.train_labels.shape[1], random)
-    set_bias(head, frequencies)
+    set_bias(head, frequencies, config.loss)
     return head
 
 
@@ -80,7 +82,7 @@ class _HeadRun:
         device, designs = features.train.device, len(features.train)
         frequencies = (features.train_labels == 1).double().mean(dim=0)
         if head is None:
-            self.head = _fresh_head(features, frequencies.cpu().numpy(), config.seed)
+            self.head = _fresh_head(features, frequencies.cpu().numpy(), config)
         else:
             self.head = copy.deepcopy(head)
         self.head.to(device)

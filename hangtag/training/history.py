@@ -47,19 +47,23 @@ def measured(
     }
 
 
-def is_better(config: TrainConfig, row: Row, best_epoch: int, best_score: float) -> bool:
+def is_better(row: Row, best_epoch: int, best_score: float) -> bool:
     """Tell whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
-    score = row["validation_macro_map"]
-    return score > best_score + config.early_stopping_tolerance or best_epoch < 0
+    return row["validation_macro_map"] > best_score or best_epoch < 0
 
 
-def stops_early(config: TrainConfig, done: int, best_epoch: int) -> bool:
-    """Tell whether a run ends after `done` epochs, of which `best_epoch` (from 0) is the best."""
-    return (
-        bool(config.early_stopping)
-        and done >= config.early_stopping_min_epochs
-        and done - 1 - best_epoch >= config.early_stopping
-    )
+def stops_early(config: TrainConfig, rows: list[Row]) -> bool:
+    """Tell whether a run ends after the epochs of `rows`: too many bettered none by enough.
+
+    The tolerance is for this question alone; the epoch that is kept is the best.
+    """
+    if not config.early_stopping or len(rows) < max(1, config.early_stopping_min_epochs):
+        return False
+    best_epoch, best_score = 0, rows[0]["validation_macro_map"]
+    for epoch, row in enumerate(rows):
+        if row["validation_macro_map"] > best_score + config.early_stopping_tolerance:
+            best_epoch, best_score = epoch, row["validation_macro_map"]
+    return len(rows) - 1 - best_epoch >= config.early_stopping
 
 
 def tell(row: Row) -> None:

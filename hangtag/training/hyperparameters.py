@@ -23,7 +23,9 @@ _THIN = (20, 32, 44, 56, 110)
 _PRECISIONS: Final[dict[str, Literal["fp32", "fp16"]]] = {"float32": "fp32", "float16": "fp16"}
 # What each augmentation type does, on top of the one before it (SEED.md's table of the guide).
 _CROP: Final[dict[str, Any]] = {"flip": "always", "scale": 0.1, "shift": 0.06}
-_COLOUR: Final[dict[str, Any]] = {"hue": 36.0, "saturation": 0.5, "brightness": 0.5}
+# The guide adds up to 36, 50 and 50 to hue, saturation and lightness. MXNet does so in 8-bit HLS,
+# whose hue has 180 steps and whose other two have 255.
+_COLOUR: Final[dict[str, Any]] = {"hue": 72.0, "saturation": 0.2, "brightness": 0.2}
 _TRANSFORM: Final[dict[str, Any]] = {"rotate": 10.0, "shear": 0.1, "aspect": 0.25}
 _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
     "crop": _CROP,

@@ -105,15 +105,16 @@ def selective(
 ) -> Tensor:
     """Partial asymmetric loss, selective by likelihood (Ben-Baruch et al. 2021, arXiv:2110.10955).
 
-    Of a design's unknown cells the `ignored` likeliest count nothing, the others as "no" with
-    focusing `gamma_unknown`; a reviewed "no" focuses by `gamma_negative`, a "yes" not at all.
+    Of a design's unknown cells the `ignored` likeliest count nothing, but never half of its tags;
+    the others count as "no" with focusing `gamma_unknown`; a reviewed "no" focuses by
+    `gamma_negative`, a "yes" not at all.
     """
     x = logits.float()
     p = torch.sigmoid(x)
     unknown = labels == -1
     log_no = F.logsigmoid(-x)
     cells = torch.where(unknown, p**gamma_unknown * log_no, p**gamma_negative * log_no)
-    count = min(ignored, x.shape[1])
+    count = min(ignored, x.shape[1] // 2)
     likeliest = p.detach().masked_fill(~unknown, -1).topk(count, dim=1).indices
     kept = torch.ones_like(p).scatter(1, likeliest, 0.0)
     cells = torch.where(unknown, cells * kept, cells)

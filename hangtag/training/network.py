@@ -14,7 +14,7 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.config import OWN_BACKBONE, Pooling, has_learned
+from hangtag.training.config import OWN_BACKBONE, Loss, Pooling, TrainConfig, has_learned
 
 # hangtag-base is this network of timm's, with these weights (half precision, four channels).
 OWN_NETWORK: Final = "resnet10t"
@@ -67,18 +67,33 @@ class TagNetwork(nn.Module):
         return torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in pooled], dim=1)
 
 
+def network_of(config: TrainConfig, tags: int) -> TagNetwork:
+    """Return the network that a settled configuration describes. Raises ConfigError."""
+    network = TagNetwork(config.backbone, tags, config.dropout, config.pooling)
+    known: Any = getattr(network.backbone, "pretrained_cfg", {})
+    side = known["input_size"][-1] if known.get("fixed_input_size") else config.input_size
+    if side != config.input_size:
+        raise ConfigError(f"{config.backbone} sees squares of {side} px: give --input-size {side}")
+    return network
+
+
 def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn.Linear:
     """Return a tag head before training; its weights come from `random`, or torch's own."""
     head = nn.Linear(width, tags)
     nn.init.normal_(head.weight, std=0.01, generator=random)
+    nn.init.zeros_(head.bias)
     return head
 
 
-def set_bias(head: nn.Linear, frequencies: NDArray[np.float64]) -> None:
+def set_bias(head: nn.Linear, frequencies: NDArray[np.float64], loss: Loss) -> None:
     """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
 
-    Otherwise the first epoch is spent on learning that most tags are rare.
+    Otherwise the first epoch is spent on learning that most tags are rare. A loss that weighs yes
+    and no alike believes in one half from the start: frequencies would give it gradients of
+    hundreds, which rule Adam's second moment for a thousand steps.
     """
+    if loss == "weighted-bce":
+        return
     kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
     with torch.no_grad():
         head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
@@ -193,8 +208,10 @@ def _file_state(path: Path) -> dict[str, Tensor]:
     except Exception as cause:  # a damaged file raises anything
         raise ConfigError(f"{path} is no weights file: {str(cause).splitlines()[0]}") from cause
     for key in ("state_dict_ema", "state_dict", "model"):
-        loaded = loaded.get(key, loaded)
-    return dict(loaded)
+        loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ConfigError(f"{path} is no weights file: it holds something else than named tensors")
+    return loaded
 
 
 def _plain(key: str) -> str:

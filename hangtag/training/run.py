@@ -92,10 +92,11 @@ class Run:
         self.average = recipe.average(config, network)
         self.optimizer = recipe.optimizer(network, config)
         self.network: nn.Module = network
-        if self.batches.batch_size < accelerator.num_processes:
+        # Of one design alone a normalisation layer has nothing to tell apart.
+        if self.batches.batch_size < 2 * accelerator.num_processes:
             raise ConfigError(
                 f"{accelerator.num_processes} processes share {self.batches.batch_size} designs a "
-                "step; raise batch_size or start fewer"
+                "step, and each needs two: raise batch_size or start fewer"
             )
         self.progress = self._resume_or_plan(origin)
         self.parallel: nn.Module = accelerator.prepare_model(network)
@@ -277,7 +278,7 @@ class Run:
         self.progress.history.append(row)
         self.progress.epoch_loss = 0.0
         progress = self.progress
-        if history.is_better(self.config, row, progress.best_epoch, progress.best_score):
+        if history.is_better(row, progress.best_epoch, progress.best_score):
             progress.best_epoch, progress.best_score = epoch, row["validation_macro_map"]
             if self.accelerator.is_main_process:
                 save_tensors(self.best_file, self.averaged.state_dict(), {})
@@ -317,10 +318,9 @@ class Run:
         )
 
     def _stops_early(self) -> bool:
-        done, best = len(self.progress.history), self.progress.best_epoch
-        stop = history.stops_early(self.config, done, best)
+        stop = history.stops_early(self.config, self.progress.history)
         if stop:
-            note(f"no better score in {done - 1 - best} epochs: stopping early")
+            note(f"no better score in {self.config.early_stopping} epochs: stopping early")
         return stop
 
     def _anyone(self, stopped: threading.Event) -> bool:

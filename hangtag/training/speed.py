@@ -10,7 +10,7 @@ from torch import nn
 from hangtag.console import note
 from hangtag.training.config import TrainConfig
 from hangtag.training.losses import bce
-from hangtag.training.network import TagNetwork
+from hangtag.training.network import TagNetwork, network_of
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: Final[dict[str, torch.dtype]] = {
@@ -52,7 +52,7 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Pr
 def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
     """Measure one training step: the median of a few, on a network thrown away afterwards."""
     with torch.random.fork_rng(devices=[]):
-        network = to_device(TagNetwork(config.backbone, tags, pooling=config.pooling), device)
+        network = to_device(network_of(config, tags), device)
     optimizer = torch.optim.AdamW(network.parameters())
     shape = (config.batch_size, config.input_size, config.input_size, 4)
     squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)

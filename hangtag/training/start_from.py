@@ -1,5 +1,6 @@
 """Continue from a trained model although tags were added, removed or reordered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import BEFORE, Pooling
+from hangtag.training.config import BEFORE, Pooling, TrainConfig
 from hangtag.training.network import TagNetwork
 
 
@@ -24,10 +25,25 @@ def with_weights(model: Path) -> ModelFolder:
     return folder
 
 
-def pooling_of(model: Path) -> Pooling:
-    """Return what of the backbone a trained model's head sees. Raises ModelError."""
-    pooling: Pooling = (BEFORE | with_weights(model).training)["pooling"]
+def pooling_of(model: ModelFolder) -> Pooling:
+    """Return what of the backbone a trained model's head sees."""
+    pooling: Pooling = (BEFORE | model.training)["pooling"]
     return pooling
+
+
+def going_on(config: TrainConfig, model: Path) -> TrainConfig:
+    """Return a configuration with what a run that goes on from a model has from it: its side in
+    pixels and its pooling where they are left to us, and its weights. Raises ModelError.
+    """
+    earlier = with_weights(model)
+    if config.weights != "none":
+        note(f"{config.weights} is not read: the weights are those of {model}")
+    return replace(
+        config,
+        weights="none",
+        input_size=config.input_size or earlier.preprocessing.input_size,
+        pooling=pooling_of(earlier) if config.pooling == "auto" else config.pooling,
+    )
 
 
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
@@ -50,7 +66,7 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
         )
     if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
         raise ModelError(
-            f"the tag head of {model} sees other features; give --pooling {pooling_of(model)} or "
+            f"the tag head of {model} sees other features; give --pooling {pooling_of(earlier)} or "
             "leave it to the model"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -27,6 +27,10 @@ from hangtag.tagging.model_folder import (
     CONFIG_FILE,
     HISTORY_FILE,
     METRICS_FILE,
+    ONNX_FILE,
+    REPORT_FILE,
+    TAGS_FILE,
+    WEIGHTS_FILE,
     ModelFolder,
 )
 from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
@@ -36,9 +40,9 @@ from hangtag.training.features import FEATURES_FILE
 from hangtag.training.finish import write_model
 from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
-from hangtag.training.network import TagNetwork, load_backbone, set_bias
+from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias
 from hangtag.training.run import Run
-from hangtag.training.start_from import pooling_of, start_from, with_weights
+from hangtag.training.start_from import going_on, start_from, with_weights
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ def train(
     after Ctrl-C or SIGTERM.
     """
     config, model = config or TrainConfig(), Path(model)
-    if continue_from is not None and config.pooling == "auto":
-        config = replace(config, pooling=pooling_of(continue_from))
+    if continue_from is not None:
+        config = going_on(config, continue_from)
     config = settled(config, continue_from is not None)
     if continue_from is not None and continue_from.resolve() == model.resolve():
         raise ConfigError(f"--start-from {continue_from} is the folder to write; choose a new one")
@@ -124,8 +128,8 @@ def first_network(
 ) -> TagNetwork:
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)
-    network = TagNetwork(config.backbone, len(folder.vocabulary), config.dropout, config.pooling)
-    set_bias(network.head, (folder.labels("train") == 1).mean(axis=0))
+    network = network_of(config, len(folder.vocabulary))
+    set_bias(network.head, (folder.labels("train") == 1).mean(axis=0), config.loss)
     load_backbone(network, config.backbone, config.weights)
     if continue_from:
         start_from(network, folder.vocabulary, continue_from)
@@ -147,7 +151,11 @@ def _accelerator(config: TrainConfig, model: Path) -> Accelerator:
 
 # How a run is watched over, not what it computes: these may change before a resume.
 _FREE = ("cache_gib", "checkpoint_minutes", "tracker")
-_OF_A_RUN = (CHECKPOINTS, HISTORY_FILE, "hangtag")  # "hangtag": where trackers write
+# What a run leaves, config.json first: without it no part counts as a model.
+_MODEL_FILES = (
+    CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, WEIGHTS_FILE, TAGS_FILE,
+)  # fmt: skip
+_OF_A_RUN = (CHECKPOINTS, *_MODEL_FILES, "hangtag")  # "hangtag": where trackers write
 
 
 def _earlier_run(
@@ -186,9 +194,9 @@ def _earlier_run(
 
 
 def _remove_run(model: Path) -> None:
-    shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
-    for name in (CONFIG_FILE, HISTORY_FILE, METRICS_FILE):
+    for name in _MODEL_FILES:
         (model / name).unlink(missing_ok=True)
+    shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
 
 
 def _digest(model: Path | None) -> str:

@@ -131,7 +131,7 @@ def _begin(
     }
     known = study.user_attrs.get("about")
     if known is None:
-        base = _settled(config, data)
+        base = _settled(config, data, space)
         study.set_user_attr("base", asdict(base))
         study.set_user_attr("about", about)
     elif changed := [name for name in about if known[name] != about[name]]:
@@ -169,9 +169,13 @@ def _tried_defaults(study: Study) -> list[FrozenTrial]:
         time.sleep(0.1)
 
 
-def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
-    """Return the configuration with all that is left to the run decided once, for all trials."""
+def _settled(config: TrainConfig, data: DatasetFolder, space: Space) -> TrainConfig:
+    """Return the configuration with all that is left to the run decided once, for all trials.
+
+    But the weight decay, where the space has the optimiser alone: what is right follows from it.
+    """
     designs, tags = len(data.labels("train")), data.vocabulary.names
+    decay = config.weight_decay
     config = replace(
         settled(config),
         epochs=config.epochs or automatic_epochs(config, designs),
@@ -179,6 +183,8 @@ def _settled(config: TrainConfig, data: DatasetFolder) -> TrainConfig:
         hue=recipe.hue(config, tags),
     )
     precision = choose_precision(config, len(tags), Accelerator().device)
+    if "optimizer" in space.ranges and "weight_decay" not in space.ranges:
+        config = replace(config, weight_decay=decay)
     return replace(config, precision=precision)
 
 

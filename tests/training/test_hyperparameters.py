@@ -33,7 +33,7 @@ def test_the_seeds_own_job() -> None:
     assert (config.backbone, config.weights, config.input_size) == ("resnet152", "none", 96)
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
     assert (config.loss, config.epochs, config.schedule) == ("weighted-bce", 5, "step")
-    assert (config.hue, config.saturation, config.rotate, config.aspect) == (36, 0.5, 10, 0.25)
+    assert (config.hue, config.saturation, config.rotate, config.aspect) == (72, 0.2, 10, 0.25)
     assert config.ema == 0
     assert notes == []
 

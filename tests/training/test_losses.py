@@ -103,7 +103,10 @@ def test_selective_loss_leaves_out_the_likeliest_unknown_tags() -> None:
     expected = (math.log(2) + q * -math.log(1 - q)) / 3
     found = selective(LOGITS, labelled(1, 0, -1), ignored=1)
     assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert selective(LOGITS, labelled(-1, -1, -1)).item() == 0
+    # Never more than half of the tags, or a small vocabulary would learn to say yes to all.
+    few = selective(LOGITS, labelled(-1, -1, -1), ignored=5)
+    assert few.item() == pytest.approx(selective(LOGITS, labelled(-1, -1, -1), ignored=1).item())
+    assert few.item() > 0
 
 
 LOSSES = {
