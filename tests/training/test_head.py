@@ -269,6 +269,13 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         )
 
 
+def test_a_frozen_run_says_which_settings_it_does_not_heed(
+    work: Path, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(work / "dataset", tmp_path / "m", replace(config, epochs=1, rotate=30.0, flip="never"))
+    assert "not heeded: flip, rotate; a head alone sees designs" in capsys.readouterr().err
+
+
 def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
     work: Path, config: TrainConfig, model: Path, tmp_path: Path
 ) -> None:

@@ -143,6 +143,35 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
         train(dataset, model, replace(config, learning_rate=0.02))
 
 
+def test_a_run_that_makes_room_and_dies_at_once_can_be_called_again(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first checkpoint nothing of the old run is left to take for somebody's files."""
+    config, other = replace(TINY, epochs=1), replace(TINY, epochs=1, learning_rate=0.02)
+    train(dataset, tmp_path / "m", config)
+    (tmp_path / "m" / "report.html").write_text("of the old run")
+
+    def dies(run: Run, *_: object) -> None:
+        raise TrainingError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "to_the_end", dies)
+        with pytest.raises(TrainingError, match="killed"):
+            train(dataset, tmp_path / "m", other, overwrite=True)
+    assert not (tmp_path / "m" / "report.html").exists()
+    assert train(dataset, tmp_path / "m", other).epochs == 1
+
+
+def test_the_epoch_that_is_kept_is_the_best_whatever_early_stopping_tolerates(
+    dataset: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=6, early_stopping_tolerance=1.0)
+    result = train(dataset, tmp_path / "m", config)
+    rows = csv.DictReader((tmp_path / "m" / "history.csv").read_text().splitlines())
+    scores = [float(row["validation_macro_map"]) for row in rows]
+    assert result.best_epoch == scores.index(max(scores)) + 1 > 1
+
+
 def test_early_stopping_stops(dataset: Path, tmp_path: Path) -> None:
     config = replace(
         TINY, epochs=50, learning_rate=1e-9, ema=0.0, early_stopping=2, early_stopping_min_epochs=3,
@@ -222,7 +251,7 @@ def test_start_from_keeps_known_tags_and_learns_new_ones(
         train(
             tmp_path / "d",
             tmp_path / "x",
-            replace(config, backbone="test_vit"),
+            replace(config, backbone="test_vit", input_size=160),
             continue_from=model,
         )
 
@@ -247,6 +276,10 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ConfigError, match="is no weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
+    for odd in (torch.zeros(3), [torch.zeros(3)], {"model": {"epoch": 3}}):
+        torch.save(odd, tmp_path / "odd.pth")
+        with pytest.raises(ConfigError, match="something else than named tensors"):
+            load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
 
 
 def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_path: Path) -> None:
@@ -363,6 +396,36 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
         with pytest.raises(ConfigError):
             train(dataset, tmp_path / "m", replace(config, **wrong), overwrite=True)
     assert Tagger.open(tmp_path / "m").vocabulary.names
+
+
+def test_what_goes_on_from_a_model_sees_squares_of_its_side(
+    dataset: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And its weights, whatever others are named: those of the hub are not asked for."""
+    side = ModelFolder.open(model).preprocessing.input_size
+    config = replace(TINY, epochs=1, input_size=0, weights="hub")
+    train(dataset, tmp_path / "m", config, continue_from=model)
+    assert ModelFolder.open(tmp_path / "m").preprocessing.input_size == side != 96
+    assert "hub is not read: the weights are those of" in capsys.readouterr().err
+
+
+def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:
+    folder = DatasetFolder.open(dataset)
+    often = (folder.labels("train") == 1).mean(axis=0)
+    for loss in ("bce", "weighted-bce"):
+        logits = first_network(folder, replace(TINY, loss=loss), None).head.bias.detach()
+        expected = often if loss == "bce" else np.full(len(often), 0.5)
+        assert torch.sigmoid(logits).numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_backbone_of_one_side_says_which(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="squares of 224 px: give --input-size 224"):
+        train(dataset, tmp_path / "m", TrainConfig(backbone="vit_tiny_patch16_224"))
+
+
+def test_a_step_of_one_design_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="each needs two: raise batch_size"):
+        train(dataset, tmp_path / "m", replace(TINY, batch_size=1))
 
 
 def test_starting_from_another_model_is_another_run(

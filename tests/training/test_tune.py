@@ -26,7 +26,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import study as studies
-from hangtag.training.config import TrainConfig, TuneConfig
+from hangtag.training.config import TrainConfig, TuneConfig, settled
 from hangtag.training.network import TagNetwork
 from hangtag.training.space import Space
 from hangtag.training.study import open_study
@@ -188,6 +188,18 @@ def test_a_trial_that_diverges_is_a_bad_trial_and_no_more(dataset: Path, tmp_pat
     assert bad.state == TrialState.PRUNED
     assert "lower learning_rate" in bad.user_attrs["error"]
     assert not (tmp_path / "study" / "trials" / "0001").exists()
+
+
+def test_the_decay_that_is_left_to_us_follows_the_optimiser_of_a_trial(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """AdamW decays by itself; what the others add to the gradient must be far less."""
+    space = Space({"optimizer": CategoricalDistribution(("adam", "adamw"))})
+    tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=1), space)
+    base = TrainConfig(**open_study(tmp_path / "study").user_attrs["base"])
+    decays = [settled(space.config(base, {"optimizer": name})).weight_decay
+              for name in ("adam", "adamw")]  # fmt: skip
+    assert decays == [1e-4, 0.5]
 
 
 def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_path: Path) -> None:
