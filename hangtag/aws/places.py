@@ -84,7 +84,7 @@ def _local(value: Any, name: str, places: list["Place"]) -> Any:
         with place.locked():  # processes that train together share the copy
             place.pull()
         places.append(place)
-    if name.startswith("model") and value.name.endswith(".tar.gz"):
+    if name.startswith(("model", "start_from")) and value.name.endswith(".tar.gz"):
         return unpacked(value)
     return value
 

@@ -147,6 +147,8 @@ def tag_library(
     """
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
+    if xmp:
+        _check_sidecars(designs)
     tagger = Tagger.open(model)
     key = _key(tagger.folder, designs, selection, xmp)
     journal = out.with_name(f".{out.name}.part")
@@ -252,11 +254,19 @@ def stream(
     xmp: bool = False,
 ) -> Iterator[Answer]:
     """Yield the answers of `tag_designs` as they come, with sidecars where `xmp` asks for them."""
+    if xmp:
+        _check_sidecars(designs)
     answers = tag_designs(Tagger.open(model), designs, selection, workers=workers)
     for (_, location), answer in zip(designs, answers, strict=True):
         if xmp:
             _write_xmp(answer, location)
         yield answer
+
+
+def _check_sidecars(designs: Sequence[tuple[str, str]]) -> None:
+    away = next((location for _, location in designs if location.startswith("s3://")), None)
+    if away is not None:
+        raise ConfigError(f"--xmp writes beside the designs, and {away} is not on this machine")
 
 
 def _write_xmp(answer: Answer, location: str) -> None:

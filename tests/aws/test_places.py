@@ -13,10 +13,11 @@ import pytest
 
 from hangtag import cli
 from hangtag.aws import download, s3
-from hangtag.aws.places import Place
+from hangtag.aws.places import Place, fetched
 from hangtag.errors import StorageError
 from hangtag.files import mirror_of
 from hangtag.library.catalog import Catalog
+from hangtag.tagging.model_folder import ModelFolder
 from tests.aws.conftest import Storage, put
 
 DATASET = "s3://library/ic-multi-label"
@@ -132,6 +133,8 @@ def test_a_model_in_a_bucket_tags_designs_in_a_bucket(
     out.unlink()
     hangtag(monkeypatch, "tag", "s3://library/job/output/model.tar.gz", *tag)
     assert [json.loads(line) for line in out.read_text().splitlines()] == answers
+    with fetched({"start_from": Path("s3://library/job/output/model.tar.gz")}) as found:
+        assert ModelFolder.open(found["start_from"]).weights.exists()
 
 
 def test_what_a_command_changes_is_written_back(

@@ -146,6 +146,13 @@ def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_sidecars_are_for_designs_on_this_machine(work: Path, tmp_path: Path) -> None:
+    designs = [("a.png", "s3://library/a.png")]
+    with pytest.raises(ConfigError, match=r"s3://library/a\.png is not on this machine"):
+        tag_library(work / "model", designs, tmp_path / "tags.jsonl", Selection(), xmp=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_run_goes_on(library: Catalog, work: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
