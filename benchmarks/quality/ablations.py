@@ -36,7 +36,7 @@ from hangtag.quality.metrics import macro_map
 from hangtag.quality.thresholds import expit
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import UNCHANGED, TrainConfig
 from hangtag.training.history import Row
 from hangtag.training.network import OWN_NETWORK
 from hangtag.training.train import train
@@ -46,10 +46,6 @@ NETWORKS = (
     "resnet10t", "resnet14t", "resnet18", "mobilenetv4_conv_small", "mobilenetv3_large_100",
     "efficientnet_lite0",
 )  # fmt: skip
-PLAIN = {
-    "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0, "hue": 0.0,
-    "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "erase": 0.0, "flip": "never",
-}  # fmt: skip
 WARP = ("rotate", "scale", "aspect", "shift", "shear")
 COLOUR = ("hue", "saturation", "brightness")
 Settings = dict[str, Any]
@@ -62,9 +58,9 @@ RECIPE: dict[str, Settings] = {
     "no moving average": {"ema": 0.0},
     "moving average over 0.15 of the run": {"ema": 0.15},
     "dropout 0.2": {"dropout": 0.2},
-    "no augmentation": PLAIN,
-    "no warps": {name: PLAIN[name] for name in WARP},
-    "no colour changes": {name: PLAIN[name] for name in COLOUR},
+    "no augmentation": UNCHANGED,
+    "no warps": {name: UNCHANGED[name] for name in WARP},
+    "no colour changes": {name: UNCHANGED[name] for name in COLOUR},
     "no mirror images": {"flip": "never"},
     "no opaque backgrounds": {"flatten": 0.0},
     "no erasing": {"erase": 0.0},

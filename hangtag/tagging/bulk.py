@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.files import address_of, atomic_path, names_below, write_text
+from hangtag.files import S3, address_of, atomic_path, names_below, write_text
 from hangtag.library.catalog import Catalog
 from hangtag.library.sources import IMAGE_SUFFIXES, image_files
 from hangtag.library.xmp import write_sidecar
@@ -264,7 +264,7 @@ def stream(
 
 
 def _check_sidecars(designs: Sequence[tuple[str, str]]) -> None:
-    away = next((location for _, location in designs if location.startswith("s3://")), None)
+    away = next((location for _, location in designs if location.startswith(S3)), None)
     if away is not None:
         raise ConfigError(f"--xmp writes beside the designs, and {away} is not on this machine")
 

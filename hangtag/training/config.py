@@ -206,11 +206,11 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**known)
 
 
-# How designs are changed while a whole network trains.
-AUGMENTATION: Final = (
-    "flip", "rotate", "scale", "aspect", "shift", "shear", "hue", "saturation", "brightness",
-    "flatten", "erase",
-)  # fmt: skip
+# The settings by which designs are changed while a whole network trains, each at no change.
+UNCHANGED: Final[dict[str, Any]] = {
+    "flip": "never", "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0,
+    "hue": 0.0, "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "erase": 0.0,
+}  # fmt: skip
 
 
 # What a setting was in models and runs that do not name it yet.

@@ -15,8 +15,8 @@ from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history
 from hangtag.training.checkpoints import Origin, Progress, save_progress
 from hangtag.training.config import (
-    AUGMENTATION,
     OWN_BACKBONE,
+    UNCHANGED,
     TrainConfig,
     has_learned,
     settled,
@@ -41,7 +41,7 @@ def check_frozen(config: TrainConfig, continues: bool, processes: int) -> None:
     if config.minutes:
         note("minutes are not heeded: a tag head alone takes seconds")
     usual = settled(TrainConfig(freeze=True))
-    changed = [name for name in AUGMENTATION if getattr(config, name) != getattr(usual, name)]
+    changed = [name for name in UNCHANGED if getattr(config, name) != getattr(usual, name)]
     if changed:
         note(f"not heeded: {', '.join(changed)}; a head alone sees designs as they are")
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hangtag.errors import ConfigError
 from hangtag.files import read_text
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import UNCHANGED, TrainConfig
 
 _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
@@ -32,10 +32,6 @@ _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
     "crop_color": _CROP | _COLOUR,
     "crop_color_transform": _CROP | _COLOUR | _TRANSFORM,
 }
-_NONE: Final[dict[str, Any]] = {
-    "flip": "never", "rotate": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "shear": 0.0,
-    "hue": 0.0, "saturation": 0.0, "brightness": 0.0, "flatten": 0.0, "erase": 0.0,
-}  # fmt: skip
 
 
 def read_hyperparameters(path: Path) -> dict[str, str]:
@@ -124,7 +120,8 @@ def _config(read: dict[str, Any]) -> TrainConfig:
         early_stopping_tolerance=read.get("early_stopping_tolerance", 0.0),
         precision=_PRECISIONS[read.get("precision_dtype", "float32")],
     )
-    return replace(config, **(_NONE | _AUGMENTATIONS.get(read.get("augmentation_type", ""), {})))
+    changes = _AUGMENTATIONS.get(read.get("augmentation_type", ""), {})
+    return replace(config, **(UNCHANGED | changes))
 
 
 def _notes(read: dict[str, Any], tags: int, designs: int) -> list[str]:

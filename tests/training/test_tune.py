@@ -280,12 +280,15 @@ def test_a_study_that_was_stopped_or_killed_goes_on(
     assert len(done.intermediate_values) == EPOCHS
     assert done.user_attrs["defaults"]
     assert done.system_attrs["failed_trial"] == 0
+    assert done.intermediate_values.items() >= trials_of(folder)[0].intermediate_values.items()
     # It went on from its checkpoint: the epochs before were not trained again, or their training
     # would have taken other hundredths of a second.
     lines = (folder / "model" / "history.csv").read_text().splitlines()
     kept = [[float(value) for value in row.values()] for row in csv.DictReader(lines)]
     assert len(before) >= 3
     assert kept[: len(before)] == [list(row.values()) for row in before]
+    assert command(dataset, folder).wait(120) == 0, (tmp_path / "log.txt").read_text()
+    assert [len(one.intermediate_values) for one in finished(folder)] == [EPOCHS, EPOCHS]
 
 
 def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> None:
