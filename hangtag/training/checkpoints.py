@@ -1,9 +1,9 @@
 """The state of a run on disk: one safetensors file, written whole. No pickle."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,9 +21,7 @@ class Origin:
 
     pack: str  # fingerprint of the packed dataset
     start_from: str = ""  # digest of the weights that it continues, if any
-
-
-ORIGIN: Final = tuple(field.name for field in fields(Origin))
+    weights_file: str = ""  # digest of the pretrained weights, where they come from a file
 
 
 @dataclass

@@ -59,26 +59,27 @@ class FrozenRun:
         origin: Origin,
         stores: Stores,
         features_file: Path,
+        stopped: threading.Event,
     ) -> None:
         """The head begins with the weights of `network` where those come from a model."""
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
         self.network, self.stores, self.features_file = network, stores, features_file
-        self.started = time.monotonic()
+        self.started, self.stopped = time.monotonic(), stopped
         precision = choose_precision(config, len(folder.vocabulary), accelerator.device)
         settings = json.loads(json.dumps(asdict(config)))
         self.progress = Progress(settings, asdict(origin), precision, config.epochs)
         # By this file the next call tells whether it is about the same run.
         save_progress(model / CHECKPOINTS / "last.safetensors", self.progress)
 
-    def to_the_end(self, stopped: threading.Event, on_epoch: history.OnEpoch | None = None) -> None:
-        """Compute the features and train the head; raise Stopped on a signal.
+    def to_the_end(self, on_epoch: history.OnEpoch | None = None) -> None:
+        """Compute the features and train the head; raise Stopped once `stopped` is set.
 
         `on_epoch` gets the row of history.csv of every epoch; what it raises ends the run.
         """
         device = self.accelerator.device
         self.features = features_of(
             self.network, self.folder, self.config, self.features_file, device,
-            stores=self.stores, stopped=stopped,
+            stores=self.stores, stopped=self.stopped,
         ).to(device)  # fmt: skip
         designs, width = self.features.train.shape
         note(
@@ -92,7 +93,7 @@ class FrozenRun:
                 self.accelerator.log(row, step=int(row["epoch"]))
             if on_epoch is not None:
                 on_epoch(row)
-            if stopped.is_set():
+            if self.stopped.is_set():
                 raise Stopped("stopped; the features are saved, the same command goes on from them")
 
         if tracked:

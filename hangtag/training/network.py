@@ -139,13 +139,14 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     """
     if not has_learned(name, weights):
         return
-    if weights == "hub":
-        state = _hub_state(name)
-    else:
-        state = _file_state(OWN_WEIGHTS if weights == "none" else Path(weights))
+    state = _hub_state(name) if weights == "hub" else _file_state(weights_file(weights))
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
-    fitting = {key: _with_alpha(key, value, own[key]) for key, value in state.items() if key in own}
+    known: Any = getattr(network.backbone, "pretrained_cfg", {})
+    std = torch.tensor(known.get("std", (0.5, 0.5, 0.5)))
+    fitting = {
+        key: _four_planes(value, own[key], std) for key, value in state.items() if key in own
+    }
     wrong = [key for key, value in fitting.items() if value.shape != own[key].shape]
     missing = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
     if wrong or missing:
@@ -155,6 +156,19 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
             + (f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}" if wrong else "")
         )
     network.backbone.load_state_dict({**own, **fitting})
+
+
+def weights_file(weights: str) -> Path | None:
+    """Return the file that a setting of weights names, None for `none` and `hub`.
+
+    Raises ConfigError for a file that is not there.
+    """
+    if weights in ("none", "hub"):
+        return None
+    path = Path(weights)
+    if not path.is_file():
+        raise ConfigError(f"no weights file {path}; give none, hub or a .safetensors or .pth file")
+    return path
 
 
 def _backbone(name: str) -> nn.Module:
@@ -198,9 +212,8 @@ def _hub_state(name: str) -> dict[str, Tensor]:
     return dict(model.state_dict())
 
 
-def _file_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ConfigError(f"no weights file {path}; give none, hub or a .safetensors or .pth file")
+def _file_state(path: Path | None) -> dict[str, Tensor]:
+    path = path or OWN_WEIGHTS
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -221,8 +234,14 @@ def _plain(key: str) -> str:
     return key
 
 
-def _with_alpha(key: str, value: Tensor, own: Tensor) -> Tensor:
-    """Give a three-channel first convolution a fourth channel of zeros: alpha starts unheard."""
+def _four_planes(value: Tensor, own: Tensor, std: Tensor) -> Tensor:
+    """Fit a first convolution that saw colours less their mean, by `std` (3,), to `four_channels`.
+
+    Those differ from mid grey by twice as much as colours of 0..1 do, so the weights are divided by
+    twice the deviation. The mean, about mid grey, is let go: few first layers have a bias to hold
+    it. Alpha starts unheard. Any other tensor is returned as it is.
+    """
     if value.ndim == 4 and own.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 4:
-        return torch.cat([value, torch.zeros_like(value[:, :1])], dim=1)
+        colours = value / (2 * std.to(value)).view(1, 3, 1, 1)
+        return torch.cat([colours, torch.zeros_like(value[:, :1])], dim=1)
     return value

@@ -60,13 +60,15 @@ class Run:
         origin: Origin,
         stores: Stores,
         features_file: Path,
+        stopped: threading.Event,
     ) -> None:
         """`network` as the run begins with it, on any device; a checkpoint replaces its weights.
 
         What `stores` and `features_file` hold is not computed again; what they lack is put there.
+        Once `stopped` is set, the run saves its state and raises Stopped.
         """
         self.folder, self.model, self.config, self.accelerator = folder, model, config, accelerator
-        self.started = time.monotonic()
+        self.started, self.stopped = time.monotonic(), stopped
         self.last_file = model / CHECKPOINTS / "last.safetensors"
         self.best_file = model / CHECKPOINTS / "best.safetensors"
         labels, validation_labels = labels_of(folder)
@@ -141,7 +143,7 @@ class Run:
         assert isinstance(network, TagNetwork)
         features = features_of(
             network, self.folder, replace(self.config, precision=precision),
-            self.features_file, device, stores=self.stores,
+            self.features_file, device, stores=self.stores, stopped=self.stopped,
         )  # fmt: skip
         settings = TrainConfig(
             freeze=True,
@@ -189,8 +191,8 @@ class Run:
     def _steps(self, progress: Progress) -> int:
         return progress.total_epochs * self.batches.steps_per_epoch
 
-    def to_the_end(self, stopped: threading.Event, on_epoch: history.OnEpoch | None = None) -> None:
-        """Train all epochs, or until early stopping; save and raise Stopped on a signal.
+    def to_the_end(self, on_epoch: history.OnEpoch | None = None) -> None:
+        """Train all epochs, or until early stopping; raise Stopped as said above.
 
         `on_epoch` gets the row of history.csv of every epoch, after a resume those of before first,
         once the run can go on from there; what it raises ends the run.
@@ -204,13 +206,13 @@ class Run:
         while (epoch := len(self.progress.history)) < self.progress.total_epochs:
             if self._stops_early():
                 break
-            self._epoch(epoch, stopped)
+            self._epoch(epoch)
             if on_epoch:
                 on_epoch(self.progress.history[-1])
         if self.config.tracker != "none":
             self.accelerator.end_training()
 
-    def _epoch(self, epoch: int, stopped: threading.Event) -> None:
+    def _epoch(self, epoch: int) -> None:
         per_epoch = self.batches.steps_per_epoch
         first, last = self.progress.step, (epoch + 1) * per_epoch
         part, parts = self.accelerator.process_index, self.accelerator.num_processes
@@ -221,7 +223,7 @@ class Run:
         self.parallel.train()
         for squares, labels in shown if self.accelerator.is_main_process else batches:
             self._step(squares, labels)
-            if self._anyone(stopped):
+            if self._anyone_stopped():
                 self._save()
                 raise Stopped(
                     f"stopped after step {self.progress.step} of {self._steps(self.progress)}, all "
@@ -323,11 +325,11 @@ class Run:
             note(f"no better score in {self.config.early_stopping} epochs: stopping early")
         return stop
 
-    def _anyone(self, stopped: threading.Event) -> bool:
+    def _anyone_stopped(self) -> bool:
         """Tell whether any process was asked to stop, so that all stop after the same step."""
         if self.accelerator.num_processes == 1:
-            return stopped.is_set()
-        flag = torch.tensor([float(stopped.is_set())], device=self.accelerator.device)
+            return self.stopped.is_set()
+        flag = torch.tensor([float(self.stopped.is_set())], device=self.accelerator.device)
         total: Tensor = self.accelerator.reduce(flag, "sum")
         return bool(total.item())
 

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError
+from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError, TrainingError
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -33,14 +33,14 @@ from hangtag.tagging.model_folder import (
     WEIGHTS_FILE,
     ModelFolder,
 )
-from hangtag.training.checkpoints import ORIGIN, Origin, Progress, load_progress
+from hangtag.training.checkpoints import Origin, Progress, load_progress
 from hangtag.training.config import BEFORE, TrainConfig, settled
 from hangtag.training.designs import Stores
 from hangtag.training.features import FEATURES_FILE
 from hangtag.training.finish import write_model
 from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
-from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias
+from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias, weights_file
 from hangtag.training.run import Run
 from hangtag.training.start_from import going_on, start_from, with_weights
 
@@ -89,7 +89,11 @@ def train(
     accelerator = _accelerator(config, model)
     if config.freeze:
         check_frozen(config, continue_from is not None, accelerator.num_processes)
-    origin = Origin(folder.fingerprint(), _digest(continue_from))
+    origin = Origin(
+        folder.fingerprint(),
+        start_from=_digest(with_weights(continue_from).weights) if continue_from else "",
+        weights_file=_digest(file) if (file := weights_file(config.weights)) else "",
+    )
     earlier = _earlier_run(model, config, origin, overwrite)
     if earlier == "finished":
         return _finished(model)
@@ -99,13 +103,14 @@ def train(
     if earlier == "another" and accelerator.is_main_process:
         _remove_run(model)
     accelerator.wait_for_everyone()
-    with _stop_signals() as stopped:
+    with _enough_memory(config), _stop_signals() as stopped:
         kind = FrozenRun if config.freeze else Run
         run = kind(
             folder, model, config, accelerator, network, origin,
             {} if stores is None else stores, features or model / CHECKPOINTS / FEATURES_FILE,
+            stopped,
         )  # fmt: skip
-        run.to_the_end(stopped, on_epoch)
+        run.to_the_end(on_epoch)
         if accelerator.is_main_process:
             write_model(folder, model, run.progress, run.best())
         accelerator.wait_for_everyone()
@@ -168,7 +173,7 @@ def _earlier_run(
     checkpoint = model / CHECKPOINTS / "last.safetensors"
     if (model / CONFIG_FILE).exists():
         folder = ModelFolder.open(model)
-        earlier = {**folder.training, **{name: folder.dataset.get(name) for name in ORIGIN}}
+        earlier = {**folder.training, **folder.dataset}
     elif checkpoint.exists():
         progress = load_progress(checkpoint)
         earlier = {**progress.config, **progress.origin}
@@ -178,7 +183,8 @@ def _earlier_run(
         raise ModelError(f"{model} holds other files; choose a new folder for the model")
     else:
         return "none"
-    earlier = BEFORE | earlier
+    # What a run does not know of its origin, because nobody asked then, is taken to be the same.
+    earlier = BEFORE | asdict(origin) | earlier
     now = {**json.loads(json.dumps(asdict(config))), **asdict(origin)}
     if now["precision"] == "auto":
         now["precision"] = earlier["precision"]  # a finished model notes what auto chose
@@ -199,11 +205,10 @@ def _remove_run(model: Path) -> None:
     shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
 
 
-def _digest(model: Path | None) -> str:
-    """Return what tells one model to start from from another; empty for none."""
-    if model is None:
-        return ""
-    return hashlib.sha256(with_weights(model).weights.read_bytes()).hexdigest()
+def _digest(weights: Path) -> str:
+    """Return what tells weights from others."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finished(model: Path) -> TrainResult:
@@ -223,6 +228,17 @@ def _finished(model: Path) -> TrainResult:
 
 
 @contextmanager
+def _enough_memory(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as cause:
+        raise TrainingError(
+            f"the GPU has too little memory for {config.backbone} at {config.input_size} px: give "
+            "a smaller --batch-size or --input-size"
+        ) from cause
+
+
+@contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
     """Give an event that Ctrl-C and SIGTERM set; a second Ctrl-C stops at once."""
     stopped = threading.Event()
@@ -231,7 +247,7 @@ def _stop_signals() -> Iterator[threading.Event]:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
-        note("stopping after this step ...")
+        note("stopping after this step ... (once more: at once)")
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped

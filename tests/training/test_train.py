@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,12 +22,13 @@ from safetensors.torch import load_file, save_file
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.pack import pack
-from hangtag.errors import ConfigError, DatasetError, ModelError, TrainingError
+from hangtag.errors import ConfigError, DatasetError, ModelError, Stopped, TrainingError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
+from hangtag.training.designs import stores_of
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
@@ -141,6 +143,34 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
     assert (model / "model.onnx").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match=r"other settings \(learning_rate\)"):
         train(dataset, model, replace(config, learning_rate=0.02))
+
+
+def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
+
+    def signalled(*given: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return stores_of(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hangtag.training.run.stores_of", signalled)
+        with pytest.raises(Stopped, match="the same command goes on from here"):
+            train(dataset, tmp_path / "m", config)
+    assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
+    assert train(dataset, tmp_path / "m", config).epochs == 1
+
+
+def test_a_full_gpu_is_told_with_what_to_do(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Run, "to_the_end", full)
+    with pytest.raises(TrainingError, match="test_resnet at 32 px: give a smaller --batch-size"):
+        train(dataset, tmp_path / "m", replace(TINY, epochs=1))
 
 
 def test_a_run_that_makes_room_and_dies_at_once_can_be_called_again(
@@ -280,6 +310,44 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
         torch.save(odd, tmp_path / "odd.pth")
         with pytest.raises(ConfigError, match="something else than named tensors"):
             load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
+
+
+def test_weights_of_three_channels_see_colours_as_strong_as_they_are_used_to(
+    tmp_path: Path,
+) -> None:
+    """On an opaque design the answers are timm's to colours less mid grey, by its deviation."""
+    import timm
+
+    source = timm.create_model("resnet18", num_classes=0).eval()
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    network = TagNetwork("resnet18", 3).eval()
+    load_backbone(network, "resnet18", str(tmp_path / "w.safetensors"))
+    squares = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 4), np.uint8)
+    squares[..., 3] = 255
+    colours = torch.from_numpy(squares[..., :3]).permute(0, 3, 1, 2) / 255
+    std = torch.tensor(source.pretrained_cfg["std"]).view(3, 1, 1)
+    assert std.max() < 0.3
+    with torch.inference_mode():
+        expected = source((colours - 0.5) / std)
+        torch.testing.assert_close(network.features(torch.from_numpy(squares)), expected)
+
+
+def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
+    config = replace(TINY, epochs=1, weights=str(tmp_path / "w.safetensors"))
+    for run in range(2):
+        network = TagNetwork(config.backbone, 3)
+        save_file(network.backbone.state_dict(), tmp_path / "w.safetensors")
+        if run == 0:
+            train(dataset, tmp_path / "m", config)
+            train(dataset, tmp_path / "m", config)
+    with pytest.raises(ConfigError, match="other settings \\(weights_file\\)"):
+        train(dataset, tmp_path / "m", config)
+    # A model of before weights were known by what is in them is taken at its word.
+    file = tmp_path / "m" / "config.json"
+    stored = json.loads(file.read_text())
+    del stored["dataset"]["weights_file"]
+    file.write_text(json.dumps(stored))
+    assert train(dataset, tmp_path / "m", config).epochs == 1
 
 
 def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_path: Path) -> None:
@@ -441,7 +509,8 @@ def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
     folder = DatasetFolder.open(dataset)
     network = first_network(folder, config, None)
     origin = Origin(folder.fingerprint())
-    return Run(folder, model, config, Accelerator(), network, origin, {}, model / "features")
+    features, stopped = model / "features", threading.Event()
+    return Run(folder, model, config, Accelerator(), network, origin, {}, features, stopped)
 
 
 def test_the_cache_of_designs_leaves_half_of_the_memory_free(
