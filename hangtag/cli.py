@@ -169,10 +169,14 @@ def pack(
     from dataclasses import asdict
 
     from hangtag.dataset import pack as packing
+    from hangtag.dataset.dataset_folder import OWN_FILES
     from hangtag.library.catalog import Catalog
     from hangtag.library.rules import Rules
 
     set_quiet(quiet)
+    for given in (catalog, rules, drop):
+        if given and given.resolve() in {(dataset / name).resolve() for name in OWN_FILES}:
+            raise ConfigError(f"{given} would be replaced; choose another folder than {dataset}")
     summary = packing.pack(
         Catalog.read(catalog),
         dataset,

@@ -29,6 +29,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     before the rename. One writer at a time.
     """
     target = Path(target)
+    if target.is_symlink():  # the file that others share, not the link to it
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         stale.unlink(missing_ok=True)  # a killed process left it

@@ -38,3 +38,11 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
         read_bytes("/dev/zero")
     with pytest.raises(FileNotFoundError):
         read_bytes(str(tmp_path / "b"))
+
+
+def test_a_linked_file_is_written_where_it_lies(tmp_path: Path) -> None:
+    write_text(tmp_path / "shared" / "rules.txt", "old")
+    (tmp_path / "rules.txt").symlink_to(tmp_path / "shared" / "rules.txt")
+    write_text(tmp_path / "rules.txt", "new")
+    assert (tmp_path / "rules.txt").is_symlink()
+    assert (tmp_path / "shared" / "rules.txt").read_text() == "new"

@@ -1,6 +1,7 @@
 """The whole configuration of packing: one dataclass, whose field texts `hangtag pack --help` shows.
 Standard library only, so that help is quick."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -41,6 +42,8 @@ class PackConfig:
             raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"--seed {self.seed}: must be 0 or more")
+        if not self.max_megapixels > 0:
+            raise ConfigError(f"--max-megapixels {self.max_megapixels:g}: must be over 0")
         self.fractions()
 
     def fractions(self) -> tuple[float, float, float]:
@@ -49,7 +52,12 @@ class PackConfig:
             parts = [float(part) for part in self.split.split("/")]
         except ValueError:
             parts = []
-        if not 2 <= len(parts) <= 3 or min(parts) < 0 or parts[0] == 0 or parts[1] == 0:
+        if (
+            not 2 <= len(parts) <= 3
+            or not all(0 <= part < math.inf for part in parts)
+            or parts[0] == 0
+            or parts[1] == 0
+        ):
             raise ConfigError(f"--split {self.split}: write three shares, such as 80/10/10")
         shares = [part / sum(parts) for part in parts] + [0.0] * (3 - len(parts))
         return shares[0], shares[1], shares[2]

@@ -30,6 +30,7 @@ INFO_FILE: Final = "dataset.json"
 TAGS_FILES: Final = ("tags.json", "tags.txt")
 DESIGNS_FILE: Final = "designs.jsonl"
 REJECTED_FILE: Final = "rejected.csv"
+OWN_FILES: Final = (INFO_FILE, TAGS_FILES[0], DESIGNS_FILE, REJECTED_FILE)
 WORK_FOLDER: Final = ".pack"
 ENOUGH_REVIEWED: Final = 10
 
@@ -101,13 +102,17 @@ class DatasetFolder:
             raise DatasetError(
                 f"{path} holds no {RECORD_FILES['train']}; make it with `hangtag pack`"
             )
-        tags = tags_file or next((path / n for n in TAGS_FILES if (path / n).exists()), None)
+        own = next((path / n for n in TAGS_FILES if (path / n).exists()), None)
+        tags = tags_file or own
         if tags is None:
             raise DatasetError(
                 f"{path} holds no tags.json or tags.txt; name the tags, one a line in the order "
                 "of the label columns, with --tags FILE"
             )
-        folder = cls(path, Vocabulary.read(tags), info or DatasetInfo())
+        vocabulary = Vocabulary.read(tags)
+        if own and own != tags and (whole := Vocabulary.read(own)).names == vocabulary.names:
+            vocabulary = whole  # with the aliases and implications that a list of names lacks
+        folder = cls(path, vocabulary, info or DatasetInfo())
         return folder if info else folder._with_counts()
 
     def fingerprint(self) -> str:
@@ -165,7 +170,14 @@ class DatasetFolder:
         if catalog is None:
             return np.where(labels == 1, labels, np.int8(-1))
         rows = [design for design in catalog if design.split == split]
-        return self.vocabulary.label_matrix(rows)
+        if len(rows) != len(labels):
+            raise DatasetError(
+                f"{self.path / DESIGNS_FILE} has {len(rows)} {split} designs, "
+                f"{RECORD_FILES[split]} has {len(labels)} records; pack the dataset again"
+            )
+        reviewed = self.vocabulary.label_matrix(rows)
+        reviewed[labels == 1] = 1
+        return reviewed
 
     def judged_labels(self, split: str) -> NDArray[np.int8]:
         """Return `reviewed_labels` as scores are measured against them.
@@ -187,7 +199,7 @@ class DatasetFolder:
     @cached_property
     def _designs(self) -> Catalog | None:
         path = self.path / DESIGNS_FILE
-        return Catalog.read(path) if path.exists() else None
+        return Catalog.read(path, merge=False) if path.exists() else None
 
     def _with_counts(self) -> "DatasetFolder":
         counts = (self.labels("train") == 1).sum(axis=0)

@@ -119,7 +119,7 @@ def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:
                     f"{pixels / 1e6:.0f} megapixels, over the limit of {max_pixels / 1e6:.0f} "
                     "(hangtag pack --max-megapixels raises it)",
                 )
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            orientation = _orientation(image)
             # JPEG decodes straight to a half, quarter or eighth; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
             shrunk = _shrink(image, size)
@@ -133,6 +133,14 @@ def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:
         reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"
         raise ImageError(reason, f"cannot be decoded: {cause}") from cause
     return shrunk.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else shrunk
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where the EXIF data is damaged."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # as decoders do, the EXIF reader raises anything
+        return 1
 
 
 def _checked_png(data: bytes) -> bytes:

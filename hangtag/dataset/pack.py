@@ -26,8 +26,10 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import (
     DESIGNS_FILE,
     INFO_FILE,
+    OWN_FILES,
     RECORD_FILES,
     REJECTED_FILE,
+    TAGS_FILES,
     WORK_FOLDER,
     DatasetInfo,
     write_records,
@@ -42,6 +44,10 @@ from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
 
 SHARD_DESIGNS: Final = 512
+_GONE: Final = "\0-"  # what the mark of a file that is not there ends in
+_GONE_IN_A_ROW: Final = 64
+
+_Result = tuple[bytes, bytes, str] | ImageError  # image, hash, digest: see `prepare_design`
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,14 @@ def pack(
 
     `vocabulary` gives the tags, in order, in place of what `rules` and the catalog's own counts
     make. `workers` 0 takes every core. A design that cannot be decoded goes to rejected.csv, as
-    does one without any tag; after one that a bucket gave no answer for, the same call again packs
-    anew what surrounds it. Raises DatasetError when the folder holds another dataset (unless
+    does one without any tag; after one that a bucket gave no answer for, or whose file went away
+    meanwhile, the same call again packs anew what surrounds it. An earlier dataset stays until the
+    new one is decoded. Raises DatasetError when the folder holds another dataset (unless
     `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
     """
     config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
-    key = _pack_key(catalog, config, rules, vocabulary)
+    marks = _marks(catalog)
+    key = _pack_key(catalog, config, rules, vocabulary, marks)
     existing = DatasetInfo.read(folder)
     partial = existing is not None and UNREACHABLE in existing.rejected
     if existing and existing.pack == key and not partial:
@@ -99,8 +107,9 @@ def pack(
             "choose another folder, or replace it with --overwrite"
         )
     _refuse_foreign(folder, existing, overwrite)
-    (folder / INFO_FILE).unlink(missing_ok=True)
-    prepared = _prepare(catalog, folder / WORK_FOLDER, config, key, workers)
+    if vocabulary is None:  # what is wrong with the counts is told before hours of decoding
+        Vocabulary.build(catalog, min_count=config.min_count, rules=rules)
+    prepared = _prepare(catalog, folder / WORK_FOLDER, config, marks, workers)
     info = _assemble(prepared, catalog, folder, config, rules, vocabulary, key)
     info.write(folder)
     if UNREACHABLE not in info.rejected:
@@ -109,17 +118,36 @@ def pack(
 
 
 def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool) -> None:
-    """Keep record files that somebody else made, in the seed's layout, unless told otherwise."""
+    """Keep what somebody else made, such as records in the seed's layout, unless told otherwise."""
     ours = existing is not None or (folder / WORK_FOLDER).exists()
-    if not ours and not overwrite and any((folder / p).exists() for p in RECORD_FILES.values()):
+    files = [*(folder / path for path in RECORD_FILES.values()), *(folder / n for n in OWN_FILES)]
+    foreign = [] if ours or overwrite else [path for path in files if path.exists()]
+    if foreign:
         raise DatasetError(
-            f"{folder} holds records that `hangtag pack` did not write; choose another folder, or "
-            "replace them with --overwrite"
+            f"{foreign[0]} is there, and not by `hangtag pack`; choose another folder, or replace "
+            "it with --overwrite"
         )
 
 
+def _marks(catalog: Catalog) -> list[str]:
+    """Return what tells every design's file from others: its place, size and age."""
+    marks = []
+    for design in catalog:
+        location = catalog.location(design)
+        try:
+            stat = Path(location).stat()
+            marks.append(f"{location}\0{stat.st_size}\0{stat.st_mtime_ns}")
+        except OSError:
+            marks.append(location + _GONE)
+    return marks
+
+
 def _pack_key(
-    catalog: Catalog, config: PackConfig, rules: Rules, vocabulary: Vocabulary | None
+    catalog: Catalog,
+    config: PackConfig,
+    rules: Rules,
+    vocabulary: Vocabulary | None,
+    marks: list[str],
 ) -> str:
     """Fingerprint all that the result depends on: rows, settings, rules, size and age of files."""
     digest = hashlib.sha256(catalog.fingerprint().encode())
@@ -129,13 +157,8 @@ def _pack_key(
     digest.update(json.dumps(settings, sort_keys=True).encode())
     if vocabulary is not None:
         digest.update("\n".join(vocabulary.names).encode())
-    for design in catalog:
-        location = catalog.location(design)
-        try:
-            stat = Path(location).stat()
-            digest.update(f"{location}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(f"{location}\0-\n".encode())
+    for mark in marks:
+        digest.update(f"{mark}\n".encode())
     return digest.hexdigest()
 
 
@@ -153,24 +176,27 @@ def prepare_design(data: bytes, config: PackConfig) -> tuple[bytes, bytes, str]:
     return encoded, fingerprints.fingerprint(pixels).tobytes(), digest
 
 
-def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers: int) -> _Prepared:
-    """Decode every design into shards, skipping the shards that an earlier run finished."""
-    key_file = work / "key"
-    if not key_file.exists() or key_file.read_text() != key:
-        shutil.rmtree(work, ignore_errors=True)
-        write_text(key_file, key)
+def _prepare(
+    catalog: Catalog, work: Path, config: PackConfig, marks: list[str], workers: int
+) -> _Prepared:
+    """Decode every design into shards, skipping the shards that an earlier run finished.
+
+    A shard is known by its files and what decoding depends on: neither tags nor the split cost it.
+    """
     starts = range(0, len(catalog), SHARD_DESIGNS)
     shards = [work / f"shard-{number:06d}" for number in range(len(starts))]
-    missing = [n for n, shard in enumerate(shards) if not _is_done(shard.with_suffix(".json"))]
+    keys = [_shard_key(config, marks, _shard_rows(catalog, n)) for n in range(len(starts))]
+    missing = [n for n, shard in enumerate(shards) if not _is_done(shard, keys[n])]
     rows = [row for n in missing for row in _shard_rows(catalog, n)]
     done = len(catalog) - len(rows)
     if done and rows:
         note(f"going on after {done:,} designs that an earlier run packed")
     locations = (catalog.location(catalog.designs[row]) for row in rows)
     results = map_designs(partial(prepare_design, config=config), locations, workers=workers)
-    counted = track(results, "packing", total=len(catalog), done=done)
+    watched = _watched(results, [marks[row] for row in rows])
+    counted = track(watched, "packing", total=len(catalog), done=done)
     for number in missing:
-        _write_shard(shards[number], _shard_rows(catalog, number), counted)
+        _write_shard(shards[number], keys[number], _shard_rows(catalog, number), counted)
     next(counted, None)  # lets the bar and the workers come to their end
     prepared = _Prepared()
     for number, shard in enumerate(shards):
@@ -178,11 +204,46 @@ def _prepare(catalog: Catalog, work: Path, config: PackConfig, key: str, workers
     return prepared
 
 
-def _is_done(findings: Path) -> bool:
+def _watched(results: Iterator[_Result], marks: list[str]) -> Iterator[_Result]:
+    """Yield the results, those of files that went away meanwhile as UNREACHABLE.
+
+    Raises DatasetError when many in a row did: a disk was taken off.
+    """
+    gone = 0
+    for result, mark in zip(results, marks, strict=True):
+        if (
+            isinstance(result, ImageError)
+            and result.reason == "missing"
+            and not mark.endswith(_GONE)
+        ):
+            gone, place = gone + 1, mark.partition("\0")[0]
+            if gone == _GONE_IN_A_ROW:
+                raise DatasetError(
+                    f"{gone} designs in a row went away while they were packed, the last of them "
+                    f"{place}; bring their disk back, the same command goes on"
+                )
+            yield ImageError(UNREACHABLE, "went away while it was packed")
+        else:
+            gone = 0
+            yield result
+
+
+def _shard_key(config: PackConfig, marks: list[str], rows: range) -> str:
+    settings = [config.size, config.flatten, config.max_megapixels]
+    return hashlib.sha256(
+        json.dumps([settings, marks[rows.start : rows.stop]]).encode()
+    ).hexdigest()
+
+
+def _is_done(shard: Path, key: str) -> bool:
     """Tell whether a shard is whole: finished, and no design in it was out of reach just then."""
+    findings = shard.with_suffix(".json")
     if not findings.exists():
         return False
-    return all(one.get("reason") != UNREACHABLE for one in json.loads(findings.read_text()))
+    found = json.loads(findings.read_text())
+    if not isinstance(found, dict) or found["key"] != key:
+        return False
+    return all(one.get("reason") != UNREACHABLE for one in found["designs"])
 
 
 def _shard_rows(catalog: Catalog, number: int) -> range:
@@ -190,11 +251,10 @@ def _shard_rows(catalog: Catalog, number: int) -> range:
     return range(start, min(start + SHARD_DESIGNS, len(catalog)))
 
 
-def _write_shard(
-    shard: Path, rows: range, results: Iterator[tuple[bytes, bytes, str] | ImageError]
-) -> None:
+def _write_shard(shard: Path, key: str, rows: range, results: Iterator[_Result]) -> None:
     """Write one shard: its images as records, then its findings, whose presence marks it done."""
     findings: list[dict[str, str]] = []
+    shard.with_suffix(".json").unlink(missing_ok=True)
     with RecordWriter(shard.with_suffix(".rec")) as writer:
         for row in rows:
             result = next(results)
@@ -204,11 +264,11 @@ def _write_shard(
             encoded, fingerprint, digest = result
             writer.write(row, 0.0, encoded, id=row)
             findings.append({"hash": fingerprint.hex(), "content": digest})
-    write_text(shard.with_suffix(".json"), json.dumps(findings))
+    write_text(shard.with_suffix(".json"), json.dumps({"key": key, "designs": findings}))
 
 
 def _read_shard(shard: Path, catalog: Catalog, rows: range, prepared: _Prepared) -> None:
-    findings = json.loads(shard.with_suffix(".json").read_text())
+    findings = json.loads(shard.with_suffix(".json").read_text())["designs"]
     record = 0
     for row, finding in zip(rows, findings, strict=True):
         design = catalog.designs[row]
@@ -236,15 +296,17 @@ def _assemble(
 ) -> DatasetInfo:
     """Write every file of DATASET/ but dataset.json; return its content."""
     rejected = Counter(reason for _, reason, _ in prepared.rejected)
-    # Written first: when nothing could be read, it is the one file that says why.
-    _write_rejected(folder / REJECTED_FILE, prepared.rejected)
     if not prepared.designs:
+        _write_rejected(folder / REJECTED_FILE, prepared.rejected)
         raise DatasetError(f"no design could be packed; {folder / REJECTED_FILE} says why")
     if vocabulary is None:
         vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
     labels = vocabulary.label_matrix(prepared.designs)
     groups = _groups(prepared)
     parts, leaks = _parts(prepared.designs, labels, groups, config)
+    # From here on an earlier dataset is replaced.
+    (folder / INFO_FILE).unlink(missing_ok=True)
+    _write_rejected(folder / REJECTED_FILE, prepared.rejected)
     for part, split in enumerate(SPLITS):
         chosen = np.flatnonzero(parts == part)
         path = folder / RECORD_FILES[split]
@@ -254,7 +316,7 @@ def _assemble(
         else:
             path.unlink(missing_ok=True)
             path.with_suffix(".idx").unlink(missing_ok=True)
-    vocabulary.write(folder / "tags.json")
+    vocabulary.write(folder / TAGS_FILES[0])
     _packed_catalog(prepared.designs, catalog, groups, parts).write(folder / DESIGNS_FILE)
     (folder / "output").mkdir(exist_ok=True)
     counts = {split: int((parts == part).sum()) for part, split in enumerate(SPLITS)}
@@ -277,14 +339,18 @@ def _assemble(
 
 
 def _groups(prepared: _Prepared) -> NDArray[np.int64]:
-    """Join near doubles, exact doubles and the catalog's own groups."""
+    """Join near doubles, exact doubles, files that differ in their suffix only (a drawing and what
+    was exported from it) and the catalog's own groups.
+    """
     hashes = np.frombuffer(b"".join(prepared.hashes), np.uint8).reshape(len(prepared.hashes), -1)
     _, exact = np.unique(prepared.contents, return_inverse=True)
     own = {group: number for number, group in enumerate({d.group: None for d in prepared.designs})}
     named = np.array(
         [own[d.group] if d.group else len(own) + row for row, d in enumerate(prepared.designs)]
     )
-    return doubles.merge_groups(doubles.near_doubles(hashes), exact, named)
+    stems = [design.image[: -len(Path(design.image).suffix) or None] for design in prepared.designs]
+    _, files = np.unique(stems, return_inverse=True)
+    return doubles.merge_groups(doubles.near_doubles(hashes), exact, files, named)
 
 
 def _parts(

@@ -246,13 +246,15 @@ def copy_whole(broken: Path, whole: Path) -> tuple[int, list[tuple[int, int]]]:
 
     Keys are kept; when the `.idx` of `broken` has one twice or out of range, the records are
     numbered from 0 instead. Returns how many records there are and the (begin, end) byte ranges
-    that were left out. Raises RecordError when `broken` cannot be opened or the copy would replace
-    it or its `.idx`.
+    that were left out. Raises RecordError when `broken` cannot be opened or has no whole record,
+    and when the copy is no `.rec` or would replace a file.
     """
     broken, whole = Path(broken), Path(whole)
-    sources = {path.resolve() for path in (broken, broken.with_suffix(".idx"))}
-    if not sources.isdisjoint(path.resolve() for path in (whole, whole.with_suffix(".idx"))):
-        raise RecordError(f"{whole}: would replace {broken} or its .idx; give another name")
+    if whole.suffix != ".rec":
+        raise RecordError(f"{whole}: name the copy .rec; its .idx is written beside it")
+    for path in (whole, whole.with_suffix(".idx")):
+        if path.exists():
+            raise RecordError(f"{path} exists already; give another name, or remove it")
     keys = known_keys(broken).values()
     keep_keys = len(set(keys)) == len(keys) and all(0 <= key < 2**62 for key in keys)
     count = 0
@@ -263,4 +265,6 @@ def copy_whole(broken: Path, whole: Path) -> tuple[int, list[tuple[int, int]]]:
             key = record.key if keep_keys else count
             writer.write(key, labels, record.data, record.id, record.id2)
             count += 1
+        if not count:
+            raise RecordError(f"{broken}: not one whole record in it; is it a .rec file?")
     return count, skipped

@@ -1,6 +1,7 @@
 """Many designs at once, in worker processes: a design that crashes or hangs its decoder costs
 that design only."""
 
+import errno
 import multiprocessing
 import os
 from collections import deque
@@ -17,7 +18,10 @@ R = TypeVar("R")
 
 TIMEOUT_SECONDS = 60.0
 MAX_FILE_BYTES = 512 * 2**20
-UNREACHABLE: Final = "unreachable"  # reason: a bucket gave no answer; another time it may
+UNREACHABLE: Final = "unreachable"  # reason: a bucket or a disk gave no answer; later it may
+_AWAY: Final = {  # what a network drive or a disk that was pulled out answers
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN,
+}  # fmt: skip
 
 
 def cores() -> int:
@@ -63,8 +67,10 @@ def map_designs(
 
 
 def _unread(cause: OSError) -> ImageError:
-    reasons = {FileNotFoundError: "missing", ConnectionError: UNREACHABLE}
-    reason = reasons.get(type(cause), "unreadable")
+    if isinstance(cause, ConnectionError | TimeoutError) or cause.errno in _AWAY:
+        reason = UNREACHABLE
+    else:
+        reason = "missing" if isinstance(cause, FileNotFoundError) else "unreadable"
     return ImageError(reason, f"cannot be read: {cause.strerror or cause}")
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -69,16 +70,17 @@ class Catalog:
         return iter(self.designs)
 
     @classmethod
-    def read(cls, path: Path) -> "Catalog":
+    def read(cls, path: Path, *, merge: bool = True) -> "Catalog":
         """Read a `.csv`, `.jsonl` or `.parquet` file; relative images start from its folder.
 
         Columns `image` and `tags` are needed; `not_tags`, `group`, `vendor` and `split` are
         optional; others are ignored. Tags are stripped, empty and repeated ones dropped. Rows of
-        one image are merged, and of a tag in both `tags` and `not_tags` the yes is kept; a note
-        tells of either. Raises CatalogError, with file and line, for anything else.
+        one image are merged (unless `merge` is off), and of a tag in both `tags` and `not_tags`
+        the yes is kept; a note tells of either. Raises CatalogError, with file and line, for
+        anything else, and for tags that commas separate.
         """
         path = Path(_absolute(path))
-        designs = _merged(read_rows(path), path)
+        designs = _designs(read_rows(path), path, merge)
         if not designs:
             raise CatalogError(f"{path}: no designs in it")
         return cls(designs, path.parent)
@@ -138,17 +140,25 @@ def _absolute(*parts: str | Path) -> str:
 # Rows into designs
 
 
-def _merged(rows: Iterable[Row], path: Path) -> tuple[Design, ...]:
-    """Turn rows into designs, one per image, in the order of their first rows."""
+def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]:
+    """Turn rows into designs; with `merge` one per image, in the order of their first rows."""
     unit = "row" if path.suffix.lower() == ".parquet" else "line"
     source, root = str(path), str(path.parent)
-    designs: dict[str, Design] = {}
+    designs: dict[str | int, Design] = {}
+    with_commas: Counter[str] = Counter()
+    tagged = 0
     repeated = contradicted = 0
     for number, values in rows:
         where = f"{source}, {unit} {number}"
         design = _design(values, where)
+        tagged += bool(design.tags)
+        text = values.get("tags")
+        if isinstance(text, str) and "," in text and SEPARATOR not in text:
+            with_commas[text] += 1
         image = design.image
-        key = image if _ADDRESS.match(image) else _absolute(root, image)
+        key: str | int = image if _ADDRESS.match(image) else _absolute(root, image)
+        if not merge:
+            key = number
         if key in designs:
             repeated += 1
             design = _joined(designs[key], design, where)
@@ -157,11 +167,25 @@ def _merged(rows: Iterable[Row], path: Path) -> tuple[Design, ...]:
             rest = tuple(tag for tag in design.not_tags if tag not in design.tags)
             design = replace(design, not_tags=rest)
         designs[key] = design
+    _refuse_commas(with_commas, tagged, path)
     if repeated:
         note(f"{path}: {repeated} rows repeat an image of an earlier row; their tags were merged")
     if contradicted:
         note(f"{path}: {contradicted} rows have a tag in tags and not_tags; kept as a yes")
     return tuple(designs.values())
+
+
+def _refuse_commas(texts: Counter[str], tagged: int, path: Path) -> None:
+    """Raise CatalogError where most tags are lists with commas instead of SEPARATOR.
+
+    A name with a comma in it is a tag; but of lists there are more than of the names in them.
+    """
+    names = {name.strip() for text in texts for name in text.split(",")}
+    if 2 * texts.total() > tagged and len(names) < len(texts):
+        raise CatalogError(
+            f"{path}: tags such as {next(iter(texts))[:40]!r} look separated by commas; write "
+            f"{SEPARATOR!r} between tags, or a .jsonl file with lists"
+        )
 
 
 def _joined(first: Design, second: Design, where: str) -> Design:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import inflect
 
 from hangtag.library.catalog import Catalog
-from hangtag.library.rules import Rules
+from hangtag.library.rules import Rules, can_stand
 
 # Tags on fewer designs say nothing about each other.
 FEWEST: Final = 5
@@ -76,7 +76,8 @@ def propose(
             pair = (min(proposal.tag, proposal.other), max(proposal.tag, proposal.other))
             # A tag stands for one other: with two proposals accepted, the rules would contradict.
             taken = proposal.kind == "alias" and proposal.tag in aliased
-            if proposal.other not in known and pair not in found and not taken:
+            written = proposal.kind == "rare" or all(map(can_stand, pair))
+            if proposal.other not in known and pair not in found and not taken and written:
                 found[pair] = proposal
                 if proposal.kind == "alias":
                     aliased.add(proposal.tag)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hangtag.errors import VocabularyError
 from hangtag.files import read_text, write_text
-from hangtag.library.rules import Rules, normalise_tag
+from hangtag.library.rules import Rules, can_stand, normalise_tag
 
 
 def rename(rules_file: Path, old: str, new: str) -> str:
@@ -38,7 +38,7 @@ def drop(rules_file: Path, tags: Sequence[str]) -> str:
 
 def _name(text: str) -> str:
     name = normalise_tag(text)
-    if not name or any(sign in name for sign in (",", "->", "=>", " + ", " #")) or name == "-":
+    if not can_stand(name):
         raise VocabularyError(f"{text!r} cannot stand in a rules file; write the name plainly")
     return name
 

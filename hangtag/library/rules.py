@@ -84,6 +84,12 @@ class Rules:
         return split_names(names, self.splits) - self.drop - {""}
 
 
+def can_stand(name: str) -> bool:
+    """Tell whether a rules file can hold a normalised tag name, which has none of its signs."""
+    signs = (",", "->", "=>", " + ", " #")
+    return name not in ("", "-") and name[0] != "#" and not any(sign in name for sign in signs)
+
+
 def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
     """Yield (where it stands, text) of every line that is not blank or a comment."""
     if path is None:

@@ -120,14 +120,18 @@ KINDS: dict[str, Callable[..., Catalog]] = {
 def image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
     """Return the images below `folder`, by suffix, as relative paths with `/`, sorted.
 
-    `suffixes` are in lower case, with their dot. Hidden files and folders are passed over; a note
-    names what cannot be listed or has no UTF-8 name. Raises CatalogError for a missing folder.
+    `suffixes` are in lower case, with their dot. Links are followed. Hidden files and folders are
+    passed over; a note names what cannot be listed, has no UTF-8 name or leads back to a folder
+    above. Raises CatalogError for a missing folder.
     """
     if not folder.is_dir():
         raise CatalogError(f"{folder}: no such folder")
     found = []
-    for place, folders, files in os.walk(folder, onerror=lambda cause: note(f"left out: {cause}")):
-        folders[:] = [name for name in folders if _is_shown(name)]
+    walked = os.walk(folder, onerror=lambda cause: note(f"left out: {cause}"), followlinks=True)
+    for place, folders, files in walked:
+        folders[:] = [
+            name for name in folders if _is_shown(name) and not _leads_back(Path(place, name))
+        ]
         below = PurePosixPath(Path(place).relative_to(folder).as_posix())
         found += [
             str(below / name)
@@ -135,6 +139,14 @@ def image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> lis
             if _is_shown(name) and PurePosixPath(name).suffix.lower() in suffixes
         ]
     return sorted(found)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Tell whether a link leads to a folder above itself, below which there would be no end."""
+    if not folder.is_symlink() or not folder.parent.resolve().is_relative_to(folder.resolve()):
+        return False
+    note(f"left out: {folder} leads back to a folder above it")
+    return True
 
 
 def _is_shown(name: str) -> bool:

@@ -3,7 +3,7 @@ implications. Standard library and numpy only."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +77,7 @@ class Vocabulary:
                 f" use --min-count {most} or lower"
             )
         tags = _with_rules({name: counts[name] for name in kept}, rules)
-        return cls(tuple(tags), rules.drop, rules.splits)
+        return cls(tuple(tags), rules.drop, tuple(_with_aliases(rules, set(kept))))
 
     @classmethod
     def read(cls, path: Path) -> "Vocabulary":
@@ -185,6 +185,20 @@ def _counts(designs: Iterable[Design], rules: Rules) -> Counter[str]:
             names.update(rules.implications.get(name, ()))
         counts.update(names - rules.drop)
     return counts
+
+
+def _with_aliases(rules: Rules, kept: Collection[str]) -> Iterator[Split]:
+    """Yield the splits, also under the aliases of what is not `kept`: tags.json has only those of
+    its tags.
+    """
+    aliases: dict[str, list[str]] = {}
+    for alias, name in sorted(rules.aliases.items()):
+        if name not in kept:
+            aliases.setdefault(name, []).append(alias)
+    for tag, other, new in rules.splits:
+        for name in (tag, *aliases.get(tag, ())):
+            for beside in (other, *aliases.get(other, ())):
+                yield Split(name, beside, new)
 
 
 def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:

@@ -89,6 +89,12 @@ def test_first_frame_of_an_animation() -> None:
     assert decode(data, 64)[10, 10].tolist() == [255, 0, 0, 255]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_damaged_exif_costs_no_design(kind: str) -> None:
+    image = Image.new("RGB", (9, 4), "red")
+    assert decode(saved(image, kind, exif=b"Exif\0\0nonsense"), 64).shape == (4, 9, 4)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int) -> None:
     upright = Image.new("RGB", (40, 20), "white")

@@ -2,22 +2,28 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hangtag.dataset import pack as packing
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.images import decode
 from hangtag.dataset.pack import pack
-from hangtag.errors import ConfigError, DatasetError, MissingExtra
+from hangtag.dataset.workers import map_designs
+from hangtag.errors import ConfigError, DatasetError, MissingExtra, VocabularyError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.rules import Rules
 
 SMALL = PackConfig(size=32, min_count=3)
 
@@ -251,10 +257,141 @@ def test_records_of_somebody_else_are_not_overwritten_unasked(
     path = tmp_path / "seed" / RECORD_FILES["train"]
     path.parent.mkdir(parents=True)
     path.write_bytes(b"precious")
-    with pytest.raises(DatasetError, match="did not write"):
+    with pytest.raises(DatasetError, match="not by `hangtag pack`"):
         pack(library, tmp_path / "seed", SMALL)
     assert path.read_bytes() == b"precious"
     pack(library, tmp_path / "seed", SMALL, overwrite=True)
+    own = tmp_path / "own" / "designs.jsonl"
+    library.write(own)
+    before = own.read_bytes()
+    with pytest.raises(DatasetError, match=r"designs\.jsonl is there, and not by `hangtag pack`"):
+        pack(Catalog.read(own), own.parent, SMALL)
+    assert own.read_bytes() == before
+
+
+def test_a_disk_that_goes_away_costs_nothing_once_it_is_back(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = tmp_path / "away"
+    disk = tmp_path / "disk"
+    shutil.copytree(library.root, disk)
+    catalog = Catalog(library.designs, disk)
+    marks = packing._marks
+
+    def pulled(catalog: Catalog) -> list[str]:
+        found = marks(catalog)
+        disk.rename(away)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_marks", pulled)
+        with pytest.raises(DatasetError, match="in a row went away while they were packed"):
+            pack(catalog, tmp_path / "d", SMALL)
+    away.rename(disk)
+    assert pack(catalog, tmp_path / "d", SMALL).rejected == {}
+    # A few that come back later are fetched by the same command.
+    first = disk / library.designs[0].image
+
+    def moved(catalog: Catalog) -> list[str]:
+        found = marks(catalog)
+        first.rename(tmp_path / "kept")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_marks", moved)
+        assert pack(catalog, tmp_path / "e", SMALL).rejected == {"unreachable": 1}
+    (tmp_path / "kept").rename(first)
+    assert pack(catalog, tmp_path / "e", SMALL).rejected == {}
+    assert contents(tmp_path / "e") == contents(tmp_path / "d")
+
+
+def test_a_dataset_stays_until_the_one_that_replaces_it_is_decoded(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(library, tmp_path / "d", SMALL)
+    before = contents(tmp_path / "d")
+    half = Catalog(library.designs[::2], library.root)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_groups", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            pack(half, tmp_path / "d", SMALL, overwrite=True)
+    after = contents(tmp_path / "d")
+    assert {name: after[name] for name in before} == before
+    assert len(DatasetFolder.open(tmp_path / "d").labels("train"))
+    with pytest.raises(DatasetError, match="another catalog"):
+        pack(half, tmp_path / "d", SMALL)
+
+
+def test_only_what_decoding_depends_on_is_decoded_anew(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(function: object, locations: Iterable[str], **options: object) -> object:
+        locations = list(locations)
+        decoded.extend(locations)
+        return map_designs(function, locations, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(packing, "map_designs", counted)
+    monkeypatch.setattr(packing, "SHARD_DESIGNS", 40)
+    only = Catalog(tuple(replace(d, group="one") for d in library), library.root)
+    with pytest.raises(DatasetError, match="no design is left for validation"):
+        pack(only, tmp_path / "d", SMALL)
+    assert len(decoded) == len(library)
+    decoded.clear()
+    pack(library, tmp_path / "d", SMALL)
+    assert decoded == []
+    with pytest.raises(VocabularyError, match="no tag is on 1000 or more designs"):
+        pack(library, tmp_path / "e", replace(SMALL, min_count=1000))
+    assert decoded == []
+
+
+def test_rows_that_repeat_an_image_keep_their_own_records(library: Catalog, tmp_path: Path) -> None:
+    """Lists of the container come unmerged: a label must not slide to the next design."""
+    rows = (library.designs[0], *library.designs)
+    pack(Catalog(rows, library.root), tmp_path / "d", SMALL)
+    folder = DatasetFolder.open(tmp_path / "d")
+    for split in folder.splits():
+        assert (folder.reviewed_labels(split) == 1).tolist() == (folder.labels(split) == 1).tolist()
+
+
+def test_a_list_of_the_same_names_keeps_the_aliases(library: Catalog, tmp_path: Path) -> None:
+    rules = Rules(aliases={"disc": "circle"})
+    pack(library, tmp_path / "d", SMALL, rules=rules)
+    plain = DatasetFolder.open(tmp_path / "d")
+    (tmp_path / "names.txt").write_text("\n".join(plain.vocabulary.names))
+    named = DatasetFolder.open(tmp_path / "d", tmp_path / "names.txt")
+    assert (named.reviewed_labels("train") == plain.reviewed_labels("train")).all()
+    others = [f"tag {name}" for name in plain.vocabulary.names]
+    (tmp_path / "names.txt").write_text("\n".join(others))
+    renamed = DatasetFolder.open(tmp_path / "d", tmp_path / "names.txt")
+    assert ((renamed.reviewed_labels("train") == 1) == (plain.labels("train") == 1)).all()
+
+
+def test_a_drawing_and_what_was_exported_from_it_share_a_side(
+    library: Catalog, tmp_path: Path
+) -> None:
+    rows = []
+    for design in library:
+        rows.append(Design(library.location(design), design.tags))
+        flat = (tmp_path / design.image).with_suffix(".jpg")
+        shutil.copy(library.location(design), flat.with_suffix(".png"))
+        with Image.open(library.location(design)).convert("RGBA") as image:
+            white = Image.new("RGBA", image.size, "white")
+            Image.alpha_composite(white, image).convert("RGB").save(flat)
+        rows[-1] = Design(str(flat.with_suffix(".png")), design.tags)
+        rows.append(Design(str(flat), design.tags))
+    pack(Catalog(tuple(rows), tmp_path), tmp_path / "d", SMALL)
+    packed = DatasetFolder.open(tmp_path / "d").designs()
+    assert packed is not None
+    groups: dict[str, set[str]] = {}
+    for design in packed:
+        groups.setdefault(Path(design.image).stem, set()).add(design.group)
+    assert all(len(found) == 1 for found in groups.values())
 
 
 def test_an_s3_image_says_what_to_install_and_does_not_hang(
@@ -264,7 +401,7 @@ def test_an_s3_image_says_what_to_install_and_does_not_hang(
     monkeypatch.delitem(sys.modules, "hangtag.aws.s3", raising=False)
     catalog = Catalog((Design("s3://bucket/a.png", ("cat",)),), tmp_path)
     with pytest.raises(MissingExtra, match=r"hangtag\[aws\]"):
-        pack(catalog, tmp_path / "d", SMALL)
+        pack(catalog, tmp_path / "d", PackConfig(min_count=1))
 
 
 def test_a_tag_without_a_reviewed_no_is_judged_by_its_unknowns(

@@ -346,12 +346,19 @@ def test_copy_numbers_the_records_when_their_keys_are_of_no_use(small: Path, key
     assert contents(whole) == [(number, *row[1:]) for number, row in enumerate(before)]
 
 
-@pytest.mark.parametrize("name", ["small.rec", "other/../small.rec", "small.new", "link.rec"])
-def test_copy_never_replaces_the_damaged_file_or_its_index(small: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["small.rec", "other/../small.rec", "small.idx", "link.rec"])
+def test_copy_never_replaces_a_file(small: Path, name: str) -> None:
     small.with_name("other").mkdir()
     small.with_name("link.rec").symlink_to(small)
     files = [small, small.with_suffix(".idx")]
     before = [path.read_bytes() for path in files]
-    with pytest.raises(RecordError, match=r"would replace .*small\.rec or its \.idx"):
+    with pytest.raises(RecordError, match=r"name the copy \.rec|exists already; give another name"):
         copy_whole(small, small.parent / name)
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_file_without_records_leaves_no_copy(tmp_path: Path) -> None:
+    (tmp_path / "designs.csv").write_text("image,tags\n")
+    with pytest.raises(RecordError, match="not one whole record in it"):
+        copy_whole(tmp_path / "designs.csv", tmp_path / "copy.rec")
+    assert [path.name for path in tmp_path.iterdir()] == ["designs.csv"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hangtag.errors import CatalogError
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.catalog_files import COLUMNS
 
@@ -37,6 +38,21 @@ def test_rows_of_one_image_are_merged_and_a_yes_beats_a_no(
     assert len(notes) == 2
     assert "2 rows repeat an image" in notes[0]
     assert "2 rows have a tag in tags and not_tags" in notes[1]
+
+
+def test_tags_separated_by_commas_are_refused(tmp_path: Path) -> None:
+    lists = ["heart, red", "heart, blue", "star, red", "star, blue", "star, heart, red", "sun;red"]
+    text = "image,tags\n" + "".join(f'{n}.png,"{tags}"\n' for n, tags in enumerate(lists))
+    with pytest.raises(CatalogError, match=r"'heart, red' look separated by commas; write ';'"):
+        Catalog.read(write(tmp_path / "d.csv", text))
+
+
+def test_a_comma_in_a_name_is_part_of_it(tmp_path: Path) -> None:
+    names = ["salt, pepper", "smith, john", "smith, ann", "star", "salt, pepper"]
+    text = "image,tags\n" + "".join(f'{n}.png,"{name}"\n' for n, name in enumerate(names))
+    assert [design.tags for design in Catalog.read(write(tmp_path / "d.csv", text))] == [
+        (name,) for name in names
+    ]
 
 
 def test_images_lead_to_the_same_files_from_another_folder(tmp_path: Path) -> None:

@@ -44,6 +44,11 @@ def test_every_proposal_can_be_accepted_together(tmp_path: Path) -> None:
     assert len(set(Rules.read(accepted, None).aliases.values())) == 1
 
 
+def test_names_that_a_rules_file_cannot_hold_are_not_proposed() -> None:
+    some = catalog((40, "#1 dad;parents"), (40, "salt, pepper;parents"), (80, "parents"))
+    assert rules_of(propose(some, Rules(), min_count=5)) == set()
+
+
 def test_a_narrow_tag_implies_a_wide_one() -> None:
     some = catalog((58, "rose;flower"), (2, "rose"), (90, "flower"), (50, "bird"))
     assert rules_of(propose(some, Rules(), min_count=5)) == {("implication", "rose", "flower")}

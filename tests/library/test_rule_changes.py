@@ -52,6 +52,15 @@ def test_a_split_tag_is_told_apart_by_the_other_one(rules: Path, tmp_path: Path)
     assert yes == [{"baseball bat", "ball"}, {"bat"}, {"baseball bat", "ball"}]
 
 
+def test_a_split_knows_its_other_tag_by_an_alias_though_it_is_too_rare_itself(rules: Path) -> None:
+    rules.write_text("ball game -> ball\nflittermouse -> bat\nbat + ball -> baseball bat\n")
+    designs = [Design(f"{n}.png", ("baseball bat",)) for n in range(5)]
+    designs += [Design("a.png", ("bat", "ball game")), Design("b.png", ("flittermouse", "ball"))]
+    vocabulary = Vocabulary.build(designs, min_count=3, rules=Rules.read(rules, None))
+    assert [(tag.name, tag.count) for tag in vocabulary.tags] == [("baseball bat", 7)]
+    assert (vocabulary.label_matrix(designs) == 1).all()
+
+
 def test_a_change_that_contradicts_the_rules_is_refused_and_nothing_is_written(rules: Path) -> None:
     rule_changes.rename(rules, "a", "b")
     before = rules.read_text()
@@ -59,6 +68,8 @@ def test_a_change_that_contradicts_the_rules_is_refused_and_nothing_is_written(r
         rule_changes.rename(rules, "b", "a")
     with pytest.raises(VocabularyError, match="cannot stand in a rules file"):
         rule_changes.drop(rules, ["a -> b"])
+    with pytest.raises(VocabularyError, match="'#1 mom' cannot stand in a rules file"):
+        rule_changes.rename(rules, "#1 mom", "mom")
     with pytest.raises(VocabularyError, match="name the tags"):
         rule_changes.merge(rules, ["b"], "b")
     with pytest.raises(VocabularyError, match="not a split"):

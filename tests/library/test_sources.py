@@ -57,6 +57,19 @@ def test_folder_names_are_tags(tmp_path: Path) -> None:
     assert catalog.root == tmp_path
 
 
+def test_linked_folders_are_followed_but_not_in_a_circle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "drive/heart/a.png", "library/cat/b.png")
+    (tmp_path / "library" / "heart").symlink_to(tmp_path / "drive" / "heart")
+    (tmp_path / "drive" / "heart" / "up").symlink_to(tmp_path / "drive")
+    assert rows(import_catalog("folder", tmp_path / "library")) == {
+        "cat/b.png": ("cat",),
+        "heart/a.png": ("heart",),
+    }
+    assert "up leads back to a folder above it" in capsys.readouterr().err
+
+
 def test_repeated_folder_names_are_one_tag(tmp_path: Path) -> None:
     touch(tmp_path, "cat/ cat/a.png")
     assert rows(import_catalog("folder", tmp_path)) == {"cat/ cat/a.png": ("cat",)}
