@@ -139,13 +139,14 @@ class Bench:
             (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
             for answer in answers
         )
-        return in_order(questions_of(self.asked, scored, tagger.threshold_of))
+        vocabulary, limits = tagger.vocabulary, tagger.threshold_of
+        return in_order(questions_of(self.asked, scored, vocabulary, limits))
 
     def by_audit(self) -> Iterable[Question]:
         path = self.out / "audit.csv"
         if not path.exists():
             folds = train_folds(self.out / "before-0", self.asked, self.out / "audit.work")
-            write_findings(path, audit(folds))
+            write_findings(path, audit(folds, self.asked))
         with path.open(newline="", encoding="utf-8") as file:
             return in_order(questions_of_audit(self.asked, csv.DictReader(file)))
 

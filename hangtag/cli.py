@@ -16,6 +16,7 @@ from hangtag.aws.commands import app as sagemaker
 from hangtag.console import set_quiet
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError, HangtagError, MissingExtra, Stopped
+from hangtag.files import refuse_foreign
 from hangtag.service.config import ServeConfig
 from hangtag.training.config import Objective, TrainConfig, TuneConfig
 
@@ -482,11 +483,12 @@ def audit(
     if out.suffix != ".csv":
         raise ConfigError(f"{out}: name a .csv file")
     from hangtag.quality.audit import audit as find
-    from hangtag.quality.audit import write_findings
+    from hangtag.quality.audit import is_audit, write_findings
     from hangtag.training.folds import remove_folds, train_folds
 
+    refuse_foreign(out, is_audit, "hangtag audit")
     folder = work or out.with_name(f"{out.name}.work")
-    found = find(train_folds(model, rows, folder, minutes=minutes, workers=workers))
+    found = find(train_folds(model, rows, folder, minutes=minutes, workers=workers), rows)
     write_findings(out, found)
     remove_folds(folder)
     counts = Counter(finding.problem for finding in found)
@@ -659,7 +661,7 @@ def tag(
     out
         A .jsonl or .csv file to write; without it, JSON lines go to the terminal.
     top
-        At most this many tags for a design.
+        The best so many tags of a design, whatever their thresholds.
     min_score
         Only tags of at least this score; by default each tag's own threshold.
     all_tags
@@ -676,6 +678,8 @@ def tag(
         raise ConfigError(f"{out} is what is to be tagged; name another file with --out")
     if top is not None and top < 1:
         raise ConfigError(f"--top {top}: must be 1 or more")
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise ConfigError(f"--min-score {min_score:g}: scores are 0 to 1")
     designs = bulk.find_designs(paths)
     selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
     if out is not None:

@@ -1,4 +1,4 @@
-"""Files written whole, and bytes read from wherever a design lies. Standard library only.
+"""Files written whole, and bytes read from wherever a design lies.
 
 Here alone `hangtag.aws.s3` is called from below: whatever reads a design reads it through this
 module, and so reads `s3://` addresses too.
@@ -8,13 +8,13 @@ import glob
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hangtag.errors import HangtagError, StorageError
+from hangtag.errors import ConfigError, HangtagError, StorageError
 
 S3: Final = "s3://"
 _THREADS: Final = 32  # waiting for a bucket costs no core
@@ -48,6 +48,44 @@ def write_text(target: Path, text: str) -> None:
     """Write UTF-8 `text` to `target`, whole or not at all."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def only_writer(lock: Path, what: Path) -> Iterator[None]:
+    """Keep other processes out of `what`, by a file that is locked meanwhile and then removed.
+
+    The lock ends with the process, however that ends. Raises ConfigError while another one has it.
+    """
+    from filelock import FileLock, Timeout  # not needed for what reads only
+
+    made = not lock.parent.exists()
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as cause:
+        raise ConfigError(
+            f"another hangtag is writing {what} at this moment; wait until it is done, or stop it"
+        ) from cause
+    except NotImplementedError:  # a network drive that knows no locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        held.release()
+        lock.unlink(missing_ok=True)
+        if made and not any(lock.parent.iterdir()):
+            lock.parent.rmdir()  # as it was before
+
+
+def refuse_foreign(out: Path, ours: Callable[[Path], bool], command: str) -> None:
+    """Raise ConfigError for an output that is there and is not `ours`: what somebody else made is
+    not overwritten."""
+    if out.exists() and out.stat().st_size and not ours(out):
+        raise ConfigError(
+            f"{out} is there, and not by `{command}`; name another file, or remove it"
+        )
 
 
 def read_bytes(location: str, limit: int | None = None) -> bytes:

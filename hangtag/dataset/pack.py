@@ -37,7 +37,7 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError
-from hangtag.files import atomic_path, write_text
+from hangtag.files import atomic_path, only_writer, write_text
 from hangtag.library import doubles, fingerprints, splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
@@ -93,7 +93,22 @@ def pack(
     new one is decoded. Raises DatasetError when the folder holds another dataset (unless
     `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
     """
-    config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
+    with only_writer(Path(folder) / ".lock", Path(folder)):
+        return _pack(
+            catalog, Path(folder), config or PackConfig(), rules or Rules(), vocabulary, workers,
+            overwrite,
+        )  # fmt: skip
+
+
+def _pack(
+    catalog: Catalog,
+    folder: Path,
+    config: PackConfig,
+    rules: Rules,
+    vocabulary: Vocabulary | None,
+    workers: int,
+    overwrite: bool,
+) -> PackSummary:
     marks = _marks(catalog)
     key = _pack_key(catalog, config, rules, vocabulary, marks)
     existing = DatasetInfo.read(folder)

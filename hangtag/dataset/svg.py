@@ -22,6 +22,8 @@ from hangtag.errors import ImageError
 
 MAX_BYTES = 32 * 2**20
 MAX_ELEMENTS = 200_000  # after <use> is expanded; openclipart's largest drawing has 14,000
+MAX_DEPTH = 150  # openclipart's deepest has 12; at 400 the renderer runs out of a thread's stack
+MAX_OCTAVES = 16  # of noise: what comes after is below one level of 8 bits
 _SVG_START = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]")
 _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 
@@ -39,7 +41,10 @@ def render(data: bytes, size: int, max_pixels: int) -> Image.Image:
     `max_pixels` bounds each raster image embedded in the document. Raises ImageError.
     """
     root = _parse(_gunzip(data))
+    if _depth(root) > MAX_DEPTH:
+        raise ImageError("too-complex", f"SVG nested over {MAX_DEPTH} deep")
     _cut_outside_references(root, max_pixels)
+    _limit_noise(root)
     if _expanded_elements(root) > MAX_ELEMENTS:
         raise ImageError("too-complex", f"SVG with over {MAX_ELEMENTS:,} elements")
     text = ElementTree.tostring(root, encoding="unicode")
@@ -110,6 +115,21 @@ def _embedded(reference: str, max_pixels: int) -> bool:
     if pixels > max_pixels:
         raise ImageError("too-large", f"SVG embeds an image of {pixels / 1e6:.0f} megapixels")
     return True
+
+
+def _depth(root: ElementTree.Element) -> int:
+    depth, level = 0, [root]
+    while level and depth <= MAX_DEPTH:
+        depth, level = depth + 1, [child for element in level for child in element]
+    return depth
+
+
+def _limit_noise(root: ElementTree.Element) -> None:
+    """Bound the octaves of every turbulence: each is computed for every pixel."""
+    for element in root.iter():
+        octaves = element.get("numOctaves", "").strip()
+        if octaves.isdecimal() and int(octaves[:9]) > MAX_OCTAVES:
+            element.set("numOctaves", str(MAX_OCTAVES))
 
 
 def _expanded_elements(root: ElementTree.Element) -> int:

@@ -1,6 +1,7 @@
 """Many designs at once, in worker processes: a design that crashes or hangs its decoder costs
 that design only."""
 
+import asyncio
 import errno
 import multiprocessing
 import os
@@ -64,6 +65,34 @@ def map_designs(
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
+
+
+class Workers:
+    """Worker processes for one design at a time, such as a server is given; `close` ends them.
+
+    They start with the first call.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        """`timeout` in seconds holds for every call."""
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=cores(), context=context)
+        self._timeout = timeout
+
+    async def call(self, function: Callable[[bytes], R], data: bytes) -> R:
+        """Return `function(data)`, both as `map_designs` needs them. Raises ImageError."""
+        future = self._pool.submit(_call, self._timeout, function, data)
+        waiting = asyncio.wrap_future(future)
+        await asyncio.wait([waiting])
+        waiting.exception()  # `_outcome` tells of it
+        outcome: R | ImageError = _outcome(future, self._timeout)
+        if isinstance(outcome, ImageError):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        """End the processes, with what they are at."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
 
 
 def _unread(cause: OSError) -> ImageError:

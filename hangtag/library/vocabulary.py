@@ -131,6 +131,10 @@ class Vocabulary:
             matrix[rows, columns] = value
         return matrix
 
+    def means(self, name: str) -> tuple[int, ...]:
+        """Return the columns that a yes to `name`, however spelled, is a yes to."""
+        return self._columns[0].get(normalise_tag(name), ())
+
     def untrained(self) -> "Vocabulary":
         """Return it without what only a model's vocabulary has: thresholds and calibration."""
         bare = (

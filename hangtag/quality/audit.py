@@ -5,7 +5,7 @@ hangtag audit MODEL designs.csv --out audit.csv
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
 from hangtag.files import atomic_path
-from hangtag.library.catalog import Catalog
+from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import split_scores
 from hangtag.quality.metrics import Floats, Labels
 from hangtag.quality.thresholds import expit, likely_wrong, logit
@@ -43,20 +43,25 @@ class Finding:
     """What the design has."""
 
 
-def audit(folds: Sequence[tuple[Path, Path]]) -> list[Finding]:
+def audit(folds: Sequence[tuple[Path, Path]], rows: Catalog) -> list[Finding]:
     """Return what is probably missing or wrong, surest first, each kind after the other.
 
-    `folds` as `hangtag.training.folds.train_folds` returns them. What a person said stays out of
-    it: a tag that is reviewed as not there is not missing. Raises DatasetError, ModelError.
+    `folds` as `hangtag.training.folds.train_folds` makes them of `rows`, which name the images.
+    What a person said stays out of it: a tag that is reviewed as not there is not missing. Raises
+    DatasetError, ModelError.
     """
     catalog, names, scores, fold = out_of_fold(folds)
     labels = DatasetFolder.open(folds[0][0]).vocabulary.label_matrix(catalog.designs)
     likely = with_company(scores, labels, fold, catalog.group_numbers())
     missing, wrong = missing_sureness(likely, labels), wrong_sureness(likely, labels)
     limits = Tagger.open(folds[0][1]).thresholds
+    # The folds lie elsewhere, and so do relative paths in them.
+    names_of = {rows.location(design): design.image for design in rows}
+    images = [names_of.get(catalog.location(design), design.image) for design in catalog]
+    designs = [replace(d, image=i) for d, i in zip(catalog, images, strict=True)]
     return [
-        *_findings("missing", missing, scores, catalog, names, (labels < 0) & (likely >= limits)),
-        *_findings("wrong", wrong, scores, catalog, names, (labels == 1) & (wrong >= 0.5)),
+        *_findings("missing", missing, scores, designs, names, (labels < 0) & (likely >= limits)),
+        *_findings("wrong", wrong, scores, designs, names, (labels == 1) & (wrong >= 0.5)),
     ]
 
 
@@ -180,13 +185,13 @@ def _findings(
     problem: Literal["missing", "wrong"],
     sureness: NDArray[np.float64],
     scores: Floats,
-    catalog: Catalog,
+    designs: Sequence[Design],
     names: Sequence[str],
     chosen: NDArray[np.bool_],
 ) -> Iterator[Finding]:
     cells = np.argwhere(chosen)
     for row, tag in cells[np.argsort(-sureness[chosen], kind="stable")]:
-        design = catalog.designs[row]
+        design = designs[row]
         yield Finding(
             design.image,
             problem,
@@ -195,6 +200,12 @@ def _findings(
             float(scores[row, tag]),
             design.tags,
         )
+
+
+def is_audit(path: Path) -> bool:
+    """Tell whether a file begins as `write_findings` begins one."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return next(file, "").rstrip() == ",".join(COLUMNS)
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:

@@ -210,7 +210,11 @@ def _finite(value: float) -> float | None:
 
 def _remember(path: Path, evaluation: Evaluation) -> None:
     """Put an evaluation into metrics.json, beside those of the other splits."""
-    kept = json.loads(read_text(path, DatasetError)) if path.exists() else {}
+    try:
+        kept = json.loads(read_text(path, DatasetError)) if path.exists() else {}
+    except ValueError:
+        note(f"{path} was damaged: written anew")
+        kept = {}
     kept[evaluation.split] = evaluation.as_json()
     write_text(path, json.dumps(kept, indent=1, allow_nan=False) + "\n")
 

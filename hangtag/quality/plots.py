@@ -37,7 +37,9 @@ def precision_recall(
     def draw(axes: Axes) -> None:
         for place, (name, scores, labels) in enumerate(curves):
             recall, precision = _curve(scores, labels)
-            axes.plot(recall, precision, label=name, lw=2.5 if place == 0 else 1)
+            # A dollar begins a formula, and a label with `_` before it is left out.
+            text = " " + name.replace("$", r"\$")
+            axes.plot(recall, precision, label=text, lw=2.5 if place == 0 else 1)
         for name, recall_at, precision_at in points:
             axes.plot(recall_at, precision_at, "o", color=INK)
             axes.annotate(

@@ -5,8 +5,8 @@ hangtag serve MODEL
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -25,7 +25,8 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
 from hangtag import __version__
-from hangtag.errors import ImageError, ModelError
+from hangtag.console import note
+from hangtag.errors import HangtagError, ImageError
 from hangtag.service.config import RETRY_SECONDS, ServeConfig
 from hangtag.service.engine import Busy, Engine
 from hangtag.service.errors import ApiError
@@ -233,7 +234,7 @@ class _Service:
     async def reload(self) -> Health:
         try:
             await self.engine.reload()
-        except ModelError as error:
+        except HangtagError as error:
             raise ApiError(409, "model", f"the old model stays: {error}") from error
         return await self.healthz()
 
@@ -273,22 +274,16 @@ class _Service:
         self, request: Request, tag: Annotated[str, Query(description="A tag of /tags.")]
     ) -> Look:
         data = await _raw(request)
-        with self._places(1):
-            try:
-                weights = await self.engine.look(data, tag)
-            except ImageError as error:
-                raise _refused(error) from error
-            except KeyError as error:
-                raise ApiError(422, "unknown-tag", f"the model has no tag {tag!r}") from error
-        return Look(tag=tag, weights=[[round(float(w), 4) for w in row] for row in weights])
-
-    @contextmanager
-    def _places(self, images: int) -> Iterator[None]:
-        self._reserve(images)
+        self._reserve(1)
+        task = asyncio.ensure_future(self.engine.look(data, tag))
+        await self._in_time([task])
         try:
-            yield
-        finally:
-            self.engine.release(images)
+            weights = task.result()
+        except ImageError as error:
+            raise _refused(error) from error
+        except KeyError as error:
+            raise ApiError(422, "unknown-tag", f"the model has no tag {tag!r}") from error
+        return Look(tag=tag, weights=[[round(float(w), 4) for w in row] for row in weights])
 
     def _reserve(self, images: int) -> None:
         try:
@@ -313,6 +308,18 @@ class _Service:
         await form.close()
         return found
 
+    async def _in_time(self, tasks: "Sequence[asyncio.Future[Any]]") -> None:
+        """Wait for tasks of one reserved place each, in the time that the configuration gives."""
+        # An image that takes too long goes on in its thread; its place is free when it ends.
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        _, late = await asyncio.wait(tasks, timeout=self.config.timeout_seconds)
+        if late:
+            raise ApiError(
+                503, "too-slow", f"took over {self.config.timeout_seconds:g} seconds",
+                {"Retry-After": str(RETRY_SECONDS)},
+            )  # fmt: skip
+
     def _ended(self, task: "asyncio.Future[Any]") -> None:
         self.engine.release(1)
         if not task.cancelled():
@@ -323,16 +330,8 @@ class _Service:
     ) -> list[tuple[Tagger, NDArray[np.float32]] | ImageError]:
         """Score images side by side, in the time that the configuration gives."""
         self._reserve(len(images))
-        # An image that takes too long goes on in its thread; its place is free when it ends.
         tasks = [asyncio.ensure_future(self.engine.score(data)) for data in images]
-        for task in tasks:
-            task.add_done_callback(self._ended)
-        _, late = await asyncio.wait(tasks, timeout=self.config.timeout_seconds)
-        if late:
-            raise ApiError(
-                503, "too-slow", f"took over {self.config.timeout_seconds:g} seconds",
-                {"Retry-After": str(RETRY_SECONDS)},
-            )  # fmt: skip
+        await self._in_time(tasks)
         answers: list[tuple[Tagger, NDArray[np.float32]] | ImageError] = []
         for task in tasks:
             error = task.exception()
@@ -395,6 +394,11 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def api_error(_: Request, error: ApiError) -> JSONResponse:
         return answer(error.status, error.reason, error.message, error.headers)
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, error: Exception) -> JSONResponse:
+        note(f"a request ended in {error!r}")  # its traceback follows in uvicorn's log
+        return answer(500, "internal", "the server failed at this; its log tells why")
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:

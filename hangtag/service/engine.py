@@ -2,16 +2,21 @@
 way than the queue allows."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.dataset.images import Pixels
-from hangtag.dataset.workers import cores
-from hangtag.tagging.tagger import BATCH, Tagger
+from hangtag.dataset.svg import is_svg
+from hangtag.dataset.workers import TIMEOUT_SECONDS, Workers, cores
+from hangtag.tagging.tagger import BATCH, Tagger, model_input
+
+R = TypeVar("R")
 
 
 class Busy(Exception):
@@ -27,19 +32,22 @@ class _Job(NamedTuple):
 class Engine:
     """Scores designs. All methods but `open` run in one event loop."""
 
-    def __init__(self, tagger: Tagger, queue: int) -> None:
+    def __init__(self, tagger: Tagger, queue: int, timeout: float = TIMEOUT_SECONDS) -> None:
+        """`timeout`: the most seconds that an SVG may take."""
         self.tagger = tagger
         self.queue = queue
         self.under_way = 0
         self._decoders = ThreadPoolExecutor(cores(), "decode")
+        self._svgs = Workers(timeout)
         self._runner = ThreadPoolExecutor(1, "infer")
+        self._looker = ThreadPoolExecutor(1, "look")  # its own: a look takes many batches' time
         self._waiting: list[_Job] = []
         self._batches: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, model: Path, queue: int) -> "Engine":
+    def open(cls, model: Path, queue: int, timeout: float = TIMEOUT_SECONDS) -> "Engine":
         """Open MODEL/. Raises ModelError."""
-        return cls(_warm(model), queue)
+        return cls(_warm(model), queue, timeout)
 
     def reserve(self, images: int) -> None:
         """Take places in the queue; `release` gives them back. Raises Busy, taking none."""
@@ -54,7 +62,7 @@ class Engine:
     async def score(self, data: bytes) -> tuple[Tagger, NDArray[np.float32]]:
         """Return the tagger that answers and its scores, float32 (T,). Raises ImageError."""
         loop, tagger = asyncio.get_running_loop(), self.tagger
-        square = await loop.run_in_executor(self._decoders, tagger.square, data)
+        square = await self._square(tagger, data)
         job = _Job(tagger, square, loop.create_future())
         self._waiting.append(job)
         if self._batches is None or self._batches.done():
@@ -66,9 +74,24 @@ class Engine:
         loop, tagger = asyncio.get_running_loop(), self.tagger
         if tag not in tagger.vocabulary.names:
             raise KeyError(tag)
-        square = await loop.run_in_executor(self._decoders, tagger.square, data)
+        square = await self._square(tagger, data)
         column = tagger.vocabulary.names.index(tag)
-        return await loop.run_in_executor(self._runner, tagger.look, square, column)
+        return await loop.run_in_executor(self._looker, tagger.look, square, column)
+
+    async def decoded(self, function: Callable[[bytes], R], data: bytes) -> R:
+        """Return `function(data)` of a design's bytes, picklable. Raises ImageError.
+
+        Of an SVG in another process: its renderer holds Python's lock, and a hostile drawing takes
+        all the time there is or ends the process.
+        """
+        if is_svg(data):
+            return await self._svgs.call(function, data)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, function, data)
+
+    async def _square(self, tagger: Tagger, data: bytes) -> Pixels:
+        function = partial(model_input, preprocessing=tagger.folder.preprocessing)
+        return await self.decoded(function, data)
 
     async def _run(self) -> None:
         """Score what waits, a batch at a time, until nothing does."""
@@ -100,9 +123,11 @@ class Engine:
         self.tagger = await loop.run_in_executor(None, _warm, path)
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads and processes."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._runner.shutdown(wait=False, cancel_futures=True)
+        self._looker.shutdown(wait=False, cancel_futures=True)
+        self._svgs.close()
 
 
 def _warm(model: Path) -> Tagger:

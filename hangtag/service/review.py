@@ -16,9 +16,11 @@ from typing import Final, Literal
 
 import numpy as np
 
+from hangtag.console import note
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
+from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.thresholds import likely_wrong
 
 Kind = Literal["wrong", "missing", "uncertain"]
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS questions (
     help REAL NOT NULL, PRIMARY KEY (image, tag)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_help ON questions (help DESC);
+CREATE INDEX IF NOT EXISTS by_tag ON questions (tag, help DESC);
 CREATE TABLE IF NOT EXISTS asked_for (one INTEGER PRIMARY KEY CHECK (one = 1), key TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT NOT NULL, image TEXT NOT NULL,
@@ -118,12 +121,16 @@ class ReviewStore:
     ) -> list[Question]:
         """Return what nobody has answered yet, the most helpful first; of one tag or one design,
         if given."""
+        given = {"tag": tag, "image": image}
+        # Said only where it is asked: SQLite finds no index for "if given".
+        of = "".join(
+            f" AND q.{name} = :{name}" for name, value in given.items() if value is not None
+        )
         with self._open() as database:
             rows = database.execute(
-                f"SELECT image, tag, kind, score, help FROM questions AS q WHERE {_STILL_OPEN}"
-                " AND (?1 IS NULL OR tag = ?1) AND (?2 IS NULL OR image = ?2)"
-                " ORDER BY help DESC, image, tag LIMIT ?3",
-                (tag, image, limit),
+                f"SELECT image, tag, kind, score, help FROM questions AS q WHERE {_STILL_OPEN}{of}"
+                " ORDER BY help DESC, image, tag LIMIT :limit",
+                {**given, "limit": limit},
             )
             return [Question(*row) for row in rows]
 
@@ -143,10 +150,13 @@ class ReviewStore:
             (answered,) = database.execute(
                 "SELECT COUNT(*) FROM answers WHERE undone = 0"
             ).fetchone()
-            (still,) = database.execute(
-                f"SELECT COUNT(*) FROM questions AS q WHERE {_STILL_OPEN}"
+            (asked,) = database.execute("SELECT COUNT(*) FROM questions").fetchone()
+            # Counted from the answers, which are far fewer than the questions.
+            (closed,) = database.execute(
+                "SELECT COUNT(*) FROM answers AS a JOIN questions AS q"
+                " ON q.image = a.image AND q.tag = a.tag WHERE a.undone = 0"
             ).fetchone()
-            return still, answered
+            return asked - closed, answered
 
     def answer(
         self, answers: Sequence[tuple[str, str, Answer]], reviewer: str, model: str
@@ -230,38 +240,51 @@ def _reviewed(design: Design, answers: dict[str, Answer]) -> Design:
 
 
 def questions_of(
-    catalog: Catalog, scored: Iterable[tuple[str, dict[str, float]]], thresholds: dict[str, float]
+    catalog: Catalog,
+    scored: Iterable[tuple[str, dict[str, float]]],
+    vocabulary: Vocabulary,
+    thresholds: dict[str, float],
 ) -> Iterator[Question]:
     """Yield what is worth asking, from a model's scores of every design: (image, score by tag).
 
     Likely wrong: a tag that is there against all odds. Likely missing: one that is not there and
-    would be suggested. Uncertain: one near its threshold.
+    would be suggested. Uncertain: one near its threshold. What a design has, it may have
+    under an alias or by implication.
     """
-    counts = tag_counts(catalog)
-    known = np.array([counts[tag] for tag in thresholds])
-    designs = {design.image: design for design in catalog}
+    labels = vocabulary.label_matrix(catalog.designs)
+    known = np.count_nonzero(labels == 1, axis=0)
+    row_of = {design.image: row for row, design in enumerate(catalog)}
     for image, scores in scored:
-        has = {normalise_tag(tag) for tag in designs[image].tags}
-        has_not = {normalise_tag(tag) for tag in designs[image].not_tags}
-        values = np.array([scores[tag] for tag in thresholds])
+        row = labels[row_of[image]]
+        values = np.array([scores[tag] for tag in vocabulary.names])
         wrong = likely_wrong(values, known, len(catalog)).tolist()
-        for (tag, limit), against in zip(thresholds.items(), wrong, strict=True):
-            score = scores[tag]
-            if tag in has:
-                if against >= 0.5:
-                    yield Question(image, tag, "wrong", score, _help(against, counts[tag]))
-            elif tag not in has_not and score >= NEAR * limit:
+        for column, tag in enumerate(vocabulary.names):
+            score, limit, count = scores[tag], thresholds[tag], int(known[column])
+            if row[column] == 1:
+                if wrong[column] >= 0.5:
+                    yield Question(image, tag, "wrong", score, _help(wrong[column], count))
+            elif row[column] < 0 and score >= NEAR * limit:
                 kind: Kind = "missing" if score >= limit else "uncertain"
-                yield Question(image, tag, kind, score, _help(score, counts[tag]))
+                yield Question(image, tag, kind, score, _help(score, count))
 
 
 def questions_of_audit(catalog: Catalog, findings: Iterable[dict[str, str]]) -> Iterator[Question]:
-    """Yield a question for every line of a catalog's audit.csv."""
+    """Yield a question for every line of an audit.csv whose design the catalog has; a note tells of
+    the others."""
     counts = tag_counts(catalog)
+    known = {catalog.location(design): design.image for design in catalog}
+    known |= {design.image: design.image for design in catalog}
+    strange = 0
     for row in findings:
+        image = known.get(row["image"])
+        if image is None:
+            strange += 1
+            continue
         kind: Kind = "wrong" if row["problem"] == "wrong" else "missing"
         helps = _help(float(row["sureness"]), counts[row["tag"]])
-        yield Question(row["image"], row["tag"], kind, float(row["score"]), helps)
+        yield Question(image, row["tag"], kind, float(row["score"]), helps)
+    if strange:
+        note(f"{strange} lines of the audit are about designs that the catalog does not have")
 
 
 def tag_counts(catalog: Catalog) -> Counter[str]:

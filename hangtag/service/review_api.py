@@ -12,13 +12,14 @@ from hangtag.errors import ImageError
 from hangtag.files import read_bytes
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
+from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
-from hangtag.service.review import GRID, Given, ReviewStore
+from hangtag.service.review import GRID, Given, Question, ReviewStore
 
 PICTURE: Final = 320  # pixels
 # What one reviewer was shown is not shown to another for so long.
 LEASE_SECONDS: Final = 60.0
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
 
 
 class Asked(BaseModel):
@@ -93,9 +94,9 @@ class Undone(State):
     undone: list[Given]
 
 
-def add_review(app: FastAPI, store: ReviewStore, catalog: Catalog, model: str) -> None:
+def add_review(app: FastAPI, store: ReviewStore, catalog: Catalog, engine: Engine) -> None:
     """Add the review loop to an application."""
-    review = _Review(store, catalog, model)
+    review = _Review(store, catalog, engine)
     app.get("/review", summary="How far the review is.")(review.state)
     app.get("/review/tags", summary="Tags with open questions.")(review.tags)
     app.get("/review/design", summary="The design to ask about next.")(review.design)
@@ -111,10 +112,11 @@ def add_review(app: FastAPI, store: ReviewStore, catalog: Catalog, model: str) -
 class _Review:
     """The handlers. FastAPI runs those that are no coroutines in threads."""
 
-    def __init__(self, store: ReviewStore, catalog: Catalog, model: str) -> None:
-        self.store, self.catalog, self.model = store, catalog, model
+    def __init__(self, store: ReviewStore, catalog: Catalog, engine: Engine) -> None:
+        self.store, self.catalog, self.engine = store, catalog, engine
         self.designs = {design.image: design for design in catalog}
         self.leases: dict[str, tuple[str, float]] = {}
+        self.passed: dict[str, set[str]] = {}  # by reviewer: designs left for later
 
     def state(self) -> State:
         still, answered = self.store.counts()
@@ -124,12 +126,20 @@ class _Review:
         return [TagQuestions(tag=tag, open=count) for tag, count in self.store.tags()]
 
     def design(
-        self, reviewer: Annotated[str, Query(max_length=500)] = ""
+        self,
+        reviewer: Annotated[str, Query(max_length=500)] = "",
+        after: Annotated[
+            str, Query(max_length=4000, description="A design to leave for later.")
+        ] = "",
     ) -> DesignQuestions | None:
-        for question in self.store.open_questions(limit=1000):
-            if question.image in self.designs and self._lease(question.image, reviewer):
-                break
-        else:
+        passed = self.passed.setdefault(reviewer, set())
+        if after:
+            passed.add(after)
+        question = self._next(reviewer, passed)
+        if question is None and passed:  # all that is left was passed over: round again
+            passed.clear()
+            question = self._next(reviewer, passed)
+        if question is None:
             return None
         asked = self.store.open_questions(image=question.image, limit=1000)
         design = self.designs[question.image]
@@ -141,6 +151,13 @@ class _Review:
             not_tags=[t for t, a in said.items() if a == "no"],
             questions=[_asked(one) for one in asked],
         )
+
+    def _next(self, reviewer: str, passed: set[str]) -> Question | None:
+        for question in self.store.open_questions(limit=1000 + 100 * len(passed)):
+            image = question.image
+            if image in self.designs and image not in passed and self._lease(image, reviewer):
+                return question
+        return None
 
     def grid(
         self,
@@ -165,7 +182,8 @@ class _Review:
             raise ApiError(404, "unknown-design", "the catalog has no such design")
         loop = asyncio.get_running_loop()
         try:
-            png = await loop.run_in_executor(None, _picture, self.catalog.location(design))
+            data = await loop.run_in_executor(None, read_bytes, self.catalog.location(design))
+            png = await self.engine.decoded(_picture, data)
         except (ImageError, OSError) as error:
             raise ApiError(422, "unreadable", f"{image}: {error}") from error
         return Response(png, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
@@ -174,9 +192,15 @@ class _Review:
         unknown = next((one.image for one in given.answers if one.image not in self.designs), None)
         if unknown is not None:
             raise ApiError(422, "unknown-design", f"the catalog has no design {unknown!r}")
-        conflicts = self.store.answer(
-            [(one.image, one.tag, one.answer) for one in given.answers], given.reviewer, self.model
-        )
+        model = self.engine.tagger.folder.path.resolve().name
+        answers = [(one.image, one.tag, one.answer) for one in given.answers]
+        refused = [
+            (one.image, tag, one.answer)
+            for one in given.answers
+            if one.answer == "no"
+            for tag in self._said_by(one)
+        ]
+        conflicts = self.store.answer([*answers, *refused], given.reviewer, model)
         state = self.state()
         return Kept(open=state.open, answered=state.answered, conflicts=conflicts)
 
@@ -184,6 +208,21 @@ class _Review:
         undone = self.store.undo(who.reviewer)
         state = self.state()
         return Undone(open=state.open, answered=state.answered, undone=undone)
+
+    def _said_by(self, no: AnswerIn) -> list[str]:
+        """Return the design's own tags that say what a no denies, by an alias or by implication.
+
+        With them still there the no would be lost: where both meet, labels take the yes.
+        """
+        vocabulary, denied = self.engine.tagger.vocabulary, normalise_tag(no.tag)
+        if denied not in vocabulary.names:
+            return []
+        column = vocabulary.names.index(denied)
+        return [
+            tag
+            for tag in self.designs[no.image].tags
+            if normalise_tag(tag) != denied and column in vocabulary.means(tag)
+        ]
 
     def _lease(self, what: str, reviewer: str) -> bool:
         """Take something for a reviewer; False while another one has it."""
@@ -195,8 +234,8 @@ class _Review:
         return True
 
 
-def _picture(location: str) -> bytes:
-    return encode_png(decode(read_bytes(location), PICTURE))
+def _picture(data: bytes) -> bytes:
+    return encode_png(decode(data, PICTURE))
 
 
 def _asked(question: object) -> Asked:

@@ -6,7 +6,9 @@ hangtag serve MODEL
 import asyncio
 import csv
 import hashlib
+import io
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from hangtag.console import note, track
-from hangtag.errors import CatalogError, ModelError
+from hangtag.errors import CatalogError, ConfigError, HangtagError
+from hangtag.files import read_text
 from hangtag.library.catalog import Catalog
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
@@ -38,7 +41,7 @@ def serve(model: Path, config: ServeConfig) -> None:
     could be reached from elsewhere without a token.
     """
     token = config.token()
-    engine = Engine.open(model, config.queue)
+    engine = Engine.open(model, config.queue, config.timeout_seconds)
     _serve(create_app(engine, config, token), engine, config)
 
 
@@ -57,7 +60,7 @@ def review(
     Raises what `serve` raises, and CatalogError.
     """
     token, catalog = config.token(), Catalog.read(catalog_file)
-    store, engine = ReviewStore(answers), Engine.open(model, config.queue)
+    store, engine = ReviewStore(answers), Engine.open(model, config.queue, config.timeout_seconds)
     source = audit or model / TAGS_FILE
     digest = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
     if store.asks() != digest:
@@ -65,35 +68,34 @@ def review(
             questions = questions_of_audit(catalog, _audit_rows(audit))
         else:
             scored = _scored(engine.tagger, catalog_file, workers)
-            questions = questions_of(catalog, scored, engine.tagger.threshold_of)
+            questions = questions_of(
+                catalog, scored, engine.tagger.vocabulary, engine.tagger.threshold_of
+            )
         store.ask(questions, digest)
     app = create_app(engine, config, token, review=True)
-    add_review(app, store, catalog, model.resolve().name)
+    add_review(app, store, catalog, engine)
     _serve(app, engine, config)
 
 
 def _audit_rows(path: Path) -> Iterator[dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = {"image", "problem", "tag", "sureness", "score"} - set(
-                reader.fieldnames or ()
+        reader = csv.DictReader(io.StringIO(read_text(path, CatalogError), newline=""))
+        missing = {"image", "problem", "tag", "sureness", "score"} - set(reader.fieldnames or ())
+        if missing:
+            raise CatalogError(
+                f"{path} is no audit: it has no column {', '.join(sorted(missing))}; make it with "
+                "`hangtag audit`"
             )
-            if missing:
+        for row in reader:
+            try:
+                float(row["score"]), float(row["sureness"])
+            except (TypeError, ValueError):
                 raise CatalogError(
-                    f"{path} is no audit: it has no column {', '.join(sorted(missing))}; make it "
-                    "with `hangtag audit`"
-                )
-            for row in reader:
-                try:
-                    float(row["score"]), float(row["sureness"])
-                except (TypeError, ValueError):
-                    raise CatalogError(
-                        f"{path}, line {reader.line_num}: score and sureness must be numbers"
-                    ) from None
-                yield row
-    except OSError as cause:
-        raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
+                    f"{path}, line {reader.line_num}: score and sureness must be numbers"
+                ) from None
+            yield row
+    except csv.Error as cause:
+        raise CatalogError(f"{path} is no audit: {cause}") from cause
 
 
 def _scored(
@@ -106,7 +108,25 @@ def _scored(
             yield answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]}
 
 
+def _check_address(host: str, port: int) -> None:
+    """Raise ConfigError where the server could not listen: uvicorn ends the process over it."""
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in places:
+            if family == socket.AF_INET6 and len(places) > 1:
+                continue  # a machine may have the name, but not the protocol
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as cause:
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {cause.strerror or cause}; choose another "
+            "--port or --host"
+        ) from cause
+
+
 def _serve(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
+    _check_address(config.host, config.port)
     server = _Server(
         uvicorn.Config(
             app,
@@ -153,5 +173,5 @@ async def _reload(engine: Engine) -> None:
     try:
         await engine.reload()
         note(f"took up {engine.tagger.folder.path} anew")
-    except ModelError as error:
+    except HangtagError as error:
         note(f"the old model stays: {error}")

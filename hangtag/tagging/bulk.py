@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.files import S3, address_of, atomic_path, names_below, write_text
+from hangtag.files import (
+    S3,
+    address_of,
+    atomic_path,
+    names_below,
+    only_writer,
+    refuse_foreign,
+    write_text,
+)
 from hangtag.library.catalog import Catalog
 from hangtag.library.sources import IMAGE_SUFFIXES, image_files
 from hangtag.library.xmp import write_sidecar
@@ -28,6 +36,7 @@ from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 
 CATALOG_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+CSV_HEAD: Final = "image,tags,scores,apply"
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,13 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
             if not inside:
                 raise CatalogError(f"{path}: no designs in this folder")
             for name in inside:
-                found.setdefault(str(path / name), str(path / name))
+                found.setdefault(str((path / name).absolute()), str(path / name))
         elif path.suffix.lower() in CATALOG_SUFFIXES:
             catalog = Catalog.read(path)
             for design in catalog:
                 found.setdefault(catalog.location(design), design.image)
         elif path.exists():
-            found.setdefault(str(path), str(path))
+            found.setdefault(str(path.absolute()), str(path))
         else:
             raise CatalogError(f"{path}: no such file or folder")
     uses = Counter(found.values())
@@ -147,6 +156,19 @@ def tag_library(
     """
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
+    with only_writer(out.with_name(f".{out.name}.lock"), out):
+        return _tag_library(model, designs, out, selection, workers, xmp)
+
+
+def _tag_library(
+    model: Path,
+    designs: Sequence[tuple[str, str]],
+    out: Path,
+    selection: Selection,
+    workers: int,
+    xmp: bool,
+) -> BulkSummary:
+    refuse_foreign(out, _is_ours, "hangtag tag")
     if xmp:
         _check_sidecars(designs)
     tagger = Tagger.open(model)
@@ -170,6 +192,21 @@ def tag_library(
     counts = [len(answer["tags"]) for answer in _answers(journal) if "tags" in answer]
     journal.unlink()
     return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
+
+
+def _is_ours(out: Path) -> bool:
+    """Tell an output of `tag_library` from a catalog, whose tags are plain texts."""
+    with out.open(encoding="utf-8", errors="replace") as file:
+        if out.suffix == ".csv":
+            return next(file).rstrip() == CSV_HEAD
+        for line in file:
+            try:
+                tags = json.loads(line)["tags"]
+            except (ValueError, KeyError, TypeError):
+                return False
+            if tags:
+                return isinstance(tags, list) and isinstance(tags[0], dict)
+    return True
 
 
 def rounded(suggestion: Suggestion) -> dict[str, Any]:
@@ -222,7 +259,7 @@ def _write_answers(out: Path, journal: Path) -> None:
             file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in tagged)
             return
         writer = csv.writer(file)
-        writer.writerow(("image", "tags", "scores", "apply"))
+        writer.writerow(CSV_HEAD.split(","))
         for answer in tagged:
             tags = ";".join(tag["tag"] for tag in answer["tags"])
             scores = ";".join(str(tag["score"]) for tag in answer["tags"])

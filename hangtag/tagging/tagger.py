@@ -13,7 +13,7 @@ from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
 from hangtag.files import read_bytes
 from hangtag.quality.thresholds import Calibration, with_implied
-from hangtag.tagging.model_folder import ModelFolder, Preprocessing
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 
 BATCH = 32
 LOOK = 8  # cells a side of the map of where a score comes from
@@ -52,7 +52,12 @@ class Tagger:
             reason = str(cause).splitlines()[0]
             raise ModelError(f"{folder.onnx} cannot be loaded: {reason}") from cause
         self._input = self._session.get_inputs()[0].name
-        tags = folder.vocabulary.tags
+        tags, columns = folder.vocabulary.tags, self._session.get_outputs()[0].shape[-1]
+        if isinstance(columns, int) and columns != len(tags):
+            raise ModelError(
+                f"{folder.onnx} has {columns} tags, {folder.path / TAGS_FILE} has {len(tags)}; "
+                "copy the whole model folder again"
+            )
         self._calibration = Calibration.of(tags)
         self.thresholds = np.array(
             [0.5 if tag.threshold is None else tag.threshold for tag in tags]

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError, TrainingError
+from hangtag.files import only_writer
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -89,6 +90,24 @@ def train(
     accelerator = _accelerator(config, model)
     if config.freeze:
         check_frozen(config, continue_from is not None, accelerator.num_processes)
+    alone = only_writer(model / ".lock", model) if accelerator.is_main_process else nullcontext()
+    with alone:
+        return _train(
+            folder, model, config, accelerator, continue_from, overwrite, on_epoch, stores, features
+        )
+
+
+def _train(
+    folder: DatasetFolder,
+    model: Path,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    continue_from: Path | None,
+    overwrite: bool,
+    on_epoch: OnEpoch | None,
+    stores: Stores | None,
+    features: Path | None,
+) -> TrainResult:
     origin = Origin(
         folder.fingerprint(),
         start_from=_digest(with_weights(continue_from).weights) if continue_from else "",

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -259,7 +260,20 @@ def test_hostile_svg_is_rejected_quickly() -> None:
     assert reason(SVG.format('width="0" height="1"', "<rect/>").encode()) == "unreadable"
     assert reason(b"<svg><rect></svg>") == "unreadable"
     deep = "<g>" * 3000 + "</g>" * 3000
-    assert reason(SVG.format('viewBox="0 0 10 10"', deep).encode()) == "unreadable"
+    assert reason(SVG.format('viewBox="0 0 10 10"', deep).encode()) == "too-complex"
+
+
+def test_svg_that_would_take_all_stack_or_time_is_bounded() -> None:
+    deep = "<g>" * 400 + '<rect width="9" height="9"/>' + "</g>" * 400
+    assert reason(SVG.format('viewBox="0 0 10 10"', deep).encode()) == "too-complex"
+    noise = (
+        '<filter id="f"><feTurbulence baseFrequency="0.05" numOctaves="2000000"/></filter>'
+        '<rect width="10" height="10" filter="url(#f)"/>'
+    )
+    began = time.monotonic()
+    few, many = (drawn(noise.replace("2000000", n)) for n in ("16", "2000000"))
+    assert time.monotonic() - began < 10
+    assert (few == many).all()
 
 
 def test_svg_embedded_image_is_shown_within_the_budget() -> None:

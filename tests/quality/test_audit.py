@@ -1,6 +1,7 @@
 """The audit: sureness by hand, out-of-fold scores for real, and the whole command."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -122,14 +123,12 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
         other = "blue" if rows[n + 5].tags[1] == "red" else "red"
         rows[n + 5] = replace(rows[n + 5], tags=(*rows[n + 5].tags, other))
     catalog = replace(library, designs=tuple(rows))
-    catalog.write(tmp_path / "spoilt.csv")
-    spoilt = Catalog.read(tmp_path / "spoilt.csv")
-    rooted = [replace(d, image=str(library.root / d.image)) for d in spoilt]
-    replace(spoilt, designs=tuple(rooted)).write(tmp_path / "spoilt.csv")
+    spoilt = shutil.copytree(library.root, tmp_path / "library") / "spoilt.csv"
+    replace(catalog, root=spoilt.parent).write(spoilt)
     mine = tmp_path / "mine" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("all of it")
-    command = ["audit", work / "model", tmp_path / "spoilt.csv", "--out", tmp_path / "audit.csv",
+    command = ["audit", work / "model", spoilt, "--out", tmp_path / "audit.csv",
                "--work", mine.parent]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "hangtag", *map(str, command)],
@@ -146,8 +145,6 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
         for row in found:
             if row["problem"] == problem:
                 assert (row["tag"] in row["tags"].split(";")) == (problem == "wrong")
-    taken = {
-        (str(library.root / rows[n].image), library.designs[n].tags[1]) for n in (0, 10, 20, 30)
-    }
+    taken = {(rows[n].image, library.designs[n].tags[1]) for n in (0, 10, 20, 30)}
     missing = [(r["image"], r["tag"]) for r in found if r["problem"] == "missing"]
     assert len(taken & set(missing[: len(missing) // 2 + 4])) >= 2

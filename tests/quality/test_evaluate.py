@@ -64,6 +64,16 @@ def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path:
             assert np.isclose(again[row["tag"]]["average_precision"], row["average_precision"])
 
 
+def test_a_damaged_metrics_file_costs_no_evaluation(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    (model / "metrics.json").write_text('{"validation": ')
+    evaluate(model, work / "dataset")
+    assert set(json.loads((model / "metrics.json").read_text())) == {"test"}
+    assert "metrics.json was damaged: written anew" in capsys.readouterr().err
+
+
 def test_unknown_is_left_out_where_people_reviewed(
     library: Catalog, work: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.evaluate import Evaluation, Scored, evaluate
+from hangtag.quality.plots import precision_recall
 from hangtag.quality.report import confusions, write_report
 
 
@@ -64,6 +65,13 @@ def test_names_with_markup_stay_text(work: Path, tmp_path: Path) -> None:
     assert bad not in page
     assert html.escape(bad) in page
     assert page.count("<script>") == 1
+
+
+@pytest.mark.parametrize("name", ["$$", "$_$", "_new", "a $ b"])
+def test_any_name_can_stand_in_a_legend(name: str) -> None:
+    labels = np.array([1, 0, 1], np.int8)
+    drawn = precision_recall([(name, np.array([0.9, 0.2, 0.4], np.float32), labels)], [])
+    assert "<svg" in drawn
 
 
 def test_confusions_count_designs_that_got_another_tag_instead(

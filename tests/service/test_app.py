@@ -1,6 +1,8 @@
 """The endpoint, asked over HTTP as programs ask it."""
 
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -248,10 +250,16 @@ def test_the_model_is_swapped_under_load_without_a_failed_request(
     assert {answer.status_code for answer in answers} == {200}
     assert not name(answers[0]).startswith("new ")
     assert name(answers[-1]).startswith("new ")
-    (live / "model.onnx").write_bytes(b"damaged")
-    if way != "SIGHUP":
-        refused = httpx.post(f"{server.url}/reload", timeout=30)
-        assert (refused.status_code, refused.json()["reason"]) == (409, "model")
+    whole = (live / "tags.json").read_bytes()
+    fewer = re.sub(rb"\n\{.*\},(?=\n)", b"", whole, count=1)
+    for file, content in (
+        ("tags.json", b"{"), ("tags.json", fewer), ("model.onnx", b"damaged"),
+    ):  # fmt: skip
+        (live / file).write_bytes(content)
+        if way != "SIGHUP":
+            refused = httpx.post(f"{server.url}/reload", timeout=30)
+            assert (refused.status_code, refused.json()["reason"]) == (409, "model")
+        (live / "tags.json").write_bytes(whole)
     assert httpx.post(f"{server.url}/tag", content=image, headers=PNG).status_code == 200
 
 
@@ -278,6 +286,43 @@ def test_sigterm_answers_what_is_under_way(serve: Callable, work: Path, image: b
         time.sleep(0.3)
         assert server.stop() == 0
         assert answer.result().status_code == 200
+
+
+def test_a_drawing_that_would_freeze_the_renderer_costs_only_itself(
+    serve: Callable, work: Path, image: bytes
+) -> None:
+    server = serve(work / "model", "--timeout-seconds", "3")
+    circles = "".join(
+        f'<circle cx="{n % 99}" cy="{n % 97}" r="40" fill="red" opacity="0.5"/>'
+        for n in range(150_000)
+    )
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 99">{circles}</svg>'
+    svg = {"Content-Type": "image/svg+xml"}
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(
+            httpx.post, f"{server.url}/tag", content=drawing, headers=svg, timeout=30
+        )
+        while not slow.done():
+            assert httpx.get(f"{server.url}/ping", timeout=2).status_code == 200
+            time.sleep(0.1)
+    assert slow.result().json()["reason"] == "too-slow"
+    simple = drawing.replace(circles, circles.partition(">")[0] + ">")
+    assert httpx.post(f"{server.url}/tag", content=simple, headers=svg).status_code == 200
+    assert httpx.post(f"{server.url}/tag", content=image, headers=PNG).status_code == 200
+    assert server.stop() == 0
+
+
+def test_where_it_cannot_listen_one_line_says_so(serve: Callable, work: Path) -> None:
+    taken = serve(work / "model").url.rpartition(":")[2]
+    for options in (("--port", taken), ("--host", "no.such.host.invalid")):
+        command = [sys.executable, "-m", "hangtag", "serve", str(work / "model"), *options]
+        environment = {**os.environ, "HANGTAG_TOKEN": "secret"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, env=environment
+        )
+        assert done.returncode == 1
+        assert "cannot listen on" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_the_page_and_the_documentation_load_nothing_from_elsewhere(server) -> None:

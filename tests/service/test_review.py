@@ -10,6 +10,7 @@ import pytest
 
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.vocabulary import Tag, Vocabulary
 from hangtag.service.review import (
     Given,
     Question,
@@ -143,7 +144,8 @@ def test_what_a_model_finds_worth_asking() -> None:
         (Design("a.png", ("cat",)), *(Design(f"{n}.png", ("dog",)) for n in range(50))), Path()
     )
     scores = {"cat": 0.0001, "dog": 0.9, "owl": 0.9, "yak": 0.41, "emu": 0.02}
-    found = list(questions_of(catalog, [("a.png", scores)], dict.fromkeys(scores, 0.5)))
+    limits = dict.fromkeys(scores, 0.5)
+    found = list(questions_of(catalog, [("a.png", scores)], tags(*scores), limits))
     assert {q.tag: q.kind for q in found} == {
         "cat": "wrong", "dog": "missing", "owl": "missing", "yak": "uncertain",
     }  # fmt: skip
@@ -156,21 +158,43 @@ def test_a_tag_that_people_gave_is_doubted_only_against_all_odds() -> None:
     """A rare tag scores low on most designs that have it; that alone makes it no question."""
     designs = (Design("a.png", ("cat",)), *(Design(f"{n}.png", ("dog",)) for n in range(500)))
     scored = [("a.png", {"cat": 0.01, "dog": 0.01})]
-    assert list(questions_of(Catalog(designs, Path()), scored, {"cat": 0.5, "dog": 0.5})) == []
+    limits = {"cat": 0.5, "dog": 0.5}
+    assert list(questions_of(Catalog(designs, Path()), scored, tags(*limits), limits)) == []
 
 
 def test_a_reviewed_no_is_not_asked_again() -> None:
     catalog = Catalog((Design("a.png", ("x",), ("cat",)),), Path())
-    assert list(questions_of(catalog, [("a.png", {"cat": 0.9})], {"cat": 0.5})) == []
+    assert list(questions_of(catalog, [("a.png", {"cat": 0.9})], tags("cat"), {"cat": 0.5})) == []
 
 
-def test_of_an_audit_sure_findings_and_rare_tags_come_first() -> None:
-    catalog = Catalog(tuple(Design(f"{n}", ("y",)) for n in range(80)), Path())
+def test_what_a_design_has_under_another_name_is_not_missing() -> None:
+    catalog = Catalog((Design("a.png", ("kitty", "rose")),), Path())
+    names = Vocabulary(
+        (Tag("cat", aliases=("kitty",)), Tag("flower", implied_by=("rose",)), Tag("dog"))
+    )
+    scores = {"cat": 0.9, "flower": 0.9, "dog": 0.9}
+    found = questions_of(catalog, [("a.png", scores)], names, dict.fromkeys(scores, 0.5))
+    assert [question.tag for question in found if question.kind == "missing"] == ["dog"]
+
+
+def tags(*names: str) -> Vocabulary:
+    return Vocabulary(tuple(map(Tag, names)))
+
+
+def test_of_an_audit_sure_findings_and_rare_tags_come_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    designs = [Design(f"{n}", ("y",)) for n in range(80)]
+    catalog = Catalog((Design("a"), Design("b"), *designs), Path("library"))
     rows = [
         {"image": "a", "tag": "x", "problem": "wrong", "score": "0.1", "sureness": "0.9"},
         {"image": "b", "tag": "x", "problem": "missing", "score": "0.7", "sureness": "0.7"},
     ]
     rows.append(dict(rows[1], tag="y", sureness="0.9"))
+    rows += [dict(rows[0], image="elsewhere")]
+    rows[1]["image"] = catalog.location(catalog.designs[1])
     wrong, missing, frequent = questions_of_audit(catalog, rows)
     assert (wrong.kind, missing.kind, frequent.kind) == ("wrong", "missing", "missing")
     assert wrong.help > missing.help > frequent.help
+    assert [wrong.image, missing.image] == ["a", "b"]
+    assert "1 lines of the audit are about designs" in capsys.readouterr().err

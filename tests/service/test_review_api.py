@@ -1,5 +1,6 @@
 """The review loop as a person goes through it: server, browser, export, packing."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
-from hangtag.service.review import ReviewStore
+from hangtag.library.vocabulary import Vocabulary
+from hangtag.service.review import ReviewStore, reviewed
 
 
 @pytest.fixture
@@ -86,6 +88,44 @@ def test_two_reviewers_are_shown_different_designs(url: str) -> None:
     assert tags[0] != tags[1]
 
 
+def test_a_design_can_be_left_for_later(url: str) -> None:
+    def shown(after: str = "") -> str:
+        params = {"reviewer": "ann", "after": after}
+        return str(httpx.get(f"{url}/review/design", params=params).json()["image"])
+
+    seen = [shown()]
+    while (following := shown(after=seen[-1])) != seen[0]:
+        assert following not in seen
+        seen.append(following)
+    assert len(seen) > 20  # all there are, and then the first again
+
+
+def test_a_no_is_also_one_to_what_says_the_same(
+    serve: Callable, work: Path, library: Catalog, tmp_path: Path
+) -> None:
+    """An alias and a tag that implies it: with them left, the design would still have the tag."""
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    vocabulary = Vocabulary.read(model / "tags.json")
+    more = {"disc": {"aliases": ("circle",)}, "ring": {"implies": ("disc",)}}
+    tags = tuple(replace(tag, **more.get(tag.name, {})) for tag in vocabulary.tags)
+    replace(vocabulary, tags=tags).write(model / "tags.json")
+    designs = [replace(d, image=library.location(d)) for d in library]
+    designs[0] = replace(designs[0], tags=("circle", "ring", "red"))
+    replace(library, designs=tuple(designs)).write(tmp_path / "designs.csv")
+    server = serve(model, tmp_path / "designs.csv", "--answers", tmp_path / "a.sqlite",
+                   command="review")  # fmt: skip
+    image = designs[0].image
+    said = {"reviewer": "ann", "answers": [{"image": image, "tag": "disc", "answer": "no"}]}
+    httpx.post(f"{server.url}/review/answers", json=said)
+    first = reviewed(
+        Catalog.read(tmp_path / "designs.csv"), ReviewStore(tmp_path / "a.sqlite").given()
+    )
+    assert first.designs[0].tags == ("red",)
+    assert set(first.designs[0].not_tags) == {"disc", "circle", "ring"}
+    undone = httpx.post(f"{server.url}/review/undo", json={"reviewer": "ann"}).json()["undone"]
+    assert len(undone) == 3
+
+
 def test_only_designs_of_the_catalog_are_shown(url: str, spoilt: Path, tmp_path: Path) -> None:
     inside = Catalog.read(spoilt).designs[0].image
     assert httpx.get(f"{url}/review/image", params={"image": inside}).content[:4] == b"\x89PNG"
@@ -114,6 +154,26 @@ def test_by_design_with_the_keyboard(page: Page, answers: Path) -> None:
     page.keyboard.press("u")
     expect(page.locator("#review-status")).to_have_text("1 taken back.")
     expect(page.locator("#progress")).to_contain_text(f"{len(asked) - 1} answered")
+
+
+def test_an_answer_that_did_not_arrive_is_not_shown_as_given(
+    browser: Browser, url: str, answers: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.goto(f"{url}/#review")
+    expect(page.locator("#one .questions li").first).to_be_visible()
+    first = page.locator("#one h2").inner_text()
+    page.route("**/review/answers", lambda route: route.abort())
+    page.keyboard.press("y")
+    expect(page.locator("#review-status")).to_contain_text("fetch")
+    assert page.locator("#one button[aria-pressed=true]").count() == 0
+    page.unroute("**/review/answers")
+    page.keyboard.press("y")
+    expect(page.locator("#progress")).to_contain_text("1 answered")
+    assert [(g.image, g.answer) for g in ReviewStore(answers).given()] == [(first, "yes")]
+    page.locator("#next").click()
+    expect(page.locator("#one h2")).not_to_have_text(first)
+    page.close()
 
 
 def test_by_tag_thirty_decisions_a_minute_are_easy(page: Page, answers: Path) -> None:
@@ -240,3 +300,10 @@ def test_an_audit_is_the_queue(
     )  # fmt: skip
     assert done.returncode == 1
     assert "it has no column problem, score, sureness" in done.stderr
+    (tmp_path / "none.csv").write_bytes("image,tag\nété".encode("cp1252"))
+    done = subprocess.run(
+        [sys.executable, "-m", "hangtag", *map(str, command)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "none.csv: not UTF-8 text" in done.stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
+from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.library.xmp import keywords
@@ -213,6 +214,44 @@ def test_two_catalogs_with_the_same_names_lose_no_design(
         (tmp_path / name / "designs.csv").write_text("image,tags\n1.png,x\n")
     found = find_designs([tmp_path / "a" / "designs.csv", tmp_path / "b" / "designs.csv"])
     assert found == [(str(tmp_path / n / "1.png"), str(tmp_path / n / "1.png")) for n in "ab"]
+
+
+def test_a_folder_and_its_catalog_name_the_same_designs(
+    library: Catalog, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(library.root.parent)
+    found = find_designs([Path(library.root.name), library.root / "designs.csv"])
+    assert len(found) == len(library)
+    assert found[0][0] == f"{library.root.name}/{library.designs[0].image}"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_files_of_others_are_not_overwritten(
+    library: Catalog, work: Path, tmp_path: Path, suffix: str
+) -> None:
+    mine, image = tmp_path / f"mine{suffix}", Path(library.location(library.designs[0]))
+    library.write(mine)
+    before = mine.read_bytes()
+    found = find_designs([image])
+    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+        tag_library(work / "model", found, mine, Selection())
+    assert mine.read_bytes() == before
+    for _ in range(2):  # its own it replaces
+        tag_library(work / "model", found, tmp_path / f"tags{suffix}", Selection())
+
+
+def test_a_second_run_does_not_write_into_the_first(
+    library: Catalog, work: Path, tmp_path: Path
+) -> None:
+    found = find_designs([Path(library.location(library.designs[0]))])
+    out = tmp_path / "tags.jsonl"
+    with (
+        only_writer(tmp_path / ".tags.jsonl.lock", out),
+        pytest.raises(ConfigError, match=r"another hangtag is writing .*tags\.jsonl"),
+    ):
+        tag_library(work / "model", found, out, Selection())
+    tag_library(work / "model", found, out, Selection())
+    assert [path.name for path in tmp_path.iterdir()] == ["tags.jsonl"]
 
 
 def test_a_catalog_is_not_overwritten_by_its_own_tags(library: Catalog, work: Path) -> None:

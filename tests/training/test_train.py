@@ -23,6 +23,7 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, DatasetError, ModelError, Stopped, TrainingError
+from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
@@ -160,6 +161,17 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
     assert train(dataset, tmp_path / "m", config).epochs == 1
+
+
+def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) -> None:
+    with (
+        only_writer(tmp_path / "m" / ".lock", tmp_path / "m"),
+        pytest.raises(ConfigError, match="another hangtag is writing"),
+    ):
+        train(dataset, tmp_path / "m", replace(TINY, epochs=1))
+    assert not (tmp_path / "m").exists()
+    train(dataset, tmp_path / "m", replace(TINY, epochs=1))
+    assert not (tmp_path / "m" / ".lock").exists()
 
 
 def test_a_full_gpu_is_told_with_what_to_do(

@@ -42,8 +42,10 @@ async function keep(answers) {
 
 // ---------- by design ----------
 
-async function nextDesign() {
-  const design = await ask(`/review/design?reviewer=${encodeURIComponent(reviewer())}`);
+// `after`: a design that is left for later.
+async function nextDesign(after = "") {
+  const design = await ask(
+    `/review/design?reviewer=${encodeURIComponent(reviewer())}&after=${encodeURIComponent(after)}`);
   Object.assign(state, { design, place: 0, said: new Map() });
   $("#one").hidden = !design;
   if (!design) { say("No questions are left."); return; }
@@ -85,7 +87,16 @@ async function answerOne(place, answer) {
   state.said.set(tag, answer);
   state.place = Math.min(place + 1, state.design.questions.length - 1);
   drawQuestions();
-  await keep([{ image, tag, answer }]);
+  try {
+    await keep([{ image, tag, answer }]);
+  } catch (error) {  // not on disk: as if it had not been given
+    if (state.design.image === image) {
+      state.said.delete(tag);
+      state.place = place;
+      drawQuestions();
+    }
+    throw error;
+  }
   if (state.said.size === state.design.questions.length && state.design.image === image) await nextDesign();
 }
 
@@ -151,6 +162,7 @@ async function keepGrid() {
 
 // ---------- both ----------
 
+const passOver = () => nextDesign(state.design?.image);
 const next = () => state.way === "design" ? nextDesign() : nextGrid($("#which").value || null);
 
 function go(way) {
@@ -183,7 +195,7 @@ const keys = {
   y: () => state.way === "design" && answerOne(state.place, "yes"),
   n: () => state.way === "design" && answerOne(state.place, "no"),
   ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => step(1), ArrowLeft: () => step(-1),
-  Enter: () => state.way === "design" ? nextDesign() : keepGrid(),
+  Enter: () => state.way === "design" ? passOver() : keepGrid(),
   u: undo, d: () => go("design"), t: () => go("tag"),
 };
 
@@ -202,7 +214,7 @@ const doing = action => () => Promise.resolve(action()).catch(error => say(error
 $("#by-design").addEventListener("click", doing(() => go("design")));
 $("#by-tag").addEventListener("click", doing(() => go("tag")));
 $("#which").addEventListener("change", doing(() => go("tag")));
-$("#next").addEventListener("click", doing(nextDesign));
+$("#next").addEventListener("click", doing(passOver));
 $("#keep").addEventListener("click", doing(keepGrid));
 $("#undo").addEventListener("click", doing(undo));
 $("#reviewer").value = localStorage.getItem("reviewer") ?? "";
