@@ -25,6 +25,7 @@ COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")
 # How strongly the regression of a tag on the others is held back (a ridge on their covariance).
 # Of 0.003, 0.01 and 0.03 on openclipart none was clearly better.
 RIDGE: Final = 0.01
+FITTED: Final = 10_000  # designs
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def with_company(
     so many more observations of that. A logistic regression over all cells then weighs the logits
     of all three.
     """
-    yes = (labels == 1).astype(np.float64)
+    yes = (labels == 1).astype(np.float32)
     company = np.empty_like(yes)
     for fold in np.unique(fold_of):
         known = fold_of != fold
@@ -117,34 +118,42 @@ def with_company(
             return scores.astype(np.float64)
         mean = yes[known].mean(axis=0)
         apart = yes[known] - mean
-        covariance = apart.T @ apart / len(apart)
+        covariance = (apart.T @ apart / len(apart)).astype(np.float64)
         inverse = np.linalg.inv(covariance + RIDGE * np.eye(len(mean)))
         coefficients = -inverse / np.diag(inverse)
         np.fill_diagonal(coefficients, 0)
         company[~known] = mean + (yes[~known] - mean) @ coefficients
-    read = ~np.isnan(scores)
-    columns = (
-        np.ones(np.count_nonzero(read)),
-        logit(scores[read]),
-        logit(company[read], 1e-3),
-        logit(_with_group(np.clip(company, 0, 1), yes, groups)[read], 1e-3),
-    )
-    table = np.stack(columns, axis=1)
-    weights = _logistic_regression(table, yes[read])
+    share = _with_group(np.clip(company, 0, 1), yes, groups)
+
+    def table(rows: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        read = ~np.isnan(scores[rows])
+        logits = (
+            logit(scores[rows][read]),
+            *(logit(p[rows][read], 1e-3) for p in (company, share)),
+        )
+        return read, np.stack((np.ones(len(logits[0])), *logits), axis=1)
+
+    # Four weights want no more designs, and all cells of a large library at once no memory is for.
+    some = np.random.default_rng(0).permutation(len(yes))[:FITTED]
+    read, columns = table(some)
+    weights = _logistic_regression(columns, yes[some][read])
     found = np.full(scores.shape, np.nan)
-    found[read] = expit(table @ weights)
+    for rows in np.array_split(np.arange(len(yes)), -(-len(yes) // FITTED)):
+        read, columns = table(rows)
+        block = found[rows[0] : rows[-1] + 1]
+        block[read] = expit(columns @ weights)
     return found
 
 
 def _with_group(
-    expected: NDArray[np.float64], yes: NDArray[np.float64], groups: NDArray[np.int64]
-) -> NDArray[np.float64]:
+    expected: NDArray[np.float32], yes: NDArray[np.float32], groups: NDArray[np.int64]
+) -> NDArray[np.float32]:
     """Return the share of a design's group, itself left out, that has each tag, (n, T), with
     `expected` as one observation more: all there is for a design without a group."""
-    sums = np.zeros((groups.max() + 1, yes.shape[1]))
+    sums = np.zeros((groups.max() + 1, yes.shape[1]), np.float32)
     np.add.at(sums, groups, yes)
-    others = np.bincount(groups)[groups][:, np.newaxis] - 1
-    return (sums[groups] - yes + expected) / (others + 1)
+    size = np.bincount(groups)[groups][:, np.newaxis].astype(np.float32)
+    return (sums[groups] - yes + expected) / size
 
 
 def _logistic_regression(
