@@ -5,6 +5,7 @@ torch.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -230,7 +231,7 @@ def train(
     """
     from hangtag.dataset.dataset_folder import DatasetFolder
 
-    set_quiet(quiet)
+    set_quiet(quiet or os.environ.get("RANK", "0") != "0")
     _need_torch()
     DatasetFolder.open(dataset, tags)  # a mistyped path is told before torch is loaded
     if hyperparameters is not None:
@@ -240,6 +241,8 @@ def train(
     result = training.train(
         dataset, model, config, tags_file=tags, continue_from=start_from, overwrite=overwrite
     )
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes one speaks
     _show(result, as_json)
     if not as_json:
         print(f"next: hangtag evaluate {model} {dataset}")
@@ -858,11 +861,10 @@ def _show(result: Any, as_json: bool) -> None:
 
 def _run() -> None:
     """Parse the command line and call its command, with local copies of what lies in S3."""
-    tokens = sys.argv[1:]
-    command, bound, _ = app.parse_args(tokens)
-    addresses = any(argument.startswith("s3://") for argument in tokens)
-    archives = any(argument.endswith(".tar.gz") for argument in tokens)
-    if not addresses and not archives:
+    command, bound, _ = app.parse_args(sys.argv[1:])
+    given = list(bound.arguments.values())
+    given += [one for value in given if isinstance(value, tuple) for one in value]
+    if not any(map(_is_elsewhere, given)):
         command(*bound.args, **bound.kwargs)
         return
     from hangtag.aws.places import fetched
@@ -871,6 +873,11 @@ def _run() -> None:
     with fetched(bound.arguments) as arguments:
         bound.arguments.update(arguments)
         command(*bound.args, **bound.kwargs)
+
+
+def _is_elsewhere(value: Any) -> bool:
+    """Tell whether an argument is a path in a bucket (pathlib makes one slash of two) or packed."""
+    return isinstance(value, Path) and (str(value).startswith("s3:") or value.suffix == ".gz")
 
 
 def main() -> None:

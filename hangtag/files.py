@@ -51,16 +51,17 @@ def write_text(target: Path, text: str) -> None:
 
 
 @contextmanager
-def only_writer(lock: Path, what: Path) -> Iterator[None]:
+def only_writer(lock: Path, what: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes out of `what`, by a file that is locked meanwhile and then removed.
 
-    The lock ends with the process, however that ends. Raises ConfigError while another one has it.
+    The lock ends with the process, however that ends. Raises ConfigError while another one has it;
+    `wait` waits for that one, and leaves the file where it is.
     """
     from filelock import FileLock, Timeout  # not needed for what reads only
 
     made = not lock.parent.exists()
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock, timeout=0)
+    held = FileLock(lock, timeout=-1 if wait else 0)
     try:
         held.acquire()
     except Timeout as cause:
@@ -74,7 +75,8 @@ def only_writer(lock: Path, what: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
-        lock.unlink(missing_ok=True)
+        if not wait:  # who waits may hold this very file by now
+            lock.unlink(missing_ok=True)
         if made and not any(lock.parent.iterdir()):
             lock.parent.rmdir()  # as it was before
 

@@ -150,13 +150,13 @@ def tune(
     name = _name(options.name, "tune", longest=32)
     own = options.algorithm == "hangtag"
     found = Space.read(space) if space else None
-    ranges = ranges_of(found) if found else default_ranges(own=own)
     goal = objective or (found and found.objective)
     goal = goal or ("validation:macro_map" if own else "validation:accuracy")
     if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
         raise ConfigError(f"objective {goal}: it is one of {', '.join(OBJECTIVES)}; the built-in "
                           "algorithm measures validation:accuracy only")  # fmt: skip
     job, packed = _training(account, dataset, options)
+    ranges = ranges_of(found) if found else default_ranges(packed, job)
     check_ranges(packed, job, ranges)
     request = requests.tuning_job(
         name, job, ranges, objective=goal, trials=trials, parallel=parallel
@@ -180,14 +180,18 @@ def _training(
     )  # fmt: skip
     image = _image(account, options.algorithm, options.image, "train")
     packed = jobs.PackedDataset.at(dataset)
-    check = jobs.own_settings if own else jobs.built_in_settings
+    given = options.settings()
+    if own:
+        settings = jobs.own_settings(packed, given, options.instances)
+    else:
+        settings = jobs.built_in_settings(packed, given)
     job = requests.Training(
         image=image,
         role=options.role,
         dataset=packed.address,
         output=(options.output or f"{packed.address}/output").rstrip("/"),
         machines=machines,
-        hyperparameters=check(packed, options.settings()),
+        hyperparameters=settings,
         extra_files=packed.extra_files if own else (),
         model=options.start_from,
         own=own,
@@ -273,8 +277,12 @@ def transform(
     for address in (designs, out):
         if not address.startswith(S3):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
+    # With its slash, or the prefix would also take what lies beside it: new-old/ beside new/.
+    designs = f"{designs.rstrip('/')}/"
+    if f"{out.rstrip('/')}/".startswith(designs):
+        raise ConfigError(f"{out}: the next job would take these answers for designs; name another")
     account = jobs.Account()
-    count = jobs.check_designs(designs)
+    count = jobs.check_designs(designs.rstrip("/"))
     name = _name(options.name, "transform")
     job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
     calls = [

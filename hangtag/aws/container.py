@@ -60,7 +60,9 @@ def train() -> None:
     hosts = sorted(resources.get("hosts") or [resources["current_host"]])
     from hangtag.training.speed import gpus
 
-    if len(hosts) == 1 and gpus() <= 1:
+    given = _hyperparameters(config / "hyperparameters.json")
+    alone = str(given.get("freeze", "")).lower() in ("true", "1")  # a head has one process
+    if len(hosts) == 1 and (gpus() <= 1 or alone):
         train_here()
         return
     if not gpus():

@@ -18,7 +18,13 @@ from typing import Any, Final
 from hangtag.aws import s3
 from hangtag.aws.requests import PREFIX, Request, full_name, prefixed
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import INFO_FILE, RECORD_FILES, TAGS_FILES, DatasetInfo
+from hangtag.dataset.dataset_folder import (
+    DESIGNS_FILE,
+    INFO_FILE,
+    RECORD_FILES,
+    TAGS_FILES,
+    DatasetInfo,
+)
 from hangtag.errors import ConfigError, DatasetError, JobError, MissingExtra, ModelError
 from hangtag.files import S3
 from hangtag.library.sources import IMAGE_SUFFIXES
@@ -184,12 +190,14 @@ class PackedDataset:
         tags_file = next((n for n in TAGS_FILES if s3.head(f"{address}/{n}")), None)
         info_file = INFO_FILE if s3.head(f"{address}/{INFO_FILE}") else None
         files = tuple(name for name in (tags_file, info_file) if name)
+        # With it a job knows what people reviewed, which records of 0 and 1 do not say.
+        designs_file = (DESIGNS_FILE,) if s3.head(f"{address}/{DESIGNS_FILE}") else ()
         with tempfile.TemporaryDirectory() as folder:
             for name in files:
                 (Path(folder) / name).write_bytes(s3.read(f"{address}/{name}"))
             info = DatasetInfo.read(Path(folder))
             tags = len(Vocabulary.read(Path(folder) / tags_file)) if tags_file else None
-        return cls(address, info, tags, files)
+        return cls(address, info, tags, files + designs_file)
 
     @property
     def designs(self) -> int | None:
@@ -229,12 +237,16 @@ def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[
     return found
 
 
-def own_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[str, str]:
+def own_settings(
+    dataset: PackedDataset, given: Mapping[str, str], instances: int = 1
+) -> dict[str, str]:
     """Return the hyperparameters of hangtag's container, checked here before a machine is paid.
 
     Raises ConfigError.
     """
-    _, notes = config_of(given, tags=dataset.tags or 1, designs=dataset.designs or 1)
+    config, notes = config_of(given, tags=dataset.tags or 1, designs=dataset.designs or 1)
+    if config.freeze and instances > 1:
+        raise ConfigError("freeze: a tag head alone trains on one machine, give --instances 1")
     for line in notes:
         note(line)
     return dict(given)

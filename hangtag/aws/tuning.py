@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hangtag.aws.jobs import PackedDataset, built_in_settings, own_settings
 from hangtag.aws.requests import Range, Scaling, Training
-from hangtag.training.config import TrainConfig
+from hangtag.training.hyperparameters import config_of
 from hangtag.training.space import Space
 
 
@@ -23,10 +23,11 @@ def ranges_of(space: Space) -> list[Range]:
     return found
 
 
-def default_ranges(*, own: bool) -> list[Range]:
+def default_ranges(dataset: PackedDataset, job: Training) -> list[Range]:
     """Return what is tuned where nobody says: hangtag's own space, or the seed's."""
-    if own:
-        return ranges_of(Space.default(TrainConfig()))
+    if job.own:
+        known = {"tags": dataset.tags or 1, "designs": dataset.designs or 1}
+        return ranges_of(Space.default(config_of(job.hyperparameters, **known)[0]))
     return [
         Range("learning_rate", 0.0001, 0.05),
         Range("mini_batch_size", 126, 256),

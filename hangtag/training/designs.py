@@ -1,6 +1,7 @@
 """The designs of a packed dataset as training sees them: labels, pixels, and a network's answers
 to all of a split."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -43,7 +44,9 @@ def stores_of(
 
     What `stores` holds is not decoded again; what it lacks is put there.
     """
-    left = min(int(config.cache_gib * 2**30), psutil.virtual_memory().available // 2)
+    # Processes that train together on one machine share its memory.
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    left = min(int(config.cache_gib * 2**30), psutil.virtual_memory().available // 2) // processes
     for split in ("train", "validation"):
         place = split, config.input_size
         if place not in stores:

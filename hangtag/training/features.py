@@ -19,6 +19,7 @@ from hangtag.console import note, track
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import Stopped
+from hangtag.files import only_writer
 from hangtag.training.checkpoints import save_tensors
 from hangtag.training.config import TrainConfig
 from hangtag.training.designs import (
@@ -93,12 +94,14 @@ def features_of(
     labels = dict(zip(SPLITS, labels_of(folder), strict=True))
     precision = choose_precision(config, len(folder.vocabulary), device)
     key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
-    held = _read(cache, key)
-    if held is None or not held.whole:
-        opened = _opened(folder, config, held, {} if stores is None else stores)
-        held = held or _empty(opened, network.head.in_features)
-        blocks = _blocks(network, opened, precision, device, held.done)
-        _complete(held, blocks, cache, key, config.checkpoint_minutes, stopped)
+    # Workers of one study want the same at the same time: one computes, the others wait for it.
+    with only_writer(cache.with_name(f".{cache.name}.lock"), cache, wait=True):
+        held = _read(cache, key)
+        if held is None or not held.whole:
+            opened = _opened(folder, config, held, {} if stores is None else stores)
+            held = held or _empty(opened, network.head.in_features)
+            blocks = _blocks(network, opened, precision, device, held.done)
+            _complete(held, blocks, cache, key, config.checkpoint_minutes, stopped)
     train, validation = np.split(held.features, [len(held.kept["train"])])
     return Features(
         torch.from_numpy(train),

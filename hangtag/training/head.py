@@ -80,15 +80,16 @@ class _HeadRun:
         config = settled(config)
         self.features, self.config = features, config
         device, designs = features.train.device, len(features.train)
-        frequencies = (features.train_labels == 1).double().mean(dim=0)
+        # On the CPU: Apple's GPUs have no double precision.
+        frequencies = (features.train_labels == 1).cpu().double().mean(dim=0)
         if head is None:
-            self.head = _fresh_head(features, frequencies.cpu().numpy(), config)
+            self.head = _fresh_head(features, frequencies.numpy(), config)
         else:
             self.head = copy.deepcopy(head)
         self.head.to(device)
         self.average = recipe.average(config, self.head)
         self.optimizer = recipe.optimizer(self.head, config)
-        self.loss = recipe.loss(config, frequencies.float())
+        self.loss = recipe.loss(config, frequencies.float().to(device))
         self.batch_size = min(batch_size(config, designs), designs)
         self.steps_per_epoch = designs // self.batch_size
         self.epochs = config.epochs or automatic_epochs(config, designs)

@@ -229,8 +229,20 @@ def _from_request(ranges: Mapping[str, Any]) -> Ranges:
             scaling = one.get("ScalingType", "Auto")
             found[one["Name"]] = _scaled(one["Name"], low, high, scaling, whole=kind == "Integer")
     for one in ranges.get("CategoricalParameterRanges", []):
-        found[one["Name"]] = CategoricalDistribution(tuple(one["Values"]))
+        values = tuple(_value(one["Name"], text) for text in one["Values"])
+        found[one["Name"]] = CategoricalDistribution(values)
     return found
+
+
+def _value(name: str, text: Any) -> Any:
+    """Return what a string means for a setting; one of no meaning stays, and is told of later."""
+    kind = _type(name)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+        return kind(text) if kind in (int, float) else text
+    except (AttributeError, ValueError):
+        return text
 
 
 def _objective(name: str | None) -> Objective | None:

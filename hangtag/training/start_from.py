@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hangtag.console import note
@@ -53,7 +54,10 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     ModelError when the backbones differ or there are no weights.
     """
     earlier = with_weights(model)
-    state = load_file(earlier.weights)
+    try:
+        state = load_file(earlier.weights)
+    except SafetensorError as cause:
+        raise ModelError(f"{earlier.weights} is damaged ({cause}); copy it again") from cause
     own = network.state_dict()
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
     wrong = [

@@ -113,7 +113,12 @@ def _train(
         start_from=_digest(with_weights(continue_from).weights) if continue_from else "",
         weights_file=_digest(file) if (file := weights_file(config.weights)) else "",
     )
-    earlier = _earlier_run(model, config, origin, overwrite)
+    try:
+        earlier = _earlier_run(model, config, origin, overwrite)
+    except (ModelError, TrainingError):
+        if not overwrite or _holds_others(model):
+            raise
+        earlier = "another"  # too damaged to tell
     if earlier == "finished":
         return _finished(model)
     # Made before an earlier run is removed: a mistyped name or file must not cost that run.
@@ -196,9 +201,7 @@ def _earlier_run(
     elif checkpoint.exists():
         progress = load_progress(checkpoint)
         earlier = {**progress.config, **progress.origin}
-    elif model.exists() and any(
-        p for p in model.iterdir() if p.name not in _OF_A_RUN and not p.name.startswith(".")
-    ):
+    elif _holds_others(model):
         raise ModelError(f"{model} holds other files; choose a new folder for the model")
     else:
         return "none"
@@ -216,6 +219,13 @@ def _earlier_run(
             "folder, or start over with --overwrite"
         )
     return "another"
+
+
+def _holds_others(model: Path) -> bool:
+    """Tell whether a folder holds anything that no run leaves."""
+    return model.exists() and any(
+        path.name not in _OF_A_RUN and not path.name.startswith(".") for path in model.iterdir()
+    )
 
 
 def _remove_run(model: Path) -> None:

@@ -59,7 +59,7 @@ class _TimeUp(Stopped):
 
 
 class _Twice(Exception):
-    """Two processes that began at the same moment have both queued the defaults."""
+    """Another process has begun at the same moment what is to be done once."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Worker:
         self.number = trial.number
         sign(trial)
         job, defaults = self.job, bool(trial.user_attrs.get("defaults"))
-        if defaults and self._are_tried_before(trial.number):
+        if (defaults and self._are_tried_before(trial.number)) or self._enough(trial.number):
             raise _Twice
         names = job.space.values(job.base) if defaults else job.space.ranges
         chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
@@ -171,6 +171,11 @@ class Worker:
         except TrainingError as error:  # it diverged: worse than all that did not
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned(str(error)) from error
+
+    def _enough(self, number: int) -> bool:
+        """Tell whether others have begun all trials since `_more` counted them."""
+        trials = begun(self.study.get_trials(deepcopy=False))
+        return sum(one.number < number for one in trials) >= self.job.tuning.trials
 
     def _are_tried_before(self, number: int) -> bool:
         """Tell whether a trial of the defaults with a lower number has not failed."""

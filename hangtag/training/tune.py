@@ -91,6 +91,7 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not any((folder / name).exists() for name in (DATABASE, TRIALS)):
         raise ConfigError(f"{folder} holds other files; choose a new folder for the study")
+    (folder / TRIALS).mkdir(exist_ok=True)  # by this the next call knows the folder
     study = open_study(folder, storage, create=True)
     objective = space.objective or "validation:macro_map"
     deadline = time.time() + 3600 * tuning.hours if tuning.hours else float("inf")
@@ -241,6 +242,7 @@ def _worker_process(job: Job, failures: "SimpleQueue[HangtagError]") -> None:
         os.setsid()  # Ctrl-C is for the process that started this one; it tells by SIGTERM
     set_quiet(True)
     torch.set_num_threads(max(1, cores() // job.tuning.parallel))
+    os.environ["LOCAL_WORLD_SIZE"] = str(job.tuning.parallel)  # they share the memory
     try:
         Worker(job, job.study()).work(None)
     except HangtagError as error:

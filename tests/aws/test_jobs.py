@@ -55,7 +55,7 @@ def packed(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 def send(dataset: Path) -> None:
     for path in dataset.rglob("*"):
-        if path.is_file() and "designs.jsonl" not in path.name:
+        if path.is_file():
             put(f"{DATASET}/{path.relative_to(dataset).as_posix()}", path.read_bytes())
 
 
@@ -80,7 +80,7 @@ def test_a_training_job(hangtag: Any, bucket: Storage) -> None:
     assert made["HyperParameters"] == {"epochs": "5", "backbone": "resnet10t"}
     assert made["AlgorithmSpecification"]["TrainingImage"] == IMAGE[1]
     assert {one["ChannelName"] for one in made["InputDataConfig"]} == {
-        "train", "validation", "tags", "dataset",
+        "train", "validation", "tags", "dataset", "designs",
     }  # fmt: skip
     code, out, _ = hangtag("sagemaker", "status", "first", "--json")
     assert json.loads(out)[0]["status"] == "Completed"
@@ -152,6 +152,10 @@ def test_a_tuning_job(hangtag: Any, bucket: Storage, tmp_path: Path) -> None:
         "Name": "epochs", "MinValue": "2", "MaxValue": "6", "ScalingType": "Linear",
     }  # fmt: skip
     assert config["ParameterRanges"]["ContinuousParameterRanges"][0]["ScalingType"] == "Logarithmic"
+    code, out, err = hangtag(*tune, "--set", "freeze=true", "--dry-run")
+    assert code == 0, err
+    assert '"Name": "learning_rate"' in out
+    assert '"Name": "rotate"' not in out  # a frozen backbone sees designs as they are
     code, _, err = hangtag(*tune, "--objective", "validation:loss")
     assert (code, "objective validation:loss" in err) == (1, True)
     # A mixture of names that the container would refuse, after it was paid for.
@@ -232,6 +236,10 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
     assert code == 0, err
     made = sagemaker().describe_transform_job(TransformJobName="hangtag-all")
     assert made["TransformInput"]["ContentType"] == "application/x-image"
+    source = made["TransformInput"]["DataSource"]["S3DataSource"]
+    assert source["S3Uri"] == "s3://library/designs/"  # not designs-old/ too
+    code, _, err = hangtag(*transform, "s3://library/designs/answers", *DEPLOY)
+    assert (code, "would take these answers for designs" in err) == (1, True)
     assert made["TransformResources"]["InstanceCount"] == 2
 
 
@@ -289,6 +297,10 @@ def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, m
         (("train", DATASET, *PAID), "docker build --target train"),
         (("train", DATASET, *PAID, *IMAGE, "--algorithm", "built-in"), "--image is hangtag's"),
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs"), "write NAME=VALUE"),
+        (
+            ("train", DATASET, *PAID, *IMAGE, "--set", "freeze=true", "--instances", "2"),
+            "trains on one machine",
+        ),
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs=many"), "epochs = 'many'"),
         (("train", DATASET, *PAID, *IMAGE, "--name", "a b"), "cannot be a name"),
         (("train", DATASET, *PAID[:4], "--max-hours", "inf", *IMAGE), "hours a number"),

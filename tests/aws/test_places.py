@@ -125,6 +125,12 @@ def test_a_model_in_a_bucket_tags_designs_in_a_bucket(
     assert [answer["image"] for answer in answers] == [
         f"s3://library/designs/{design.image}" for design in library.designs[:8]
     ]
+    # `--out=ADDRESS` is an address too.
+    monkeypatch.chdir(tmp_path)
+    hangtag(monkeypatch, "tag", "s3://library/models/a", tag[0], "--out=s3://library/out.jsonl",
+            "--all", "--quiet")  # fmt: skip
+    assert s3.read("s3://library/out.jsonl") == out.read_bytes()
+    assert not (tmp_path / "s3:").exists()
     # The same folder, tarred as SageMaker does, gives the same answers.
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:

@@ -11,6 +11,7 @@ from botocore.validate import ParamValidator
 
 from hangtag.aws import requests
 from hangtag.aws.container import _print_metrics
+from hangtag.aws.jobs import PackedDataset
 from hangtag.aws.requests import Machines, Range, Training, full_name
 from hangtag.aws.tuning import default_ranges
 from hangtag.errors import ConfigError
@@ -49,7 +50,7 @@ def test_the_training_job_is_the_seeds() -> None:
 
 def test_the_tuning_job_is_the_seeds() -> None:
     found = requests.tuning_job(
-        "JOB", job(), default_ranges(own=False),
+        "JOB", job(), default_ranges(PackedDataset(DATA, None, None, ()), job()),
         objective="validation:accuracy", trials=10, parallel=1,
     )  # fmt: skip
     assert plain(found) == plain(SEED["CreateHyperParameterTuningJob"])

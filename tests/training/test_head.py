@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,17 @@ def test_features_are_computed_once(
     assert cache.stat().st_mtime_ns == written
     assert torch.equal(first.train, second.train)
     assert torch.equal(first.validation, second.validation)
+
+
+def test_workers_that_want_the_same_features_compute_them_once(
+    work: Path, config: TrainConfig, tmp_path: Path, decoded: list[int]
+) -> None:
+    cache = tmp_path / "features.safetensors"
+    config = replace(config, checkpoint_minutes=0.0)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: features(work, config, cache), range(3)))
+    assert len(decoded) == 136
+    assert all(torch.equal(one.train, found[0].train) for one in found)
 
 
 def test_features_of_something_else_are_not_taken(

@@ -76,13 +76,18 @@ def test_the_request_of_sagemaker(tmp_path: Path) -> None:
                 "IntegerParameterRanges": [
                     {"Name": "mini_batch_size", "MinValue": "126", "MaxValue": "256"}
                 ],
-                "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["sgd", "adam"]}],
+                "CategoricalParameterRanges": [
+                    {"Name": "optimizer", "Values": ["sgd", "adam"]},
+                    {"Name": "epochs", "Values": ["5", "10"]},
+                ],
             },
         }
     }  # fmt: skip
     space = Space.read(written(tmp_path / "request.json", request))
     assert space.ranges["learning_rate"] == FloatDistribution(0.0001, 0.05)
     assert space.ranges["mini_batch_size"] == IntDistribution(126, 256)
+    assert space.ranges["optimizer"] == CategoricalDistribution(("sgd", "adam"))
+    assert space.ranges["epochs"] == CategoricalDistribution((5, 10))  # a string in the request
     assert space.objective == "validation:accuracy"
 
 

@@ -22,7 +22,14 @@ from safetensors.torch import load_file, save_file
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.pack import pack
-from hangtag.errors import ConfigError, DatasetError, ModelError, Stopped, TrainingError
+from hangtag.errors import (
+    ConfigError,
+    DatasetError,
+    HangtagError,
+    ModelError,
+    Stopped,
+    TrainingError,
+)
 from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
@@ -172,6 +179,29 @@ def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) ->
     assert not (tmp_path / "m").exists()
     train(dataset, tmp_path / "m", replace(TINY, epochs=1))
     assert not (tmp_path / "m" / ".lock").exists()
+
+
+def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
+    dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    for damaged in ("m/checkpoints/last.safetensors", "c/config.json"):
+        place = tmp_path / damaged
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"{ damaged")
+        folder = tmp_path / damaged[0]
+        with pytest.raises(HangtagError):
+            train(dataset, folder, replace(TINY, epochs=1))
+        assert train(dataset, folder, replace(TINY, epochs=1), overwrite=True).epochs == 1
+    mine = tmp_path / "mine"
+    shutil.copytree(tmp_path / "c", mine)
+    (mine / "config.json").write_text("{")
+    (mine / "thesis.txt").write_text("all of it")
+    with pytest.raises(HangtagError):
+        train(dataset, mine, replace(TINY, epochs=1), overwrite=True)
+    cut = shutil.copytree(model, tmp_path / "cut")
+    (cut / "weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(ModelError, match=r"weights\.safetensors is damaged"):
+        train(dataset, tmp_path / "n", replace(TINY, epochs=1), continue_from=cut)
 
 
 def test_a_full_gpu_is_told_with_what_to_do(

@@ -34,6 +34,7 @@ from hangtag.training.space import Space
 from hangtag.training.study import open_study
 from hangtag.training.study_report import write_report
 from hangtag.training.study_summary import Summary
+from hangtag.training.trials import Worker
 from hangtag.training.tune import tune
 
 TINY = TrainConfig(
@@ -425,6 +426,34 @@ def test_defaults_that_two_processes_queue_are_tried_once(dataset: Path, tmp_pat
     assert [
         (trial.state, bool(trial.user_attrs.get("defaults"))) for trial in trials_of(folder)
     ] == [(TrialState.COMPLETE, True), (TrialState.FAIL, True), (TrialState.COMPLETE, False)]
+
+
+def test_no_more_trials_are_done_than_asked_for(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever counted too early finds out once its trial has a number."""
+    answers = iter((True, True, True, True, False))
+    monkeypatch.setattr(Worker, "_more", lambda _: next(answers))
+    tune(dataset, tmp_path / "study", replace(TINY, epochs=1), TuneConfig(trials=2), SPACE)
+    states = [trial.state for trial in trials_of(tmp_path / "study")]
+    assert states == [TrialState.COMPLETE] * 2 + [TrialState.FAIL] * 2
+
+
+def test_a_study_in_a_database_goes_on_before_its_first_trial_wrote_a_folder(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, storage = tmp_path / "study", f"sqlite:///{tmp_path / 'study.db'}"
+    config = replace(TINY, epochs=1)
+
+    def killed(worker: Worker, teller: object) -> None:
+        (folder / "features-12345678.safetensors").write_bytes(b"")
+        raise SystemExit(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "work", killed)
+        with pytest.raises(SystemExit):
+            tune(dataset, folder, config, TuneConfig(trials=1), SPACE, storage=storage)
+    assert tune(dataset, folder, config, TuneConfig(trials=1), SPACE, storage=storage).trials == 1
 
 
 def test_trials_share_what_the_backbone_makes_of_the_designs(dataset: Path, tmp_path: Path) -> None:
