@@ -4,19 +4,22 @@ Here alone `hangtag.aws.s3` is called from below: whatever reads a design reads 
 module, and so reads `s3://` addresses too.
 """
 
+import errno
 import glob
 import os
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from hangtag.errors import ConfigError, HangtagError, StorageError
 
 S3: Final = "s3://"
+# What a network drive that knows no locks answers: one writer at a time is up to its users there.
+_LOCKLESS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _THREADS: Final = 32  # waiting for a bucket costs no core
 
 
@@ -68,15 +71,16 @@ def only_writer(lock: Path, what: Path, *, wait: bool = False) -> Iterator[None]
         raise ConfigError(
             f"another hangtag is writing {what} at this moment; wait until it is done, or stop it"
         ) from cause
-    except NotImplementedError:  # a network drive that knows no locks
-        yield
-        return
+    except (NotImplementedError, OSError) as cause:
+        if isinstance(cause, OSError) and cause.errno not in _LOCKLESS:
+            raise
     try:
         yield
     finally:
+        if not wait:  # who waits may have opened this very file
+            with suppress(OSError):  # Windows removes it at the release
+                lock.unlink()
         held.release()
-        if not wait:  # who waits may hold this very file by now
-            lock.unlink(missing_ok=True)
         if made and not any(lock.parent.iterdir()):
             lock.parent.rmdir()  # as it was before
 

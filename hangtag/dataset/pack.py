@@ -37,7 +37,7 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError
-from hangtag.files import atomic_path, only_writer, write_text
+from hangtag.files import S3, atomic_path, only_writer, write_text
 from hangtag.library import doubles, fingerprints, splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
@@ -45,7 +45,7 @@ from hangtag.library.vocabulary import Vocabulary
 
 SHARD_DESIGNS: Final = 512
 _GONE: Final = "\0-"  # what the mark of a file that is not there ends in
-_GONE_IN_A_ROW: Final = 64
+_AWAY_IN_A_ROW: Final = 64
 
 _Result = tuple[bytes, bytes, str] | ImageError  # image, hash, digest: see `prepare_design`
 
@@ -202,6 +202,13 @@ def _prepare(
     shards = [work / f"shard-{number:06d}" for number in range(len(starts))]
     keys = [_shard_key(config, marks, _shard_rows(catalog, n)) for n in range(len(starts))]
     missing = [n for n, shard in enumerate(shards) if not _is_done(shard, keys[n])]
+    for number in missing:
+        gone = marks[_shard_rows(catalog, number).start]
+        if shards[number].with_suffix(".json").exists() and _all_gone(marks, catalog, number):
+            raise DatasetError(
+                f"{gone.removesuffix(_GONE)} and the designs after it are not there, and were "
+                "packed before; bring their disk back, or start over with another folder"
+            )
     rows = [row for n in missing for row in _shard_rows(catalog, n)]
     done = len(catalog) - len(rows)
     if done and rows:
@@ -219,28 +226,32 @@ def _prepare(
     return prepared
 
 
+def _all_gone(marks: list[str], catalog: Catalog, number: int) -> bool:
+    """Tell whether of a shard's designs none is there; what lies in a bucket has no such mark."""
+    rows = _shard_rows(catalog, number)
+    some = [mark for mark in marks[rows.start : rows.stop] if not mark.startswith(S3)]
+    return bool(some) and all(mark.endswith(_GONE) for mark in some)
+
+
 def _watched(results: Iterator[_Result], marks: list[str]) -> Iterator[_Result]:
     """Yield the results, those of files that went away meanwhile as UNREACHABLE.
 
-    Raises DatasetError when many in a row did: a disk was taken off.
+    Raises DatasetError when many in a row are out of reach: a disk was taken off.
     """
-    gone = 0
+    away = 0
     for result, mark in zip(results, marks, strict=True):
-        if (
-            isinstance(result, ImageError)
-            and result.reason == "missing"
-            and not mark.endswith(_GONE)
-        ):
-            gone, place = gone + 1, mark.partition("\0")[0]
-            if gone == _GONE_IN_A_ROW:
-                raise DatasetError(
-                    f"{gone} designs in a row went away while they were packed, the last of them "
-                    f"{place}; bring their disk back, the same command goes on"
-                )
-            yield ImageError(UNREACHABLE, "went away while it was packed")
+        if isinstance(result, ImageError):
+            if result.reason == "missing" and not mark.endswith(_GONE):
+                result = ImageError(UNREACHABLE, "went away while it was packed")
+            away = away + 1 if result.reason == UNREACHABLE else 0
         else:
-            gone = 0
-            yield result
+            away = 0
+        if away == _AWAY_IN_A_ROW:
+            raise DatasetError(
+                f"{away} designs in a row are out of reach, the last of them "
+                f"{mark.partition(chr(0))[0]}; bring their disk back, the same command goes on"
+            )
+        yield result
 
 
 def _shard_key(config: PackConfig, marks: list[str], rows: range) -> str:
@@ -312,8 +323,13 @@ def _assemble(
     """Write every file of DATASET/ but dataset.json; return its content."""
     rejected = Counter(reason for _, reason, _ in prepared.rejected)
     if not prepared.designs:
-        _write_rejected(folder / REJECTED_FILE, prepared.rejected)
-        raise DatasetError(f"no design could be packed; {folder / REJECTED_FILE} says why")
+        if not (folder / INFO_FILE).exists():
+            _write_rejected(folder / REJECTED_FILE, prepared.rejected)
+        _, reason, message = prepared.rejected[0]
+        raise DatasetError(
+            f"no design could be packed, the first of {len(prepared.rejected)} was {reason} "
+            f"({message}); {folder / REJECTED_FILE} says more of a new dataset's"
+        )
     if vocabulary is None:
         vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
     labels = vocabulary.label_matrix(prepared.designs)

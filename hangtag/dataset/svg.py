@@ -127,8 +127,11 @@ def _depth(root: ElementTree.Element) -> int:
 def _limit_noise(root: ElementTree.Element) -> None:
     """Bound the octaves of every turbulence: each is computed for every pixel."""
     for element in root.iter():
-        octaves = element.get("numOctaves", "").strip()
-        if octaves.isdecimal() and int(octaves[:9]) > MAX_OCTAVES:
+        try:
+            octaves = float(element.get("numOctaves", "1"))
+        except ValueError:  # the renderer takes its default
+            continue
+        if not octaves <= MAX_OCTAVES:
             element.set("numOctaves", str(MAX_OCTAVES))
 
 

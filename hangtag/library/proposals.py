@@ -76,7 +76,7 @@ def propose(
             pair = (min(proposal.tag, proposal.other), max(proposal.tag, proposal.other))
             # A tag stands for one other: with two proposals accepted, the rules would contradict.
             taken = proposal.kind == "alias" and proposal.tag in aliased
-            written = proposal.kind == "rare" or all(map(can_stand, pair))
+            written = all(map(can_stand, pair))
             if proposal.other not in known and pair not in found and not taken and written:
                 found[pair] = proposal
                 if proposal.kind == "alias":

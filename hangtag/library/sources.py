@@ -143,7 +143,11 @@ def image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> lis
 
 def _leads_back(folder: Path) -> bool:
     """Tell whether a link leads to a folder above itself, below which there would be no end."""
-    if not folder.is_symlink() or not folder.parent.resolve().is_relative_to(folder.resolve()):
+    if not folder.is_symlink():
+        return False
+    # Also of the links on the way here: two folders may link to each other.
+    target = folder.resolve()
+    if not any(above.resolve().is_relative_to(target) for above in folder.parents):
         return False
     note(f"left out: {folder} leads back to a folder above it")
     return True

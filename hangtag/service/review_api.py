@@ -206,6 +206,7 @@ class _Review:
 
     def undo(self, who: Reviewer) -> Undone:
         undone = self.store.undo(who.reviewer)
+        self.passed.get(who.reviewer, set()).difference_update(one.image for one in undone)
         state = self.state()
         return Undone(open=state.open, answered=state.answered, undone=undone)
 

@@ -7,6 +7,7 @@ import asyncio
 import csv
 import hashlib
 import io
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def _check_address(host: str, port: int) -> None:
             if family == socket.AF_INET6 and len(places) > 1:
                 continue  # a machine may have the name, but not the protocol
             with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if os.name == "posix":  # Windows would let two servers have it
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
     except OSError as cause:
         raise ConfigError(

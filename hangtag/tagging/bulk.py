@@ -6,6 +6,7 @@ hangtag tag MODEL PATH... --out tags.jsonl
 import csv
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -90,17 +91,21 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
             if not inside:
                 raise CatalogError(f"{path}: no designs in this folder")
             for name in inside:
-                found.setdefault(str((path / name).absolute()), str(path / name))
+                found.setdefault(_place(path / name), str(path / name))
         elif path.suffix.lower() in CATALOG_SUFFIXES:
             catalog = Catalog.read(path)
             for design in catalog:
                 found.setdefault(catalog.location(design), design.image)
         elif path.exists():
-            found.setdefault(str(path.absolute()), str(path))
+            found.setdefault(_place(path), str(path))
         else:
             raise CatalogError(f"{path}: no such file or folder")
     uses = Counter(found.values())
     return [(name if uses[name] == 1 else place, place) for place, name in found.items()]
+
+
+def _place(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 as `Catalog.location`: links stay links
 
 
 def _designs_below(address: str) -> list[str]:

@@ -108,11 +108,7 @@ def _train(
     stores: Stores | None,
     features: Path | None,
 ) -> TrainResult:
-    origin = Origin(
-        folder.fingerprint(),
-        start_from=_digest(with_weights(continue_from).weights) if continue_from else "",
-        weights_file=_digest(file) if (file := weights_file(config.weights)) else "",
-    )
+    origin = _origin(folder, model, config, continue_from)
     try:
         earlier = _earlier_run(model, config, origin, overwrite)
     except (ModelError, TrainingError):
@@ -232,6 +228,19 @@ def _remove_run(model: Path) -> None:
     for name in _MODEL_FILES:
         (model / name).unlink(missing_ok=True)
     shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
+
+
+def _origin(
+    folder: DatasetFolder, model: Path, config: TrainConfig, continue_from: Path | None
+) -> Origin:
+    """Return what the run begins with. Raises ModelError, and ConfigError for a missing file."""
+    begun = _digest(with_weights(continue_from).weights) if continue_from else ""
+    if (model / CONFIG_FILE).exists() and not Path(config.weights).is_file():
+        # A finished run stays one when its weights file has been put away.
+        known = ModelFolder.open(model).dataset.get("weights_file", "")
+        return Origin(folder.fingerprint(), begun, str(known))
+    file = weights_file(config.weights)
+    return Origin(folder.fingerprint(), begun, _digest(file) if file else "")
 
 
 def _digest(weights: Path) -> str:

@@ -285,8 +285,19 @@ def test_a_disk_that_goes_away_costs_nothing_once_it_is_back(
 
     with monkeypatch.context() as patched:
         patched.setattr(packing, "_marks", pulled)
-        with pytest.raises(DatasetError, match="in a row went away while they were packed"):
+        with pytest.raises(DatasetError, match="64 designs in a row are out of reach"):
             pack(catalog, tmp_path / "d", SMALL)
+    away.rename(disk)
+    monkeypatch.setattr(packing, "SHARD_DESIGNS", 50)
+    with monkeypatch.context() as patched:
+        patched.setattr(packing, "_read_shard", pulled)  # all is decoded, and then
+        with pytest.raises(TypeError):
+            pack(catalog, tmp_path / "d", SMALL)
+    disk.rename(away)
+    before = contents(tmp_path / "d")
+    with pytest.raises(DatasetError, match="were packed before; bring their disk back"):
+        pack(catalog, tmp_path / "d", SMALL)  # called again too early
+    assert contents(tmp_path / "d") == before
     away.rename(disk)
     assert pack(catalog, tmp_path / "d", SMALL).rejected == {}
     # A few that come back later are fetched by the same command.

@@ -68,6 +68,12 @@ def test_linked_folders_are_followed_but_not_in_a_circle(
         "heart/a.png": ("heart",),
     }
     assert "up leads back to a folder above it" in capsys.readouterr().err
+    for one, other in (("x", "y"), ("y", "z"), ("z", "x"), ("z", "y")):  # folders that link around
+        touch(tmp_path, f"round/{one}/{one}.png")
+        (tmp_path / "round" / one / f"to-{other}").symlink_to(tmp_path / "round" / other)
+    images = rows(import_catalog("folder", tmp_path / "round"))
+    assert {"x/x.png", "x/to-y/y.png", "x/to-y/to-z/z.png"} <= set(images)
+    assert len(images) < 20
 
 
 def test_repeated_folder_names_are_one_tag(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_names_with_markup_stay_text(work: Path, tmp_path: Path) -> None:
 def test_any_name_can_stand_in_a_legend(name: str) -> None:
     labels = np.array([1, 0, 1], np.int8)
     drawn = precision_recall([(name, np.array([0.9, 0.2, 0.4], np.float32), labels)], [])
-    assert "<svg" in drawn
+    assert html.escape(name) in drawn
 
 
 def test_confusions_count_designs_that_got_another_tag_instead(

@@ -98,6 +98,13 @@ def test_a_design_can_be_left_for_later(url: str) -> None:
         assert following not in seen
         seen.append(following)
     assert len(seen) > 20  # all there are, and then the first again
+    # What is taken back is shown again, though it was passed over since.
+    tag = httpx.get(f"{url}/review/design?reviewer=ann").json()["questions"][0]["tag"]
+    said = {"reviewer": "ann", "answers": [{"image": seen[0], "tag": tag, "answer": "yes"}]}
+    httpx.post(f"{url}/review/answers", json=said)
+    assert shown(after=seen[0]) != seen[0]
+    httpx.post(f"{url}/review/undo", json={"reviewer": "ann"})
+    assert shown() == seen[0]
 
 
 def test_a_no_is_also_one_to_what_says_the_same(

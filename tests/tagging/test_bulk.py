@@ -223,6 +223,10 @@ def test_a_folder_and_its_catalog_name_the_same_designs(
     found = find_designs([Path(library.root.name), library.root / "designs.csv"])
     assert len(found) == len(library)
     assert found[0][0] == f"{library.root.name}/{library.designs[0].image}"
+    (library.root.parent / "below").mkdir(exist_ok=True)
+    monkeypatch.chdir(library.root.parent / "below")
+    up = Path("..", library.root.name)
+    assert len(find_designs([up, up / "designs.csv"])) == len(library)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

@@ -377,6 +377,7 @@ def test_weights_of_three_channels_see_colours_as_strong_as_they_are_used_to(
 def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
     config = replace(TINY, epochs=1, weights=str(tmp_path / "w.safetensors"))
     for run in range(2):
+        torch.manual_seed(run)
         network = TagNetwork(config.backbone, 3)
         save_file(network.backbone.state_dict(), tmp_path / "w.safetensors")
         if run == 0:
@@ -384,6 +385,11 @@ def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -
             train(dataset, tmp_path / "m", config)
     with pytest.raises(ConfigError, match="other settings \\(weights_file\\)"):
         train(dataset, tmp_path / "m", config)
+    (tmp_path / "w.safetensors").rename(tmp_path / "away")
+    assert train(dataset, tmp_path / "m", config).epochs == 1  # finished is finished
+    with pytest.raises(ConfigError, match="no weights file"):
+        train(dataset, tmp_path / "other", config)
+    (tmp_path / "away").rename(tmp_path / "w.safetensors")
     # A model of before weights were known by what is in them is taken at its word.
     file = tmp_path / "m" / "config.json"
     stored = json.loads(file.read_text())
