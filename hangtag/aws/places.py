@@ -6,7 +6,6 @@ The local copy stays in the cache, so that only what changed travels. Hidden fil
 so does a dataset's output/, where SageMaker puts what it made of it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from hangtag.aws.download import download
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import INFO_FILE
 from hangtag.errors import ModelError, StorageError
-from hangtag.files import S3, address_of, cache_folder, mirror_of, write_text
+from hangtag.files import S3, address_of, cache_folder, mirror_of, only_writer, write_text
 from hangtag.tagging.bulk import CATALOG_SUFFIXES
 from hangtag.tagging.model_folder import CONFIG_FILE
 
@@ -104,9 +103,7 @@ class Place:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes of this machine from the copy; wait until they are done with it."""
-        self._state_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._state_file.with_suffix(".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with only_writer(self._state_file.with_suffix(".lock"), self.local, wait=True):
             yield
 
     def pull(self) -> None:
