@@ -180,6 +180,16 @@ def test_an_answer_that_did_not_arrive_is_not_shown_as_given(
     assert [(g.image, g.answer) for g in ReviewStore(answers).given()] == [(first, "yes")]
     page.locator("#next").click()
     expect(page.locator("#one h2")).not_to_have_text(first)
+    # Somebody else who gives no name either has nothing to take back.
+    other = browser.new_context().new_page()
+    other.goto(f"{url}/#review")
+    expect(other.locator("#progress")).to_contain_text("1 answered")
+    other.locator("#undo").click()
+    expect(other.locator("#review-status")).to_have_text("You have nothing to take back.")
+    page.reload()
+    page.locator("#undo").click()
+    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    other.close()
     page.close()
 
 

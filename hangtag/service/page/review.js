@@ -4,7 +4,10 @@
 import { $, ask, authorization } from "./ask.js";
 
 const state = { way: "design", design: null, grid: null, place: 0, turned: new Set(), said: new Map() };
-const reviewer = () => $("#reviewer").value.trim() || "somebody";
+// Whoever gives no name has one of their own all the same: else Undo would take back another's answer.
+const own = localStorage.getItem("own") ?? `somebody ${Math.random().toString(36).slice(2, 6)}`;
+localStorage.setItem("own", own);
+const reviewer = () => $("#reviewer").value.trim() || own;
 const picture = image => `/review/image?image=${encodeURIComponent(image)}`;
 const say = text => { $("#review-status").textContent = text; };
 const send = (path, content) => ask(path, {
@@ -218,7 +221,7 @@ $("#next").addEventListener("click", doing(passOver));
 $("#keep").addEventListener("click", doing(keepGrid));
 $("#undo").addEventListener("click", doing(undo));
 $("#reviewer").value = localStorage.getItem("reviewer") ?? "";
-$("#reviewer").addEventListener("change", () => localStorage.setItem("reviewer", reviewer()));
+$("#reviewer").addEventListener("change", () => localStorage.setItem("reviewer", $("#reviewer").value.trim()));
 
 async function tab() {
   const review = location.hash === "#review";
