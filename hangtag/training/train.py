@@ -235,7 +235,8 @@ def _origin(
 ) -> Origin:
     """Return what the run begins with. Raises ModelError, and ConfigError for a missing file."""
     begun = _digest(with_weights(continue_from).weights) if continue_from else ""
-    if (model / CONFIG_FILE).exists() and not Path(config.weights).is_file():
+    named = config.weights not in ("none", "hub")
+    if named and (model / CONFIG_FILE).exists() and not Path(config.weights).is_file():
         # A finished run stays one when its weights file has been put away.
         known = ModelFolder.open(model).dataset.get("weights_file", "")
         return Origin(folder.fingerprint(), begun, str(known))
