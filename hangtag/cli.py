@@ -176,8 +176,9 @@ def pack(
     from hangtag.library.rules import Rules
 
     set_quiet(quiet)
+    replaced = {(dataset / name).resolve() for name in OWN_FILES}
     for given in (catalog, rules, drop):
-        if given and given.resolve() in {(dataset / name).resolve() for name in OWN_FILES}:
+        if given and given.resolve() in replaced:
             raise ConfigError(f"{given} would be replaced; choose another folder than {dataset}")
     summary = packing.pack(
         Catalog.read(catalog),
@@ -231,7 +232,8 @@ def train(
     """
     from hangtag.dataset.dataset_folder import DatasetFolder
 
-    set_quiet(quiet or os.environ.get("RANK", "0") != "0")
+    speaks = os.environ.get("RANK", "0") == "0"  # one of several processes
+    set_quiet(quiet or not speaks)
     _need_torch()
     DatasetFolder.open(dataset, tags)  # a mistyped path is told before torch is loaded
     if hyperparameters is not None:
@@ -241,8 +243,8 @@ def train(
     result = training.train(
         dataset, model, config, tags_file=tags, continue_from=start_from, overwrite=overwrite
     )
-    if os.environ.get("RANK", "0") != "0":
-        return  # of several processes one speaks
+    if not speaks:
+        return
     _show(result, as_json)
     if not as_json:
         print(f"next: hangtag evaluate {model} {dataset}")

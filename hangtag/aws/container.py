@@ -58,10 +58,12 @@ def train() -> None:
     config = base() / "input" / "config"
     resources = _json(config / "resourceconfig.json", {"current_host": "algo-1", "hosts": []})
     hosts = sorted(resources.get("hosts") or [resources["current_host"]])
+    from hangtag.training.hyperparameters import config_of
     from hangtag.training.speed import gpus
 
     given = _hyperparameters(config / "hyperparameters.json")
-    alone = str(given.get("freeze", "")).lower() in ("true", "1")  # a head has one process
+    # A tag head alone has one process.
+    alone = "freeze" in given and config_of(given, tags=1, designs=1)[0].freeze
     if len(hosts) == 1 and (gpus() <= 1 or alone):
         train_here()
         return

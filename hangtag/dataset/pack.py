@@ -93,43 +93,29 @@ def pack(
     new one is decoded. Raises DatasetError when the folder holds another dataset (unless
     `overwrite`), CatalogError and VocabularyError for what cannot be packed at all.
     """
-    with only_writer(Path(folder) / ".lock", Path(folder)):
-        return _pack(
-            catalog, Path(folder), config or PackConfig(), rules or Rules(), vocabulary, workers,
-            overwrite,
-        )  # fmt: skip
-
-
-def _pack(
-    catalog: Catalog,
-    folder: Path,
-    config: PackConfig,
-    rules: Rules,
-    vocabulary: Vocabulary | None,
-    workers: int,
-    overwrite: bool,
-) -> PackSummary:
-    marks = _marks(catalog)
-    key = _pack_key(catalog, config, rules, vocabulary, marks)
-    existing = DatasetInfo.read(folder)
-    partial = existing is not None and UNREACHABLE in existing.rejected
-    if existing and existing.pack == key and not partial:
-        note(f"{folder} is packed already, from this catalog with these settings")
-        return _summary(folder, existing)
-    if existing and existing.pack != key and not overwrite:
-        raise DatasetError(
-            f"{folder} holds a dataset packed from another catalog or with other settings; "
-            "choose another folder, or replace it with --overwrite"
-        )
-    _refuse_foreign(folder, existing, overwrite)
-    if vocabulary is None:  # what is wrong with the counts is told before hours of decoding
-        Vocabulary.build(catalog, min_count=config.min_count, rules=rules)
-    prepared = _prepare(catalog, folder / WORK_FOLDER, config, marks, workers)
-    info = _assemble(prepared, catalog, folder, config, rules, vocabulary, key)
-    info.write(folder)
-    if UNREACHABLE not in info.rejected:
-        shutil.rmtree(folder / WORK_FOLDER)
-    return _summary(folder, info)
+    config, rules, folder = config or PackConfig(), rules or Rules(), Path(folder)
+    with only_writer(folder / ".lock", folder):
+        marks = _marks(catalog)
+        key = _pack_key(catalog, config, rules, vocabulary, marks)
+        existing = DatasetInfo.read(folder)
+        partial = existing is not None and UNREACHABLE in existing.rejected
+        if existing and existing.pack == key and not partial:
+            note(f"{folder} is packed already, from this catalog with these settings")
+            return _summary(folder, existing)
+        if existing and existing.pack != key and not overwrite:
+            raise DatasetError(
+                f"{folder} holds a dataset packed from another catalog or with other settings; "
+                "choose another folder, or replace it with --overwrite"
+            )
+        _refuse_foreign(folder, existing, overwrite)
+        if vocabulary is None:  # what is wrong with the counts is told before hours of decoding
+            Vocabulary.build(catalog, min_count=config.min_count, rules=rules)
+        prepared = _prepare(catalog, folder / WORK_FOLDER, config, marks, workers)
+        info = _assemble(prepared, catalog, folder, config, rules, vocabulary, key)
+        info.write(folder)
+        if UNREACHABLE not in info.rejected:
+            shutil.rmtree(folder / WORK_FOLDER)
+        return _summary(folder, info)
 
 
 def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool) -> None:
@@ -200,14 +186,15 @@ def _prepare(
     """
     starts = range(0, len(catalog), SHARD_DESIGNS)
     shards = [work / f"shard-{number:06d}" for number in range(len(starts))]
-    keys = [_shard_key(config, marks, _shard_rows(catalog, n)) for n in range(len(starts))]
+    shard_marks = [marks[start : start + SHARD_DESIGNS] for start in starts]
+    keys = [_shard_key(config, some) for some in shard_marks]
     missing = [n for n, shard in enumerate(shards) if not _is_done(shard, keys[n])]
     for number in missing:
-        gone = marks[_shard_rows(catalog, number).start]
-        if shards[number].with_suffix(".json").exists() and _all_gone(marks, catalog, number):
+        if shards[number].with_suffix(".json").exists() and _all_gone(shard_marks[number]):
             raise DatasetError(
-                f"{gone.removesuffix(_GONE)} and the designs after it are not there, and were "
-                "packed before; bring their disk back, or start over with another folder"
+                f"{shard_marks[number][0].removesuffix(_GONE)} and the designs after it are not "
+                "there, and were packed before; bring their disk back, or start over with another "
+                "folder"
             )
     rows = [row for n in missing for row in _shard_rows(catalog, n)]
     done = len(catalog) - len(rows)
@@ -226,11 +213,10 @@ def _prepare(
     return prepared
 
 
-def _all_gone(marks: list[str], catalog: Catalog, number: int) -> bool:
+def _all_gone(marks: list[str]) -> bool:
     """Tell whether of a shard's designs none is there; what lies in a bucket has no such mark."""
-    rows = _shard_rows(catalog, number)
-    some = [mark for mark in marks[rows.start : rows.stop] if not mark.startswith(S3)]
-    return bool(some) and all(mark.endswith(_GONE) for mark in some)
+    local = [mark for mark in marks if not mark.startswith(S3)]
+    return bool(local) and all(mark.endswith(_GONE) for mark in local)
 
 
 def _watched(results: Iterator[_Result], marks: list[str]) -> Iterator[_Result]:
@@ -240,12 +226,11 @@ def _watched(results: Iterator[_Result], marks: list[str]) -> Iterator[_Result]:
     """
     away = 0
     for result, mark in zip(results, marks, strict=True):
-        if isinstance(result, ImageError):
-            if result.reason == "missing" and not mark.endswith(_GONE):
-                result = ImageError(UNREACHABLE, "went away while it was packed")
-            away = away + 1 if result.reason == UNREACHABLE else 0
-        else:
-            away = 0
+        reason = result.reason if isinstance(result, ImageError) else ""
+        if reason == "missing" and not mark.endswith(_GONE):
+            reason = UNREACHABLE
+            result = ImageError(reason, "went away while it was packed")
+        away = away + 1 if reason == UNREACHABLE else 0
         if away == _AWAY_IN_A_ROW:
             raise DatasetError(
                 f"{away} designs in a row are out of reach, the last of them "
@@ -254,11 +239,9 @@ def _watched(results: Iterator[_Result], marks: list[str]) -> Iterator[_Result]:
         yield result
 
 
-def _shard_key(config: PackConfig, marks: list[str], rows: range) -> str:
+def _shard_key(config: PackConfig, marks: list[str]) -> str:
     settings = [config.size, config.flatten, config.max_megapixels]
-    return hashlib.sha256(
-        json.dumps([settings, marks[rows.start : rows.stop]]).encode()
-    ).hexdigest()
+    return hashlib.sha256(json.dumps([settings, marks]).encode()).hexdigest()
 
 
 def _is_done(shard: Path, key: str) -> bool:

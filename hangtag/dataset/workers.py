@@ -48,10 +48,8 @@ def map_designs(
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
     workers = workers or cores()
-    # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    context = multiprocessing.get_context("spawn")
     waiting: deque[ProcessFuture[Any] | ImageError] = deque()
-    with ProcessPool(max_workers=workers, context=context) as pool:
+    with _pool(workers) as pool:
         try:
             for source in read_ahead(locations, MAX_FILE_BYTES):
                 if isinstance(source, OSError):
@@ -75,8 +73,7 @@ class Workers:
 
     def __init__(self, timeout: float) -> None:
         """`timeout` in seconds holds for every call."""
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=cores(), context=context)
+        self._pool = _pool(cores())
         self._timeout = timeout
 
     async def call(self, function: Callable[[bytes], R], data: bytes) -> R:
@@ -93,6 +90,11 @@ class Workers:
     def close(self) -> None:
         """End the processes, with what they are at."""
         self._pool.stop()  # type: ignore[no-untyped-call]
+
+
+def _pool(workers: int) -> ProcessPool:
+    # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
+    return ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"))
 
 
 def _unread(cause: OSError) -> ImageError:

@@ -156,9 +156,9 @@ def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]
         if isinstance(text, str) and "," in text and SEPARATOR not in text:
             with_commas[text] += 1
         image = design.image
-        key: str | int = image if _ADDRESS.match(image) else _absolute(root, image)
-        if not merge:
-            key = number
+        key: str | int = number
+        if merge:
+            key = image if _ADDRESS.match(image) else _absolute(root, image)
         if key in designs:
             repeated += 1
             design = _joined(designs[key], design, where)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hangtag.dataset.images import Pixels
 from hangtag.dataset.svg import is_svg
-from hangtag.dataset.workers import TIMEOUT_SECONDS, Workers, cores
+from hangtag.dataset.workers import Workers, cores
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 R = TypeVar("R")
@@ -32,7 +32,7 @@ class _Job(NamedTuple):
 class Engine:
     """Scores designs. All methods but `open` run in one event loop."""
 
-    def __init__(self, tagger: Tagger, queue: int, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, tagger: Tagger, queue: int, timeout: float) -> None:
         """`timeout`: the most seconds that an SVG may take."""
         self.tagger = tagger
         self.queue = queue
@@ -45,7 +45,7 @@ class Engine:
         self._batches: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, model: Path, queue: int, timeout: float = TIMEOUT_SECONDS) -> "Engine":
+    def open(cls, model: Path, queue: int, timeout: float) -> "Engine":
         """Open MODEL/. Raises ModelError."""
         return cls(_warm(model), queue, timeout)
 

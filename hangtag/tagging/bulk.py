@@ -162,41 +162,29 @@ def tag_library(
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
     with only_writer(out.with_name(f".{out.name}.lock"), out):
-        return _tag_library(model, designs, out, selection, workers, xmp)
-
-
-def _tag_library(
-    model: Path,
-    designs: Sequence[tuple[str, str]],
-    out: Path,
-    selection: Selection,
-    workers: int,
-    xmp: bool,
-) -> BulkSummary:
-    refuse_foreign(out, _is_ours, "hangtag tag")
-    if xmp:
-        _check_sidecars(designs)
-    tagger = Tagger.open(model)
-    key = _key(tagger.folder, designs, selection, xmp)
-    journal = out.with_name(f".{out.name}.part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = _open_journal(journal, key)
-    if done:
-        note(f"going on after {done:,} designs that an earlier run tagged")
-    rest = designs[done:]
-    answers = tag_designs(tagger, rest, selection, workers=workers)
-    with journal.open("a", encoding="utf-8", newline="\n") as file:
-        shown = track(answers, "tagging", total=len(designs), done=done)
-        for (_, location), answer in zip(rest, shown, strict=True):
-            if xmp:
-                _write_xmp(answer, location)
-            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
-            file.flush()
-    _write_answers(out, journal)
-    rejected = _write_rejected(out.with_suffix(".rejected.csv"), journal)
-    counts = [len(answer["tags"]) for answer in _answers(journal) if "tags" in answer]
-    journal.unlink()
-    return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
+        refuse_foreign(out, _is_ours, "hangtag tag")
+        if xmp:
+            _check_sidecars(designs)
+        tagger = Tagger.open(model)
+        key = _key(tagger.folder, designs, selection, xmp)
+        journal = out.with_name(f".{out.name}.part")
+        done = _open_journal(journal, key)
+        if done:
+            note(f"going on after {done:,} designs that an earlier run tagged")
+        rest = designs[done:]
+        answers = tag_designs(tagger, rest, selection, workers=workers)
+        with journal.open("a", encoding="utf-8", newline="\n") as file:
+            shown = track(answers, "tagging", total=len(designs), done=done)
+            for (_, location), answer in zip(rest, shown, strict=True):
+                if xmp:
+                    _write_xmp(answer, location)
+                file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                file.flush()
+        _write_answers(out, journal)
+        rejected = _write_rejected(out.with_suffix(".rejected.csv"), journal)
+        counts = [len(answer["tags"]) for answer in _answers(journal) if "tags" in answer]
+        journal.unlink()
+        return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
 
 
 def _is_ours(out: Path) -> bool:

@@ -139,7 +139,9 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     """
     if not has_learned(name, weights):
         return
-    state = _hub_state(name) if weights == "hub" else _file_state(weights_file(weights))
+    state = (
+        _hub_state(name) if weights == "hub" else _file_state(weights_file(weights) or OWN_WEIGHTS)
+    )
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
@@ -212,8 +214,7 @@ def _hub_state(name: str) -> dict[str, Tensor]:
     return dict(model.state_dict())
 
 
-def _file_state(path: Path | None) -> dict[str, Tensor]:
-    path = path or OWN_WEIGHTS
+def _file_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -92,49 +92,33 @@ def train(
         check_frozen(config, continue_from is not None, accelerator.num_processes)
     alone = only_writer(model / ".lock", model) if accelerator.is_main_process else nullcontext()
     with alone:
-        return _train(
-            folder, model, config, accelerator, continue_from, overwrite, on_epoch, stores, features
-        )
-
-
-def _train(
-    folder: DatasetFolder,
-    model: Path,
-    config: TrainConfig,
-    accelerator: Accelerator,
-    continue_from: Path | None,
-    overwrite: bool,
-    on_epoch: OnEpoch | None,
-    stores: Stores | None,
-    features: Path | None,
-) -> TrainResult:
-    origin = _origin(folder, model, config, continue_from)
-    try:
-        earlier = _earlier_run(model, config, origin, overwrite)
-    except (ModelError, TrainingError):
-        if not overwrite or _holds_others(model):
-            raise
-        earlier = "another"  # too damaged to tell
-    if earlier == "finished":
-        return _finished(model)
-    # Made before an earlier run is removed: a mistyped name or file must not cost that run.
-    begins = earlier != "stopped" or config.freeze  # a frozen run's checkpoint has no weights
-    network = first_network(folder, config, continue_from if begins else None)
-    if earlier == "another" and accelerator.is_main_process:
-        _remove_run(model)
-    accelerator.wait_for_everyone()
-    with _enough_memory(config), _stop_signals() as stopped:
-        kind = FrozenRun if config.freeze else Run
-        run = kind(
-            folder, model, config, accelerator, network, origin,
-            {} if stores is None else stores, features or model / CHECKPOINTS / FEATURES_FILE,
-            stopped,
-        )  # fmt: skip
-        run.to_the_end(on_epoch)
-        if accelerator.is_main_process:
-            write_model(folder, model, run.progress, run.best())
+        origin = _origin(folder, model, config, continue_from)
+        try:
+            earlier = _earlier_run(model, config, origin, overwrite)
+        except (ModelError, TrainingError):
+            if not overwrite or _holds_others(model):
+                raise
+            earlier = "another"  # too damaged to tell
+        if earlier == "finished":
+            return _finished(model)
+        # Made before an earlier run is removed: a mistyped name or file must not cost that run.
+        begins = earlier != "stopped" or config.freeze  # a frozen run's checkpoint has no weights
+        network = first_network(folder, config, continue_from if begins else None)
+        if earlier == "another" and accelerator.is_main_process:
+            _remove_run(model)
         accelerator.wait_for_everyone()
-    return _result(model, run.progress)
+        with _enough_memory(config), _stop_signals() as stopped:
+            kind = FrozenRun if config.freeze else Run
+            run = kind(
+                folder, model, config, accelerator, network, origin,
+                {} if stores is None else stores, features or model / CHECKPOINTS / FEATURES_FILE,
+                stopped,
+            )  # fmt: skip
+            run.to_the_end(on_epoch)
+            if accelerator.is_main_process:
+                write_model(folder, model, run.progress, run.best())
+            accelerator.wait_for_everyone()
+        return _result(model, run.progress)
 
 
 def _result(model: Path, progress: Progress) -> TrainResult:

@@ -308,19 +308,16 @@ def test_an_audit_is_the_queue(
     assert httpx.get(f"{server.url}/review").json()["open"] == 2
     first = httpx.get(f"{server.url}/review/design").json()
     assert (first["image"], first["questions"][0]["kind"]) == (images[5], "wrong")
-    (tmp_path / "none.csv").write_text("image,tag\n")
     command = ["review", work / "model", spoilt, "--audit", tmp_path / "none.csv", "--answers",
                tmp_path / "other.sqlite"]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *map(str, command)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "it has no column problem, score, sureness" in done.stderr
-    (tmp_path / "none.csv").write_bytes("image,tag\nété".encode("cp1252"))
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *map(str, command)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "none.csv: not UTF-8 text" in done.stderr
+    for content, problem in (
+        (b"image,tag\n", "it has no column problem, score, sureness"),
+        ("image,tag\nété".encode("cp1252"), "none.csv: not UTF-8 text"),
+    ):
+        (tmp_path / "none.csv").write_bytes(content)
+        done = subprocess.run(
+            [sys.executable, "-m", "hangtag", *map(str, command)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert problem in done.stderr
