@@ -99,10 +99,7 @@ class FrozenRun:
         if tracked:
             self.accelerator.init_trackers("hangtag")
         begin = self.network.head if self.progress.origin["start_from"] else None
-        trained = train_head(self.features, self.config, begin, told)
-        if tracked:
-            self.accelerator.end_training()
-        self._take(trained)
+        self._take(train_head(self.features, self.config, begin, told))
 
     def _take(self, trained: TrainedHead) -> None:
         self.network.head = trained.head

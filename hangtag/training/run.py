@@ -209,8 +209,6 @@ class Run:
             self._epoch(epoch)
             if on_epoch:
                 on_epoch(self.progress.history[-1])
-        if self.config.tracker != "none":
-            self.accelerator.end_training()
 
     def _epoch(self, epoch: int) -> None:
         per_epoch = self.batches.steps_per_epoch

@@ -21,7 +21,14 @@ from accelerate import Accelerator
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.errors import ConfigError, DatasetError, MissingExtra, ModelError, TrainingError
+from hangtag.errors import (
+    ConfigError,
+    DatasetError,
+    MissingExtra,
+    ModelError,
+    Stopped,
+    TrainingError,
+)
 from hangtag.files import only_writer
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
@@ -91,7 +98,7 @@ def train(
     if config.freeze:
         check_frozen(config, continue_from is not None, accelerator.num_processes)
     alone = only_writer(model / ".lock", model) if accelerator.is_main_process else nullcontext()
-    with alone:
+    with _leaving(accelerator), alone:
         origin = _origin(folder, model, config, continue_from)
         try:
             earlier = _earlier_run(model, config, origin, overwrite)
@@ -248,6 +255,22 @@ def _finished(model: Path) -> TrainResult:
         sum(float(row["seconds"]) for row in rows),
         str(progress["precision"]),
     )
+
+
+@contextmanager
+def _leaving(accelerator: Accelerator) -> Iterator[None]:
+    """Close the trackers and the processes' group while Python still stands.
+
+    A process that ends with its group open may hang or abort: gloo's threads let go of what they
+    received, and want the interpreter's lock for it (pytorch/pytorch#179291). After an error others
+    are still in the group's operations, where closing it could wait for ever.
+    """
+    try:
+        yield
+    except Stopped:
+        accelerator.end_training()
+        raise
+    accelerator.end_training()
 
 
 @contextmanager

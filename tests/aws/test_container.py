@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from hangtag.library.catalog import Catalog
@@ -50,6 +52,19 @@ def start(root: Path, command: str, **environment: str) -> subprocess.Popen[str]
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def outputs(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process and its children print; those that never end tell where their threads are."""
+    try:
+        return process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.send_signal(signal.SIGABRT)
+        process.send_signal(signal.SIGABRT)
+        ended = process.communicate()
+        print(*ended, sep="\n")
+        return ended
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +185,10 @@ def test_two_hosts_train_one_model(work: Path, tmp_path: Path) -> None:
     for host, root in zip(hosts, roots, strict=True):
         job(root, OWN, current_host=host, hosts=hosts, network_interface_name="lo")
         record_channels(work / "dataset", root / "input" / "data")
-    processes = [start(root, "train", OMP_NUM_THREADS="1") for root in roots]
-    ends = [process.communicate(timeout=180) for process in processes]
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    processes = [start(root, "train", **environment) for root in roots]
+    with ThreadPoolExecutor() as pool:  # who is not read from may wait for it
+        ends = list(pool.map(outputs, processes))
     assert [process.returncode for process in processes] == [0, 0], ends
     assert ModelFolder.open(roots[0] / "model").training["backbone"] == "test_resnet"
     assert not (roots[1] / "model").exists()
