@@ -36,6 +36,8 @@ def main():
     np.random.seed(options.seed)
     labels = {split: packed(options.folder, split) for split in {"train", "validation"}}
     labels[options.judge] = packed(options.folder, options.judge)
+    if not options.epochs:
+        return  # the record files are all that was asked for
     began = time.monotonic()
     tags = labels["train"][1].shape[1]
     network = mx.gluon.model_zoo.vision.resnet18_v2(classes=tags)
