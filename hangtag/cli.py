@@ -869,10 +869,10 @@ def _run() -> None:
     if not any(map(_is_elsewhere, given)):
         command(*bound.args, **bound.kwargs)
         return
-    from hangtag.aws.places import fetched
+    from hangtag.aws.places import fetched, named_by_address
 
     set_quiet(bound.arguments.get("quiet", False))
-    with fetched(bound.arguments) as arguments:
+    with fetched(bound.arguments) as arguments, named_by_address():
         bound.arguments.update(arguments)
         command(*bound.args, **bound.kwargs)
 

@@ -9,19 +9,20 @@ so does a dataset's output/, where SageMaker puts what it made of it.
 import hashlib
 import json
 import os
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from hangtag.aws import s3
 from hangtag.aws.download import download
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import INFO_FILE
-from hangtag.errors import ModelError, StorageError
+from hangtag.errors import HangtagError, ModelError, StorageError
 from hangtag.files import S3, address_of, cache_folder, mirror_of, only_writer, write_text
 from hangtag.tagging.bulk import CATALOG_SUFFIXES
 from hangtag.tagging.model_folder import CONFIG_FILE
@@ -55,6 +56,42 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             for place in places:
                 with place.locked():
                     place.push()
+
+
+@contextmanager
+def named_by_address() -> Iterator[None]:
+    """Name the addresses in what a block prints and raises, not the local copies of them.
+
+    "next: hangtag evaluate ..." on a local copy would leave the bucket as it is.
+    """
+    streams = redirect_stdout(_Naming(sys.stdout)), redirect_stderr(_Naming(sys.stderr))
+    with streams[0], streams[1]:
+        try:
+            yield
+        except HangtagError as error:
+            error.args = (_named(str(error)),)
+            raise
+        except OSError as error:
+            if isinstance(error.filename, str):
+                error.filename = _named(error.filename)
+            raise
+
+
+class _Naming:
+    """A stream that writes addresses where it is given the paths of their copies."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_named(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _named(text: str) -> str:
+    return text.replace(f"{mirror_of(S3)}{os.sep}", S3)
 
 
 def local(address: str) -> Path:

@@ -87,6 +87,18 @@ def test_packing_from_a_bucket_is_packing_from_a_folder(
     }
 
 
+def test_errors_name_the_address(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("s3://library/designs.csv", b"picture,tags\na.png,red\n")
+    with pytest.raises(SystemExit):
+        hangtag(monkeypatch, "pack", "s3://library/designs.csv", DATASET, "--quiet")
+    assert capsys.readouterr().err.startswith("hangtag: s3://library/designs.csv")
+    with pytest.raises(SystemExit):
+        hangtag(monkeypatch, "salvage", "s3://library/none.rec", "s3://library/whole.rec")
+    assert capsys.readouterr().err.startswith("hangtag: s3://library/none.rec")
+
+
 def test_a_design_that_is_gone_costs_one_row(
     library: Catalog, storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -144,7 +156,10 @@ def test_a_model_in_a_bucket_tags_designs_in_a_bucket(
 
 
 def test_what_a_command_changes_is_written_back(
-    work: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    work: Path,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, folder in (("dataset", work / "dataset"), ("model", work / "model")):
         for path in folder.rglob("*"):
@@ -152,6 +167,7 @@ def test_what_a_command_changes_is_written_back(
                 put(f"s3://library/{name}/{path.relative_to(folder)}", path.read_bytes())
     storage.requests.clear()
     hangtag(monkeypatch, "evaluate", "s3://library/model", "s3://library/dataset", "--quiet")
+    assert "report with pictures: s3://library/model/report.html\n" in capsys.readouterr().out
     written = {path for verb, path, _ in storage.requests if verb == "PUT"}
     assert {"/library/model/metrics.json", "/library/model/report.html"} <= written
     assert not any(path.startswith("/library/dataset") for path in written)
