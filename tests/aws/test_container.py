@@ -183,7 +183,8 @@ def test_two_hosts_train_one_model(work: Path, tmp_path: Path) -> None:
     hosts = ["127.0.0.1", "127.0.0.2"]
     roots = [tmp_path / host for host in hosts]
     for host, root in zip(hosts, roots, strict=True):
-        job(root, OWN, current_host=host, hosts=hosts, network_interface_name="lo")
+        given = {**OWN, "tracker": "tensorboard"}
+        job(root, given, current_host=host, hosts=hosts, network_interface_name="lo")
         record_channels(work / "dataset", root / "input" / "data")
     environment = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     processes = [start(root, "train", **environment) for root in roots]
