@@ -10,7 +10,6 @@ seed on two cores; seconds are comparable only within one machine, whose process
 
     seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
     same      the same recipe in hangtag, by SageMaker's hyperparameters
-    records   the same again, on the record files that im2rec wrote for MXNet
     plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
     fastai    fastai's multi-label defaults from nothing, ResNet-18 at 96 px
     scratch   hangtag's defaults, but a backbone that has learned nothing
@@ -35,7 +34,7 @@ import numpy as np
 from losses import run
 from numpy.typing import NDArray
 
-from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.quality import metrics
 from hangtag.quality.evaluate import score
 from hangtag.tagging.model_folder import ModelFolder
@@ -87,13 +86,9 @@ class Bench:
         began = time.monotonic()
         run("train", dataset, model, "--seed", seed, *settings, "--quiet")
         seconds = time.monotonic() - began
-        folder = DatasetFolder.open(dataset)
-        scored = score(uncalibrated(model), folder, self.split)
-        if scored.groups is not None:
-            return scored.scores, scored.labels, scored.groups, seconds
-        with folder.records(self.split) as records:
-            ids = np.array([records[row].id for row in scored.records])
-        return scored.scores, *self.truth(ids), seconds
+        scored = score(uncalibrated(model), DatasetFolder.open(dataset), self.split)
+        assert scored.groups is not None
+        return scored.scores, scored.labels, scored.groups, seconds
 
     def seed(self, row: str, seed: int) -> Judged:
         return self.peer(row, seed, self.options.mxnet, "seed_mxnet.py")
@@ -103,14 +98,6 @@ class Bench:
 
     def peer(self, row: str, seed: int, python: str, script: str) -> Judged:
         """Train with another engine, in its own environment, on the same designs."""
-        work = self.lists(row, seed)
-        self.other(python, script, work, "--seed", seed, "--epochs", self.options.epochs)
-        with np.load(work / "scores.npz") as found:
-            ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
-        return scores, *self.truth(ids), json.loads((work / "trained.json").read_text())["seconds"]
-
-    def lists(self, row: str, seed: int) -> Path:
-        """Write the designs as MXNet's lists into a folder of the row, and return it."""
         folder = DatasetFolder.open(self.dataset())
         work = self.folder / f"{row}-{seed}"
         shutil.rmtree(work, ignore_errors=True)
@@ -125,38 +112,19 @@ class Bench:
                 for n, image in enumerate(images)
             ]
             (work / f"{split}.lst").write_text("\n".join(lines) + "\n")
-        return work
-
-    def other(self, python: str, script: str, work: Path, *settings: object) -> None:
-        words = [python, HERE / script, work, "--judge", self.split, *settings]
-        subprocess.run([str(word) for word in words], check=True)
-
-    def truth(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """Return labels and groups of the designs that judge, by their numbers in the list."""
-        folder = DatasetFolder.open(self.dataset())
-        designs = folder.designs()
-        assert designs is not None
+        words = [python, HERE / script, work, "--judge", self.split, "--seed", seed]
+        subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
+        with np.load(work / "scores.npz") as found:
+            ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
         groups = designs.group_numbers()[[design.split == self.split for design in designs]]
-        return folder.judged_labels(self.split)[ids], groups[ids]
+        seconds = json.loads((work / "trained.json").read_text())["seconds"]
+        return scores, folder.judged_labels(self.split)[ids], groups[ids], seconds
 
     def same(self, row: str, seed: int) -> Judged:
-        return self.trained(row, seed, self.dataset(), *self.recipe())
-
-    def recipe(self) -> tuple[str, Path]:
         values = self.folder / "hyperparameters.json"
+        dataset = self.dataset()
         values.write_text(json.dumps(SEED_RECIPE | {"epochs": str(self.options.epochs)}))
-        return "--hyperparameters", values
-
-    def records(self, row: str, seed: int) -> Judged:
-        work = self.lists(f"{row}-files", seed)
-        self.other(self.options.mxnet, "seed_mxnet.py", work, "--epochs", 0)
-        for split in {"train", "validation", self.split}:
-            target = work / RECORD_FILES[split]
-            target.parent.mkdir()
-            (work / f"{split}.rec").rename(target)
-        names = DatasetFolder.open(self.dataset()).vocabulary.names
-        (work / "tags.txt").write_text("\n".join(names) + "\n")
-        return self.trained(row, seed, work, *self.recipe())
+        return self.trained(row, seed, dataset, "--hyperparameters", values)
 
     def plain(self, row: str, seed: int) -> Judged:
         settings = PLAIN.split()
@@ -182,7 +150,6 @@ class Bench:
 ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
     "seed": Bench.seed,
     "same": Bench.same,
-    "records": Bench.records,
     "plain": Bench.plain,
     "fastai": Bench.fastai,
     "scratch": Bench.scratch,

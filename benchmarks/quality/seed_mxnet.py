@@ -19,6 +19,7 @@ import numpy as np
 from peer import asked, leave
 
 SIDE, BATCH = 96, 64
+PATIENCE = 5  # epochs without a better validation score, and the training is over
 # SageMaker's `crop_color_transform` (its developer guide) in MXNet's own words.
 AUGMENTATION = {
     "shuffle": True, "rand_crop": True, "rand_mirror": True, "random_h": 36, "random_s": 50,
@@ -36,8 +37,6 @@ def main():
     np.random.seed(options.seed)
     labels = {split: packed(options.folder, split) for split in {"train", "validation"}}
     labels[options.judge] = packed(options.folder, options.judge)
-    if not options.epochs:
-        return  # the record files are all that was asked for
     began = time.monotonic()
     tags = labels["train"][1].shape[1]
     network = mx.gluon.model_zoo.vision.resnet18_v2(classes=tags)
@@ -58,6 +57,8 @@ def main():
         if found > best:
             best = found
             network.save_parameters(best_file)
+        if len(history) - 1 - int(np.argmax(history)) >= PATIENCE:
+            break
     seconds = time.monotonic() - began
     network.load_parameters(best_file)
     ids = labels[options.judge][0]
@@ -78,10 +79,11 @@ def packed(folder, split):
 
 
 def images(folder, split, tags, seed, **augmentation):
+    """Iterate over a split. No `seed_aug`: it would change a design in every epoch alike."""
     return mx.io.ImageRecordIter(
         path_imgrec=str(folder / f"{split}.rec"), path_imgidx=str(folder / f"{split}.idx"),
         data_shape=(3, SIDE, SIDE), label_width=tags, batch_size=BATCH, preprocess_threads=1,
-        seed=seed, seed_aug=seed, **IMAGENET, **augmentation,
+        seed=seed, **IMAGENET, **augmentation,
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
 _PRECISIONS: Final[dict[str, Literal["fp32", "fp16"]]] = {"float32": "fp32", "float16": "fp16"}
 # What each augmentation type does, on top of the one before it (SEED.md's table of the guide).
-_CROP: Final[dict[str, Any]] = {"flip": "always", "scale": 0.1, "shift": 0.06}
+# A crop moves and cuts what is larger than the input; designs are fitted whole, so nothing is.
+_CROP: Final[dict[str, Any]] = {"flip": "always"}
 # The guide adds up to 36, 50 and 50 to hue, saturation and lightness. MXNet does so in 8-bit HLS,
 # whose hue has 180 steps and whose other two have 255.
 _COLOUR: Final[dict[str, Any]] = {"hue": 72.0, "saturation": 0.2, "brightness": 0.2}

@@ -34,6 +34,7 @@ def test_the_seeds_own_job() -> None:
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
     assert (config.loss, config.epochs, config.schedule) == ("weighted-bce", 5, "step")
     assert (config.hue, config.saturation, config.rotate, config.aspect) == (72, 0.2, 10, 0.25)
+    assert (config.flip, config.scale, config.shift) == ("always", 0, 0)
     assert config.ema == 0
     assert notes == []
 
