@@ -19,7 +19,7 @@ import numpy as np
 from peer import asked, leave
 
 SIDE, BATCH = 96, 64
-PATIENCE = 5  # epochs without a better validation score, and the training is over
+LEAST, PATIENCE = 15, 5  # epochs at least, and then without a better score until it is over
 # SageMaker's `crop_color_transform` (its developer guide) in MXNet's own words.
 AUGMENTATION = {
     "shuffle": True, "rand_crop": True, "rand_mirror": True, "random_h": 36, "random_s": 50,
@@ -57,7 +57,7 @@ def main():
         if found > best:
             best = found
             network.save_parameters(best_file)
-        if len(history) - 1 - int(np.argmax(history)) >= PATIENCE:
+        if epoch + 1 >= max(LEAST, int(np.argmax(history)) + 1 + PATIENCE):
             break
     seconds = time.monotonic() - began
     network.load_parameters(best_file)
