@@ -139,7 +139,11 @@ class Worker:
                 raise
             except HangtagError:
                 raise
-            except BaseException:
+            except BaseException as error:
+                # Another worker, whose clock ran ahead or that waited long, took this trial for
+                # dead and has queued it.
+                if isinstance(error, ValueError) and str(error).startswith("Cannot tell a "):
+                    continue
                 self._again()
                 raise
             if teller:

@@ -34,7 +34,7 @@ from hangtag.training.space import Space
 from hangtag.training.study import open_study
 from hangtag.training.study_report import write_report
 from hangtag.training.study_summary import Summary
-from hangtag.training.trials import Worker
+from hangtag.training.trials import Job, Worker
 from hangtag.training.tune import tune
 
 TINY = TrainConfig(
@@ -426,6 +426,28 @@ def test_defaults_that_two_processes_queue_are_tried_once(dataset: Path, tmp_pat
     assert [
         (trial.state, bool(trial.user_attrs.get("defaults"))) for trial in trials_of(folder)
     ] == [(TrialState.COMPLETE, True), (TrialState.FAIL, True), (TrialState.COMPLETE, False)]
+
+
+def test_a_trial_that_was_taken_for_dead_costs_no_worker(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a leap of the clock: another worker queues the trial while its own still trains."""
+    judged = []
+    check = Job.check
+
+    def leaps(job: Job) -> None:
+        if not judged:
+            study = open_study(job.folder)
+            judged.append(study.trials[-1].number)
+            studies.again(study, judged[0], studies.DEATHS)
+        check(job)
+
+    monkeypatch.setattr(Job, "check", leaps)
+    tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=2), SPACE)
+    trials = trials_of(tmp_path / "study")
+    assert trials[judged[0]].state == TrialState.FAIL
+    assert len(trials) == 3
+    assert len(finished(tmp_path / "study")) == 2
 
 
 def test_no_more_trials_are_done_than_asked_for(
