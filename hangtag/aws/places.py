@@ -12,7 +12,7 @@ import os
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -64,34 +64,35 @@ def named_by_address() -> Iterator[None]:
 
     "next: hangtag evaluate ..." on a local copy would leave the bucket as it is.
     """
-    streams = redirect_stdout(_Naming(sys.stdout)), redirect_stderr(_Naming(sys.stderr))
-    with streams[0], streams[1]:
+    copies = f"{mirror_of(S3)}{os.sep}"
+
+    def named(text: str) -> str:
+        return text.replace(copies, S3)
+
+    out, err = _Naming(sys.stdout, named), _Naming(sys.stderr, named)
+    with redirect_stdout(out), redirect_stderr(err):
         try:
             yield
         except HangtagError as error:
-            error.args = (_named(str(error)),)
+            error.args = (named(str(error)),)
             raise
         except OSError as error:
             if isinstance(error.filename, str):
-                error.filename = _named(error.filename)
+                error.filename = named(error.filename)
             raise
 
 
 class _Naming:
     """A stream that writes addresses where it is given the paths of their copies."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, named: Callable[[str], str]) -> None:
+        self._stream, self._named = stream, named
 
     def write(self, text: str) -> int:
-        return self._stream.write(_named(text))
+        return self._stream.write(self._named(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-def _named(text: str) -> str:
-    return text.replace(f"{mirror_of(S3)}{os.sep}", S3)
 
 
 def local(address: str) -> Path:

@@ -21,7 +21,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
@@ -122,30 +122,26 @@ class Worker:
         self.stores: Stores = {}
         self.features: tuple[Path, Features] | None = None
         self.number: int | None = None
+        self.raised: BaseException | None = None  # by the trial, whatever Optuna raises then
 
     def work(self, teller: "Teller | None") -> None:
         """Do trials until all are begun. Raises Stopped, and what `train` raises."""
         while time.time() < self.job.deadline and self._more():
-            self.number = None
+            self.number = self.raised = None
             try:
                 self.study.optimize(self._trial, n_trials=1)
-            except _TimeUp:
-                self._again()
-                return
             except _Twice:
                 continue
-            except Stopped:
-                self._again()
-                raise
-            except HangtagError:
-                raise
             except BaseException as error:
-                # Another worker, whose clock ran ahead or that waited long, took this trial for
-                # dead and has queued it.
-                if isinstance(error, ValueError) and str(error).startswith("Cannot tell a "):
-                    continue
-                self._again()
-                raise
+                if self._is_taken(error):
+                    if self.raised is None or isinstance(self.raised, (OptunaError, _Twice)):
+                        continue
+                    error = self.raised
+                elif isinstance(error, Stopped) or not isinstance(error, HangtagError):
+                    self._again()
+                if isinstance(error, _TimeUp):
+                    return
+                raise error
             if teller:
                 teller.tell()
             _tidy(self.job, self.study)
@@ -159,8 +155,24 @@ class Worker:
         if self.number is not None:
             again(self.study, self.number)
 
+    def _is_taken(self, error: BaseException) -> bool:
+        """Tell whether another worker took the trial for dead, and has queued it.
+
+        One whose clock ran ahead, or that waited long. Optuna's own error then hides the trial's.
+        """
+        if self.number is None or error is self.raised:
+            return False
+        return self.study.get_trials(deepcopy=False)[self.number].state.is_finished()
+
     def _trial(self, trial: Trial) -> float:
         self.number = trial.number
+        try:
+            return self._tried(trial)
+        except BaseException as error:
+            self.raised = error
+            raise
+
+    def _tried(self, trial: Trial) -> float:
         sign(trial)
         job, defaults = self.job, bool(trial.user_attrs.get("defaults"))
         if (defaults and self._are_tried_before(trial.number)) or self._enough(trial.number):

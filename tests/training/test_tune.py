@@ -450,6 +450,23 @@ def test_a_trial_that_was_taken_for_dead_costs_no_worker(
     assert len(finished(tmp_path / "study")) == 2
 
 
+def test_a_stop_is_heeded_also_in_a_trial_that_was_taken_for_dead(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna's error about the trial hides the stop."""
+
+    def leaps(job: Job) -> None:
+        study = open_study(job.folder)
+        studies.again(study, study.trials[-1].number, studies.DEATHS)
+        raise Stopped
+
+    monkeypatch.setattr(Job, "check", leaps)
+    with pytest.raises(Stopped):
+        tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=2), SPACE)
+    states = [trial.state for trial in trials_of(tmp_path / "study")]
+    assert states == [TrialState.FAIL, TrialState.WAITING]
+
+
 def test_no_more_trials_are_done_than_asked_for(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
