@@ -86,8 +86,8 @@ def features_of(
     on the training designs and in fp32 on the validation designs, as the exported model will: what
     is measured is what ships. The features are kept in `cache`, written every
     `config.checkpoint_minutes` and at the end: the same call again goes on there, or decodes
-    nothing when all is there. A file made from another dataset, backbone, stages, input size or
-    precision is replaced. `stores` keeps decoded designs, see `stores_of`.
+    nothing when all is there. A file made from another dataset, backbone, stages, stride, input
+    size or precision is replaced. `stores` keeps decoded designs, see `stores_of`.
 
     Raises DatasetError, RecordError, and Stopped once `stopped` is set.
     """
@@ -122,6 +122,7 @@ def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision:
         "dataset": folder.fingerprint(),
         "backbone": digest.hexdigest(),
         "stages": network.stages,
+        "output_stride": network.output_stride,
         "input_size": input_size,
         "precision": precision,
     }

@@ -29,14 +29,23 @@ class TagNetwork(nn.Module):
 
     The head sees what the backbone itself makes of its last feature map, or with `pooling` "all"
     the mean and the maximum of the maps before it too: of a backbone that is not trained, edges and
-    textures tell what its last map has let go of.
+    textures tell what its last map has let go of. `output_stride`: so many pixels of the square to
+    one place of that last map; at 16 timm dilates the last stage's convolutions instead of taking
+    every second place (arXiv:1706.05587, section 3.2), and the weights stay what they are.
     """
 
     def __init__(
-        self, network: str, tags: int, dropout: float = 0.0, pooling: Pooling = "last"
+        self,
+        network: str,
+        tags: int,
+        dropout: float = 0.0,
+        pooling: Pooling = "last",
+        output_stride: int = 32,
     ) -> None:
+        """Raises ConfigError where timm knows no such network, or none with these settings."""
         super().__init__()
-        self.backbone = _backbone(network)
+        self.backbone = _backbone(network, output_stride)
+        self.output_stride = output_stride
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
@@ -69,7 +78,9 @@ class TagNetwork(nn.Module):
 
 def network_of(config: TrainConfig, tags: int) -> TagNetwork:
     """Return the network that a settled configuration describes. Raises ConfigError."""
-    network = TagNetwork(config.backbone, tags, config.dropout, config.pooling)
+    network = TagNetwork(
+        config.backbone, tags, config.dropout, config.pooling, config.output_stride
+    )
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
     side = known["input_size"][-1] if known.get("fixed_input_size") else config.input_size
     if side != config.input_size:
@@ -173,14 +184,23 @@ def weights_file(weights: str) -> Path | None:
     return path
 
 
-def _backbone(name: str) -> nn.Module:
+def _backbone(name: str, output_stride: int = 32) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
+    # 32 is what nearly all have; networks that cannot be told otherwise do not take the argument.
+    stride: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
+    other_stride = (
+        f"{name} cannot have an output stride of {output_stride}: give --output-stride 32"
+    )
     if name in THIN_RESNETS:
+        if stride:
+            raise ConfigError(other_stride)
         return ThinResNet(THIN_RESNETS[name])
     if name == OWN_BACKBONE:
         name = OWN_NETWORK
     try:
-        return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4)
+        return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4, **stride)
+    except (TypeError, AssertionError) as cause:
+        raise ConfigError(other_stride) from cause
     except RuntimeError as cause:
         near = difflib.get_close_matches(name, timm.list_models())
         raise ConfigError(
@@ -196,7 +216,9 @@ def _stages(backbone: nn.Module, name: str) -> dict[int, int]:
     """
     if not hasattr(backbone, "forward_intermediates"):
         raise ConfigError(f"{name} does not show its stages: give --pooling last")
-    found: Any = backbone.feature_info
+    # By the sizes that the stages have at the usual stride: at 16 the last two are of one.
+    with torch.device("meta"):
+        found: Any = _backbone(name).feature_info
     last_of = {info["reduction"]: stage for stage, info in enumerate(found)}
     return {stage: found[stage]["num_chs"] for size, stage in last_of.items() if size >= 4}
 

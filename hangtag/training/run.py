@@ -40,7 +40,7 @@ from hangtag.training.designs import Stores, labels_of, outputs, stores_of
 from hangtag.training.features import features_of
 from hangtag.training.finish import CHECKED, Best
 from hangtag.training.head import train_head
-from hangtag.training.network import TagNetwork
+from hangtag.training.network import TagNetwork, network_of
 from hangtag.training.speed import Precision, autocast, choose_precision, step_seconds, to_device
 
 # What is not training: export, the first and last decoding, validation, checkpoints.
@@ -306,8 +306,7 @@ class Run:
 
     def best(self) -> Best:
         """Return the best epoch, from its file."""
-        tags, pooling = len(self.folder.vocabulary), self.config.pooling
-        network = TagNetwork(self.config.backbone, tags, pooling=pooling).eval()
+        network = network_of(self.config, len(self.folder.vocabulary)).eval()
         network.load_state_dict(load_file(self.best_file))
         network.to(self.accelerator.device)
         return Best(

@@ -11,7 +11,7 @@ from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import BEFORE, Pooling, TrainConfig
+from hangtag.training.config import BEFORE, TrainConfig
 from hangtag.training.network import TagNetwork
 
 
@@ -26,24 +26,22 @@ def with_weights(model: Path) -> ModelFolder:
     return folder
 
 
-def pooling_of(model: ModelFolder) -> Pooling:
-    """Return what of the backbone a trained model's head sees."""
-    pooling: Pooling = (BEFORE | model.training)["pooling"]
-    return pooling
-
-
 def going_on(config: TrainConfig, model: Path) -> TrainConfig:
     """Return a configuration with what a run that goes on from a model has from it: its side in
-    pixels and its pooling where they are left to us, and its weights. Raises ModelError.
+    pixels, its pooling and its stride where they are left to us, and its weights.
+
+    Raises ModelError.
     """
     earlier = with_weights(model)
+    seen = BEFORE | earlier.training
     if config.weights != "none":
         note(f"{config.weights} is not read: the weights are those of {model}")
     return replace(
         config,
         weights="none",
         input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=pooling_of(earlier) if config.pooling == "auto" else config.pooling,
+        pooling=seen["pooling"] if config.pooling == "auto" else config.pooling,
+        output_stride=config.output_stride or seen["output_stride"],
     )
 
 
@@ -69,9 +67,10 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
             f"{earlier.training['backbone']} --input-size {earlier.preprocessing.input_size}"
         )
     if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
+        pooling = (BEFORE | earlier.training)["pooling"]
         raise ModelError(
-            f"the tag head of {model} sees other features; give --pooling {pooling_of(earlier)} or "
-            "leave it to the model"
+            f"the tag head of {model} sees other features; give --pooling {pooling} or leave it to "
+            "the model"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
     known = 0

@@ -198,6 +198,16 @@ def test_features_are_computed_once(
     assert torch.equal(first.validation, second.validation)
 
 
+def test_features_of_another_output_stride_are_computed_anew(
+    work: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    cache = tmp_path / "features.safetensors"
+    first = features(work, config, cache)
+    finer = features(work, replace(config, output_stride=16), cache)
+    assert first.train.shape == finer.train.shape
+    assert not torch.allclose(first.train, finer.train, atol=0.1)
+
+
 def test_workers_that_want_the_same_features_compute_them_once(
     work: Path, config: TrainConfig, tmp_path: Path, decoded: list[int]
 ) -> None:
@@ -316,7 +326,7 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
     train(work / "dataset", tmp_path / "m", config)
     file = tmp_path / "m" / "config.json"
     stored = json.loads(file.read_text())
-    del stored["training"]["pooling"]
+    del stored["training"]["pooling"], stored["training"]["output_stride"]
     file.write_text(json.dumps(stored))
     fold = folds._of_a_fold(from_stored(ModelFolder.open(tmp_path / "m").training), continued=False)
     assert fold == replace(config, precision="fp32")

@@ -52,6 +52,32 @@ def test_the_last_stage_alone_is_what_the_backbone_makes_of_it() -> None:
     assert isinstance(network.head, nn.Linear)
 
 
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "hangtag-base"])
+def test_half_the_output_stride_shows_four_times_as_many_places_to_the_same_weights(
+    backbone: str,
+) -> None:
+    usual, finer = (
+        TagNetwork(backbone, 3, pooling="all", output_stride=stride).eval() for stride in (32, 16)
+    )
+    finer.load_state_dict(usual.state_dict())
+    with torch.no_grad():
+        maps = [
+            network.backbone.forward_features(four_channels(SQUARES)) for network in (usual, finer)
+        ]
+        features = [network.features(SQUARES) for network in (usual, finer)]
+    width = maps[0].shape[1]
+    assert [tuple(found.shape[1:]) for found in maps] == [(width, 2, 2), (width, 3, 3)]
+    assert usual.stages == finer.stages
+    assert features[0].shape == features[1].shape
+    assert not torch.allclose(features[0], features[1], atol=0.1)
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "vgg11", "thin_resnet20"])
+def test_a_backbone_that_cannot_have_another_output_stride_is_named(backbone: str) -> None:
+    with pytest.raises(ConfigError, match=f"{backbone} cannot have an output stride of 16: give"):
+        TagNetwork(backbone, 3, output_stride=16)
+
+
 def test_a_backbone_without_stages_to_show_is_named() -> None:
     with pytest.raises(ConfigError, match="thin_resnet20 does not show its stages: give --pooling"):
         TagNetwork("thin_resnet20", 3, pooling="all")

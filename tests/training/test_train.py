@@ -432,6 +432,20 @@ def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
     assert further.macro_map == pytest.approx(moved.macro_map, abs=0.02)
 
 
+def test_a_model_of_before_strides_could_be_chosen_goes_on_at_its_own(
+    dataset: Path, tmp_path: Path
+) -> None:
+    still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
+    before = train(dataset, tmp_path / "before", replace(still, output_stride=32))
+    file = tmp_path / "before" / "config.json"
+    stored = json.loads(file.read_text())
+    del stored["training"]["output_stride"]
+    file.write_text(json.dumps(stored))
+    further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "before")
+    assert ModelFolder.open(tmp_path / "further").training["output_stride"] == 32
+    assert further.macro_map == pytest.approx(before.macro_map, abs=0.02)
+
+
 def test_the_own_backbone_is_not_on_the_hub(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not on the hub, it comes with hangtag"):
         train(dataset, tmp_path / "m", TrainConfig(weights="hub"))
