@@ -40,8 +40,8 @@ class TrainConfig:
     output_stride: Literal[0, 8, 16, 32] = 0
     """Pixels of the square to one place of the backbone's last feature map. 16 instead of 32 shows
     the last stage four times as many places, with the same weights, in half as much time again, and
-    8 sixteen times as many; some networks of timm cannot. 0 chooses: 16 with hangtag-base, else 32,
-    or what a model to start from has."""
+    8 sixteen times as many; some networks of timm cannot. 0 chooses: 16 for a head alone on
+    hangtag-base, else 32, or what a model to start from has."""
 
     input_size: int = 0
     """Side in pixels of the square that the network sees; 0 chooses: 96, or 64 where the backbone
@@ -256,6 +256,7 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
         # Networks of the seed's algorithm show no stages.
         stages = config.freeze and not config.backbone.startswith("thin_resnet")
         pooling = "all" if stages else "last"
+    head_on_own = config.freeze and config.backbone == OWN_BACKBONE
     if config.optimizer != "adamw":
         decay = DECAY_IN_GRADIENT
     elif config.freeze:
@@ -265,7 +266,7 @@ def settled(config: TrainConfig, continues: bool = False) -> TrainConfig:
     return replace(
         config,
         pooling=pooling,
-        output_stride=config.output_stride or (16 if config.backbone == OWN_BACKBONE else 32),
+        output_stride=config.output_stride or (16 if head_on_own else 32),
         input_size=config.input_size or (SIDE if learned else SIDE_FROM_NOTHING),
         weight_decay=decay if config.weight_decay < 0 else config.weight_decay,
         erase=(0.0 if learned else ERASE) if config.erase < 0 else config.erase,
@@ -283,10 +284,10 @@ def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False)
     return min(max(math.ceil(seen / designs), AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
 
 
-# Sides in pixels of the square that a network sees, and how many designs such a run sees: some
-# 14 minutes of one core that has bf16. Who knows nothing gains more by more designs than by pixels.
+# Sides in pixels of the square that a network sees, and how many designs such a run sees: 10 and 12
+# minutes of one core that has bf16. Who knows nothing gains more by more designs than by pixels.
 SIDE, SIDE_FROM_NOTHING = 96, 64
-AUTO_DESIGNS, AUTO_DESIGNS_FROM_NOTHING = 64_000, 240_000
+AUTO_DESIGNS, AUTO_DESIGNS_FROM_NOTHING = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
 # Weight decay. Who knows nothing learns a library by heart in so many passes, decayed less, and so
 # does a head alone on the features of all stages.

@@ -436,12 +436,20 @@ def test_a_model_of_before_strides_could_be_chosen_goes_on_at_its_own(
     dataset: Path, tmp_path: Path
 ) -> None:
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
-    before = train(dataset, tmp_path / "before", replace(still, output_stride=32))
+    frozen = replace(
+        still, freeze=True, pooling="last", epochs=0, learning_rate=0, output_stride=32
+    )
+    before = train(dataset, tmp_path / "before", frozen)
     file = tmp_path / "before" / "config.json"
     stored = json.loads(file.read_text())
     del stored["training"]["output_stride"]
     file.write_text(json.dumps(stored))
-    further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "before")
+    further = train(
+        dataset,
+        tmp_path / "further",
+        replace(still, freeze=True),
+        continue_from=tmp_path / "before",
+    )
     assert ModelFolder.open(tmp_path / "further").training["output_stride"] == 32
     assert further.macro_map == pytest.approx(before.macro_map, abs=0.02)
 
