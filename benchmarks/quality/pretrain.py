@@ -48,7 +48,7 @@ def main() -> None:
     packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
     settings = ["--batch-size", 64, "--input-size", SIDE, "--weight-decay", 0.05, "--erase", 0]
-    settings += ["--output-stride", 32, "--epochs", options.epochs, "--quiet"]
+    settings += ["--epochs", options.epochs, "--quiet"]
     first, second = work / "model", work / "second"
     begin = ["--backbone", OWN_NETWORK, "--learning-rate", 0.002]
     run("train", work / "dataset", first, *begin, *settings)

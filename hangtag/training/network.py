@@ -188,19 +188,18 @@ def _backbone(name: str, output_stride: int = 32) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
     # 32 is what nearly all have; networks that cannot be told otherwise do not take the argument.
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
-    other_stride = (
-        f"{name} cannot have an output stride of {output_stride}: give --output-stride 32"
-    )
-    if name in THIN_RESNETS:
-        if stride:
-            raise ConfigError(other_stride)
-        return ThinResNet(THIN_RESNETS[name])
     if name == OWN_BACKBONE:
         name = OWN_NETWORK
     try:
+        if name in THIN_RESNETS:
+            return ThinResNet(THIN_RESNETS[name], **stride)
         return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4, **stride)
     except (TypeError, AssertionError) as cause:
-        raise ConfigError(other_stride) from cause
+        if not stride:
+            raise
+        raise ConfigError(
+            f"{name} cannot have an output stride of {output_stride}: give --output-stride 32"
+        ) from cause
     except RuntimeError as cause:
         near = difflib.get_close_matches(name, timm.list_models())
         raise ConfigError(

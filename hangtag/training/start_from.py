@@ -11,7 +11,7 @@ from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import BEFORE, TrainConfig
+from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.network import TagNetwork
 
 
@@ -33,15 +33,15 @@ def going_on(config: TrainConfig, model: Path) -> TrainConfig:
     Raises ModelError.
     """
     earlier = with_weights(model)
-    seen = BEFORE | earlier.training
+    seen = from_stored(earlier.training)
     if config.weights != "none":
         note(f"{config.weights} is not read: the weights are those of {model}")
     return replace(
         config,
         weights="none",
         input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=seen["pooling"] if config.pooling == "auto" else config.pooling,
-        output_stride=config.output_stride or seen["output_stride"],
+        pooling=seen.pooling if config.pooling == "auto" else config.pooling,
+        output_stride=config.output_stride or seen.output_stride,
     )
 
 
@@ -67,7 +67,7 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
             f"{earlier.training['backbone']} --input-size {earlier.preprocessing.input_size}"
         )
     if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
-        pooling = (BEFORE | earlier.training)["pooling"]
+        pooling = from_stored(earlier.training).pooling
         raise ModelError(
             f"the tag head of {model} sees other features; give --pooling {pooling} or leave it to "
             "the model"

@@ -104,9 +104,11 @@ class Job:
 
     def features(self, config: TrainConfig) -> Path:
         """Where what a backbone that has learned before makes of the designs is kept."""
-        seen = (config.backbone, config.weights, config.pooling, config.output_stride)
-        how = (config.input_size, config.precision)
-        digest = hashlib.sha256(repr(seen + how).encode()).hexdigest()
+        seen = (
+            config.backbone, config.weights, config.pooling, config.output_stride,
+            config.input_size, config.precision,
+        )  # fmt: skip
+        digest = hashlib.sha256(repr(seen).encode()).hexdigest()
         return self.folder / f"features-{digest[:8]}.safetensors"
 
     def place(self, trial: FrozenTrial) -> Path:
