@@ -9,8 +9,10 @@
 # Debian made with debootstrap.
 
 FROM debian:bookworm-slim AS base
+# The fonts are what text in an SVG is drawn with; without any it is not there.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+        fonts-dejavu-core fonts-liberation \
     && rm -rf /var/lib/apt/lists/*
 ENV PATH=/opt/hangtag/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ENV PYTHONUNBUFFERED=1

@@ -164,6 +164,31 @@ def names_below(address: str) -> Iterator[str]:
     return (found.key[below:] for found in s3.listed(address))
 
 
+def etags(addresses: Iterable[str]) -> dict[str, str]:
+    """Return what tells the state of every object that is there from others, by `s3://` address.
+
+    Each folder is listed once; of one that may be read but not listed, all are left out. Raises
+    MissingExtra and StorageError.
+    """
+    from hangtag.aws import s3
+
+    folders = sorted({address.rpartition("/")[0] for address in addresses} - {S3.rstrip("/")})
+
+    def states(folder: str) -> dict[str, str]:
+        bucket, _ = s3.split(folder)
+        try:
+            return {f"{S3}{bucket}/{o.key}": o.etag for o in s3.listed(folder, nested=False)}
+        except PermissionError:
+            return {}
+        except OSError as cause:
+            raise StorageError(f"{cause}; run the same command again") from cause
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return {
+            address: etag for part in pool.map(states, folders) for address, etag in part.items()
+        }
+
+
 def cache_folder() -> Path:
     """Return the folder of what can be fetched again: HANGTAG_CACHE, or the user's own cache."""
     own, users = os.environ.get("HANGTAG_CACHE"), os.environ.get("XDG_CACHE_HOME")

@@ -164,11 +164,14 @@ def _from_answer(address: str, cause: Any) -> Exception:
     return StorageError(f"{address}: {said}")
 
 
-def listed(address: str) -> Iterator[Object]:
-    """Yield the objects below an `s3://` address, as below a folder, by key. Raises as `read`."""
+def listed(address: str, *, nested: bool = True) -> Iterator[Object]:
+    """Yield the objects below an `s3://` address, as below a folder, by key. Raises as `read`.
+
+    Without `nested` those of the folders within are left out.
+    """
     bucket, prefix = split(address.rstrip("/"))
     below = f"{prefix}/" if prefix else ""
-    token: dict[str, str] = {}
+    token = {} if nested else {"Delimiter": "/"}
     while True:
         asked = {"Bucket": bucket, "Prefix": below, **token}
         page = told(address, lambda asked=asked: client().list_objects_v2(**asked))  # type: ignore[misc]
@@ -177,7 +180,7 @@ def listed(address: str) -> Iterator[Object]:
                 yield Object(item["Key"], item["Size"], item["ETag"])
         if not page.get("IsTruncated"):
             return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
+        token["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def head(address: str) -> Object | None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from hangtag.errors import ConfigError
 
-MAX_MEGAPIXELS: Final = 100.0  # as RGBA 400 MB: the most that one worker holds at a time
+MAX_MEGAPIXELS: Final = 100.0  # up to 1.6 GB in a worker, as WebP; as JPEG a fiftieth of that
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class PackConfig:
     """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
 
     max_megapixels: float = MAX_MEGAPIXELS
-    """Reject designs with more pixels. One worker needs up to 4 MB of memory per megapixel."""
+    """Reject designs with more pixels. One worker needs up to 6 MB of memory per megapixel, of WebP
+    and AVIF 16 MB."""
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 4096:

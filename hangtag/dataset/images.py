@@ -24,8 +24,12 @@ Pixels = NDArray[np.uint8]
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_RASTER_SIGNATURES: Final = (_PNG_SIGNATURE, b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*", b"MM\0")
+_RASTER_SIGNATURES: Final = (
+    _PNG_SIGNATURE, b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*", b"II+", b"MM\0",
+)  # fmt: skip
+_AVIF_SIGNATURE: Final = b"ftyp"  # from the fifth byte on
 _PNG_PIXEL_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
+_PNG_DEPTH: Final = 24  # the byte of IHDR that says how many bits a channel has
 _EXIF_ORIENTATION: Final = 0x0112
 # https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4.A: what undoes each orientation.
 _UPRIGHT: Final = {
@@ -54,7 +58,8 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
         raise ImageError("empty", "the file is empty")
     max_pixels = round(max_megapixels * 1e6)
     # Rasters first: a PNG may carry "<svg" in its metadata.
-    if not data.startswith(_RASTER_SIGNATURES) and svg.is_svg(data):
+    raster = data.startswith(_RASTER_SIGNATURES) or data.startswith(_AVIF_SIGNATURE, 4)
+    if not raster and svg.is_svg(data):
         image = _render_svg(data, size, max_pixels)
     else:
         image = _decode_raster(data, size, max_pixels)
@@ -119,7 +124,10 @@ def _decode_raster(data: bytes, size: int, max_pixels: int) -> Image.Image:
                     f"{pixels / 1e6:.0f} megapixels, over the limit of {max_pixels / 1e6:.0f} "
                     "(hangtag pack --max-megapixels raises it)",
                 )
-            orientation = _orientation(image)
+            # Pillow turns a TIFF upright by itself while it loads.
+            orientation = 1 if image.format == "TIFF" else _orientation(image)
+            if image.format == "PNG":
+                _scale_transparent_colour(image, depth=data[_PNG_DEPTH])
             # JPEG decodes straight to a half, quarter or eighth; twice the target loses nothing.
             image.draft(None, (2 * size, 2 * size))
             shrunk = _shrink(image, size)
@@ -171,6 +179,19 @@ def _checked_png(data: bytes) -> bytes:
     raise ImageError("truncated", f"PNG ends early, after {len(data):,} bytes")
 
 
+def _scale_transparent_colour(image: Image.Image, depth: int) -> None:
+    """Bring a PNG's transparent grey or colour (tRNS) to the 8 bits that Pillow compares it with.
+
+    Of 16-bit colours Pillow keeps the high bytes only, so that those alike in them go together.
+    https://www.w3.org/TR/png-3/#11tRNS
+    """
+    transparent = image.info.get("transparency")
+    if image.mode == "L" and isinstance(transparent, int):
+        image.info["transparency"] = transparent * 255 // (2**depth - 1)
+    elif image.mode == "RGB" and isinstance(transparent, tuple) and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+
+
 def _shrink(image: Image.Image, size: int) -> Image.Image:
     """Return `image` as RGBA with its longest side at most `size`, in memory bounded by its own.
 
@@ -209,7 +230,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _grey_16_to_8(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits (Pillow's own conversion clips), with PNG's transparent grey."""
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image).astype(np.int32)
     grey = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
     alpha = np.full_like(grey, 255)
     transparent = image.info.get("transparency")

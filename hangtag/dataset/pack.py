@@ -37,14 +37,15 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError
-from hangtag.files import S3, atomic_path, only_writer, write_text
+from hangtag.files import S3, atomic_path, etags, only_writer, write_text
 from hangtag.library import doubles, fingerprints, splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
 
 SHARD_DESIGNS: Final = 512
-_GONE: Final = "\0-"  # what the mark of a file that is not there ends in
+# What the mark of a file ends in that is not there, or in a bucket that may not be listed.
+_GONE: Final = "\0-"
 _AWAY_IN_A_ROW: Final = 64
 
 _Result = tuple[bytes, bytes, str] | ImageError  # image, hash, digest: see `prepare_design`
@@ -100,12 +101,13 @@ def pack(
         existing = DatasetInfo.read(folder)
         partial = existing is not None and UNREACHABLE in existing.rejected
         if existing and existing.pack == key and not partial:
+            shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)  # killed before it was removed
             note(f"{folder} is packed already, from this catalog with these settings")
             return _summary(folder, existing)
         if existing and existing.pack != key and not overwrite:
             raise DatasetError(
-                f"{folder} holds a dataset packed from another catalog or with other settings; "
-                "choose another folder, or replace it with --overwrite"
+                f"{folder} holds a dataset packed from another catalog, other files or other "
+                "settings; choose another folder, or replace it with --overwrite"
             )
         _refuse_foreign(folder, existing, overwrite)
         if vocabulary is None:  # what is wrong with the counts is told before hours of decoding
@@ -131,16 +133,22 @@ def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool)
 
 
 def _marks(catalog: Catalog) -> list[str]:
-    """Return what tells every design's file from others: its place, size and age."""
-    marks = []
-    for design in catalog:
-        location = catalog.location(design)
-        try:
-            stat = Path(location).stat()
-            marks.append(f"{location}\0{stat.st_size}\0{stat.st_mtime_ns}")
-        except OSError:
-            marks.append(location + _GONE)
-    return marks
+    """Return what tells every design's file from others: its place, size and age, or its ETag."""
+    locations = [catalog.location(design) for design in catalog]
+    away = [location for location in locations if location.startswith(S3)]
+    there = etags(away) if away else {}
+    return [
+        location + (f"\0{there[location]}" if location in there else _state(location))
+        for location in locations
+    ]
+
+
+def _state(location: str) -> str:
+    try:
+        stat = Path(location).stat()
+    except OSError:
+        return _GONE
+    return f"\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
 def _pack_key(
@@ -150,7 +158,7 @@ def _pack_key(
     vocabulary: Vocabulary | None,
     marks: list[str],
 ) -> str:
-    """Fingerprint all that the result depends on: rows, settings, rules, size and age of files."""
+    """Fingerprint all that the result depends on: rows, settings, rules, state of files."""
     digest = hashlib.sha256(catalog.fingerprint().encode())
     settings = [
         asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
@@ -214,7 +222,7 @@ def _prepare(
 
 
 def _all_gone(marks: list[str]) -> bool:
-    """Tell whether of a shard's designs none is there; what lies in a bucket has no such mark."""
+    """Tell whether of a shard's designs none is there; a bucket is no disk that is taken off."""
     local = [mark for mark in marks if not mark.startswith(S3)]
     return bool(local) and all(mark.endswith(_GONE) for mark in local)
 

@@ -25,6 +25,9 @@ MAX_ELEMENTS = 200_000  # after <use> is expanded; openclipart's largest drawing
 MAX_DEPTH = 150  # openclipart's deepest has 12; at 400 the renderer runs out of a thread's stack
 MAX_OCTAVES = 16  # of noise: what comes after is below one level of 8 bits
 _SVG_START = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]")
+_FINE = 1024  # pixels, in which a drawing's sides may be rounded
+_LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)(px|pt|pc|mm|cm|in|)\s*")
+_UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
 _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 
 
@@ -45,6 +48,7 @@ def render(data: bytes, size: int, max_pixels: int) -> Image.Image:
         raise ImageError("too-complex", f"SVG nested over {MAX_DEPTH} deep")
     _cut_outside_references(root, max_pixels)
     _limit_noise(root)
+    _enlarge_fractions(root)
     if _expanded_elements(root) > MAX_ELEMENTS:
         raise ImageError("too-complex", f"SVG with over {MAX_ELEMENTS:,} elements")
     text = ElementTree.tostring(root, encoding="unicode")
@@ -133,6 +137,42 @@ def _limit_noise(root: ElementTree.Element) -> None:
             continue
         if not octaves <= MAX_OCTAVES:
             element.set("numOctaves", str(MAX_OCTAVES))
+
+
+def _enlarge_fractions(root: ElementTree.Element) -> None:
+    """Enlarge a drawing whose sides are no whole pixels: the renderer rounds them before it scales.
+
+    An icon of 1.5 x 1 would become 2 x 1, a quarter of it empty. What has no plain lengths stays.
+    """
+    box = [_number(part) for part in re.split(r"[\s,]+", root.get("viewBox", "").strip())]
+    own = box[2:] if len(box) == 4 else [None, None]
+    sides = [
+        side if root.get(name, "100%").strip() == "100%" else _pixels(root.get(name, ""))
+        for name, side in zip(("width", "height"), own, strict=True)
+    ]
+    if any(side is None or not side > 0 for side in sides):
+        return
+    width, height = (float(side or 0) for side in sides)
+    if width.is_integer() and height.is_integer():
+        return
+    if own == [None, None]:
+        root.set("viewBox", f"0 0 {width!r} {height!r}")
+    scale = _FINE / max(width, height)
+    root.set("width", repr(width * scale))
+    root.set("height", repr(height * scale))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _pixels(length: str) -> float | None:
+    """Return a length in CSS pixels, None for a share of something else (%, em)."""
+    found = _LENGTH.fullmatch(length)
+    return float(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _expanded_elements(root: ElementTree.Element) -> int:

@@ -69,8 +69,8 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
             fault = found.fault(path)
             found.requests.append((self.command, path, 0))
             number = len(found.requests) - 1
-            if fault in ("500", "503"):
-                code = "SlowDown" if fault == "503" else "InternalError"
+            if fault in ("403", "500", "503"):
+                code = {"403": "AccessDenied", "500": "InternalError", "503": "SlowDown"}[fault]
                 answer = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
                 found.requests[number] = (self.command, path, int(fault))
                 self.answer(int(fault), {}, answer)

@@ -1,6 +1,7 @@
 """Objects of a real server, through faults: whole and right, or one clear error."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,18 @@ from moto.s3.models import s3_backends
 
 from hangtag.aws import s3
 from hangtag.aws.object_cache import ObjectCache
-from hangtag.errors import ConfigError, StorageError
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import PackSummary, pack
+from hangtag.errors import ConfigError, DatasetError, StorageError
 from hangtag.files import read_ahead
+from hangtag.library.catalog import Catalog, Design
 from tests.aws.conftest import Storage, put
 
 ONE = "s3://library/folder/one.png"
+
+
+def read(library: Catalog, design: Design) -> bytes:
+    return Path(library.location(design)).read_bytes()
 
 
 def test_an_unchanged_object_is_sent_once(storage: Storage) -> None:
@@ -83,6 +91,44 @@ def test_a_listing_has_every_object_of_a_folder(storage: Storage) -> None:
     assert [item.key for item in s3.listed("s3://library/many")] == [
         f"many/{number:04d}.txt" for number in range(1005)
     ]
+
+
+def test_packing_notices_what_changed_in_a_bucket(
+    storage: Storage, library: Catalog, tmp_path: Path
+) -> None:
+    first, *rest = library.designs[:40]
+    for design in rest:
+        put(f"s3://library/png/{design.image}", read(library, design))
+    rows = [replace(design, image=f"s3://library/png/{design.image}") for design in (first, *rest)]
+    catalog = Catalog(tuple(rows), tmp_path)
+
+    def packed(**options: bool) -> PackSummary:
+        return pack(catalog, tmp_path / "dataset", PackConfig(32, 3), workers=1, **options)
+
+    assert packed().rejected == {"missing": 1}
+    storage.requests.clear()
+    assert packed().rejected == {"missing": 1}
+    assert [path for _, path, _ in storage.requests] == ["/library"]  # one listing, and no object
+    put(rows[0].image, read(library, first))
+    with pytest.raises(DatasetError, match="--overwrite"):
+        packed()
+    assert packed(overwrite=True).rejected == {}
+    put(rows[1].image, b"no image")
+    assert packed(overwrite=True).rejected == {"unreadable": 1}
+
+
+def test_a_bucket_that_may_be_read_but_not_listed_is_packed(
+    storage: Storage, library: Catalog, tmp_path: Path
+) -> None:
+    designs = library.designs[:40]
+    for design in designs:
+        put(f"s3://library/png/{design.image}", read(library, design))
+    rows = [replace(design, image=f"s3://library/png/{design.image}") for design in designs]
+    storage.faults["/library"] = ["always 403"]
+    summary = pack(
+        Catalog(tuple(rows), tmp_path), tmp_path / "dataset", PackConfig(32, 3), workers=1
+    )
+    assert (sum(summary.designs.values()), summary.rejected) == (40, {})
 
 
 def test_many_are_read_ahead_in_order(storage: Storage, tmp_path: Path) -> None:

@@ -77,6 +77,23 @@ def test_grey_16_bit_keeps_its_transparent_value() -> None:
     assert pixels[0, :, 3].tolist() == [0, 255, 0, 255]
 
 
+@pytest.mark.parametrize(
+    ("depth", "row", "transparent"),
+    [(1, b"\x50", 1), (2, b"\x19", 1), (4, b"\x05\x05", 5), (8, b"\0\x05\0\x05", 5)],
+)
+def test_a_transparent_grey_of_every_depth(depth: int, row: bytes, transparent: int) -> None:
+    """Left as the file has it, it would be looked for among greys that are scaled to 8 bits."""
+    key = chunk(b"tRNS", struct.pack(">H", transparent))
+    alpha = decode(png(4, 1, depth, 0, b"\0" + row, key), 64)[0, :, 3]
+    assert alpha.tolist() == [255, 0, 255, 0]
+
+
+def test_a_transparent_colour_of_16_bits() -> None:
+    key, other = struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC), struct.pack(">HHH", 0xFFFF, 0, 0)
+    pixels = decode(png(2, 1, 16, 2, b"\0" + key + other, chunk(b"tRNS", key)), 64)
+    assert pixels[0].tolist() == [[0, 0, 0, 0], [255, 0, 0, 255]]
+
+
 def test_palette_transparency_is_kept() -> None:
     data = saved(disc(RED).quantize(8), "PNG")
     pixels = decode(data, 256)
@@ -96,8 +113,9 @@ def test_damaged_exif_costs_no_design(kind: str) -> None:
     assert decode(saved(image, kind, exif=b"Exif\0\0nonsense"), 64).shape == (4, 9, 4)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])  # the latter Pillow turns by itself
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     upright = Image.new("RGB", (40, 20), "white")
     upright.paste("red", (0, 0, 20, 10))  # top left
     stored = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how a camera turned it: Transpose values
@@ -106,7 +124,8 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
         image = upright.transpose(Image.Transpose(stored[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels = decode(saved(image, "PNG", exif=exif.tobytes()), 64)
+    data = saved(image, kind, exif=exif if kind == "TIFF" else exif.tobytes())
+    pixels = decode(data, 64)
     assert pixels.shape == (20, 40, 4)
     assert pixels[5, 10, :3].tolist() == [255, 0, 0]
     assert pixels[15, 30, :3].tolist() == [255, 255, 255]
@@ -289,6 +308,39 @@ def test_svg_embedded_image_is_shown_within_the_budget() -> None:
     assert drawn(embedded(100))[32, 32, :3].tolist() == [128, 128, 128]
     data = SVG.format('viewBox="0 0 10 10"', embedded(1100)).encode()
     assert reason(data, max_megapixels=1.0) == "too-large"
+
+
+@pytest.mark.parametrize(
+    ("sides", "shape"),
+    [
+        ('width="1.5" height="1" viewBox="0 0 150 100"', (171, 256)),
+        ('width="1.5" height="1"', (171, 256)),
+        ('viewBox="0 0 1.5 1"', (171, 256)),
+        ('width="100%" height="100%" viewBox="0 0 1.5 1"', (171, 256)),
+        ('width="0.1in" height="0.2in" viewBox="0 0 10 20"', (256, 128)),
+        ('width="3" height="2"', (171, 256)),
+    ],
+)
+def test_svg_whose_sides_are_no_whole_pixels_is_whole(sides: str, shape: tuple[int, int]) -> None:
+    """The renderer rounds a drawing's own sides before it scales them."""
+    body = '<rect width="100%" height="100%" fill="red"/>'
+    pixels = decode(f'<svg xmlns="http://www.w3.org/2000/svg" {sides}>{body}</svg>'.encode(), 256)
+    assert pixels.shape == (*shape, 4)
+    assert (pixels[1:-1, 1:-1] == (255, 0, 0, 255)).all()
+
+
+@pytest.mark.parametrize("sides", ['width="1.5em" height="1.5"', 'viewBox="0 0 x 1.5"', ""])
+def test_svg_without_plain_sides_is_left_to_the_renderer(sides: str) -> None:
+    body = '<rect width="1" height="1" fill="red"/>'
+    data = f'<svg xmlns="http://www.w3.org/2000/svg" {sides}>{body}</svg>'.encode()
+    assert (decode(data, 64)[0, 0] == (255, 0, 0, 255)).all()
+
+
+def test_an_avif_that_speaks_of_svg_in_its_metadata_is_an_avif() -> None:
+    image = Image.new("RGB", (8, 4), "red")
+    assert decode(saved(image, "AVIF", xmp=b'<x:xmpmeta><svg x="1"/></x:xmpmeta>'), 64).shape == (
+        4, 8, 4,
+    )  # fmt: skip
 
 
 def test_a_png_that_speaks_of_svg_in_its_metadata_is_a_png() -> None:
