@@ -6,8 +6,12 @@ module, and so reads `s3://` addresses too.
 
 import errno
 import glob
+import gzip
 import os
 import secrets
+import shutil
+import tarfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hangtag.errors import ConfigError, HangtagError, StorageError
+from hangtag.errors import ConfigError, HangtagError, ModelError, StorageError
 
 S3: Final = "s3://"
 # What a network drive that knows no locks answers: one writer at a time is up to its users there.
@@ -187,6 +191,29 @@ def etags(addresses: Iterable[str]) -> dict[str, str]:
         return {
             address: etag for part in pool.map(states, folders) for address, etag in part.items()
         }
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    take: Callable[[tarfile.TarInfo], tarfile.TarInfo | None] = lambda member: member,
+) -> None:
+    """Unpack a model.tar.gz into `folder`; `take` says as what a member is taken, if at all.
+
+    Raises ModelError for a damaged archive, of which nothing is left. A tar ends before its gzip
+    does, whose checksum alone vouches for the bytes: so that is read to its end.
+    """
+    try:
+        with gzip.open(archive) as file:
+            with tarfile.open(fileobj=file, mode="r|") as tar:
+                for member in tar:
+                    if (taken := take(member)) is not None:
+                        tar.extract(taken, folder, filter="data")
+            while file.read(2**20):
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as cause:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
 
 
 def cache_folder() -> Path:

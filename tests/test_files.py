@@ -1,10 +1,13 @@
-"""Files written whole: the old one or the new one, and nothing beside it."""
+"""Files written whole: the old one or the new one, and nothing beside it; archives likewise."""
 
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hangtag.files import atomic_path, read_bytes, write_text
+from hangtag.errors import ModelError
+from hangtag.files import atomic_path, read_bytes, unpack, write_text
 
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -46,3 +49,28 @@ def test_a_linked_file_is_written_where_it_lies(tmp_path: Path) -> None:
     write_text(tmp_path / "rules.txt", "new")
     assert (tmp_path / "rules.txt").is_symlink()
     assert (tmp_path / "shared" / "rules.txt").read_text() == "new"
+
+
+def test_a_damaged_archive_is_never_unpacked(tmp_path: Path) -> None:
+    """Most damage leaves a tar that can be read: only gzip's checksum, at the end, tells."""
+    original = np.random.default_rng(0).bytes(20_000)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.onnx").write_bytes(original)
+    whole = tmp_path / "model.tar.gz"
+    with tarfile.open(whole, "w:gz") as tar:
+        tar.add(tmp_path / "model" / "model.onnx", "model.onnx")
+    unpack(whole, tmp_path / "out")
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == original
+    data = bytearray(whole.read_bytes())
+    for place in range(3, len(data), len(data) // 40):
+        if 4 <= place < 10:  # gzip's time and system say nothing about the bytes
+            continue
+        damaged = bytearray(data)
+        damaged[place] ^= 0x55
+        (tmp_path / "damaged.tar.gz").write_bytes(damaged)
+        with pytest.raises(ModelError, match="cannot be unpacked"):
+            unpack(tmp_path / "damaged.tar.gz", tmp_path / "bad")
+        assert not (tmp_path / "bad").exists()
+    (tmp_path / "short.tar.gz").write_bytes(data[:-6])
+    with pytest.raises(ModelError, match="cannot be unpacked"):
+        unpack(tmp_path / "short.tar.gz", tmp_path / "bad")

@@ -10,15 +10,14 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hangtag.console import note
-from hangtag.errors import ConfigError, HangtagError, ModelError, Stopped
-from hangtag.files import read_text, write_text
+from hangtag.errors import ConfigError, HangtagError, Stopped
+from hangtag.files import read_text, unpack, write_text
 
 if TYPE_CHECKING:
     from hangtag.training.config import TrainConfig
@@ -168,11 +167,7 @@ def _earlier_model(channel: Path, work: Path) -> Path | None:
     if not archive.exists():
         return channel
     folder = work / f"model-{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as cause:
-        raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
+    unpack(archive, folder)
     return folder
 
 

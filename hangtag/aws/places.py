@@ -9,8 +9,8 @@ so does a dataset's output/, where SageMaker puts what it made of it.
 import hashlib
 import json
 import os
+import shutil
 import sys
-import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,15 @@ from hangtag.aws.download import download
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import INFO_FILE
 from hangtag.errors import HangtagError, ModelError, StorageError
-from hangtag.files import S3, address_of, cache_folder, mirror_of, only_writer, write_text
+from hangtag.files import (
+    S3,
+    address_of,
+    cache_folder,
+    mirror_of,
+    only_writer,
+    unpack,
+    write_text,
+)
 from hangtag.tagging.bulk import CATALOG_SUFFIXES
 from hangtag.tagging.model_folder import CONFIG_FILE
 
@@ -278,13 +286,11 @@ def unpacked(archive: Path) -> Path:
     size, modified = _stamp(archive)
     digest = hashlib.sha256(f"{archive.resolve()} {size} {modified}".encode()).hexdigest()[:16]
     folder = cache_folder() / "models" / f"{archive.name.removesuffix('.tar.gz')}-{digest}"
-    if not folder.exists():
-        partial = folder.with_name(f".{folder.name}")
-        try:
-            with tarfile.open(archive, "r:gz") as tar:
-                tar.extractall(partial, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as cause:
-            raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
-        partial.replace(folder)
+    partial = folder.with_name(f".{folder.name}")
+    with only_writer(folder.with_name(f".{folder.name}.lock"), folder, wait=True):
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)  # of a killed run
+            unpack(archive, partial)
+            partial.replace(folder)
     note(f"{archive} unpacked in {folder}")
     return folder

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hangtag.console import note
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.errors import ModelError
-from hangtag.files import atomic_path, read_text
+from hangtag.files import atomic_path, read_text, unpack
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.training.export import INPUT, OUTPUT
@@ -95,18 +95,16 @@ def _misfit(cause: Exception) -> ModelError:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Take the three files that matter out of the archive, wherever in it they lie."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                name = Path(member.name).name
-                wanted = name in (SYMBOL_FILE, SHAPES_FILE) or Path(name).match(PARAMS_FILES)
-                if wanted and member.isfile() and member.size <= _LARGEST:
-                    member.name = name
-                    tar.extract(member, folder, filter="data")
-    except FileNotFoundError as cause:
-        raise ModelError(f"{archive}: no such file or folder") from cause
-    except (tarfile.TarError, EOFError, OSError) as cause:
-        raise ModelError(f"{archive} cannot be unpacked: {cause}") from cause
+    if not archive.exists():
+        raise ModelError(f"{archive}: no such file or folder")
+
+    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        name = Path(member.name).name
+        named = name in (SYMBOL_FILE, SHAPES_FILE) or Path(name).match(PARAMS_FILES)
+        fits = named and member.isfile() and member.size <= _LARGEST
+        return member.replace(name=name, deep=False) if fits else None
+
+    unpack(archive, folder, wanted)
 
 
 def _artifact(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]], int]:

@@ -7,13 +7,14 @@ import shutil
 import sys
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from hangtag import cli
 from hangtag.aws import download, s3
-from hangtag.aws.places import Place, fetched
+from hangtag.aws.places import Place, fetched, unpacked
 from hangtag.errors import StorageError
 from hangtag.files import mirror_of
 from hangtag.library.catalog import Catalog
@@ -153,6 +154,22 @@ def test_a_model_in_a_bucket_tags_designs_in_a_bucket(
     assert [json.loads(line) for line in out.read_text().splitlines()] == answers
     with fetched({"start_from": Path("s3://library/job/output/model.tar.gz")}) as found:
         assert ModelFolder.open(found["start_from"]).weights.exists()
+
+
+def test_many_that_want_one_archive_unpack_it_once(
+    work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "cache"))
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(work / "model", ".")
+    stale = unpacked(archive)
+    stale.rename(stale.with_name(f".{stale.name}"))  # as a killed run leaves it
+    (stale.with_name(f".{stale.name}") / "tags.json").write_text("half")
+    with ThreadPoolExecutor(8) as pool:
+        folders = set(pool.map(unpacked, [archive] * 8))
+    assert folders == {stale}
+    assert ModelFolder.open(stale).weights.exists()
 
 
 def test_what_a_command_changes_is_written_back(
