@@ -34,6 +34,7 @@ class Progress:
     total_epochs: int
     step: int = 0
     epoch_loss: float = 0.0  # sum of the losses since the epoch began
+    epoch_seconds: float = 0.0  # likewise, over all calls
     best_epoch: int = -1
     best_score: float = -1.0
     seconds: float = 0.0
@@ -105,7 +106,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str])
     """Write tensors as safetensors, whole or not at all."""
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with atomic_path(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(plain, temporary, metadata=header)
+        temporary.chmod(mode)  # safetensors lets its owner alone read a file
 
 
 def _header(progress: Progress) -> dict[str, str]:

@@ -218,6 +218,7 @@ class Run:
         title = f"epoch {epoch + 1}/{self.progress.total_epochs}"
         shown = track(batches, title, total=per_epoch, done=first - epoch * per_epoch)
         saved = began = time.monotonic()
+        self.epoch_began = began - self.progress.epoch_seconds
         self.parallel.train()
         for squares, labels in shown if self.accelerator.is_main_process else batches:
             self._step(squares, labels)
@@ -230,7 +231,8 @@ class Run:
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self._write_checkpoint()
                 saved = time.monotonic()
-        self._validate(epoch, time.monotonic() - began)
+        self._validate(epoch, time.monotonic() - self.epoch_began)
+        self.epoch_began = time.monotonic()
         self._plan_again(time.monotonic() - began if first == epoch * per_epoch else None)
         self._save()
 
@@ -336,6 +338,7 @@ class Run:
 
     def _write_checkpoint(self) -> None:
         self.progress.seconds = time.monotonic() - self.started
+        self.progress.epoch_seconds = time.monotonic() - self.epoch_began
         self.progress.scaler = self.scaler.state_dict()
         if self.accelerator.is_main_process:
             save_checkpoint(

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -107,12 +107,17 @@ def train(
                 raise
             earlier = "another"  # too damaged to tell
         if earlier == "finished":
+            if accelerator.is_main_process:
+                shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
             return _finished(model)
         # Made before an earlier run is removed: a mistyped name or file must not cost that run.
         begins = earlier != "stopped" or config.freeze  # a frozen run's checkpoint has no weights
         network = first_network(folder, config, continue_from if begins else None)
-        if earlier == "another" and accelerator.is_main_process:
-            _remove_run(model)
+        stale = earlier == "another" or (model / CONFIG_FILE).exists()
+        if accelerator.is_main_process and stale:
+            _remove_model(model)
+        if accelerator.is_main_process and earlier == "another":
+            shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
         accelerator.wait_for_everyone()
         with _enough_memory(config), _stop_signals() as stopped:
             kind = FrozenRun if config.freeze else Run
@@ -181,31 +186,48 @@ def _earlier_run(
 
     `another` comes only with `overwrite`, which makes room, but not for the same run.
     """
-    checkpoint = model / CHECKPOINTS / "last.safetensors"
+    others: list[str] = []
+    for state, earlier in _runs_in(model):
+        changed = _changed(earlier, config, origin)
+        if not changed:
+            return state
+        others = others or changed
+    if not others:
+        if _holds_others(model):
+            raise ModelError(f"{model} holds other files; choose a new folder for the model")
+        return "none"
+    if not overwrite:
+        raise ConfigError(
+            f"{model} holds a run with other settings ({', '.join(others)}); choose another "
+            "folder, or start over with --overwrite"
+        )
+    return "another"
+
+
+def _runs_in(model: Path) -> Iterator[tuple[Literal["finished", "stopped"], dict[str, Any]]]:
+    """Yield how the runs in a model folder ended, and their settings.
+
+    A finished one may lie beside a stopped one: of another run, where a bucket gave back what
+    `overwrite` had removed before a kill; or of itself, killed while it removed its checkpoints.
+    """
     if (model / CONFIG_FILE).exists():
         folder = ModelFolder.open(model)
-        earlier = {**folder.training, **folder.dataset}
-    elif checkpoint.exists():
-        progress = load_progress(checkpoint)
-        earlier = {**progress.config, **progress.origin}
-    elif _holds_others(model):
-        raise ModelError(f"{model} holds other files; choose a new folder for the model")
-    else:
-        return "none"
+        yield "finished", {**folder.training, **folder.dataset}
+    if (model / CHECKPOINTS / "last.safetensors").exists():
+        progress = load_progress(model / CHECKPOINTS / "last.safetensors")
+        yield "stopped", {**progress.config, **progress.origin}
+
+
+def _changed(earlier: dict[str, Any], config: TrainConfig, origin: Origin) -> list[str]:
+    """Return the names of the settings in which a run differs from an earlier one."""
+    if "imported" in earlier:
+        return ["it was imported"]
     # What a run does not know of its origin, because nobody asked then, is taken to be the same.
     earlier = BEFORE | asdict(origin) | earlier
     now = {**json.loads(json.dumps(asdict(config))), **asdict(origin)}
     if now["precision"] == "auto":
         now["precision"] = earlier["precision"]  # a finished model notes what auto chose
-    changed = [n for n in now if earlier.get(n) != now[n] and n not in _FREE]
-    if not changed:
-        return "stopped" if checkpoint.exists() else "finished"
-    if not overwrite:
-        raise ConfigError(
-            f"{model} holds a run with other settings ({', '.join(changed)}); choose another "
-            "folder, or start over with --overwrite"
-        )
-    return "another"
+    return [name for name in now if earlier.get(name) != now[name] and name not in _FREE]
 
 
 def _holds_others(model: Path) -> bool:
@@ -215,10 +237,9 @@ def _holds_others(model: Path) -> bool:
     )
 
 
-def _remove_run(model: Path) -> None:
+def _remove_model(model: Path) -> None:
     for name in _MODEL_FILES:
         (model / name).unlink(missing_ok=True)
-    shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
 
 
 def _origin(

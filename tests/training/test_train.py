@@ -34,13 +34,16 @@ from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
+from hangtag.training import finish
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
 from hangtag.training.designs import stores_of
+from hangtag.training.mxnet_model import import_mxnet
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
+MADE = Path(__file__).parent / "mxnet"
 TINY = settled(
     TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1),
     continues=True,
@@ -232,6 +235,73 @@ def test_a_run_that_makes_room_and_dies_at_once_can_be_called_again(
             train(dataset, tmp_path / "m", other, overwrite=True)
     assert not (tmp_path / "m" / "report.html").exists()
     assert train(dataset, tmp_path / "m", other).epochs == 1
+
+
+def test_an_epoch_that_was_stopped_counts_all_of_its_seconds(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, stops_after = Run._step, [3]
+
+    def slow(run: Run, *batch: object) -> None:
+        time.sleep(0.1)
+        step(run, *batch)
+        if run.progress.step in stops_after:
+            run.stopped.set()
+
+    monkeypatch.setattr(Run, "_step", slow)
+    with pytest.raises(Stopped):
+        train(dataset, tmp_path / "m", replace(TINY, epochs=1))
+    stops_after.clear()
+    train(dataset, tmp_path / "m", replace(TINY, epochs=1))
+    rows = csv.DictReader((tmp_path / "m" / "history.csv").read_text().splitlines())
+    assert float(next(rows)["seconds"]) >= 0.1 * (112 // 16)
+
+
+def test_what_a_run_writes_others_may_read_alike(model: Path) -> None:
+    modes = {path.name: path.stat().st_mode for path in model.iterdir() if path.is_file()}
+    assert len(set(modes.values())) == 1, modes
+
+
+def test_a_run_killed_while_it_removes_its_checkpoints_is_finished(
+    dataset: Path, tmp_path: Path
+) -> None:
+    config, model = replace(TINY, epochs=1), tmp_path / "m"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(finish.shutil, "rmtree", lambda _: None)
+        train(dataset, model, config)
+    (model / "checkpoints" / "best.safetensors").unlink()  # the order of removal is any
+    before = (model / "model.onnx").stat().st_mtime_ns
+    assert train(dataset, model, config).epochs == 1
+    assert (model / "model.onnx").stat().st_mtime_ns == before
+    assert not (model / "checkpoints").exists()
+
+
+def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bucket gives back what `overwrite` had removed, when a kill kept that from being told."""
+    model, config = tmp_path / "m", replace(TINY, epochs=2, learning_rate=0.02)
+    train(dataset, model, replace(TINY, epochs=1))
+    shutil.copytree(model, tmp_path / "bucket")
+
+    def stops(row: dict[str, float]) -> None:
+        raise Stopped("as a signal does")
+
+    with pytest.raises(Stopped):
+        train(dataset, model, config, overwrite=True, on_epoch=stops)
+    shutil.copytree(tmp_path / "bucket", model, dirs_exist_ok=True)
+    capsys.readouterr()
+    assert train(dataset, model, config, overwrite=True).epochs == 2
+    assert "going on after step" in capsys.readouterr().err
+    assert ModelFolder.open(model).training["learning_rate"] == 0.02
+
+
+def test_an_imported_model_is_not_taken_for_a_run(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "tags.txt").write_text("flower\nheart\nword\n")
+    model = import_mxnet(MADE / "model.tar.gz", tmp_path / "tags.txt", tmp_path / "m").path
+    with pytest.raises(ConfigError, match=r"it was imported.*--overwrite"):
+        train(dataset, model, replace(TINY, epochs=1))
+    assert train(dataset, model, replace(TINY, epochs=1), overwrite=True).epochs == 1
 
 
 def test_the_epoch_that_is_kept_is_the_best_whatever_early_stopping_tolerates(
