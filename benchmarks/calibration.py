@@ -75,7 +75,9 @@ def judged(scores: Map, logits: Array, labels: NDArray[np.int8]) -> tuple[float,
 
 def applied(seen: Part, unseen: Part) -> tuple[float, float, float]:
     maps = thresholds.fit_calibration(*seen)
-    limits = thresholds.fit_apply_thresholds(maps.apply(seen[0]), seen[1])
+    scores = maps.apply(seen[0])
+    suggest = thresholds.fit_thresholds(scores, seen[1])
+    limits = thresholds.fit_apply_thresholds(scores, seen[1], suggest)
     counts = metrics.count(
         maps.apply(unseen[0]), unseen[1], np.where(np.isnan(limits), np.inf, limits)
     )

@@ -104,7 +104,8 @@ def fitted(vocabulary: Vocabulary, logits: Floats, labels: Labels) -> Vocabulary
     """
     calibration = fit_calibration(logits, labels)
     scores = with_implied(calibration.apply(logits), vocabulary.implied)
-    suggest, apply = fit_thresholds(scores, labels), fit_apply_thresholds(scores, labels)
+    suggest = fit_thresholds(scores, labels)
+    apply = fit_apply_thresholds(scores, labels, suggest)
     return replace(
         vocabulary,
         tags=tuple(
@@ -186,12 +187,12 @@ def fit_thresholds(scores: Floats, labels: Labels) -> Array:
     return expit((yes * own + SHARED_WEIGHT * shared) / (yes + SHARED_WEIGHT))
 
 
-def fit_apply_thresholds(scores: Floats, labels: Labels) -> Array:
+def fit_apply_thresholds(scores: Floats, labels: Labels, suggest: Array) -> Array:
     """Return the score from which each tag can be applied unasked: (tags,) float64, NaN for none.
 
-    `scores` is (designs, tags) float in 0..1, calibrated, `labels` as above. It is the lowest
-    candidate from which on the tag is right at least 95 times in 100, with 90 % confidence: the
-    lower Wilson bound (Wilson 1927) of the share of yes among the known designs at or above it. A
+    `scores` is (designs, tags) float in 0..1, calibrated, `labels` as above, `suggest` (tags,) the
+    scores from which they are suggested. It is the lowest candidate from `suggest` on from which on
+    the tag is right at least 95 times in 100, with 90 % confidence: the lower Wilson bound (Wilson 1927) of the share of yes among the known designs at or above it. A
     tag's own designs alone could hardly ever show that (it takes 31 without one mistake), so they
     count together with APPLY_WEIGHT designs of all tags at the same score or above. A tag of which
     fewer than APPLY_FEWEST known yes lie there has no threshold. Raises ValueError on wrong shapes
@@ -203,7 +204,10 @@ def fit_apply_thresholds(scores: Floats, labels: Labels) -> Array:
     bound = _wilson_bound(right + APPLY_WEIGHT * shared, suggested + APPLY_WEIGHT)
     # From this candidate on, and not only at it: a stroke of luck at one score is no threshold.
     holds = np.logical_and.accumulate(((bound >= APPLY_PRECISION) | (suggested == 0))[:, ::-1], 1)
-    first = LOGITS.size - holds.sum(axis=1)
+    # A bound is about all that lies above it: of an easy tag, sure hits would carry it down to
+    # scores at which nothing is right any more, and which are not even suggested.
+    least = np.searchsorted(expit(LOGITS), suggest)
+    first = np.maximum(LOGITS.size - holds.sum(axis=1), least)
     inside = np.minimum(first, LOGITS.size - 1)
     enough = np.take_along_axis(right, inside[:, None], 1)[:, 0] >= APPLY_FEWEST
     return np.where((first < LOGITS.size) & enough, expit(LOGITS)[inside], np.nan)

@@ -191,7 +191,7 @@ def test_applied_tags_are_right_on_designs_not_seen() -> None:
         logits, labels = draw(seed, 6000, slope.tolist(), intercept.tolist(), mean=-2.5)
         logits = logits * slope + intercept  # calibrated, as scores are
         (seen, unseen), (known, kept) = np.split(expit(logits), 2), np.split(labels, 2)
-        limits = fit_apply_thresholds(seen, known)
+        limits = fit_apply_thresholds(seen, known, fit_thresholds(seen, known))
         counts = metrics.count(unseen, kept, np.where(np.isnan(limits), np.inf, limits))
         rights.append(metrics.precision(counts))
         assert metrics.recall(counts) > 0.05
@@ -203,16 +203,29 @@ def test_a_tag_that_is_often_wrong_is_never_applied() -> None:
     logits, labels = draw(3, 4000, [1.0] * 8, [0.0] * 8)
     rng = np.random.default_rng(3)
     labels[:, 7] = rng.random(4000) < 0.5  # says nothing, whatever the score
-    found = fit_apply_thresholds(expit(logits), labels)
+    found = fit_apply_thresholds(expit(logits), labels, np.zeros(8))
     assert np.isnan(found[7])
     assert np.isfinite(found[:7]).any()
 
 
+@pytest.mark.parametrize("designs", [500, 2000, 5000])
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_applied_that_is_not_even_suggested(designs: int, seed: int) -> None:
+    """The sure hits of an easy tag would carry the bound down to scores where nothing is right."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((designs, 1)) < 0.3).astype(np.int8)
+    logits = np.where(labels == 1, 6.0, -6.0) + rng.normal(0, 1.5, labels.shape)
+    (tag,) = fitted(Vocabulary((Tag("easy"),)), logits, labels).tags
+    assert tag.threshold is not None
+    assert tag.apply_threshold is not None
+    assert tag.apply_threshold >= tag.threshold
+
+
 def test_nothing_is_applied_without_evidence() -> None:
     scores = np.full((40, 3), 0.99)
-    assert np.isnan(fit_apply_thresholds(scores, np.zeros((40, 3), np.int8))).all()
+    assert np.isnan(fit_apply_thresholds(scores, np.zeros((40, 3), np.int8), np.zeros(3))).all()
     unknown = np.full((40, 3), -1, np.int8)
-    assert np.isnan(fit_apply_thresholds(scores, unknown)).all()
+    assert np.isnan(fit_apply_thresholds(scores, unknown, np.zeros(3))).all()
 
 
 def test_a_vocabulary_gets_all_that_is_fitted() -> None:
