@@ -472,7 +472,7 @@ def audit(
     out
         The .csv file to write.
     minutes
-        Time for training all three; 0 trains each as long as MODEL was.
+        Time for training all three; 0 goes by the settings of MODEL.
     work
         Folder for what is computed on the way, which is removed at the end; by default OUT.work.
     workers

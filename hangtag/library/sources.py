@@ -155,12 +155,17 @@ def _leads_back(folder: Path) -> bool:
 
 def _is_shown(name: str) -> bool:
     """Tell whether a person put this there: macOS and many editors leave hidden copies."""
+    return is_utf8(name) and not name.startswith(".") and name != "__MACOSX"
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether a file's name can be written into a catalog; a note says when it cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:
         note(f"left out: {name!a} is not a UTF-8 name; rename it")
         return False
-    return not name.startswith(".") and name != "__MACOSX"
+    return True
 
 
 def _by_stem(source: Path, suffix: str) -> dict[str, str]:

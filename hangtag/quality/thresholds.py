@@ -192,11 +192,11 @@ def fit_apply_thresholds(scores: Floats, labels: Labels, suggest: Array) -> Arra
 
     `scores` is (designs, tags) float in 0..1, calibrated, `labels` as above, `suggest` (tags,) the
     scores from which they are suggested. It is the lowest candidate from `suggest` on from which on
-    the tag is right at least 95 times in 100, with 90 % confidence: the lower Wilson bound (Wilson 1927) of the share of yes among the known designs at or above it. A
-    tag's own designs alone could hardly ever show that (it takes 31 without one mistake), so they
-    count together with APPLY_WEIGHT designs of all tags at the same score or above. A tag of which
-    fewer than APPLY_FEWEST known yes lie there has no threshold. Raises ValueError on wrong shapes
-    or ranges.
+    the tag is right at least 95 times in 100, with 90 % confidence: the lower Wilson bound (Wilson
+    1927) of the share of yes among the known designs at or above it. A tag's own designs alone
+    could hardly ever show that (it takes 31 without one mistake), so they count together with
+    APPLY_WEIGHT designs of all tags at the same score or above. A tag of which fewer than
+    APPLY_FEWEST known yes lie there has no threshold. Raises ValueError on wrong shapes or ranges.
     """
     check(scores, labels)
     suggested, right = _counts_above(scores, labels)

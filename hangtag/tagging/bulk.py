@@ -31,7 +31,7 @@ from hangtag.files import (
     write_text,
 )
 from hangtag.library.catalog import Catalog
-from hangtag.library.sources import IMAGE_SUFFIXES, image_files
+from hangtag.library.sources import IMAGE_SUFFIXES, image_files, is_utf8
 from hangtag.library.xmp import write_sidecar
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
@@ -75,8 +75,9 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
 
     A path may be the local place of an `s3://` address, see `files.mirror_of`.
 
-    A name that two catalogs use for different files gives way to the location. Raises CatalogError
-    for a path that does not exist or a folder without designs, ConfigError for no paths.
+    A name that two catalogs use for different files gives way to the location; a note tells of a
+    path that is not UTF-8. Raises CatalogError for a path that does not exist or where there are no
+    designs, ConfigError for no paths.
     """
     if not paths:
         raise ConfigError("name the designs to tag: files, folders or catalogs")
@@ -100,6 +101,9 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
             found.setdefault(_place(path), str(path))
         else:
             raise CatalogError(f"{path}: no such file or folder")
+    found = {place: name for place, name in found.items() if is_utf8(place)}
+    if not found:
+        raise CatalogError(f"{paths[0]}: no designs")
     uses = Counter(found.values())
     return [(name if uses[name] == 1 else place, place) for place, name in found.items()]
 
@@ -194,8 +198,11 @@ def _is_ours(out: Path) -> bool:
             return next(file).rstrip() == CSV_HEAD
         for line in file:
             try:
-                tags = json.loads(line)["tags"]
+                found = json.loads(line)
+                tags = found["tags"]
             except (ValueError, KeyError, TypeError):
+                return False
+            if found.keys() != {"image", "tags"}:
                 return False
             if tags:
                 return isinstance(tags, list) and isinstance(tags[0], dict)

@@ -159,16 +159,19 @@ class Tagger:
         edges = np.linspace(0, size, LOOK + 1).astype(int)
         covered = np.repeat(square[np.newaxis], LOOK * LOOK + 1, axis=0)
         reach = LOOK // 4  # a patch covers its cell and the cells around it
-        for row in range(LOOK):
-            for column in range(LOOK):
-                top, bottom = edges[max(0, row - reach)], edges[min(LOOK, row + reach + 1)]
-                left, right = edges[max(0, column - reach)], edges[min(LOOK, column + reach + 1)]
-                covered[1 + row * LOOK + column, top:bottom, left:right] = 0
+        spans = [(max(0, cell - reach), min(LOOK, cell + reach + 1)) for cell in range(LOOK)]
+        patches = [(rows, columns) for rows in spans for columns in spans]
+        for patch, ((top, bottom), (left, right)) in enumerate(patches, start=1):
+            covered[patch, edges[top] : edges[bottom], edges[left] : edges[right]] = 0
         logits = self.logits(list(covered))[:, tag]
-        falls: NDArray[np.float32] = np.maximum(logits[0] - logits[1:], 0).reshape(LOOK, LOOK)
-        if falls.any():
-            falls /= falls.max()
-        return falls
+        falls = np.zeros((LOOK, LOOK), np.float32)
+        times = np.zeros((LOOK, LOOK), np.float32)
+        without = np.maximum(logits[0] - logits[1:], 0)
+        for fall, ((top, bottom), (left, right)) in zip(without, patches, strict=True):
+            falls[top:bottom, left:right] += fall
+            times[top:bottom, left:right] += 1
+        falls /= times
+        return falls / falls.max() if falls.any() else falls
 
     def _square(self, place: int, image: bytes | str | Path) -> Pixels:
         name = f"image {place}" if isinstance(image, bytes) else str(image)

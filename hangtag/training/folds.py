@@ -3,22 +3,32 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.dataset.folds import write_folds
+from hangtag.dataset.folds import FOLDS, write_folds
 from hangtag.dataset.pack import pack
+from hangtag.errors import ConfigError
+from hangtag.files import write_text
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import TrainConfig, from_stored
+from hangtag.training.config import TrainConfig, from_stored, has_learned, settled
 from hangtag.training.train import train
+
+_OURS: Final = (
+    "dataset", *(f"fold-{n}{end}" for n in range(1, FOLDS + 1) for end in ("", "-model")),
+)  # fmt: skip
+# What tells them from folders of the same names that somebody else made.
+_MARK: Final = ".hangtag-folds"
 
 
 def remove_folds(work: Path) -> None:
     """Remove what `train_folds` left in `work`, and `work` itself when nothing else lies there."""
-    for path in (work / "dataset", *work.glob("fold-*")):
-        shutil.rmtree(path, ignore_errors=True)
+    for name in _OURS:
+        shutil.rmtree(work / name, ignore_errors=True)
+    (work / _MARK).unlink(missing_ok=True)
     if not any(work.iterdir()):
         work.rmdir()
 
@@ -30,9 +40,17 @@ def train_folds(
 
     The models know the tags of `model` and start from scratch, or from the pretrained weights that
     it started from (frozen as in it): its own weights have seen the designs. `minutes` is the time
-    for all of them together; 0 trains each as long as `model` was. Everything lies in `work`, and
-    the same call again goes on where a killed one stopped. Raises what `pack` and `train` raise.
+    for all of them together; 0 goes by the settings of `model`. Everything lies in `work`, and the
+    same call again goes on where a killed one stopped. Raises what `pack` and `train` raise, and
+    ConfigError where `work` holds folders of these names that others made.
     """
+    if not (work / _MARK).exists():
+        for path in (work / name for name in _OURS):
+            if path.exists():
+                raise ConfigError(
+                    f"{path} is there, and not by `hangtag audit`; choose another folder"
+                )
+    write_text(work / _MARK, "")
     folder = ModelFolder.open(model)
     sees = folder.preprocessing
     pack(
@@ -54,10 +72,22 @@ def train_folds(
 
 
 def _of_a_fold(config: TrainConfig, continued: bool) -> TrainConfig:
-    """Return how to train a fold: as the model was, unless its frozen backbone was a model's.
+    """Return how to train a fold: as the model was, unless it went on from another model.
 
-    Those weights may have seen the fold, and what suits a head does not suit a whole network.
+    Those weights may have seen the fold. What suits a head does not suit a whole network then, nor
+    what was chosen for a backbone that has learned one that knows nothing.
     """
-    if config.freeze and continued and config.weights == "none":
+    if not continued or config.weights != "none":
+        return config
+    if config.freeze:
         return TrainConfig(config.backbone, input_size=config.input_size, seed=config.seed)
-    return config
+    if has_learned(config.backbone, config.weights):
+        return config
+    auto = TrainConfig(config.backbone, optimizer=config.optimizer)
+    chosen = settled(auto, continues=True)
+    left_to_us: dict[str, Any] = {
+        name: getattr(auto, name)
+        for name in ("weight_decay", "erase", "input_size")
+        if getattr(config, name) == getattr(chosen, name)
+    }
+    return replace(config, **left_to_us)

@@ -11,7 +11,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
 from hangtag.files import only_writer
@@ -242,6 +245,62 @@ def test_files_of_others_are_not_overwritten(
     assert mine.read_bytes() == before
     for _ in range(2):  # its own it replaces
         tag_library(work / "model", found, tmp_path / f"tags{suffix}", Selection())
+
+
+def test_a_catalog_without_a_tag_is_no_output(library: Catalog, work: Path, tmp_path: Path) -> None:
+    """New uploads have none yet; what else stands in their rows must not be lost."""
+    mine, image = tmp_path / "new.jsonl", Path(library.location(library.designs[0]))
+    mine.write_text('{"image": "a.png", "tags": [], "group": "g", "vendor": "me"}\n')
+    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+        tag_library(work / "model", find_designs([image]), mine, Selection())
+
+
+def test_a_name_that_no_file_can_hold_costs_only_itself(
+    library: Catalog, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old archives bring names in Latin-1; a shell's `*` gives them like any other."""
+    data = Path(library.location(library.designs[0])).read_bytes()
+    odd, plain = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")), tmp_path / "cafe.png"
+    for path in (odd, plain):
+        path.write_bytes(data)
+    found = find_designs([odd, plain])
+    assert [name for name, _ in found] == [str(plain)]
+    assert "caf\\udce9.png' is not a UTF-8 name" in capsys.readouterr().err
+    assert tag_library(work / "model", found, tmp_path / "t.jsonl", Selection()).tagged == 1
+    with pytest.raises(CatalogError, match="no designs"):
+        find_designs([odd])
+
+
+def test_where_a_score_comes_from_has_its_peak_there(work: Path, tmp_path: Path) -> None:
+    """A network that looks at one pixel: the cell with it weighs most, those beside it less."""
+    model = Path(shutil.copytree(work / "model", tmp_path / "m"))
+    tagger = Tagger.open(model)
+    size, tags = tagger.folder.preprocessing.input_size, len(tagger.vocabulary)
+    place = [size * 4 // 8 + 1, size * 3 // 8 + 1]  # row 4 and column 3 of 8
+    numbers = {
+        "starts": [*place, 3], "ends": [place[0] + 1, place[1] + 1, 4], "axes": [1, 2, 3],
+        "shape": [-1, 1],
+    }  # fmt: skip
+    steps = [
+        helper.make_node("Slice", ["squares", "starts", "ends", "axes"], ["pixel"]),
+        helper.make_node("Cast", ["pixel"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["number", "shape"], ["column"]),
+        helper.make_node("MatMul", ["column", "ones"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        steps, "one pixel",
+        [helper.make_tensor_value_info("squares", TensorProto.UINT8, ["n", size, size, 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", tags])],
+        [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
+        + [numpy_helper.from_array(np.ones((1, tags), np.float32), "ones")],
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), model / "model.onnx")
+    look = Tagger.open(model).look(np.full((size, size, 4), 255, np.uint8), 0)
+    assert look.max() == look[4, 3] == 1
+    assert (np.delete(look.ravel(), 4 * 8 + 3) < 1).all()
+    assert look[4, 4] > look[4, 5] > 0
+    assert look[0, 7] < 0.2
 
 
 def test_a_second_run_does_not_write_into_the_first(
