@@ -791,14 +791,16 @@ def review_export(
     workers
         Worker processes for scoring; 0 takes every core.
     overwrite
-        Replace the file that `out` names.
+        Replace the file that `out` names, and the configuration beside it.
     """
     from hangtag.library.catalog import Catalog
-    from hangtag.service.review import ReviewStore, reviewed
+    from hangtag.service.review import ReviewStore, about, reviewed
 
     set_quiet(quiet)
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists; name another file, or replace it with --overwrite")
+    written = [out, *([out.with_suffix(".xml")] if to == "label-studio" else [])]
+    for path in written:
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists; name another file, or replace it with --overwrite")
     if not answers.exists():
         raise ConfigError(f"{answers}: no such file; name the review file with --answers")
     if to != "catalog" and out.suffix != ".json":
@@ -807,8 +809,11 @@ def review_export(
         raise ConfigError(
             "--model: a catalog holds only what people said; leave it out, or give --to"
         )
-    given = ReviewStore(answers).given()
-    rows = reviewed(Catalog.read(catalog), given)
+    rows, stored = Catalog.read(catalog), ReviewStore(answers).given()
+    given = about(rows, stored)
+    if stored and not given:
+        raise ConfigError(f"none of the answers in {answers} is about a design of {catalog}")
+    rows = reviewed(rows, given)
     if to == "catalog":
         rows.write(out)
     else:

@@ -29,6 +29,7 @@ from hangtag.errors import ConfigError, DatasetError, JobError, MissingExtra, Mo
 from hangtag.files import S3
 from hangtag.library.sources import IMAGE_SUFFIXES
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.service.config import ServeConfig
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.hyperparameters import config_of, from_hyperparameters
 
@@ -44,7 +45,7 @@ _ABSENT_CODE: Final = "ResourceNotFound"
 _ABSENT: Final = ("could not find", "can't find", "not found", "does not exist")
 _LONGEST: Final = {"hyper_parameter_tuning_job": 32}  # letters of a name; elsewhere 63
 _BUSY: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-MAX_TRANSFORMED: Final = 50 * 2**20  # bytes; what hangtag's server takes too
+MAX_TRANSFORMED: Final = int(ServeConfig.max_body_mb * 1e6)  # bytes; more the server refuses
 Call = tuple[str, Request]
 """An operation's name in boto3, such as create_training_job, and its request."""
 
@@ -508,7 +509,7 @@ def check_designs(address: str) -> int:
     if wrong:
         raise ConfigError(
             f"{address}: {len(wrong)} of {count} files are no designs, or over "
-            f"{MAX_TRANSFORMED // 2**20} MiB, and would fail the job, such as {wrong[0]}; keep "
+            f"{MAX_TRANSFORMED / 1e6:g} MB, and would fail the job, such as {wrong[0]}; keep "
             "them elsewhere"
         )
     if not count:

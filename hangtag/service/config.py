@@ -2,6 +2,7 @@
 library only, so that help is quick."""
 
 import ipaddress
+import math
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -50,8 +51,8 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_body_mb", "max_images", "timeout_seconds", "queue"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} = {getattr(self, name):g}: must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} = {getattr(self, name):g}: must be a number above 0")
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port = {self.port}: choose 0 (any free one) to 65535")
 

@@ -13,9 +13,10 @@ from typing import Any, Final, TextIO
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+import numpy as np
+
 from hangtag.files import atomic_path
 from hangtag.library.catalog import Catalog, Design
-from hangtag.library.rules import normalise_tag
 from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.tagger import Tagger
 
@@ -30,7 +31,7 @@ class Labelled:
     design: Design
     location: str
     suggested: dict[str, float]
-    """Calibrated score of every suggestion that nobody has said yes or no to."""
+    """Calibrated score of what nobody has said yes or no to, by any name or by implication."""
 
     @property
     def tags(self) -> list[str]:
@@ -46,9 +47,12 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
     places = [(design.image, catalog.location(design)) for design in catalog]
     answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
     for design, (_, location) in zip(catalog, places, strict=True):
-        known = {normalise_tag(tag) for tag in (*design.tags, *design.not_tags)}
-        tags = next(answers).get("tags", []) if answers else []
-        suggested = {tag["tag"]: tag["score"] for tag in tags if tag["tag"] not in known}
+        suggested = {}
+        if tagger and answers:
+            said = np.flatnonzero(tagger.vocabulary.labels(design) >= 0)
+            known = {tagger.vocabulary.names[column] for column in said}
+            found = next(answers).get("tags", [])
+            suggested = {tag["tag"]: tag["score"] for tag in found if tag["tag"] not in known}
         yield Labelled(design, location, suggested)
 
 

@@ -3,6 +3,7 @@
 import hmac
 import json
 import time
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -29,12 +30,8 @@ _POLICY: Final = (
 BODIES_AT_ONCE: Final = 8
 
 
-class TooLarge(Exception):
-    """The body is larger than the server takes."""
-
-
-class TooMuch(Exception):
-    """All bodies together are more than the server holds."""
+class BodyRefused(Exception):
+    """A body is larger than the server takes, or all together are more than it holds."""
 
 
 class Guard:
@@ -78,11 +75,14 @@ class Guard:
                 ]
             await send(message)
 
-        await self._checked(scope, receive, counted)
-        # The route, not the path: paths that clients make up would each become a series.
-        route = getattr(scope.get("route"), "path", "other")
-        self.requests.labels(route, str(status[0])).inc()
-        self.seconds.labels(route).observe(time.perf_counter() - began)
+        try:
+            await self._checked(scope, receive, counted)
+        finally:
+            # The route, not the path: paths that clients make up would each become a series. A
+            # fault of our own is answered further out.
+            route = getattr(scope.get("route"), "path", "other")
+            self.requests.labels(route, str(status[0] or 500)).inc()
+            self.seconds.labels(route).observe(time.perf_counter() - began)
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -103,28 +103,35 @@ class Guard:
         if int(length) > self.max_body:
             await _refuse(send, 413, "body-too-large", too_large)
             return
-        seen = 0
+        seen, refused, begun = 0, False, False
 
         async def limited() -> Message:
-            nonlocal seen
+            nonlocal seen, refused
             message = await receive()
             seen += len(message.get("body", b""))
             self.held += len(message.get("body", b""))
-            if seen > self.max_body:
-                raise TooLarge
-            if self.held > BODIES_AT_ONCE * self.max_body:
-                raise TooMuch
+            refused = seen > self.max_body or self.held > BODIES_AT_ONCE * self.max_body
+            if refused:
+                raise BodyRefused
             return message
 
+        async def unless_refused(message: Message) -> None:
+            nonlocal begun
+            # Whoever parses a body takes the end of it for the client's mistake, and says so.
+            if begun or not refused:
+                begun = True
+                await send(message)
+
         try:
-            await self.app(scope, limited, send)
-        except TooLarge:
-            await _refuse(send, 413, "body-too-large", too_large)
-        except TooMuch:
-            await _refuse(
-                send, 503, "busy", "many large requests are under way; come again in a moment",
-                (b"retry-after", str(RETRY_SECONDS).encode()),
-            )  # fmt: skip
+            with suppress(BodyRefused):
+                await self.app(scope, limited, unless_refused)
+            if refused and not begun and seen > self.max_body:
+                await _refuse(send, 413, "body-too-large", too_large)
+            elif refused and not begun:
+                await _refuse(
+                    send, 503, "busy", "many large requests are under way; come again in a moment",
+                    (b"retry-after", str(RETRY_SECONDS).encode()),
+                )  # fmt: skip
         finally:
             self.held -= seen
 

@@ -86,6 +86,11 @@ class ReviewStore:
         self.path = Path(path)
         try:
             with self._open() as database:
+                tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+                if tables and not {"questions", "answers"} <= tables:
+                    raise CatalogError(
+                        f"{path} is no review file: another program keeps its data there"
+                    )
                 database.execute("PRAGMA journal_mode = WAL")
                 database.executescript(_SCHEMA)
         except sqlite3.DatabaseError as cause:
@@ -208,11 +213,31 @@ class ReviewStore:
             return [Given(*row) for row in rows]
 
 
+def about(catalog: Catalog, answers: Iterable[Given]) -> list[Given]:
+    """Return the answers about designs of the catalog, by its names; a note tells of the others.
+
+    A design is known by its name, or by another one for the same file.
+    """
+    names = _names(catalog)
+    found, strange = [], 0
+    for given in answers:
+        image = names.get(given.image) or names.get(catalog.location(Design(given.image)))
+        if image is None:
+            strange += 1
+        else:
+            found.append(replace(given, image=image))
+    if strange:
+        note(
+            f"{strange:,} answers are about designs that the catalog does not have: give the one "
+            "that was reviewed"
+        )
+    return found
+
+
 def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:
     """Return the catalog with what people answered: yes joins `tags`, no joins `not_tags`.
 
-    A person's tag leaves only by a person's no. Answers about designs that the catalog does not
-    have are passed over.
+    A person's tag leaves only by a person's no. `answers` as `about` returns them.
     """
     by_image: dict[str, dict[str, Answer]] = {}
     for given in answers:
@@ -272,8 +297,7 @@ def questions_of_audit(catalog: Catalog, findings: Iterable[dict[str, str]]) -> 
     """Yield a question for every line of an audit.csv whose design the catalog has; a note tells of
     the others."""
     counts = tag_counts(catalog)
-    known = {catalog.location(design): design.image for design in catalog}
-    known |= {design.image: design.image for design in catalog}
+    known = _names(catalog)
     strange = 0
     for row in findings:
         image = known.get(row["image"])
@@ -285,6 +309,12 @@ def questions_of_audit(catalog: Catalog, findings: Iterable[dict[str, str]]) -> 
         yield Question(image, row["tag"], kind, float(row["score"]), helps)
     if strange:
         note(f"{strange} lines of the audit are about designs that the catalog does not have")
+
+
+def _names(catalog: Catalog) -> dict[str, str]:
+    """Return the catalog's own name of every design, by that name and by where it lies."""
+    known = {catalog.location(design): design.image for design in catalog}
+    return known | {design.image: design.image for design in catalog}
 
 
 def tag_counts(catalog: Catalog) -> Counter[str]:

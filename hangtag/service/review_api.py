@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
 from hangtag.dataset.images import decode, encode_png
-from hangtag.errors import ImageError
+from hangtag.errors import HangtagError
 from hangtag.files import read_bytes
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
@@ -184,7 +184,7 @@ class _Review:
         try:
             data = await loop.run_in_executor(None, read_bytes, self.catalog.location(design))
             png = await self.engine.decoded(_picture, data)
-        except (ImageError, OSError) as error:
+        except (HangtagError, OSError) as error:
             raise ApiError(422, "unreadable", f"{image}: {error}") from error
         return Response(png, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 

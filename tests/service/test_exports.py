@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -40,6 +41,19 @@ def test_suggestions_join_what_people_said_and_repeat_none_of_it(
     assert first.suggested == pytest.approx({s.tag: s.score for s in expected}, abs=1e-5)
     assert not set(second.suggested) & {*second.design.tags, *second.design.not_tags}
     assert (gone.tags, gone.suggested) == (["lost"], {})
+    # Known by another name, or because what it implies was refused: nothing to suggest either.
+    tags = tuple(
+        replace(tag, aliases=("round",)) if tag.name == "disc" else tag
+        for tag in tagger.vocabulary.tags
+    )
+    assert "disc" in first.suggested
+    aliased = Tagger(replace(tagger.folder, vocabulary=replace(tagger.vocabulary, tags=tags)))
+    for said in (
+        Design(first.design.image, ("round",)),
+        Design(first.design.image, (), ("round",)),
+    ):
+        (one,) = labelled(replace(catalog, designs=(said,)), aliased, workers=1)
+        assert "disc" not in one.suggested
     assert [one.tags for one in labelled(catalog, None)] == [list(d.tags) for d in catalog]
 
 
@@ -119,6 +133,14 @@ def test_the_command_puts_in_what_people_answered(
     assert "brand new" in names
     assert design.tags[0] not in names
     assert "exists; name another file" in run().stderr
+    out.unlink()
+    beside = run()
+    if to == "label-studio":
+        assert f"{out.with_suffix('.xml')} exists; name another file" in beside.stderr
+    ReviewStore(tmp_path / "other.sqlite").answer([("nowhere.png", "x", "yes")], "ann", "m")
+    command[-1] = str(tmp_path / "other.sqlite")
+    lost = run("--overwrite")
+    assert "none of the answers in" in lost.stderr
 
 
 def test_a_catalog_takes_no_suggestions(library: Catalog, work: Path, tmp_path: Path) -> None:

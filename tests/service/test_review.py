@@ -1,9 +1,11 @@
 """The review store: what was answered stays, whoever answers, whatever is killed."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from hangtag.service.review import (
     Given,
     Question,
     ReviewStore,
+    about,
     questions_of,
     questions_of_audit,
     reviewed,
@@ -118,6 +121,24 @@ def test_a_file_that_is_no_review_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_text("this is not a database, and long enough to be looked at")
     with pytest.raises(CatalogError, match="is no review file"):
         ReviewStore(tmp_path / "x.sqlite")
+    other = tmp_path / "study.db"
+    with closing(sqlite3.connect(other)) as database, database:
+        database.execute("CREATE TABLE studies (id INTEGER)")
+    before = other.read_bytes()
+    with pytest.raises(CatalogError, match="another program keeps its data there"):
+        ReviewStore(other)
+    assert other.read_bytes() == before
+
+
+def test_answers_find_their_designs_by_where_those_lie(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = Catalog((Design("./a.png", ("cat",)), Design(str(tmp_path / "b.png"), ())), tmp_path)
+    given = [Given(f"{name}.png", "dog", "yes", "ann") for name in "abc"]
+    found = about(catalog, given)
+    assert [one.image for one in found] == [design.image for design in catalog]
+    assert "1 answers are about designs that the catalog does not have" in capsys.readouterr().err
+    assert [design.tags for design in reviewed(catalog, found)] == [("cat", "dog"), ("dog",)]
 
 
 def test_a_catalog_takes_up_what_people_said() -> None:
@@ -132,7 +153,6 @@ def test_a_catalog_takes_up_what_people_said() -> None:
         Given("a.png", "cat", "no", "ann"),
         Given("a.png", "dog", "yes", "ann"),
         Given("a.png", "pet", "yes", "ann"),
-        Given("gone.png", "cat", "yes", "ann"),
     ]
     first, second = reviewed(catalog, given)
     assert (first.tags, first.not_tags) == (("pet", "dog"), ("cat",))
