@@ -85,7 +85,15 @@ def network_of(config: TrainConfig, tags: int) -> TagNetwork:
     side = known["input_size"][-1] if known.get("fixed_input_size") else config.input_size
     if side != config.input_size:
         raise ConfigError(f"{config.backbone} sees squares of {side} px: give --input-size {side}")
-    return network
+    try:
+        with torch.no_grad():
+            network.eval().features(torch.zeros(1, side, side, 4, dtype=torch.uint8))
+    except Exception as cause:  # networks do not look before they compute
+        why = (str(cause).splitlines() or ["it does not say why"])[0]
+        raise ConfigError(
+            f"{config.backbone} cannot see squares of {side} px ({why}): give another --input-size"
+        ) from cause
+    return network.train()
 
 
 def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn.Linear:
@@ -188,20 +196,20 @@ def _backbone(name: str, output_stride: int = 32) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
     # 32 is what nearly all have; networks that cannot be told otherwise do not take the argument.
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
-    if name == OWN_BACKBONE:
-        name = OWN_NETWORK
+    known = OWN_NETWORK if name == OWN_BACKBONE else name
     try:
         if name in THIN_RESNETS:
             return ThinResNet(THIN_RESNETS[name], **stride)
-        return timm.create_model(name, pretrained=False, num_classes=0, in_chans=4, **stride)
+        return timm.create_model(known, pretrained=False, num_classes=0, in_chans=4, **stride)
     except (TypeError, AssertionError) as cause:
         if not stride:
             raise
         raise ConfigError(
             f"{name} cannot have an output stride of {output_stride}: give --output-stride 32"
         ) from cause
-    except RuntimeError as cause:
-        near = difflib.get_close_matches(name, timm.list_models())
+    except Exception as cause:  # names with a slash ask the hub, whose client raises anything
+        plain = name.rpartition("/")[2].partition(".")[0]
+        near = difflib.get_close_matches(plain, timm.list_models())
         raise ConfigError(
             f"timm has no network {name!r}" + (f"; near: {', '.join(near)}" if near else "")
         ) from cause

@@ -87,7 +87,10 @@ class Space:
     @classmethod
     def default(cls, config: TrainConfig) -> "Space":
         """Return the built-in space for such a run."""
-        return cls(DEFAULT_FROZEN if config.freeze else DEFAULT)
+        ranges = dict(DEFAULT_FROZEN if config.freeze else DEFAULT)
+        if config.optimizer != "adamw":  # the others add it to the gradient
+            ranges["weight_decay"] = FloatDistribution(1e-6, 1e-2, log=True)
+        return cls(ranges)
 
     def config(self, base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
         """Return `base` with the chosen values. Raises ConfigError for what cannot go together.
@@ -164,7 +167,7 @@ def _check_choices(name: str, kind: Any, choices: tuple[Any, ...]) -> None:
         if not fits:
             raise ConfigError(
                 f"{name} cannot be {choice!r}"
-                + (f"; it is one of {', '.join(allowed)}" if allowed else "")
+                + (f"; it is one of {', '.join(map(str, allowed))}" if allowed else "")
             )
 
 
@@ -240,6 +243,8 @@ def _value(name: str, text: Any) -> Any:
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+        if get_origin(kind) is Literal:
+            return next((choice for choice in get_args(kind) if str(choice) == text), text)
         return kind(text) if kind in (int, float) else text
     except (AttributeError, ValueError):
         return text

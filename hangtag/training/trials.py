@@ -31,7 +31,7 @@ from hangtag.console import note, silenced, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training.config import Objective, TrainConfig, TuneConfig
+from hangtag.training.config import Objective, TrainConfig, TuneConfig, settled
 from hangtag.training.designs import Stores
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
@@ -182,7 +182,8 @@ class Worker:
             raise _Twice
         names = job.space.values(job.base) if defaults else job.space.ranges
         chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
-        config = job.base if defaults else job.space.config(job.base, chosen)
+        # Settled: among the values of a space may be the one that leaves the choice to us.
+        config = job.base if defaults else settled(job.space.config(job.base, chosen))
         try:
             if config.freeze:
                 return self._train_head(trial, config)

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from hangtag.errors import ConfigError
-from hangtag.training.network import TagNetwork, four_channels
+from hangtag.training.config import TrainConfig, settled
+from hangtag.training.network import TagNetwork, four_channels, network_of
 
 RANDOM = torch.Generator().manual_seed(3)
 SQUARES = torch.randint(0, 256, (5, 48, 48, 4), dtype=torch.uint8, generator=RANDOM)
@@ -42,6 +43,25 @@ def test_backbones_of_other_kinds_show_all_stages_too(backbone: str, width: int)
         features = network.features(torch.zeros(2, side, side, 4, dtype=torch.uint8))
     assert features.shape == (2, width)
     assert network.head.in_features == width
+
+
+@pytest.mark.parametrize(
+    ("backbone", "side", "said"),
+    [
+        ("inception_v3", 64, "cannot see squares of 64 px .*give another --input-size"),
+        ("halonet26t", 64, "cannot see squares of 64 px .*give another --input-size"),
+        ("timm/resnet18.a1_in1k", 64, "timm has no network .*near: resnet18"),
+        ("local-dir:/nowhere", 64, "timm has no network"),
+    ],
+)
+def test_a_network_that_cannot_be_is_one_clear_error(backbone: str, side: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        network_of(settled(TrainConfig(backbone, input_size=side)), 3)
+
+
+def test_an_error_names_the_backbone_that_was_asked_for() -> None:
+    with pytest.raises(ConfigError, match="hangtag-base cannot have an output stride of 4"):
+        TagNetwork("hangtag-base", 3, output_stride=4)
 
 
 def test_the_last_stage_alone_is_what_the_backbone_makes_of_it() -> None:

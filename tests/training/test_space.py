@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig, settled
-from hangtag.training.space import DEFAULT, DEFAULT_FROZEN, Space
+from hangtag.training.space import Space
 
 SEED = """\
 from sagemaker.tuner import IntegerParameter, CategoricalParameter, ContinuousParameter
@@ -79,6 +79,7 @@ def test_the_request_of_sagemaker(tmp_path: Path) -> None:
                 "CategoricalParameterRanges": [
                     {"Name": "optimizer", "Values": ["sgd", "adam"]},
                     {"Name": "epochs", "Values": ["5", "10"]},
+                    {"Name": "output_stride", "Values": ["16", "32"]},
                 ],
             },
         }
@@ -88,6 +89,7 @@ def test_the_request_of_sagemaker(tmp_path: Path) -> None:
     assert space.ranges["mini_batch_size"] == IntDistribution(126, 256)
     assert space.ranges["optimizer"] == CategoricalDistribution(("sgd", "adam"))
     assert space.ranges["epochs"] == CategoricalDistribution((5, 10))  # a string in the request
+    assert space.ranges["output_stride"] == CategoricalDistribution((16, 32))
     assert space.objective == "validation:accuracy"
 
 
@@ -117,10 +119,12 @@ def test_what_the_defaults_have_of_a_space() -> None:
     assert space.values(TrainConfig(batch_size=128))["mini_batch_size"] == 128
 
 
-@pytest.mark.parametrize("ranges", [DEFAULT, DEFAULT_FROZEN])
-def test_the_built_in_spaces_hold_the_defaults(ranges: dict) -> None:
-    config = settled(TrainConfig(batch_size=32, hue=8.0))
-    assert set(Space(ranges).values(config)) == set(ranges)
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "nag", "rmsprop"])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_the_built_in_spaces_hold_the_defaults(freeze: bool, optimizer: str) -> None:
+    auto = TrainConfig(batch_size=32, hue=8.0, freeze=freeze, optimizer=optimizer)
+    space = Space.default(auto)
+    assert set(space.values(settled(auto))) == set(space.ranges)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,7 @@ def test_the_built_in_spaces_hold_the_defaults(ranges: dict) -> None:
         ({"batch_size": {"low": 0.5, "high": 8}}, "batch_size takes whole numbers"),
         ({"optimizer": ["adam", "lion"]}, "optimizer cannot be 'lion'; it is one of adamw"),
         ({"pooling": ["auto", "all"]}, "pooling cannot be 'auto'; it is one of last, all"),
+        ({"output_stride": ["64"]}, "output_stride cannot be '64'; it is one of 0, 8, 16, 32"),
         ({"optimizer": {"low": 0, "high": 1}}, "optimizer is not a number; list its values"),
         ({"dropout": {"low": 0, "high": 2}}, "dropout = 2 is out of range"),
         ({"dropout": {"low": 1, "high": 0}}, "dropout: "),

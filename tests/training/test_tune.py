@@ -181,6 +181,14 @@ def test_heads_on_a_frozen_backbone_are_tried_by_the_dozen(
     assert tune(dataset, folder, config, TuneConfig(trials=24)) == result
 
 
+def test_a_trial_may_leave_the_choice_to_us(dataset: Path, tmp_path: Path) -> None:
+    space = Space({"output_stride": CategoricalDistribution((0,))})
+    config = TrainConfig(input_size=32, freeze=True, epochs=2)
+    tune(dataset, tmp_path / "study", config, TuneConfig(trials=2), space)
+    states = {trial.state for trial in trials_of(tmp_path / "study")}
+    assert states == {TrialState.COMPLETE}
+
+
 def test_a_trial_that_diverges_is_a_bad_trial_and_no_more(dataset: Path, tmp_path: Path) -> None:
     wild = {"learning_rate": (100.0,), "weight_decay": (10.0,)}
     space = Space({name: CategoricalDistribution(values) for name, values in wild.items()})
