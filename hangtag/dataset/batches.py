@@ -148,8 +148,9 @@ class Batches:
     def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Pixels, NDArray[np.int8]]:
         """Return (squares uint8 (b, s, s, 4), labels int8 (b, T)) of a step.
 
-        With several processes, `part` of `parts` gets its equal slice of the batch. The few
-        designs that a whole number of batches leaves over differ from epoch to epoch.
+        With several processes, `part` of `parts` gets its slice of the batch, equal but for one
+        design. The few designs that a whole number of batches leaves over differ from epoch to
+        epoch.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         order = shuffled(len(self.store), self.seed, epoch)

@@ -42,7 +42,8 @@ def stores_of(
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of the train and the validation part, in memory as far as allowed.
 
-    What `stores` holds is not decoded again; what it lacks is put there.
+    What `stores` holds is not decoded again; what it lacks is put there. Raises DatasetError where
+    no image of a part can be read.
     """
     # Processes that train together on one machine share its memory.
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -53,6 +54,8 @@ def stores_of(
             stores[place] = PixelStore(
                 folder.records(split), folder.info.size, config.input_size, left
             )
+        if not len(stores[place]):
+            raise DatasetError(f"{folder.path}: no image of the {split} part can be read")
         left -= stores[place].cached_bytes
     return stores["train", config.input_size], stores["validation", config.input_size]
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
 from hangtag.dataset.pack import pack
+from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import (
     ConfigError,
     DatasetError,
@@ -294,6 +295,22 @@ def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
     assert train(dataset, model, config, overwrite=True).epochs == 2
     assert "going on after step" in capsys.readouterr().err
     assert ModelFolder.open(model).training["learning_rate"] == 0.02
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_part_of_which_no_image_can_be_read_is_told(
+    dataset: Path, tmp_path: Path, split: str, freeze: bool
+) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "dataset"))
+    with RecordReader(dataset / RECORD_FILES[split]) as records:
+        rows = [(record.labels, record.id) for record in records]
+    with RecordWriter(copy / RECORD_FILES[split]) as writer:
+        for key, (labels, number) in enumerate(rows):
+            writer.write(key, labels, b"no image", id=number)
+    config = TrainConfig(input_size=32, epochs=1, precision="fp32", freeze=freeze)
+    with pytest.raises(DatasetError, match=f"no image of the {split} part can be read"):
+        train(copy, tmp_path / "m", config)
 
 
 def test_an_imported_model_is_not_taken_for_a_run(dataset: Path, tmp_path: Path) -> None:
