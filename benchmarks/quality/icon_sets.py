@@ -193,6 +193,7 @@ def _drawings(icon_set: str, held: Held, work: Path, net: WordNet) -> Iterator[d
             "image": str(path.resolve()),
             "tags": ";".join(tag for tag in tags if tag),
             "group": f"drawn {key(name) or name}",
+            "vendor": icon_set,
             "split": "train",
         }
 
