@@ -31,7 +31,9 @@ GRID: Final = 24
 NEAR: Final = 0.7
 # As many designs as a tag needs before `pack` takes it up.
 KNOWN: Final = 20
+# In one transaction: whoever opens the file at the same moment sees all of it or nothing.
 _SCHEMA: Final = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS questions (
     image TEXT NOT NULL, tag TEXT NOT NULL, kind TEXT NOT NULL, score REAL NOT NULL,
     help REAL NOT NULL, PRIMARY KEY (image, tag)
@@ -47,7 +49,9 @@ CREATE TABLE IF NOT EXISTS answers (
 );
 -- One answer holds for a tag of a design; whoever comes second is told of the first.
 CREATE UNIQUE INDEX IF NOT EXISTS holding ON answers (image, tag) WHERE undone = 0;
+COMMIT;
 """
+_NAMES: Final = {"questions", "by_help", "by_tag", "asked_for", "answers", "holding"}
 
 
 _STILL_OPEN: Final = (
@@ -86,13 +90,14 @@ class ReviewStore:
         self.path = Path(path)
         try:
             with self._open() as database:
-                tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-                if tables and not {"questions", "answers"} <= tables:
+                found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+                if found and not {"questions", "answers"} <= found:
                     raise CatalogError(
                         f"{path} is no review file: another program keeps its data there"
                     )
                 database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_SCHEMA)
+                if not found >= _NAMES:
+                    database.executescript(_SCHEMA)
         except sqlite3.DatabaseError as cause:
             raise CatalogError(f"{path} is no review file: {cause}") from cause
 

@@ -112,6 +112,8 @@ class Run:
         if self.last_file.exists():
             progress = load_progress(self.last_file)
             load_checkpoint(self.last_file, self.network, self.average, self.optimizer)
+            if self.accelerator.is_main_process and progress.history:
+                history.write(self.model / HISTORY_FILE, progress.history)
             note(f"going on after step {progress.step} of {self._steps(progress)}")
             self.started -= progress.seconds
             return progress

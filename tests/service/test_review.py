@@ -84,6 +84,14 @@ def test_many_writers_lose_nothing(store: ReviewStore) -> None:
     assert len(store.given()) == total
 
 
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    for attempt in range(10):
+        path = tmp_path / f"{attempt}.sqlite"
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(ReviewStore, [path] * 8))
+        assert [store.counts() for store in stores] == [(0, 0)] * 8
+
+
 def test_questions_are_replaced_and_answers_stay(store: ReviewStore) -> None:
     store.answer([("a.png", "cat", "no")], "ann", "m")
     store.ask([Question("a.png", "cat", "wrong", 0.01, 1.0)], "other")
