@@ -152,9 +152,9 @@ class Tagger:
 
         Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2): patches of the design are made
         transparent one after the other; what a cell weighs is how far the logit falls without it,
-        over the patches that cover the cell. It asks nothing of the network but answers, so it
-        holds for every model. From the cell that weighs least, 0, to the one that weighs most, 1; all 0
-        where nothing lowers the score.
+        over the patches that cover the cell, from 0 for the least to 1 for the most. It asks
+        nothing of the network but answers, so it holds for every model. All 0 where nothing lowers
+        the score.
         """
         size = len(square)
         edges = np.linspace(0, size, LOOK + 1).astype(int)
