@@ -6,11 +6,11 @@ Supervised, on the training parts of emoji and icons (../shared/designs) and the
 freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
 of a design (its `group`), which several drawing styles share. Two passes of an ordinary `hangtag
-train`, and one that learns styles too (styles.py); killed and called again, it goes on where it
-stopped. Needs npm and Debian's wordnet-base
-and openclipart-png, whose near doubles are left out because it judges. Three hours on one core with
-AVX-512 and bf16. With --libraries emoji (or icons) and --weights elsewhere, the other one is left
-out, to measure transfer to it; --drawn adds designs that `hangtag sample` draws.
+train`, and if asked for one that learns styles too (styles.py); killed and called again, it goes
+on where it stopped. Needs npm and Debian's wordnet-base and openclipart-png, whose near doubles are
+left out because it judges. Two hours on one core with AVX-512 and bf16. With --libraries emoji (or
+icons) and --weights elsewhere, the other one is left out, to measure transfer to it; --drawn adds
+designs that `hangtag sample` draws.
 docs/hangtag-base.md has the figures.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=0, help="so many designs of `hangtag sample`")
     parser.add_argument("--out", type=Path, default=Path("runs/backbone"))
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--style-epochs", type=int, default=3)
+    parser.add_argument("--style-epochs", type=int, default=0, help="of a third pass, styles.py")
     parser.add_argument("--weights", type=Path, default=OWN_WEIGHTS)
     options = parser.parse_args()
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
@@ -59,15 +59,17 @@ def main() -> None:
     # Again from the start of the learning rate's curve, with the head fitted first.
     begin = ["--weights", work / "first.safetensors", "--learning-rate", 0.003]
     run("train", work / "dataset", second, *begin, *settings)
-    write_backbone(second / "weights.safetensors", work / "second.safetensors")
-    third = style_pass(
-        work / "dataset",
-        work / "second.safetensors",
-        work / "third",
-        side=SIDE,
-        epochs=options.style_epochs,
-    )
-    write_backbone(third, options.weights)
+    trained = second / "weights.safetensors"
+    if options.style_epochs:
+        write_backbone(trained, work / "second.safetensors")
+        trained = style_pass(
+            work / "dataset",
+            work / "second.safetensors",
+            work / "third",
+            side=SIDE,
+            epochs=options.style_epochs,
+        )
+    write_backbone(trained, options.weights)
 
 
 def write_catalog(options: argparse.Namespace, work: Path) -> Path:

@@ -1,4 +1,7 @@
-"""The last pass of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
+"""A third pass of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
+
+hangtag-base as it comes has not been through it: it gained on coloured designs and lost on black
+ones (docs/decisions.md, 2026-11-27).
 
 Tags alone teach a network to forget by whom and how a thing is drawn, and much of what people tag
 is just that: a series, a technique, an artist. So beside the tags it learns here
