@@ -176,12 +176,13 @@ def etags(addresses: Iterable[str]) -> dict[str, str]:
     """
     from hangtag.aws import s3
 
-    folders = sorted({address.rpartition("/")[0] for address in addresses} - {S3.rstrip("/")})
+    folders = {(bucket, key.rpartition("/")[0]) for bucket, key in map(s3.split, addresses)}
 
-    def states(folder: str) -> dict[str, str]:
-        bucket, _ = s3.split(folder)
+    def states(folder: tuple[str, str]) -> dict[str, str]:
+        bucket, prefix = folder
         try:
-            return {f"{S3}{bucket}/{o.key}": o.etag for o in s3.listed(folder, nested=False)}
+            found = s3.listed(f"{S3}{bucket}/{prefix}", nested=False)
+            return {f"{S3}{bucket}/{one.key}": one.etag for one in found}
         except PermissionError:
             return {}
         except OSError as cause:

@@ -15,7 +15,7 @@ stopped.
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -55,8 +55,7 @@ class Drawings:
 
     store: PixelStore
     labels: NDArray[np.int8]  # (n, T)
-    sets: NDArray[np.int64]  # (n,), which of `set_names`
-    set_names: list[str]
+    sets: NDArray[np.int64]  # (n,), numbered from 0
     sided: NDArray[np.bool_]  # (n,)
 
     @classmethod
@@ -65,10 +64,10 @@ class Drawings:
         assert designs is not None
         store, _ = stores_of(folder, config, {})
         vendors = [design.vendor for design in designs if design.split == "train"]
-        names, sets = np.unique(vendors, return_inverse=True)
+        _, sets = np.unique(vendors, return_inverse=True)
         labels = labels_of(folder)[0][store.kept]
         sided = sided_designs(labels, folder.vocabulary.names)
-        return cls(store, labels, sets[store.kept], names.tolist(), sided)
+        return cls(store, labels, sets[store.kept], sided)
 
 
 class Styled(nn.Module):
@@ -102,12 +101,12 @@ def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int
     config = settled(
         TrainConfig(
             weights=str(begin), input_size=side, batch_size=128, learning_rate=0.003,
-            epochs=epochs, precision="bf16",
+            epochs=epochs, precision="bf16", hue=8.0,  # what the tags call red stays about red
         )
     )  # fmt: skip
     drawings = Drawings.of(folder, config)
     network = first_network(folder, config, None)
-    model = Styled(network, len(drawings.set_names))
+    model = Styled(network, int(drawings.sets.max()) + 1)
     average = recipe.average(config, model)
     optimizer = recipe.optimizer(model, config)
     assert average is not None
@@ -125,7 +124,7 @@ def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int
         print(f"the tag head alone: validation macro mAP {fitted.best_score:.4f}")
         for one in (model, average.module):
             one.network.head.load_state_dict(fitted.head.state_dict())
-    _train(model, average, optimizer, drawings, replace(config, epochs=epochs), progress, state)
+    _train(model, average, optimizer, drawings, config, progress, state)
     trained = work / "weights.safetensors"
     save_tensors(trained, average.module.network.state_dict(), {})
     return trained
@@ -177,7 +176,6 @@ def _views(
     first = place * config.batch_size
     chosen = shuffled(len(drawings.store), config.seed, epoch)[first : first + config.batch_size]
     squares, sided = drawings.store.squares(chosen), drawings.sided[chosen]
-    # The hue stays about what it is, as among tags that name colours.
-    how = recipe.augmentation(replace(config, hue=8.0), ())
+    how = recipe.augmentation(config, ())
     rng = np.random.default_rng((config.seed, 1, step))
     return np.concatenate([augment(squares, how, sided, rng) for _ in range(2)]), chosen

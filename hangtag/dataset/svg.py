@@ -146,13 +146,12 @@ def _enlarge_fractions(root: ElementTree.Element) -> None:
     """
     box = [_number(part) for part in re.split(r"[\s,]+", root.get("viewBox", "").strip())]
     own = box[2:] if len(box) == 4 else [None, None]
-    sides = [
+    width, height = (
         side if root.get(name, "100%").strip() == "100%" else _pixels(root.get(name, ""))
         for name, side in zip(("width", "height"), own, strict=True)
-    ]
-    if any(side is None or not side > 0 for side in sides):
+    )
+    if width is None or height is None or not (width > 0 and height > 0):
         return
-    width, height = (float(side or 0) for side in sides)
     if width.is_integer() and height.is_integer():
         return
     if own == [None, None]:

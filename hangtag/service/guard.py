@@ -110,7 +110,8 @@ class Guard:
             message = await receive()
             seen += len(message.get("body", b""))
             self.held += len(message.get("body", b""))
-            refused = seen > self.max_body or self.held > BODIES_AT_ONCE * self.max_body
+            # Once and for all: others may let go of theirs before this one is answered.
+            refused |= seen > self.max_body or self.held > BODIES_AT_ONCE * self.max_body
             if refused:
                 raise BodyRefused
             return message
@@ -125,9 +126,11 @@ class Guard:
         try:
             with suppress(BodyRefused):
                 await self.app(scope, limited, unless_refused)
-            if refused and not begun and seen > self.max_body:
+            if not refused or begun:
+                return
+            if seen > self.max_body:
                 await _refuse(send, 413, "body-too-large", too_large)
-            elif refused and not begun:
+            else:
                 await _refuse(
                     send, 503, "busy", "many large requests are under way; come again in a moment",
                     (b"retry-after", str(RETRY_SECONDS).encode()),

@@ -242,7 +242,8 @@ def about(catalog: Catalog, answers: Iterable[Given]) -> list[Given]:
 def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:
     """Return the catalog with what people answered: yes joins `tags`, no joins `not_tags`.
 
-    A person's tag leaves only by a person's no. `answers` as `about` returns them.
+    A person's tag leaves only by a person's no. Answers under a name that the catalog does not have
+    are passed over; `about` finds those that it has under another.
     """
     by_image: dict[str, dict[str, Answer]] = {}
     for given in answers:

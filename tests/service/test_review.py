@@ -161,6 +161,7 @@ def test_a_catalog_takes_up_what_people_said() -> None:
         Given("a.png", "cat", "no", "ann"),
         Given("a.png", "dog", "yes", "ann"),
         Given("a.png", "pet", "yes", "ann"),
+        Given("gone.png", "cat", "yes", "ann"),
     ]
     first, second = reviewed(catalog, given)
     assert (first.tags, first.not_tags) == (("pet", "dog"), ("cat",))
