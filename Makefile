@@ -31,8 +31,7 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/training/test_tune.py
-	$(BIN)/python -m pytest tests/training/test_tune.py  # its own processes fill the machine
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 site: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 import optuna
 import psutil
+import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -85,7 +87,7 @@ def _storage(url: str) -> RDBStorage:
         options["connect_args"] = {"timeout": 60}  # seconds that a write waits for another's
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(
+        storage = RDBStorage(
             url,
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT,
@@ -94,6 +96,18 @@ def _storage(url: str) -> RDBStorage:
                 DEATHS, inherit_intermediate_values=True
             ),
         )
+    if storage.engine.dialect.name == "sqlite":
+        sqlalchemy.event.listen(storage.engine, "begin", _begin_at_once)
+    return storage
+
+
+def _begin_at_once(connection: Connection) -> None:
+    """Begin a transaction of SQLite before it reads.
+
+    Python's driver waits until something is written, and SQLite knows no SELECT ... FOR UPDATE: two
+    processes that read the same queued trial would both take it.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def first_number(trial: FrozenTrial) -> int:

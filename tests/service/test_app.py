@@ -291,7 +291,8 @@ def test_sigterm_answers_what_is_under_way(serve: Callable, work: Path, image: b
 def test_a_drawing_that_would_freeze_the_renderer_costs_only_itself(
     serve: Callable, work: Path, image: bytes
 ) -> None:
-    server = serve(work / "model", "--timeout-seconds", "3")
+    # The simple drawing after it waits for a new process to start, on a machine that is busy.
+    server = serve(work / "model", "--timeout-seconds", "8")
     circles = "".join(
         f'<circle cx="{n % 99}" cy="{n % 97}" r="40" fill="red" opacity="0.5"/>'
         for n in range(150_000)
