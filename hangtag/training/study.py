@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import optuna
 import psutil
-import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -83,7 +82,8 @@ def _url(storage: str) -> str:
 def _storage(url: str) -> RDBStorage:
     # A connection for each use: a trial takes minutes to hours, and idle ones are cut.
     options: dict[str, Any] = {"poolclass": NullPool}
-    if url.startswith("sqlite"):
+    sqlite = url.startswith("sqlite")
+    if sqlite:
         options["connect_args"] = {"timeout": 60}  # seconds that a write waits for another's
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -96,8 +96,8 @@ def _storage(url: str) -> RDBStorage:
                 DEATHS, inherit_intermediate_values=True
             ),
         )
-    if storage.engine.dialect.name == "sqlite":
-        sqlalchemy.event.listen(storage.engine, "begin", _begin_at_once)
+    if sqlite:
+        event.listen(storage.engine, "begin", _begin_at_once)
     return storage
 
 

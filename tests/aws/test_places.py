@@ -258,9 +258,8 @@ def test_an_upload_that_fails_does_not_forget_the_others(
     for name in ("a.txt", "b.txt", "c.txt"):
         (place.local / name).write_text(name)
     upload = s3.upload
-    under_way = threading.Barrier(
-        3
-    )  # or those that have not begun are given up for the one that fails
+    # Those that have not begun would be given up for the one that fails.
+    under_way = threading.Barrier(3)
 
     def breaks(path: Path, address: str) -> s3.Object:
         under_way.wait(30)

@@ -237,10 +237,6 @@ def test_time_that_is_over_stops_a_trial_where_it_can_go_on(dataset: Path, tmp_p
 EPOCHS = 16  # enough for a stop to find the trial under way
 
 
-COMMANDED = replace(TINY, epochs=EPOCHS, ema=TrainConfig().ema)
-COMMANDED_SPACE = Space({"dropout": FloatDistribution(0, 0.5)})
-
-
 def command(
     dataset: Path, folder: Path, *options: str, trials: int = 2, epochs: int = EPOCHS
 ) -> subprocess.Popen:
@@ -280,22 +276,21 @@ def running(folder: Path, storage: str = "", epochs: int = 3) -> list[FrozenTria
 
 
 def test_a_study_that_was_stopped_and_killed_goes_on(dataset: Path, tmp_path: Path) -> None:
-    folder, epochs = tmp_path / "study", 0
+    folder = tmp_path / "study"
     checkpoint = folder / "trials" / "0000" / "checkpoints" / "last.safetensors"
     before: list[dict[str, float]] = []
-    for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+    for number, status, epochs in ((signal.SIGINT, 130, 3), (signal.SIGKILL, -signal.SIGKILL, 6)):
         process = command(dataset, folder, trials=1)
-        epochs += 3
-        wait_for(lambda: bool(running(folder, epochs=epochs)), folder)  # noqa: B023
+        wait_for(lambda epochs=epochs: bool(running(folder, epochs=epochs)), folder)
         process.send_signal(number)
         assert process.wait(60) == status
         # It had gone on from its checkpoint: the epochs before were not trained again, or their
         # training would have taken other hundredths of a second.
         history = load_progress(checkpoint).history
+        assert len(history) >= epochs
         assert history[: len(before)] == before
         before = history
-    assert len(before) >= 5  # a kill may fall between a report and its checkpoint
-    tune(dataset, folder, COMMANDED, TuneConfig(trials=1, prune=False), COMMANDED_SPACE)
+    assert command(dataset, folder, trials=1).wait(120) == 0, (tmp_path / "log.txt").read_text()
     (done,) = finished(folder)
     assert len(done.intermediate_values) == EPOCHS
     assert done.user_attrs["defaults"]
@@ -305,7 +300,7 @@ def test_a_study_that_was_stopped_and_killed_goes_on(dataset: Path, tmp_path: Pa
     lines = (folder / "model" / "history.csv").read_text().splitlines()
     kept = [[float(value) for value in row.values()] for row in csv.DictReader(lines)]
     assert kept[: len(before)] == [list(row.values()) for row in before]
-    tune(dataset, folder, COMMANDED, TuneConfig(trials=2, prune=False), COMMANDED_SPACE)
+    assert command(dataset, folder).wait(120) == 0, (tmp_path / "log.txt").read_text()
     assert [len(one.intermediate_values) for one in finished(folder)] == [EPOCHS, EPOCHS]
 
 
@@ -401,9 +396,10 @@ def test_processes_share_a_study_in_postgresql(
     wait_for(lambda: len(running(folders[0], postgres)) == 2, folders[0])
     first.kill()
     first.wait()
-    tuning = TuneConfig(trials=4, prune=False)
-    tune(dataset, folders[0], COMMANDED, tuning, COMMANDED_SPACE, storage=postgres)
-    assert second.wait(240) == 0, (folders[1].parent / "log.txt").read_text()
+    third = command(dataset, folders[0], *options, trials=4)
+    logs = [(folder.parent / "log.txt") for folder in folders]
+    assert third.wait(240) == 0, logs[0].read_text()
+    assert second.wait(240) == 0, logs[1].read_text()
     done = finished(folders[0], postgres)
     assert len(done) == 4
     assert all(len(trial.intermediate_values) == EPOCHS for trial in done)
