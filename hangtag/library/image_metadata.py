@@ -4,17 +4,18 @@ Each block is read for itself, so that a damaged one does not hide the others. P
 decoded.
 """
 
+import io
 import re
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from PIL import Image
 
 from hangtag.library.iptc import photoshop_resources
+from hangtag.library.tiff_tags import tag_bytes
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
@@ -57,24 +58,29 @@ class Blocks:
         elif data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<"):
             self.xmp.append(data)
 
-    def add_tags(self, tags: Any, little: bool) -> None:
-        """Take the blocks that an image file directory of TIFF or EXIF holds."""
-        for number in (_TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP):
-            if data := _raw(tags.get(number), little):
-                self.add(data)
-        if data := _raw(tags.get(_TAG_WINDOWS), little):
-            self.windows.append(data)
+    def add_tiff(self, file: BinaryIO) -> None:
+        """Take the blocks that TIFF or EXIF holds in tags. Raises ValueError for neither."""
+        tags, is_whole = tag_bytes(file, (_TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP, _TAG_WINDOWS))
+        if not is_whole:
+            self.problems.append("a damaged TIFF directory")
+        for number, data in tags.items():
+            if number == _TAG_WINDOWS:
+                self.windows.append(data)
+            else:
+                self.add(_in_order(data) if number == _TAG_IPTC else data)
 
     def _add_exif(self, data: bytes) -> None:
-        exif = Image.Exif()
+        while data.startswith(_EXIF):  # some programs write it twice
+            data = data[len(_EXIF) :]
         try:
-            exif.load(data)
-            self.add_tags(exif, exif.endian == "<")
-        except Exception:  # Pillow lets through whatever its parser raises
+            self.add_tiff(io.BytesIO(data))
+        except (ValueError, OverflowError):
             self.problems.append("damaged EXIF")
 
     def _add_photoshop(self, data: bytes) -> None:
-        for number, resource in photoshop_resources(data):
+        for number, resource, is_whole in photoshop_resources(data):
+            if not is_whole:
+                self.problems.append("a damaged Photoshop block")
             if number == _RESOURCE_IPTC:
                 self.iptc.append(resource)
             elif number in (_RESOURCE_EXIF, _RESOURCE_XMP):
@@ -84,7 +90,7 @@ class Blocks:
 def read_blocks(file: BinaryIO) -> Blocks:
     """Return the blocks of a PNG, JPEG, GIF, WebP, TIFF or AVIF, which stands at its beginning.
 
-    Raises what Pillow raises for what is no image.
+    Raises ValueError, or what Pillow raises, for what is no image.
     """
     blocks = Blocks()
     start = file.read(12)
@@ -95,6 +101,8 @@ def read_blocks(file: BinaryIO) -> Blocks:
         _read_jpeg(file, blocks)
     elif start.startswith((b"GIF87a", b"GIF89a")):
         _read_gif(file.read(), blocks)
+    elif start.startswith(_TIFF):
+        blocks.add_tiff(file)
     else:
         _read_others(file, blocks)
     return blocks
@@ -104,28 +112,17 @@ def _read_others(file: BinaryIO, blocks: Blocks) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes and odd metadata: no matter here
         with Image.open(file) as image:
-            tags = getattr(image, "tag_v2", None)
-            if tags is not None:
-                blocks.add_tags(tags, tags.prefix == b"II")
-                return
             for name in ("xmp", "exif"):
                 if data := image.info.get(name):
                     blocks.add(bytes(data))
 
 
-def _raw(value: Any, little: bool) -> bytes:
-    """Return the bytes of a tag: old programs write them as 32-bit numbers, or as text."""
-    if isinstance(value, str):
-        return value.encode("latin-1", "replace")
-    if isinstance(value, bytes):
-        return value
-    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
-    if not numbers or not all(isinstance(number, int) for number in numbers):
-        return b"".join(part for part in numbers if isinstance(part, bytes))
-    if max(numbers) < 256:
-        return bytes(numbers)
-    order = "<" if little else ">"
-    return struct.pack(f"{order}{len(numbers)}I", *numbers)
+def _in_order(data: bytes) -> bytes:
+    """Return IPTC data as it was before a program swapped it as if it were 32-bit numbers."""
+    if data[:1] == b"\x1c" or data[3:4] != b"\x1c":
+        return data
+    padded = data + bytes(-len(data) % 4)
+    return b"".join(padded[at : at + 4][::-1] for at in range(0, len(padded), 4))
 
 
 # PNG

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hangtag.library.encodings import is_utf8
+from hangtag.library.encodings import decoded_utf16, is_utf8
 
 _CHARACTER_SET: Final = (1, 90)
 _KEYWORD: Final = (2, 25)
@@ -45,7 +45,7 @@ def keyword_bytes(data: bytes) -> tuple[list[bytes], str]:
             size = int.from_bytes(data[at + 5 : at + min(head, 13)], "big")
         value = data[at + head : at + head + size]
         if tuple(data[at + 1 : at + 3]) == _KEYWORD:
-            found.append(value.rstrip(b"\0"))
+            found.append(value.rstrip(b"\0") if is_utf8(value.rstrip(b"\0")) else value)
         elif tuple(data[at + 1 : at + 3]) == _CHARACTER_SET:
             encoding = _ESCAPES.get(value, "utf-8" if b"UTF" in value.upper() else "")
         at += head + size
@@ -72,6 +72,8 @@ def _unicode(value: bytes, encoding: str) -> str | None:
         return value.decode(encoding, "replace") if not is_utf8(value) else value.decode("utf-8")
     if is_utf8(value):
         return value.decode("utf-8")
+    if b"\0" in value:
+        return decoded_utf16(value)
     whole = value.decode("utf-8", "ignore")
     is_cut = any(is_utf8(value[:-lost]) for lost in (1, 2, 3)) and len(value) > 60
     return whole if is_cut or encoding else None
@@ -121,8 +123,9 @@ def _script(sign: str) -> str:
     return "CJK" if script in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA") else script
 
 
-def photoshop_resources(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (id, data) of the image resources that Photoshop writes into JPEG, TIFF and PNG.
+def photoshop_resources(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield the image resources that Photoshop writes into JPEG, TIFF and PNG: id, data, whether
+    the data is whole.
 
     A resource: "8BIM", uint16 id, length-prefixed name of even length, uint32 size, data of even
     length. After damage the next "8BIM" is looked for.
@@ -133,5 +136,5 @@ def photoshop_resources(data: bytes) -> Iterator[tuple[int, bytes]]:
         head = at + 6 + (data[at + 6] + 2) // 2 * 2 if len(data) > at + 6 else len(data)
         size = int.from_bytes(data[head : head + 4], "big")
         end = head + 4 + size
-        yield number, data[head + 4 : end]
+        yield number, data[head + 4 : end], end <= len(data)
         at = data.find(_RESOURCE, end if end <= len(data) else at + 4)

@@ -53,10 +53,10 @@ class Copies:
 
     def has(self, value: bytes, text: str) -> bool:
         """Tell whether a keyword is an original, whole, cut or garbled."""
-        value = value.strip(b" \0")
+        value = value.strip()
         if not value or normalise_tag(text) in self._names:
             return True
-        if value.isascii() and b"?" not in value and len(value) < _SHORTEST_CUT:
+        if text.isascii() and text.isprintable() and "?" not in text and len(text) < _SHORTEST_CUT:
             return any(_plain(original) == text.strip() for original in self._originals)
         return any(_is_copy(value, text.strip(), original) for original in self._originals)
 

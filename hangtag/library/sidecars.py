@@ -80,15 +80,17 @@ def _named(image: Path, stem: str, suffix: str) -> list[Path]:
     A name in another spelling is left to a design that is spelled like it.
     """
     listing = _listing(image.parent)
-    names = listing.sidecars.get(_key(stem + suffix), ())
-    for spelled in (lambda text: text, _nfc, _key):
+    names = listing.sidecars.get(_key(stem + suffix))
+    if not names:
+        return []
+    designs = listing.designs.get(_key(image.stem), ())
+    others = {name for path in designs for name in (path, os.path.splitext(path)[0])} - {stem}  # noqa: PTH122
+    for spelled in (str, _nfc, _key):
         wanted = spelled(stem)
         found = [name for name in names if spelled(name[: -len(suffix)]) == wanted]
         if found:
-            designs = listing.designs.get(_key(image.stem), ())
-            others = {name for path in map(Path, designs) for name in (path.name, path.stem)}
-            mine = [name for name in found if name[: -len(suffix)] not in others - {stem}]
-            return [path for name in sorted(mine) if (path := image.with_name(name)).is_file()]
+            mine = sorted(name for name in found if name[: -len(suffix)] not in others)
+            return [path for name in mine if (path := image.with_name(name)).is_file()]
     return []
 
 
@@ -99,7 +101,7 @@ def _listing(folder: Path) -> _Listing:
     """
     place = str(folder)
     try:
-        stamp = folder.stat().st_mtime_ns
+        stamp = os.stat(place).st_mtime_ns  # noqa: PTH116
         known = _listings.get(place)
         if known is None or known.stamp != stamp:
             known = _Listing(stamp)

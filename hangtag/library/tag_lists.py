@@ -22,7 +22,7 @@ def split_list(text: str) -> list[str]:
 
     Line ends separate them, and commas. Only in a line without commas, semicolons do.
     """
-    found = []
+    found: list[str] = []
     for line in re.split(r"[\r\n\u2028\u2029]", text):
         parts = re.split(f"[{COMMAS}]", line)
         found += parts if len(parts) > 1 else split_semicolons(line)
