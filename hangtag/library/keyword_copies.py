@@ -32,6 +32,8 @@ class Copies:
     def __init__(self, originals: Iterable[str]) -> None:
         self._originals = [text for text in dict.fromkeys(originals) if text.strip()]
         self._names = {normalise_tag(text) for text in self._originals}
+        if len(self._originals) > 2:  # of two, blanks between make a keyword of its own: `red cat`
+            self._names.add(normalise_tag(" ".join(self._originals)))
 
     def without(self, value: bytes, text: str) -> list[str]:
         """Return what a keyword, as bytes and decoded, says beyond the originals.

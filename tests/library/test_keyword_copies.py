@@ -65,6 +65,7 @@ def photoshop(data: bytes) -> bytes:
         (["café", "кот"], "café,кот".encode()),
         (["кот", "дом"], "кот;дом".encode("cp1251")),
         (["one keyword of many", LONG], f"one keyword of many,{LONG}".encode()[:64]),
+        (["hello", "big", "world"], b"hello big world"),
         (["hello"], b""),
     ],
 )
@@ -77,6 +78,7 @@ def test_copies_are_known(originals: list[str], value: bytes) -> None:
     ("originals", "text"),
     [
         (["red cat"], "red"),
+        (["red", "cat"], "red cat"),
         (["red"], "red cat"),
         (["cat"], "what?"),
         (["whats"], "what?"),
