@@ -16,9 +16,28 @@ _Pair = tuple[str, str, str]  # where it stands, left name, right name
 
 @lru_cache(maxsize=1 << 16)
 def normalise_tag(text: str) -> str:
-    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank."""
+    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank.
+
+    An emoticon keeps its underscores: `^_^`, `o_o`.
+    """
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return " ".join(folded.replace("_", " ").split())
+    words = folded.split()
+    if "_" in folded and not (len(words) == 1 and _is_emoticon(words[0])):
+        words = folded.replace("_", " ").split()
+    return " ".join(words)
+
+
+def _is_emoticon(name: str) -> bool:
+    """Tell whether the underscores of a name are a mouth and not blanks: no word stands beside one.
+
+    That is a name of signs (`>_<`, `;_;`), with one letter or digit at most (`>_o`), with the same
+    one twice (`o_o`, `(o)_(o)`) or with two digits (`6_9`).
+    """
+    letters = [sign for sign in name if unicodedata.category(sign)[0] in "LMN"]
+    kinds = "".join("w" if sign in letters else "_" if sign == "_" else "s" for sign in name)
+    if len(letters) > 2 or "ww" in kinds or not re.search("[ws]_+[ws]", kinds):
+        return False
+    return len(set(letters)) < 2 or "".join(letters).isdecimal()
 
 
 class Split(NamedTuple):

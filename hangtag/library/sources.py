@@ -2,16 +2,17 @@
 
 import inspect
 import os
-import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.files import read_text
+from hangtag.library.captions import read_caption
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.lists import distinct_tags, from_lst, from_manifest
-from hangtag.library.xmp import embedded_keywords, keywords
+from hangtag.library.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
+from hangtag.library.xmp import embedded_keywords, read_keywords
 
 IMAGE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".svg", ".svgz")
@@ -57,18 +58,53 @@ def import_catalog(
 
 
 def from_sidecars(source: Path) -> Catalog:
-    """Read `a.txt` beside each image `a.png`: tags with commas or line ends between."""
+    """Read the tags in a text file beside each image: `a.txt` or `a.png.txt`, also `.caption`.
+
+    Commas and line ends separate them, or semicolons where there are no commas.
+    """
+    problems: list[str] = []
+    ignored: list[Path] = []
+    foreign = 0
 
     def tags(name: str) -> list[str]:
-        sidecar = (source / name).with_suffix(".txt")
-        return re.split(r"[,;\n]", read_text(sidecar, CatalogError) if sidecar.is_file() else "")
+        nonlocal foreign
+        caption = read_caption(source / name)
+        problems.extend(_with_outcome(caption.problems, caption.tags))
+        ignored.extend(caption.ignored)
+        foreign += not caption.tags and bool(sidecars(source / name, ".json"))
+        return caption.tags
 
-    return _catalog(source, image_files(source), tags)
+    catalog = _catalog(source, image_files(source), tags, problems)
+    if ignored:
+        note(
+            f"left out: {len(ignored)} captions such as {ignored[0]}, because another text file"
+            f" beside the same image was read; {', '.join(CAPTIONS)} count in this order"
+        )
+    if foreign:
+        note(f"left out: {foreign} .json files beside images, which the kind sidecar does not read")
+    return catalog
 
 
 def from_xmp(source: Path) -> Catalog:
-    """Read the XMP and IPTC keywords in each image and in the `.xmp` files beside it."""
-    return _catalog(source, image_files(source), lambda name: keywords(source / name))
+    """Read the XMP, IPTC and EXIF keywords in each image and in the `.xmp` files beside it."""
+    problems: list[str] = []
+    shared: Counter[Path] = Counter()
+
+    def tags(name: str) -> list[str]:
+        found = read_keywords(source / name)
+        problems.extend(_with_outcome(found.problems, found.tags))
+        if siblings(source / name):
+            shared.update(stem_sidecars(source / name, ".xmp"))
+        return found.tags
+
+    catalog = _catalog(source, image_files(source), tags, problems)
+    several = sorted(path for path, count in shared.items() if count > 1)
+    if several:
+        note(
+            f"{len(several)} sidecars such as {several[0]} lie beside several images of that name,"
+            " which all get their tags; call a sidecar NAME.EXT.xmp if it is for one of them"
+        )
+    return catalog
 
 
 def from_svg(source: Path) -> Catalog:
@@ -175,18 +211,32 @@ def _by_stem(source: Path, suffix: str) -> dict[str, str]:
     return {name[: -len(suffix) - 1]: f"{suffix}/{name}" for name in names}
 
 
-def _catalog(source: Path, images: list[str], tags_of: Callable[[str], Iterable[str]]) -> Catalog:
-    """Make a design of every image; one whose tags cannot be read comes without."""
-    designs, unreadable = [], []
+def _with_outcome(problems: list[str], tags: list[str]) -> list[str]:
+    """Return problems of one image with what became of it."""
+    outcome = "its other keywords were read" if tags else "taken in without tags"
+    return [f"{problem}; {outcome}" for problem in problems]
+
+
+def _catalog(
+    source: Path,
+    images: list[str],
+    tags_of: Callable[[str], Iterable[str]],
+    problems: list[str] | None = None,
+) -> Catalog:
+    """Make a design of every image; one whose tags cannot be read comes without.
+
+    `tags_of` raises CatalogError, or appends to `problems` what it reads only in part.
+    """
+    designs, unreadable = [], [] if problems is None else problems
     for image in track(images, "Reading tags", total=len(images)):
         try:
             tags = distinct_tags(tags_of(image))
         except CatalogError as error:
             tags = ()
-            unreadable.append(str(error))
+            unreadable.append(f"{error}; taken in without tags")
         designs.append(Design(image, tags))
     for problem in unreadable[:_NOTED]:
-        note(f"{problem}; taken in without tags")
+        note(problem)
     if len(unreadable) > _NOTED:
         note(f"... and {len(unreadable) - _NOTED} more like these")
     untagged = sum(not design.tags for design in designs)

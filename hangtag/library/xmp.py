@@ -1,176 +1,214 @@
-"""Keywords that other programs keep with an image: XMP and IPTC inside the file, XMP beside it."""
+"""Keywords that other programs keep with an image: XMP, IPTC and EXIF inside it, XMP beside it."""
 
 import gzip
-import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Final
 from xml.etree.ElementTree import ParseError
-
-from PIL import Image, ImageFile
-from PIL.IptcImagePlugin import getiptcinfo
-from PIL.PngImagePlugin import PngStream
 
 from hangtag.errors import CatalogError
 from hangtag.files import atomic_path
-from hangtag.library.xmp_packet import (
-    MAX_XML,
-    NEW_SIDECAR,
-    XML_ERRORS,
-    distinct_keywords,
-    extended,
-    subjects,
-)
+from hangtag.library import iptc
+from hangtag.library.encodings import decoded_utf16
+from hangtag.library.image_metadata import Blocks, read_blocks
+from hangtag.library.keyword_copies import Copies
+from hangtag.library.sidecars import own_sidecars, remember, siblings, sidecars, stem_sidecars
+from hangtag.library.tag_lists import distinct_keywords, split_semicolons
+from hangtag.library.xmp_packet import NEW_SIDECAR, extended
+from hangtag.library.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_IPTC_KEYWORD = (2, 25)
+_SUFFIX: Final = ".xmp"
+
+
+@dataclass
+class Keywords:
+    """The keywords of one image, and what of them could not be read."""
+
+    tags: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """One line for each file, which names it."""
+
+    def or_raise(self) -> list[str]:
+        """Return the tags. Raises CatalogError where something is wrong and there are none."""
+        if self.problems and not self.tags:
+            raise CatalogError(self.problems[0])
+        return self.tags
+
+
+@dataclass
+class _Found:
+    """What the blocks of an image hold, before copies are left out."""
+
+    packets: list[Packet] = field(default_factory=list)
+    windows: list[str] = field(default_factory=list)
+    iptc: list[tuple[bytes, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def tags(self, beside: Iterable[Packet] = ()) -> list[str]:
+        """Return the keywords inside the image, then those `beside` it, each once.
+
+        The older a kind of block, the more often it holds damaged copies of the newer ones.
+        """
+        packets = [*self.packets, *beside]
+        originals = [form for packet in packets for form in packet.forms()]
+        originals += distinct_keywords(originals)
+        found = [keyword for packet in self.packets for keyword in packet.keywords()]
+        copies = Copies(originals)
+        windows = [tag for text in self.windows for tag in copies.without(text.encode(), text)]
+        copies = Copies([*originals, *windows])
+        old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
+        later = [keyword for packet in beside for keyword in packet.keywords()]
+        return distinct_keywords([*found, *windows, *old, *later])
+
+
+def read_keywords(image: Path) -> Keywords:
+    """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
+
+    Stripped, each once, whatever the case of a sidecar's suffix. What cannot be read is reported
+    with the result; the rest is taken.
+    """
+    found = _embedded(image)
+    problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
+    beside = []
+    for sidecar in sidecars(image, _SUFFIX):
+        try:
+            beside.append(_packet_of_file(sidecar))
+        except XML_ERRORS as cause:
+            problems.append(_unreadable(sidecar, _reason(cause)))
+    return Keywords(found.tags(beside), problems)
 
 
 def keywords(image: Path) -> list[str]:
-    """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
-
-    Stripped, each once. Raises CatalogError, naming the file, when one cannot be read.
-    """
-    found = embedded_keywords(image)
-    for sidecar in _sidecars(image):
-        if sidecar.exists():
-            found += _subjects_of_file(sidecar)
-    return distinct_keywords(found)
+    """Return the tags of `read_keywords`. Raises CatalogError where something is wrong and there
+    are none."""
+    return read_keywords(image).or_raise()
 
 
 def embedded_keywords(image: Path) -> list[str]:
     """Return the keywords inside an image file, stripped, each once; pixels are not decoded.
 
-    XMP `dc:subject` (PNG, JPEG, WebP, TIFF, AVIF), IPTC-IIM 2:25 (JPEG, TIFF, and the raw profiles
-    that ImageMagick and ExifTool write into PNG), RDF or plain `dc:subject` in SVG and SVGZ.
-    Raises CatalogError, naming the file, when it cannot be read.
+    From XMP (PNG, JPEG, GIF, WebP, TIFF, AVIF, SVG and SVGZ), EXIF XPKeywords, and IPTC-IIM 2:25.
+    Raises CatalogError, naming the file, where it is damaged and no keyword can be read.
     """
-    if image.suffix.lower() in (".svg", ".svgz"):
-        return distinct_keywords(_subjects_of_file(image))
-    try:
-        with image.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes and odd metadata: no matter here
-            is_png = file.read(len(_PNG)) == _PNG
-            return distinct_keywords(_png_keywords(file) if is_png else _raster_keywords(file))
-    except Exception as cause:  # Pillow lets through whatever its parsers raise
-        raise _unreadable(image, cause) from cause
+    found = _embedded(image)
+    problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
+    return Keywords(found.tags(), problems).or_raise()
 
 
 def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
     """Add `tags` to the XMP sidecar of `image` and return the sidecar's path.
 
     An existing NAME.EXT.xmp, else an existing NAME.xmp, gets the tags that it lacks at the end of
-    its `dc:subject`; every other byte of it stays. Tags that `normalise_tag` makes equal are one.
-    Where neither file exists, NAME.EXT.xmp is written: darktable, digiKam and Immich read that
-    name, it keeps `a.png` and `a.svg` apart, and Adobe's programs, which say NAME.xmp, read
-    sidecars of raw photos only. It begins with the keywords inside the image, because programs let
-    a sidecar replace them. When nothing is new, nothing is written.
+    its `dc:subject`; every other byte of it stays, and so do its encoding and the case of its name.
+    Tags that `normalise_tag` makes equal are one. Where neither exists, or NAME.xmp could belong
+    to another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam
+    and Immich read that name, it keeps the two apart, and Adobe's programs, which say NAME.xmp,
+    read sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
+    because programs let a sidecar replace them. When nothing is new, nothing is written.
     Raises CatalogError when the existing sidecar cannot be read or extended; it is left as it is.
 
     Source: XMP specification part 1 (ISO 16684-1), section 7, and part 3, "External storage".
     """
-    existing = [path for path in _sidecars(image) if path.exists()]
-    target = (existing or _sidecars(image))[0]
+    existing = own_sidecars(image, _SUFFIX)
+    if not existing and not siblings(image):
+        existing = stem_sidecars(image, _SUFFIX)
     wanted = list(tags)
-    if not existing:
+    if existing:
+        target, old = existing[0], existing[0].read_bytes()
+    else:
+        target, old = image.with_name(image.name + _SUFFIX), NEW_SIDECAR
         with suppress(CatalogError):  # what no program can read, a sidecar cannot hide
-            wanted = embedded_keywords(image) + wanted
+            wanted = keywords(image) + wanted
     try:
-        old = target.read_bytes() if existing else NEW_SIDECAR
         new = extended(old, [tag for text in wanted if (tag := text.strip())])
     except XML_ERRORS as cause:
         raise CatalogError(
-            f"{target}: cannot take tags and is left as it is ({_reason(cause)}); mend or remove it"
+            f"{target}: cannot take tags and is left as it is ({_reason(cause)}); fix or remove it"
         ) from cause
     if new != old:
         with atomic_path(target) as temporary:
             temporary.write_bytes(new)
+        remember(target)
     return target
 
 
-def _sidecars(image: Path) -> tuple[Path, Path]:
-    return image.with_name(f"{image.name}.xmp"), image.with_suffix(".xmp")
-
-
-# Inside PNG, JPEG, WebP, TIFF, AVIF
-
-
-def _png_keywords(file: BinaryIO) -> list[str]:
-    """Return the keywords of a PNG, `file` standing after its signature."""
-    # Image.open stops at the pixels, but some programs write their texts after them.
-    png = PngStream(file)
-    kind = b""
-    while kind != b"IEND":
-        kind, position, length = png.read()
-        if kind in (b"iTXt", b"tEXt", b"zTXt"):
-            png.call(kind, position, length)
-        file.seek(position + length + 4)  # over the checksum
-    found = subjects(png.im_info["xmp"]) if "xmp" in png.im_info else []
-    for key, text in png.im_text.items():
-        if key.startswith("Raw profile type "):
-            # Lines: the profile's name, its length, hex digits.
-            profile = bytes.fromhex("".join(text.strip().split("\n")[2:]))
-            is_xmp = profile.startswith(b"<")
-            found += subjects(profile) if is_xmp else _iptc_texts(_iptc_keywords(profile))
-    return found
-
-
-def _raster_keywords(file: BinaryIO) -> list[str]:
-    file.seek(0)
-    with Image.open(file) as image:
-        found = subjects(bytes(image.info["xmp"])) if "xmp" in image.info else []
-        iptc = getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
-    values = (iptc or {}).get(_IPTC_KEYWORD, [])
-    return found + _iptc_texts(values if isinstance(values, list) else [values])
-
-
-def _iptc_texts(values: Iterable[bytes]) -> list[str]:
-    """Decode IPTC text: UTF-8 or, from old programs, Windows Latin; few say which."""
-    found = []
-    for value in values:
-        try:
-            found.append(value.decode("utf-8"))
-        except UnicodeDecodeError:
-            found.append(value.decode("cp1252", "replace"))
-    return found
-
-
-def _iptc_keywords(profile: bytes) -> list[bytes]:
-    """Return the keywords in IPTC data, bare or within a Photoshop resource; Pillow has no PNG's.
-
-    A record: 0x1c, record, dataset, uint16 size, big-endian (IPTC-IIM 4.2, section 1.5). A
-    resource: "8BIM", uint16 id, length-prefixed name of even length, uint32 size, data.
-    """
-    at = 0
-    resource = profile.find(b"8BIM\x04\x04")
-    if resource >= 0:
-        name = resource + 6
-        at = name + (profile[name] + 2) // 2 * 2 + 4
-    found = []
-    while profile[at : at + 1] == b"\x1c":
-        size = int.from_bytes(profile[at + 3 : at + 5], "big")
-        if tuple(profile[at + 1 : at + 3]) == _IPTC_KEYWORD:
-            found.append(profile[at + 5 : at + 5 + size])
-        at += 5 + size
-    return found
-
-
-def _subjects_of_file(path: Path) -> list[str]:
+def _embedded(image: Path) -> _Found:
+    found = _Found()
     try:
-        with gzip.open(path) if path.suffix.lower() == ".svgz" else path.open("rb") as file:
-            return subjects(file.read(MAX_XML + 1))
-    except XML_ERRORS as cause:
-        raise _unreadable(path, cause) from cause
+        if image.suffix.lower() in (".svg", ".svgz"):
+            found.packets.append(_packet_of_file(image))
+        else:
+            with image.open("rb") as file:
+                _sort(read_blocks(file), found)
+    except Exception as cause:  # Pillow lets through whatever its parsers raise
+        found.problems.append(_reason(cause))
+    found.problems = list(dict.fromkeys(found.problems))
+    return found
 
 
-def _unreadable(path: Path, cause: Exception) -> CatalogError:
-    return CatalogError(f"{path}: its keywords cannot be read ({_reason(cause)})")
+def _sort(blocks: Blocks, found: _Found) -> None:
+    """Read every block for itself."""
+    found.problems += blocks.problems
+    for data in blocks.xmp:
+        try:
+            found.packets.append(read(data))
+        except XML_ERRORS as cause:
+            found.problems.append(f"damaged XMP: {_reason(cause)}")
+    if blocks.extended:
+        _read_extension(blocks.extended, found)
+    for data in blocks.windows:
+        found.windows += split_semicolons(decoded_utf16(data))
+    for data in blocks.iptc:
+        values, encoding = iptc.keyword_bytes(data)
+        found.iptc += zip(values, iptc.decoded(values, encoding), strict=True)
+
+
+def _read_extension(parts: list[bytes], found: _Found) -> None:
+    """Join the parts of extended XMP that belong to a packet of the image.
+
+    A part: GUID (32 hex digits), uint32 length of the whole, uint32 offset, big-endian, data. Parts
+    of another GUID are leftovers of an earlier version. Source: XMP specification part 3, 1.1.3.1.
+    """
+    wanted = {packet.extension.upper().encode() for packet in found.packets if packet.extension}
+    for guid in sorted({part[:32].upper() for part in parts} - wanted):
+        found.problems.append(f"extended XMP {guid[:8].decode('latin-1')} belongs to no packet")
+    for guid in sorted(wanted):
+        chosen = [part for part in parts if part[:32].upper() == guid and len(part) > 40]
+        data, length = b"", int.from_bytes(chosen[0][32:36], "big") if chosen else 1
+        for part in sorted(chosen, key=lambda part: int.from_bytes(part[36:40], "big")):
+            if int.from_bytes(part[36:40], "big") == len(data):
+                data += part[40:]
+        is_whole = len(data) >= length
+        try:
+            whole = data if is_whole else data.decode("utf-8", "ignore").encode()
+            if whole:
+                found.packets.append(read(whole, broken_off=not is_whole))
+        except XML_ERRORS as cause:
+            found.problems.append(f"damaged extended XMP: {_reason(cause)}")
+        if not is_whole:
+            found.problems.append("a part of the extended XMP is missing")
+
+
+def _packet_of_file(path: Path) -> Packet:
+    with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
+        return read(file.read(MAX_XML + 1))
+
+
+def _is_gzip(path: Path) -> bool:
+    """Tell by its content: a packed drawing is often called `.svg`, and the other way round."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return f"{path}: its keywords cannot be read ({reason})"
 
 
 def _reason(cause: Exception) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    if isinstance(cause, (ParseError, ValueError)):
+    if isinstance(cause, (ParseError, ValueError)) or type(cause) is LookupError:
         return " ".join(str(cause).split())
     return "damaged or of an unknown format"

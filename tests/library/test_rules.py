@@ -30,14 +30,50 @@ def rules(tmp_path: Path, text: str, drop: str = "") -> Rules:
         ("日本", "日本"),
         ('"quoted"', '"quoted"'),
         ("_", ""),
+        ("_ __", ""),
+        ("a_b", "a b"),
+        ("r_&_b", "r & b"),
+        ("2024_01", "2024 01"),
+        ("c++_", "c++"),
+        ("no._1", "no. 1"),
+        ("^_^_smile", "^ ^ smile"),
+        ("कि_की", "कि की"),
     ],
 )
 def test_a_tag_has_one_spelling(text: str, expected: str) -> None:
     assert normalise_tag(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "^_^",
+            ">_<",
+            ";_;",
+            ";)",
+            ":3",
+            "._.",
+            "|_|",
+            "||_||",
+            "+_+",
+            "+_-",
+            "=_=",
+            "@_@",
+            ">_o",
+        ),
+        *("0_0", "6_9", "o_o", "u_u", "t_t", "(o)_(o)", "<o>_<o>", "<|>_<|>", "^__^", "ಠ_ಠ"),
+    ],
+)
+def test_an_emoticon_keeps_its_underscores(text: str, tmp_path: Path) -> None:
+    assert normalise_tag(f" {text.upper()} ") == text
+    read = rules(tmp_path, f"{text} -> face\nx => {text}\n", "x")
+    assert read.aliases == {text: "face"}
+    assert rules(tmp_path, "", f"{text}\n").drop == {text}
+
+
 @settings(deadline=None)
-@given(st.text(max_size=20))
+@given(st.text(max_size=20) | st.text("oO0_(^;> \u0301", max_size=7))
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise_tag(normalise_tag(text)) == normalise_tag(text)
 

@@ -98,6 +98,58 @@ def test_sidecars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 of 4 designs have no tags" in said
 
 
+def test_what_sidecars_hold_and_is_not_read_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "a.txt").write_text("cat")
+    (tmp_path / "a.caption").write_text("a photo of a cat")
+    (tmp_path / "b.png.json").write_text("{}")
+    (tmp_path / "c.caption").write_text("dog")
+    assert rows(import_catalog("sidecar", tmp_path)) == {
+        "a.png": ("cat",),
+        "b.png": (),
+        "c.png": ("dog",),
+    }
+    said = capsys.readouterr().err
+    assert f"1 captions such as {tmp_path / 'a.caption'}" in said
+    assert "1 .json files" in said
+
+
+def test_a_sidecar_of_several_images_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.svg").write_text(svg("drawn"))
+    (tmp_path / "a.xmp").write_text(svg("both"))
+    (tmp_path / "b.png.xmp").write_text(svg("one"))
+    assert rows(import_catalog("xmp", tmp_path)) == {
+        "a.png": ("both",),
+        "a.svg": ("drawn", "both"),
+        "b.png": ("one",),
+        "b.svg": ("drawn",),
+    }
+    said = capsys.readouterr().err
+    assert f"1 sidecars such as {tmp_path / 'a.xmp'}" in said
+
+
+def test_a_damaged_block_is_named_and_the_others_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = b"Exif\0\0MM\0*\xff\xff\xff\xff"
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.webp", exif=exif, xmp=svg("cat").encode())
+    Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
+    (tmp_path / "b.xmp").write_text("<cut")
+    assert rows(import_catalog("xmp", tmp_path)) == {"a.webp": ("cat",), "b.png": ()}
+    said = capsys.readouterr().err
+    assert (
+        "a.webp: its keywords cannot be read (damaged EXIF); its other keywords were read" in said
+    )
+    assert "b.xmp: its keywords cannot be read" in said
+    assert "taken in without tags" in said
+
+
 def test_keywords_inside_and_beside_images(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.webp", xmp=svg("Inside").encode())
     Image.new("RGB", (4, 4)).save(tmp_path / "b.png")

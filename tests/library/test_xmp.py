@@ -250,10 +250,8 @@ def test_merge_into_empty_elements(tmp_path: Path, empty: str) -> None:
         b"no xml",
         b"<svg/>",
         packet("cat")[:-5],
-        f'<?xml version="1.0" encoding="utf-16"?>{rdf("cat")}'.encode("utf-16"),
         rdf("cat").replace("<rdf:Bag>", "").replace("</rdf:Bag>", "").encode(),
         SUBJECT_AS_ATTRIBUTE.encode(),
-        f'<?xml version="1.0" encoding="latin-1"?>{rdf("cat")}'.encode(),
     ],
 )
 def test_sidecar_that_cannot_take_tags_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
@@ -263,6 +261,75 @@ def test_sidecar_that_cannot_take_tags_is_left_as_it_is(tmp_path: Path, content:
         write_sidecar(tmp_path / "a.png", ["Größe"])
     assert (tmp_path / "a.png.xmp").read_bytes() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.png.xmp"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_merge_keeps_the_encoding(tmp_path: Path, encoding: str) -> None:
+    save_png(tmp_path / "a.png")
+    before = f'<?xml version="1.0" encoding="utf-16"?>\r\n{rdf("cat")}\n'
+    (tmp_path / "a.xmp").write_bytes(before.encode(encoding))
+    write_sidecar(tmp_path / "a.png", ["Größe", "猫"])
+    after = (tmp_path / "a.xmp").read_bytes().decode(encoding)
+    assert after == before.replace(
+        "</rdf:Bag>", "<rdf:li>Größe</rdf:li><rdf:li>猫</rdf:li></rdf:Bag>"
+    )
+    assert keywords(tmp_path / "a.png") == ["cat", "Größe", "猫"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1251", "shift_jis"])
+def test_merge_writes_references_where_a_code_page_is_declared(
+    tmp_path: Path, encoding: str
+) -> None:
+    save_png(tmp_path / "a.png")
+    before = f'<?xml version="1.0" encoding="{encoding}"?>{rdf("cat")}'
+    (tmp_path / "a.xmp").write_bytes(before.encode(encoding))
+    write_sidecar(tmp_path / "a.png", ["猫"])
+    assert b"<rdf:li>&#29483;</rdf:li></rdf:Bag>" in (tmp_path / "a.xmp").read_bytes()
+    assert keywords(tmp_path / "a.png") == ["cat", "猫"]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("prefix", ["r:", ""])
+def test_merge_uses_the_prefix_of_the_packet(tmp_path: Path, prefix: str, empty: bool) -> None:
+    save_png(tmp_path / "a.png")
+    text = rdf("cat").replace("xmlns:rdf=", "xmlns:r=" if prefix else "xmlns=")
+    text = text.replace(' rdf:about=""', "").replace("rdf:", prefix)
+    if empty:
+        start, end = text.index("<dc:subject>"), text.index("</dc:subject>") + 13
+        text = text[:start] + text[end:]
+    (tmp_path / "a.xmp").write_text(text)
+    write_sidecar(tmp_path / "a.png", ["red"])
+    assert keywords(tmp_path / "a.png") == (["red"] if empty else ["cat", "red"])
+
+
+@pytest.mark.parametrize("name", ["a.XMP", "a.Xmp", "a.png.XMP", "a.PNG.xmp", "A.xmp"])
+def test_merge_into_a_sidecar_of_any_case(tmp_path: Path, name: str) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / name).write_bytes(packet("cat"))
+    assert write_sidecar(tmp_path / "a.png", ["red"]).samefile(tmp_path / name)
+    assert keywords(tmp_path / "a.png") == ["cat", "red"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.png", name])
+
+
+def test_images_that_differ_in_their_suffix_do_not_share_what_is_written(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.svg").write_text(svg(rdf("drawn")))
+    (tmp_path / "a.xmp").write_bytes(packet("both"))
+    assert write_sidecar(tmp_path / "a.png", ["red"]) == tmp_path / "a.png.xmp"
+    assert write_sidecar(tmp_path / "a.svg", ["blue"]) == tmp_path / "a.svg.xmp"
+    assert write_sidecar(tmp_path / "a.png", ["late"]) == tmp_path / "a.png.xmp"
+    assert (tmp_path / "a.xmp").read_bytes() == packet("both")
+    assert keywords(tmp_path / "a.png") == ["both", "red", "late"]
+    assert keywords(tmp_path / "a.svg") == ["drawn", "both", "blue"]
+    # Programs that read a.png.xmp only miss nothing.
+    assert b"both" in (tmp_path / "a.png.xmp").read_bytes()
+
+
+def test_any_tag_comes_back_from_a_sidecar(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    tags = [";)", "^_^", ">_<", "a|b", "a/b", "rome, italy", "|_|", "<&>"]
+    write_sidecar(tmp_path / "a.png", tags)
+    assert keywords(tmp_path / "a.png") == tags
 
 
 def test_tag_that_xml_cannot_hold_leaves_the_sidecar_as_it_is(tmp_path: Path) -> None:

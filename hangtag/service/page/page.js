@@ -209,7 +209,7 @@ async function save(kind) {
     say("Copied.");
   } else if (kind === "xmp") {
     for (const design of tagged())
-      download(`${design.name.split("/").pop().replace(/\.[^.]+$/, "")}.xmp`, xmp(design), "application/rdf+xml");
+      download(`${design.name.split("/").pop()}.xmp`, xmp(design), "application/rdf+xml");
   } else {
     download(`tags.${kind}`, writers[kind](), kind === "csv" ? "text/csv" : "application/x-ndjson");
   }
