@@ -34,7 +34,7 @@ GRID: Final = 24
 GUESS_YES: Final = 0.7
 GUESS_NO: Final = 0.3
 # How long a call waits for another program that has the file.
-BUSY_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 5.0
 # From this share of its threshold on, a score below it is worth a question.
 NEAR: Final = 0.7
 # As many designs as a tag needs before `pack` takes it up.

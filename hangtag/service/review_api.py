@@ -18,14 +18,7 @@ from hangtag.service.config import RETRY_SECONDS
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError, ReviewFileError
 from hangtag.service.leases import Leases, LeftOpen
-from hangtag.service.review import (
-    Answer,
-    Given,
-    Question,
-    ReviewStore,
-    guess,
-    page_of,
-)
+from hangtag.service.review import Answer, Given, Question, ReviewStore, guess, page_of
 from hangtag.service.spelling import one_each, tag_key
 
 PICTURE: Final = 320  # pixels
@@ -281,7 +274,7 @@ class _Review:
             status = 413 if error.reason == "too-large" else 422
             raise ApiError(status, error.reason, f"{image}: {error}") from error
         except (HangtagError, OSError) as error:
-            problem = getattr(error, "strerror", None) or error
+            problem = str(getattr(error, "strerror", None) or error).replace(location, "the file")
             raise ApiError(422, "unreadable", f"{image}: {problem}") from error
         headers = {"Cache-Control": "private, max-age=3600"}
         return Response(png, media_type="image/png", headers=headers)

@@ -22,7 +22,7 @@ function pictureOf(image) {
     const url = fetch(picture(image), { headers: authorization() }).then(async answer => {
       if (answer.ok) return URL.createObjectURL(await answer.blob());
       const { message } = await answer.json().catch(() => ({}));
-      throw new Error(message?.replace(`${image}: `, "") ?? `the server answered ${answer.status}`);
+      throw new Error(message ?? `${image}: the server answered ${answer.status}`);
     });
     url.catch(() => shown.delete(image));  // next time it is tried again
     shown.set(image, url);
@@ -35,6 +35,7 @@ function pictureOf(image) {
   return shown.get(image);
 }
 
+// False where there is nothing to see.
 async function showPicture(box, image) {
   const img = $("img", box), problem = $(".problem", box);
   img.dataset.image = image;
@@ -46,10 +47,12 @@ async function showPicture(box, image) {
     const url = await pictureOf(image);
     if (img.dataset.image === image) img.src = url;
   } catch (error) {
-    if (img.dataset.image !== image) return;
+    if (img.dataset.image !== image) return true;
     img.hidden = true;
-    problem.textContent = `Cannot be shown: ${error.message}`;
+    problem.textContent = `Cannot be shown. ${error.message}`;
+    return false;
   }
+  return true;
 }
 
 function progress({ open, answered }) {
@@ -148,7 +151,7 @@ const CYCLE = { yes: { yes: "no", no: null, null: "yes" }, no: { no: "yes", yes:
 function drawGrid() {
   $(".cells").replaceChildren(...state.grid.questions.map((one, place) => {
     const item = $("#cell").content.firstElementChild.cloneNode(true), button = $("button", item);
-    showPicture($(".picture", item), one.image);
+    showPicture($(".picture", item), one.image).then(visible => visible || leaveUnseen(one));
     button.addEventListener("click", () => turn(place));
     button.addEventListener("focus", () => { state.place = place; });
     return item;
@@ -183,6 +186,12 @@ function set(place, answer) {
 }
 
 const turn = place => set(place, CYCLE[state.grid.questions[place].guess ?? "yes"][state.answers[place]]);
+
+// Nobody can confirm a guess about what cannot be seen.
+function leaveUnseen(one) {
+  const place = state.grid.questions.indexOf(one);
+  if (place >= 0 && state.answers[place] === one.guess) set(place, null);
+}
 
 function decide(answer) {
   set(state.place, answer);
