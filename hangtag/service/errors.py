@@ -22,7 +22,8 @@ _PROBLEMS: Final = {
     sqlite3.SQLITE_FULL: "cannot grow: the disk is full; make room and try again",
     sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy of it, or save what can be read with "
     "`sqlite3 FILE .recover`",
-    sqlite3.SQLITE_NOTADB: "is no review file: it is not an SQLite database",
+    sqlite3.SQLITE_NOTADB: "is no review file: it is not an SQLite database; name another "
+    "with --answers",
 }
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

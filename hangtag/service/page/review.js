@@ -19,7 +19,8 @@ const shown = new Map();
 
 function pictureOf(image) {
   if (!shown.has(image)) {
-    const url = fetch(picture(image), { headers: authorization() }).then(async answer => {
+    // Low: the questions and answers of a person who is quicker than the pictures go first.
+    const url = fetch(picture(image), { headers: authorization(), priority: "low" }).then(async answer => {
       if (answer.ok) return URL.createObjectURL(await answer.blob());
       const { message } = await answer.json().catch(() => ({}));
       throw new Error(message ?? `${image}: the server answered ${answer.status}`);
