@@ -257,15 +257,20 @@ def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:
     by_image: dict[str, dict[str, Answer]] = {}
     for given in answers:
         by_image.setdefault(given.image, {})[normalise_tag(given.tag)] = given.answer
-    designs = tuple(_reviewed(design, by_image.get(design.image, {})) for design in catalog)
-    twice = sum(len(one_each(design.tags)) < len(design.tags) for design in catalog)
+    designs, twice = [], 0
+    for design in catalog:
+        tags, not_tags = one_each(design.tags), one_each(design.not_tags)
+        if (tags, not_tags) != (design.tags, design.not_tags):
+            design, twice = replace(design, tags=tags, not_tags=not_tags), twice + 1
+        answers_of = by_image.get(design.image)
+        designs.append(_reviewed(design, answers_of) if answers_of else design)
     if twice:
         note(f"{twice:,} designs have a tag in several spellings; the first of them stays")
-    return replace(catalog, designs=designs)
+    return replace(catalog, designs=tuple(designs))
 
 
 def _reviewed(design: Design, answers: dict[str, Answer]) -> Design:
-    """`answers` by normalised tag. Of one tag in two spellings the first stays."""
+    """Return a design with its answers, by normalised tag."""
     no = [tag for tag, answer in answers.items() if answer == "no"]
     yes = [tag for tag, answer in answers.items() if answer == "yes"]
     tags = [tag for tag in design.tags if normalise_tag(tag) not in no]
@@ -274,8 +279,8 @@ def _reviewed(design: Design, answers: dict[str, Answer]) -> Design:
     known_no = {normalise_tag(tag) for tag in refused}
     return replace(
         design,
-        tags=one_each((*tags, *(tag for tag in yes if tag not in known))),
-        not_tags=one_each((*refused, *(tag for tag in no if tag not in known_no))),
+        tags=(*tags, *(tag for tag in yes if tag not in known)),
+        not_tags=(*refused, *(tag for tag in no if tag not in known_no)),
     )
 
 
@@ -351,7 +356,7 @@ def _names(catalog: Catalog) -> dict[str, str]:
 
 def tag_counts(catalog: Catalog) -> Counter[str]:
     """Return how many designs have each tag, by its normalised name."""
-    return Counter(normalise_tag(tag) for design in catalog for tag in design.tags)
+    return Counter(name for design in catalog for name in set(map(normalise_tag, design.tags)))
 
 
 def _help(sureness: float, count: int) -> float:

@@ -36,11 +36,11 @@ class Spelling:
 
     def __init__(self, designs: Iterable[Design], vocabulary: Vocabulary | None = None) -> None:
         self._vocabulary = vocabulary
+        written = Counter(text for d in designs for text in (*d.tags, *d.not_tags))
         counts: dict[str, Counter[str]] = {}
-        for design in designs:
-            for text in (*design.tags, *design.not_tags):
-                if (name := tag_key(text)) == tag_key(text, vocabulary):
-                    counts.setdefault(name, Counter())[clean(text)] += 1
+        for text, count in written.items():
+            if (name := tag_key(text)) == tag_key(text, vocabulary):
+                counts.setdefault(name, Counter())[clean(text)] += count
         self._written = {name: found.most_common(1)[0][0] for name, found in counts.items()}
 
     def of(self, text: str) -> str:
