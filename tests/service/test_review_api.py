@@ -281,11 +281,19 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     for name, why in bad.items():
         quoted = json.dumps(name, ensure_ascii=False)
         cell = cells.filter(has=page.locator(f"img[data-image={quoted}]"))
-        expect(cell.locator(".problem")).to_contain_text(f"Cannot be shown. {name}: ")
-        expect(cell.locator(".problem")).to_contain_text(why)
+        expect(cell.locator(".unshown")).to_contain_text(f"Cannot be shown. {name}: ")
+        expect(cell.locator(".unshown")).to_contain_text(why)
         expect(cell.locator("img")).to_be_hidden()
         expect(cell.locator(".word")).to_have_text("open")  # whatever the model would guess
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    other = browser.new_context().new_page()  # somebody else: the one tag there is is taken
+    other.goto(f"{url}/#review")
+    expect(other.locator("#progress")).to_contain_text("answered")
+    other.keyboard.press("t")
+    expect(other.locator("#review-status")).to_contain_text(
+        "Other reviewers are shown what is left"
+    )
+    other.close()
     page.keyboard.press("Enter")
     expect(page.locator("#progress")).to_contain_text(f"{len(names)} answered, {len(bad)} open")
     assert {g.image for g in ReviewStore(tmp_path / "a.sqlite").given()} == set(names)

@@ -38,19 +38,19 @@ function pictureOf(image) {
 
 // False where there is nothing to see.
 async function showPicture(box, image) {
-  const img = $("img", box), problem = $(".problem", box);
+  const img = $("img", box), why = $(".unshown", box);
   img.dataset.image = image;
   img.alt = image;
   img.removeAttribute("src");
-  img.hidden = problem.hidden = false;
-  problem.textContent = "";
+  img.hidden = false;
+  why.textContent = "";
   try {
     const url = await pictureOf(image);
     if (img.dataset.image === image) img.src = url;
   } catch (error) {
     if (img.dataset.image !== image) return true;
     img.hidden = true;
-    problem.textContent = `Cannot be shown. ${error.message}`;
+    why.textContent = `Cannot be shown. ${error.message}`;
     return false;
   }
   return true;
@@ -58,6 +58,12 @@ async function showPicture(box, image) {
 
 function progress({ open, answered }) {
   $("#progress").textContent = `${answered} answered, ${open} open`;
+}
+
+async function sayNone() {
+  const { open, answered } = await ask("/review");
+  progress({ open, answered });
+  say(open ? "Other reviewers are shown what is left; try again in a minute." : "No questions are left.");
 }
 
 async function keep(answers) {
@@ -76,7 +82,7 @@ async function nextDesign(after = "") {
   const design = await send("/review/design", { reviewer: reviewer(), after });
   Object.assign(state, { design, place: 0, said: new Map() });
   $("#one").hidden = !design;
-  if (!design) { say("No questions are left."); return; }
+  if (!design) return sayNone();
   showPicture($("#one .picture"), design.image);
   $("#one h2").textContent = design.image;
   $("#one .own").textContent = design.tags.join(", ") || "nothing";
@@ -136,7 +142,7 @@ async function nextGrid(tag = null, left = []) {
   // The model's own guess is where each tile starts; one in doubt (null) is not sent.
   Object.assign(state, { grid, place: 0, answers: grid.questions.map(one => one.guess) });
   $("#many").hidden = !grid.questions.length;
-  if (!grid.questions.length) { say("No questions are left."); return; }
+  if (!grid.questions.length) return sayNone();
   $("#many h2").textContent = `Is this ${grid.tag}?`;
   $("#rule").textContent = grid.questions[0].kind === "wrong"
     ? "People gave these the tag, and the model doubts it. Correct what it got wrong."
