@@ -9,12 +9,21 @@ ones of `hangtag review --audit`, or random ones about tags that a design does n
 is then trained on with the answers, as `hangtag train --start-from` does, and, to compare with,
 without any. Trainings from scratch differ from seed to seed by more than 500 answers are worth;
 --scratch makes them all the same. What has run is not run again.
+
+    cd demo/library
+    python ../../benchmarks/review.py designs.csv --tiles ../model complete.csv
+
+What the review by tag stores when a reviewer overlooks one tile in ten, which then keeps the answer
+that it started with: with one starting answer for the whole page, with the model's guess for each
+tile, and without any. The reviewer answers every question of the model, by the complete tags. Takes
+under a minute on one core (`make demo` makes the model and the library).
 """
 
 import argparse
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +33,19 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
+from hangtag.library.rules import normalise_tag
 from hangtag.quality.audit import audit, write_findings
 from hangtag.quality.evaluate import evaluate
-from hangtag.service.review import Given, Question, questions_of, questions_of_audit, reviewed
+from hangtag.service.review import (
+    Answer,
+    Given,
+    Question,
+    guess,
+    page_of,
+    questions_of,
+    questions_of_audit,
+    reviewed,
+)
 from hangtag.tagging.bulk import Selection, find_designs, tag_designs
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
@@ -34,6 +53,11 @@ from hangtag.training.folds import train_folds
 from hangtag.training.train import train
 
 HIDDEN = 0.3
+OVERLOOKED = 0.1
+# Seconds, after the keystroke-level model (Card, Moran and Newell, 1980): a decision 1.35, a click
+# 1.1 to point and 0.2 to press, a key 0.28; Enter and a second until the next page stands there.
+LOOK, CLICK, KEY, PAGE = 1.35, 1.3, 0.28, 1.28
+Start = Callable[[list[Question]], list[Answer | None]]
 
 
 def main() -> None:
@@ -47,7 +71,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--more-epochs", type=int, default=5)
     parser.add_argument("--scratch", action="store_true")
+    parser.add_argument("--tiles", type=Path, nargs=2, metavar=("MODEL", "COMPLETE"))
     options = parser.parse_args()
+    if options.tiles:
+        tiles(options.catalog, *options.tiles)
+        return
     config = TrainConfig(
         backbone=options.backbone, input_size=options.input_size, epochs=options.epochs
     )
@@ -133,14 +161,7 @@ class Bench:
         return replace(catalog, designs=designs)
 
     def by_model(self) -> Iterable[Question]:
-        tagger = Tagger.open(self.out / "before-0")
-        answers = tag_designs(tagger, find_designs([self.out / "asked.csv"]), Selection(all=True))
-        scored = (
-            (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
-            for answer in answers
-        )
-        vocabulary, limits = tagger.vocabulary, tagger.threshold_of
-        return in_order(questions_of(self.asked, scored, vocabulary, limits))
+        return in_order(asked_by(self.out / "before-0", self.out / "asked.csv"))
 
     def by_audit(self) -> Iterable[Question]:
         path = self.out / "audit.csv"
@@ -163,6 +184,95 @@ class Bench:
         for question, _ in zip(questions, range(self.answers), strict=False):
             yes = question.tag in self.truth[question.image]
             yield Given(question.image, question.tag, "yes" if yes else "no", "truthful")
+
+
+def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
+    tagger = Tagger.open(model)
+    answers = tag_designs(tagger, find_designs([catalog_file]), Selection(all=True), workers=1)
+    scored = (
+        (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
+        for answer in answers
+        if "tags" in answer
+    )
+    catalog = Catalog.read(catalog_file)
+    return questions_of(catalog, scored, tagger.vocabulary, tagger.threshold_of)
+
+
+def tiles(catalog_file: Path, model: Path, complete: Path, seeds: int = 20) -> None:
+    """Print what is stored, and at what cost, for every way that a tile can start."""
+    truth = {d.image: set(map(normalise_tag, d.tags)) for d in Catalog.read(complete)}
+    questions = list(asked_by(model, catalog_file))
+    print(f"{len(questions)} questions: {dict(Counter(q.kind for q in questions))}\n")
+    print("| guess | questions | right |\n|---|---|---|")
+    for answer in ("yes", "no", None):
+        some = [q for q in questions if guess(q.score) == answer]
+        right = sum(answer == truthful(q, truth) for q in some)
+        share = f"{right / max(1, len(some)):.1%}" if answer else ""
+        print(f"| {answer or 'open'} | {len(some)} | {share} |")
+    print(
+        "\n| a tile starts on | wrong answers stored | clicks for 100 answers | pages |"
+        " answers a minute, mouse | answers a minute, keys |\n|---|---|---|---|---|---|"
+    )
+    starts: dict[str, Start] = {
+        "one answer for the page": one_for_all,
+        "the model's guess": lambda page: [guess(q.score) for q in page],
+        "the guess at 0.9 and 0.1": lambda page: [surer(q.score) for q in page],
+        "open": lambda page: [None] * len(page),
+    }
+    for name, start in starts.items():
+        runs = [reviewing(questions, truth, start, np.random.default_rng(n)) for n in range(seeds)]
+        wrong, clicks, looks, tiles_shown, pages = np.mean(runs, axis=0)
+        seen, count = looks * LOOK + pages * PAGE, len(questions)
+        # By keys, Y, N or an arrow takes the reviewer from each tile to the next.
+        mouse, keys = (60 * count / (seen + by) for by in (clicks * CLICK, tiles_shown * KEY))
+        print(
+            f"| {name} | {wrong:.1f} ({wrong / count:.2%}) | {100 * clicks / count:.0f} |"
+            f" {pages:.0f} | {mouse:.0f} | {keys:.0f} |"
+        )
+
+
+def one_for_all(page: list[Question]) -> list[Answer | None]:
+    """The rule until 2026-11: what most tiles should be, by the mean score."""
+    mean = sum(q.score for q in page) / len(page)
+    return ["no" if page[0].kind == "wrong" or mean < 0.5 else "yes"] * len(page)
+
+
+def surer(score: float) -> Answer | None:
+    return "yes" if score >= 0.9 else "no" if score <= 0.1 else None
+
+
+def truthful(question: Question, truth: dict[str, set[str]]) -> Answer:
+    return "yes" if question.tag in truth[question.image] else "no"
+
+
+def reviewing(
+    questions: list[Question],
+    truth: dict[str, set[str]],
+    start: Start,
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int, int]:
+    """Answer all questions as the page asks them; return (wrong answers, clicks, tiles looked at,
+    tiles shown, pages). What stays open comes again once the tag has nothing else."""
+    by_tag: dict[str, list[Question]] = {}
+    for question in in_order(questions):
+        by_tag.setdefault(question.tag, []).append(question)
+    wrong = clicks = looks = shown = pages = 0
+    for asked in by_tag.values():
+        while asked:
+            page = page_of(asked)
+            pages, shown = pages + 1, shown + len(page)
+            left = []
+            for question, begins in zip(page, start(page), strict=True):
+                answer, true = begins, truthful(question, truth)
+                if rng.random() >= OVERLOOKED:
+                    looks, answer = looks + 1, true
+                    # A click gives the other answer; of an open tile the first one is a yes.
+                    clicks += (2 if true == "no" else 1) if begins is None else begins != true
+                wrong += answer not in (true, None)
+                if answer is None:
+                    left.append(question)
+            asked = [q for q in asked if q not in page] + left
+    return wrong, clicks, looks, shown, pages
 
 
 def in_order(questions: Iterable[Question]) -> list[Question]:

@@ -135,6 +135,12 @@ class Vocabulary:
         """Return the columns that a yes to `name`, however spelled, is a yes to."""
         return self._columns[0].get(normalise_tag(name), ())
 
+    def tag_of(self, name: str) -> str:
+        """Return the normalised name of the tag that `name`, however spelled, is or is an alias of;
+        of a name that no tag has, its normalised form."""
+        normalised = normalise_tag(name)
+        return self._tag_of.get(normalised, normalised)
+
     def untrained(self) -> "Vocabulary":
         """Return it without what only a model's vocabulary has: thresholds and calibration."""
         bare = (

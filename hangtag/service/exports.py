@@ -6,8 +6,9 @@ an image.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import quote
@@ -15,18 +16,27 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from hangtag.errors import CatalogError
 from hangtag.files import atomic_path
 from hangtag.library.catalog import Catalog, Design
+from hangtag.service.spelling import Spelling, clean, tag_key
 from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.tagger import Tagger
 
 # Label Studio serves files below its document root under this path, for the `d` that follows.
 LOCAL_FILES: Final = "/data/local-files/?d="
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A `$` before one of these makes Label Studio look a name up in the task's data.
+_VARIABLE: Final = re.compile(r"\$(?=[A-Za-z0-9_.{}\[\]])")
+_INVISIBLE: Final = "\u2060"  # word joiner
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A design, what people say of it, and what a model would add."""
+    """A design, what people say of it, and what a model would add.
+
+    Every tag stands there once, in the one spelling that it has in the whole library.
+    """
 
     design: Design
     location: str
@@ -44,6 +54,7 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
 
     One that cannot be read has no suggestions. Raises ModelError.
     """
+    spelling = Spelling(catalog, tagger.vocabulary if tagger else None)
     places = [(design.image, catalog.location(design)) for design in catalog]
     answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
     for design, (_, location) in zip(catalog, places, strict=True):
@@ -52,8 +63,13 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
             said = np.flatnonzero(tagger.vocabulary.labels(design) >= 0)
             known = {tagger.vocabulary.names[column] for column in said}
             found = next(answers).get("tags", [])
-            suggested = {tag["tag"]: tag["score"] for tag in found if tag["tag"] not in known}
-        yield Labelled(design, location, suggested)
+            suggested = {
+                spelling.of(tag["tag"]): tag["score"] for tag in found if tag["tag"] not in known
+            }
+        shown = replace(
+            design, tags=spelling.all(design.tags), not_tags=spelling.all(design.not_tags)
+        )
+        yield Labelled(shown, location, suggested)
 
 
 def write_label_studio(
@@ -68,28 +84,29 @@ def write_label_studio(
 
     `images` comes before every image's path, which is percent-encoded; addresses with a scheme stay
     as they are. A task's score is that of its least certain suggestion, so that Label Studio can
-    put the doubtful first. The configuration offers every tag that occurs and `vocabulary`. Returns
-    the number of tasks.
+    put the doubtful first. The configuration offers every tag that occurs and `vocabulary`, each
+    once, whatever its spelling. Returns the number of tasks. Raises CatalogError where there is no
+    tag at all: a configuration needs a choice.
     """
-    seen = set(vocabulary)
+    seen: dict[str, str] = {}
 
     def task(one: Labelled) -> dict[str, Any]:
-        seen.update(one.tags)
+        choices = list(dict.fromkeys(seen.setdefault(tag_key(t), clean(t)) for t in one.tags))
         image = one.design.image
         result = {
             "from_name": "tags",
             "to_name": "image",
             "type": "choices",
-            "value": {"choices": one.tags},
+            "value": {"choices": choices},
         }
         prediction = {
             "model_version": model,
             "score": min(one.suggested.values(), default=1.0),
-            "result": [result] if one.tags else [],
+            "result": [result] if choices else [],
         }
         return {
             "data": {
-                "image": image if "://" in image else images + quote(image),
+                "image": image if _SCHEME.match(image) else images + quote(image),
                 "design": image,
                 "not_tags": ";".join(one.design.not_tags),
             },
@@ -100,7 +117,13 @@ def write_label_studio(
         file.write("[\n")
         count = _write_items(file, (json.dumps(task(one), ensure_ascii=False) for one in designs))
         file.write("]\n")
-    _write_configuration(path.with_suffix(".xml"), sorted(seen))
+        for name in vocabulary:
+            seen.setdefault(tag_key(name), clean(name))
+        if not seen:
+            raise CatalogError(
+                "no design has a tag, and Label Studio needs at least one choice; name a --model"
+            )
+    _write_configuration(path.with_suffix(".xml"), sorted(seen.values()))
     return count
 
 
@@ -112,7 +135,10 @@ def _write_configuration(path: Path, tags: list[str]) -> None:
         view, "Choices", name="tags", toName="image", choice="multiple", showInline="true"
     )
     for tag in tags:
-        ElementTree.SubElement(choices, "Choice", value=tag)
+        shown = _VARIABLE.sub(f"${_INVISIBLE}", tag)
+        choice = ElementTree.SubElement(choices, "Choice", value=shown)
+        if shown != tag:
+            choice.set("alias", tag)  # what stands in the results
     ElementTree.indent(view)
     with atomic_path(path) as temporary:
         ElementTree.ElementTree(view).write(temporary, encoding="utf-8")

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +22,19 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.thresholds import likely_wrong
+from hangtag.service.errors import ReviewFileError
+from hangtag.service.spelling import one_each
 
 Kind = Literal["wrong", "missing", "uncertain"]
 Answer = Literal["yes", "no"]
 
 GRID: Final = 24
+# A question by tag starts with the model's answer from this score on, or up to that one; between
+# them it stays open.
+GUESS_YES: Final = 0.7
+GUESS_NO: Final = 0.3
+# How long a call waits for another program that has the file.
+BUSY_SECONDS: Final = 5.0
 # From this share of its threshold on, a score below it is worth a question.
 NEAR: Final = 0.7
 # As many designs as a tag needs before `pack` takes it up.
@@ -83,34 +91,35 @@ class Given:
 
 
 class ReviewStore:
-    """Questions and answers in one file. Each call opens it anew: safe in any thread."""
+    """Questions and answers in one file. Each call opens it anew: safe in any thread.
 
-    def __init__(self, path: Path) -> None:
+    Every method raises ReviewFileError, a CatalogError, while another program has the file for
+    longer than `timeout` seconds, and where SQLite cannot use it.
+    """
+
+    def __init__(self, path: Path, timeout: float = BUSY_SECONDS) -> None:
         """Open or make the file. Raises CatalogError when it is no review file."""
-        self.path = Path(path)
-        try:
-            with self._open() as database:
-                found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-                if found and not {"questions", "answers"} <= found:
-                    raise CatalogError(
-                        f"{path} is no review file: another program keeps its data there"
-                    )
-                database.execute("PRAGMA journal_mode = WAL")
-                if not found >= _NAMES:
-                    database.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as cause:
-            raise CatalogError(f"{path} is no review file: {cause}") from cause
+        self.path, self._timeout = Path(path), timeout
+        with self._open() as database:
+            found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+            if found and not {"questions", "answers"} <= found:
+                raise CatalogError(
+                    f"{path} is no review file: another program keeps its data there"
+                )
+            database.execute("PRAGMA journal_mode = WAL")
+            if not found >= _NAMES:
+                database.executescript(_SCHEMA)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.path, timeout=30)
         try:
-            # An answer that was confirmed survives the machine, not only the process.
-            database.execute("PRAGMA synchronous = FULL")
-            with database:
-                yield database
-        finally:
-            database.close()
+            with closing(sqlite3.connect(self.path, timeout=self._timeout)) as database:
+                # An answer that was confirmed survives the machine, not only the process.
+                database.execute("PRAGMA synchronous = FULL")
+                with database:
+                    yield database
+        except sqlite3.Error as cause:
+            raise ReviewFileError(self.path, cause) from cause
 
     def asks(self) -> str:
         """Return the key that the questions were asked with; empty before any were."""
@@ -120,7 +129,7 @@ class ReviewStore:
 
     def ask(self, questions: Iterable[Question], key: str) -> None:
         """Replace all questions; answers stay. `key` says what they follow from."""
-        rows = [(q.image, q.tag, q.kind, q.score, q.help) for q in questions]
+        rows = [(q.image, normalise_tag(q.tag), q.kind, q.score, q.help) for q in questions]
         with self._open() as database:
             database.execute("DELETE FROM questions")
             database.executemany("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)", rows)
@@ -247,16 +256,21 @@ def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:
     """
     by_image: dict[str, dict[str, Answer]] = {}
     for given in answers:
-        by_image.setdefault(given.image, {})[given.tag] = given.answer
-    return replace(
-        catalog,
-        designs=tuple(_reviewed(design, by_image.get(design.image, {})) for design in catalog),
-    )
+        by_image.setdefault(given.image, {})[normalise_tag(given.tag)] = given.answer
+    designs, twice = [], 0
+    for design in catalog:
+        tags, not_tags = one_each(design.tags), one_each(design.not_tags)
+        if (tags, not_tags) != (design.tags, design.not_tags):
+            design, twice = replace(design, tags=tags, not_tags=not_tags), twice + 1
+        answers_of = by_image.get(design.image)
+        designs.append(_reviewed(design, answers_of) if answers_of else design)
+    if twice:
+        note(f"{twice:,} designs have a tag in several spellings; the first of them stays")
+    return replace(catalog, designs=tuple(designs))
 
 
 def _reviewed(design: Design, answers: dict[str, Answer]) -> Design:
-    if not answers:
-        return design
+    """Return a design with its answers, by normalised tag."""
     no = [tag for tag, answer in answers.items() if answer == "no"]
     yes = [tag for tag, answer in answers.items() if answer == "yes"]
     tags = [tag for tag in design.tags if normalise_tag(tag) not in no]
@@ -311,10 +325,27 @@ def questions_of_audit(catalog: Catalog, findings: Iterable[dict[str, str]]) -> 
             strange += 1
             continue
         kind: Kind = "wrong" if row["problem"] == "wrong" else "missing"
-        helps = _help(float(row["sureness"]), counts[row["tag"]])
-        yield Question(image, row["tag"], kind, float(row["score"]), helps)
+        tag = normalise_tag(row["tag"])
+        helps = _help(float(row["sureness"]), counts[tag])
+        yield Question(image, tag, kind, float(row["score"]), helps)
     if strange:
         note(f"{strange} lines of the audit are about designs that the catalog does not have")
+
+
+def page_of(questions: Sequence[Question]) -> list[Question]:
+    """Return the questions about one tag that are asked at once, the highest score first.
+
+    `questions`: the open ones about that tag, the most helpful first. One kind at a time: "wrong"
+    asks about a tag that is there, the others about one that is not.
+    """
+    some = [question for question in questions if question.kind == questions[0].kind][:GRID]
+    return sorted(some, key=lambda question: -question.score)
+
+
+def guess(score: float) -> Answer | None:
+    """Return the model's answer to a question, by its calibrated score; None where it is in
+    doubt: that question waits for a person."""
+    return "yes" if score >= GUESS_YES else "no" if score <= GUESS_NO else None
 
 
 def _names(catalog: Catalog) -> dict[str, str]:
@@ -325,7 +356,7 @@ def _names(catalog: Catalog) -> dict[str, str]:
 
 def tag_counts(catalog: Catalog) -> Counter[str]:
     """Return how many designs have each tag, by its normalised name."""
-    return Counter(normalise_tag(tag) for design in catalog for tag in design.tags)
+    return Counter(name for design in catalog for name in set(map(normalise_tag, design.tags)))
 
 
 def _help(sureness: float, count: int) -> float:

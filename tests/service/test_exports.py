@@ -1,16 +1,19 @@
 """Exports to other tools, in the formats that their own importers were seen to read."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 
+from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.rules import normalise_tag
 from hangtag.service.exports import labelled, write_fiftyone, write_label_studio
 from hangtag.service.review import ReviewStore
 from hangtag.tagging.tagger import Tagger
@@ -88,6 +91,86 @@ def test_addresses_stay_as_they_are(tmp_path: Path) -> None:
     write_label_studio(out, labelled(catalog, None), model="people")
     (task,) = json.loads(out.read_text())
     assert task["data"]["image"] == "s3://bucket/a b.png"
+
+
+ODD = ("50% off", "$5", "a $ap b", "<b>&\"'</b>", "rock & roll", "née", "日本", "🙂", "a/b", "true",
+       "5", "$", "name=\"tags\"", "x: y", "^_^", "red, hat", "heart; love")  # fmt: skip
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_tags_that_differ_in_spelling_are_one_choice(
+    library: Catalog, work: Path, tmp_path: Path, with_model: bool
+) -> None:
+    """Label Studio cannot tell some of them apart, and a person need not."""
+    tagger = Tagger.open(work / "model")
+    tags = tuple(
+        replace(tag, aliases=("circle",)) if tag.name == "disc" else tag
+        for tag in tagger.vocabulary.tags
+    )
+    tagger = Tagger(replace(tagger.folder, vocabulary=replace(tagger.vocabulary, tags=tags)))
+    spelled = [
+        ("Polka_Dots", "polka dots", "Cafe\u0301"),
+        ("Polka_Dots", "CAFÉ", "Circle"),
+        ("polka  dots", "caf\u00e9", "disc", "RED"),
+        ("Cafe\u0301", "red", "two\nlines", "bell\x07"),
+    ]
+    catalog = Catalog(
+        tuple(replace(d, tags=t) for d, t in zip(library, spelled, strict=False)), library.root
+    )
+    designs = list(labelled(catalog, tagger if with_model else None, workers=1))
+    names = tagger.vocabulary.names if with_model else ()
+    write_label_studio(tmp_path / "tasks.json", designs, model="m", vocabulary=names)
+    view = ElementTree.parse(tmp_path / "tasks.xml").getroot()
+    choices = [choice.get("value", "") for choice in view.iter("Choice")]
+    assert len({normalise_tag(choice) for choice in choices}) == len(choices)
+    assert {"Polka_Dots", "Cafe\u0301", "two lines", "bell\ufffd"} <= set(choices)
+    assert ("Circle" in choices) != with_model  # the model knows it as disc
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    for task, one in zip(tasks, designs, strict=True):
+        given = task["predictions"][0]["result"][0]["value"]["choices"]
+        assert set(given) <= set(choices)
+        assert given[: len(one.design.tags)] == list(one.design.tags)
+        assert len({normalise_tag(tag) for tag in given}) == len(given)
+    write_fiftyone(tmp_path / "labels.json", designs)
+    classes = json.loads((tmp_path / "labels.json").read_text())["classes"]
+    assert len({normalise_tag(name) for name in classes}) == len(classes)
+    assert set(classes) <= set(choices)
+
+
+def test_odd_names_arrive_as_they_are(tmp_path: Path) -> None:
+    """As Label Studio reads them: `alias` before `value`, `$name` in a value looked up in data."""
+    images = [
+        "a b/50%.png",
+        "what?.png",
+        "a#1.png",
+        "x&y=1.png",
+        "é日.png",
+        "note ://.png",
+        "a'\".png",
+    ]
+    catalog = Catalog(tuple(Design(image, ODD) for image in images), tmp_path)
+    write_label_studio(tmp_path / "t.json", labelled(catalog, None), model="people")
+    text = (tmp_path / "t.xml").read_text(encoding="utf-8")
+    view = ElementTree.fromstring(text)
+    found = {choice.get("alias") or choice.get("value") for choice in view.iter("Choice")}
+    assert found == set(ODD)
+    values = [choice.get("value", "") for choice in view.iter("Choice")]
+    assert not [value for value in values if re.search(r"\$[A-Za-z0-9_\[\].{}]+", value)]
+    assert len(re.findall('name="tags"', text)) == 1
+    for task, image in zip(json.loads((tmp_path / "t.json").read_text()), images, strict=True):
+        assert task["predictions"][0]["result"][0]["value"]["choices"] == list(ODD)
+        assert task["data"]["design"] == image
+        url = urlsplit(task["data"]["image"])
+        assert (url.path, parse_qs(url.query), url.fragment) == (
+            "/data/local-files/", {"d": [image]}, "",
+        )  # fmt: skip
+
+
+def test_a_catalog_without_tags_makes_no_configuration(library: Catalog, tmp_path: Path) -> None:
+    catalog = replace(library, designs=(replace(library.designs[0], tags=()),))
+    with pytest.raises(CatalogError, match="at least one choice"):
+        write_label_studio(tmp_path / "t.json", labelled(catalog, None), model="people")
+    assert not list(tmp_path.iterdir())
 
 
 def test_fiftyone_labels_say_who_gave_them(catalog: Catalog, work: Path, tmp_path: Path) -> None:

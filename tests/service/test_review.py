@@ -4,8 +4,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,16 @@ import pytest
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.vocabulary import Tag, Vocabulary
+from hangtag.service.errors import ReviewFileError
 from hangtag.service.review import (
+    GRID,
     Given,
+    Kind,
     Question,
     ReviewStore,
     about,
+    guess,
+    page_of,
     questions_of,
     questions_of_audit,
     reviewed,
@@ -136,6 +142,116 @@ def test_a_file_that_is_no_review_is_told(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="another program keeps its data there"):
         ReviewStore(other)
     assert other.read_bytes() == before
+
+
+@contextmanager
+def limited(monkeypatch: pytest.MonkeyPatch, pragma: str, **options: object) -> Iterator[None]:
+    """Let every connection begin with a pragma: real errors of SQLite, on any machine."""
+    connect = sqlite3.connect
+
+    def connected(path: Path, **more: object) -> sqlite3.Connection:
+        database = connect(options.get("path", path), **more, uri="path" in options)
+        database.execute(pragma)
+        return database
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", connected)
+        yield
+
+
+ANSWERS = [(f"{n}.png", "cat " * 100, "yes") for n in range(100)]
+
+
+def test_a_locked_file_is_no_foreign_file(store: ReviewStore) -> None:
+    """Writers wait, then are told who has it; what was there is not touched."""
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        impatient = ReviewStore(store.path, timeout=0.05)  # reading needs no lock
+        with pytest.raises(ReviewFileError, match="is locked by another program") as caught:
+            impatient.answer(ANSWERS[:1], "ann", "m")
+        assert (caught.value.busy, caught.value.status) == (True, 503)
+        other.execute("ROLLBACK")
+        impatient.answer(ANSWERS[:1], "ann", "m")
+
+
+def test_a_file_that_is_locked_while_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "review.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ReviewFileError, match="is locked by another program"):
+            ReviewStore(path, timeout=0.05)
+
+
+def test_a_full_disk_and_a_file_without_rights(
+    store: ReviewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        limited(monkeypatch, "PRAGMA max_page_count = 1"),
+        pytest.raises(ReviewFileError, match="the disk is full; make room") as caught,
+    ):
+        store.answer(ANSWERS, "ann", "m")
+    assert (caught.value.busy, caught.value.status) == (False, 507)
+    with (
+        limited(monkeypatch, "PRAGMA user_version", path=f"{store.path.as_uri()}?mode=ro"),
+        pytest.raises(ReviewFileError, match="cannot be written to: allow writing") as caught,
+    ):
+        store.answer(ANSWERS, "ann", "m")
+    assert caught.value.status == 500
+    assert store.given() == []  # all or nothing
+
+
+def test_a_damaged_file_and_places_where_none_can_be(tmp_path: Path, store: ReviewStore) -> None:
+    store.answer(ANSWERS, "ann", "m")
+    with closing(sqlite3.connect(store.path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = store.path.read_bytes()
+    store.path.write_bytes(content[:100] + bytes(len(content) - 100))
+    with pytest.raises(ReviewFileError, match="is damaged; restore a copy"):
+        ReviewStore(store.path)
+    with pytest.raises(ReviewFileError, match="is a folder; name a file"):
+        ReviewStore(tmp_path)
+    with pytest.raises(ReviewFileError, match=r"there is no folder .*nowhere"):
+        ReviewStore(tmp_path / "nowhere" / "review.sqlite")
+    lines = {str(ReviewFileError(Path("x"), sqlite3.OperationalError("odd"))).count("\n")}
+    assert lines == {0}
+
+
+def test_a_tag_is_one_question_and_one_answer_in_any_spelling(store: ReviewStore) -> None:
+    spellings = ["Polka_Dots", "polka dots", "POLKA  DOTS"]
+    store.ask([Question("a.png", tag, "missing", 0.5, 1.0) for tag in spellings], "key")
+    assert store.tags() == [("polka dots", 1)]
+    assert store.answer([("a.png", tag, "yes") for tag in spellings], "ann", "m") == []
+    assert store.counts() == (0, 1)
+    catalog = Catalog(
+        (
+            Design("a.png", ("Polka_Dots", "polka dots", "Cafe\u0301"), ("Red_", "red")),
+            Design("b.png", ("Cat", "CAT")),
+        ),
+        Path(),
+    )
+    given = [Given("a.png", tag, "yes", "ann") for tag in (*spellings, "caf\u00e9")]
+    first, second = reviewed(catalog, [*given, Given("a.png", "RED", "no", "ann")])
+    assert (first.tags, first.not_tags) == (("Polka_Dots", "Cafe\u0301"), ("Red_",))
+    assert second.tags == ("Cat",)
+    gone = reviewed(catalog, [Given("a.png", "Polka_dots", "no", "ann")]).designs[0]
+    assert (gone.tags, gone.not_tags) == (("Cafe\u0301",), ("Red_", "polka dots"))
+
+
+@pytest.mark.parametrize(
+    ("score", "answer"),
+    [(1.0, "yes"), (0.7, "yes"), (0.69, None), (0.5, None), (0.31, None), (0.3, "no"), (0.0, "no")],
+)
+def test_the_model_guesses_only_what_it_is_sure_of(score: float, answer: str | None) -> None:
+    assert guess(score) == answer
+
+
+def test_a_page_has_one_kind_of_question_and_the_likely_first() -> None:
+    kinds: list[Kind] = ["missing", "wrong", "missing"]
+    asked = [Question(f"{n}.png", "cat", kind, n / 10, 3.0 - n) for n, kind in enumerate(kinds)]
+    assert [question.image for question in page_of(asked)] == ["2.png", "0.png"]
+    many = [Question(f"{n}.png", "cat", "missing", n / 50, 50.0 - n) for n in range(50)]
+    assert {question.score for question in page_of(many)} == {n / 50 for n in range(GRID)}
+    assert page_of([]) == []
 
 
 def test_answers_find_their_designs_by_where_those_lie(

@@ -3,7 +3,7 @@
 
 import { $, ask, authorization } from "./ask.js";
 
-const state = { way: "design", design: null, grid: null, place: 0, turned: new Set(), said: new Map() };
+const state = { way: "design", design: null, grid: null, place: 0, said: new Map(), answers: [] };
 // Whoever gives no name has one of their own all the same: else Undo would take back another's answer.
 const own = localStorage.getItem("own") ?? `somebody ${Math.random().toString(36).slice(2, 6)}`;
 localStorage.setItem("own", own);
@@ -14,24 +14,56 @@ const send = (path, content) => ask(path, {
   method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
 
 // An <img> cannot send the token: pictures are fetched, and shown from memory.
+const MOST_PICTURES = 300;  // far more than are on the page
 const shown = new Map();
-async function showPicture(img, image) {
-  img.dataset.image = image;
+
+function pictureOf(image) {
   if (!shown.has(image)) {
-    shown.set(image, fetch(picture(image), { headers: authorization() })
-      .then(answer => answer.ok ? answer.blob() : Promise.reject(new Error("no picture")))
-      .then(blob => URL.createObjectURL(blob)));
+    // Low: the questions and answers of a person who is quicker than the pictures go first.
+    const url = fetch(picture(image), { headers: authorization(), priority: "low" }).then(async answer => {
+      if (answer.ok) return URL.createObjectURL(await answer.blob());
+      const { message } = await answer.json().catch(() => ({}));
+      throw new Error(message ?? `${image}: the server answered ${answer.status}`);
+    });
+    url.catch(() => shown.delete(image));  // next time it is tried again
+    shown.set(image, url);
+    if (shown.size > MOST_PICTURES) {
+      const [oldest, old] = shown.entries().next().value;
+      shown.delete(oldest);
+      old.then(URL.revokeObjectURL, () => {});
+    }
   }
+  return shown.get(image);
+}
+
+// False where there is nothing to see.
+async function showPicture(box, image) {
+  const img = $("img", box), why = $(".unshown", box);
+  img.dataset.image = image;
+  img.alt = image;
+  img.removeAttribute("src");
+  img.hidden = false;
+  why.textContent = "";
   try {
-    const url = await shown.get(image);
+    const url = await pictureOf(image);
     if (img.dataset.image === image) img.src = url;
-  } catch {
-    img.alt = "cannot be shown";
+  } catch (error) {
+    if (img.dataset.image !== image) return true;
+    img.hidden = true;
+    why.textContent = `Cannot be shown. ${error.message}`;
+    return false;
   }
+  return true;
 }
 
 function progress({ open, answered }) {
   $("#progress").textContent = `${answered} answered, ${open} open`;
+}
+
+async function sayNone() {
+  const { open, answered } = await ask("/review");
+  progress({ open, answered });
+  say(open ? "Other reviewers are shown what is left; try again in a minute." : "No questions are left.");
 }
 
 async function keep(answers) {
@@ -40,20 +72,18 @@ async function keep(answers) {
   progress(kept);
   say(kept.conflicts.length
     ? kept.conflicts.map(one => `${one.reviewer} had already said ${one.answer} to ${one.tag}`).join("; ")
-    : `${answers.length} kept.`);
+    : `${answers.length} saved.`);
 }
 
 // ---------- by design ----------
 
 // `after`: a design that is left for later.
 async function nextDesign(after = "") {
-  const design = await ask(
-    `/review/design?reviewer=${encodeURIComponent(reviewer())}&after=${encodeURIComponent(after)}`);
+  const design = await send("/review/design", { reviewer: reviewer(), after });
   Object.assign(state, { design, place: 0, said: new Map() });
   $("#one").hidden = !design;
-  if (!design) { say("No questions are left."); return; }
-  showPicture($("#one img"), design.image);
-  $("#one img").alt = design.image;
+  if (!design) return sayNone();
+  showPicture($("#one .picture"), design.image);
   $("#one h2").textContent = design.image;
   $("#one .own").textContent = design.tags.join(", ") || "nothing";
   drawQuestions();
@@ -105,52 +135,74 @@ async function answerOne(place, answer) {
 
 // ---------- by tag ----------
 
-async function nextGrid(tag = null) {
-  const chosen = tag === null ? "" : `&tag=${encodeURIComponent(tag)}`;
-  const grid = await ask(`/review/grid?reviewer=${encodeURIComponent(reviewer())}${chosen}`);
+// `left`: questions that were left open, which come again when there are no others.
+async function nextGrid(tag = null, left = []) {
+  const grid = await send("/review/grid", { reviewer: reviewer(), tag, left });
   if (tag !== null && !grid.questions.length) return nextGrid();
-  Object.assign(state, { grid, place: 0, turned: new Set() });
+  // The model's own guess is where each tile starts; one in doubt (null) is not sent.
+  Object.assign(state, { grid, place: 0, answers: grid.questions.map(one => one.guess) });
   $("#many").hidden = !grid.questions.length;
-  if (!grid.questions.length) { say("No questions are left."); return; }
-  const mean = grid.questions.reduce((sum, one) => sum + one.score, 0) / grid.questions.length;
-  grid.usual = grid.questions[0].kind === "wrong" || mean < 0.5 ? "no" : "yes";
+  if (!grid.questions.length) return sayNone();
   $("#many h2").textContent = `Is this ${grid.tag}?`;
-  $("#rule").textContent = `Enter says “${grid.usual}” to all; click those that are different.`;
+  $("#rule").textContent = grid.questions[0].kind === "wrong"
+    ? "People gave these the tag, and the model doubts it. Correct what it got wrong."
+    : "The model's guess; correct what it got wrong. Open ones are not saved.";
   drawGrid();
   $(".cells button").focus();
 }
 
-const gridAnswer = place => (state.grid.usual === "yes") !== state.turned.has(place) ? "yes" : "no";
+const LOOK = { yes: ["✓", "yes", "true"], no: ["✗", "no", "false"], null: ["?", "open", "mixed"] };
+// A click: the other answer first; an open one becomes a yes.
+const CYCLE = { yes: { yes: "no", no: null, null: "yes" }, no: { no: "yes", yes: null, null: "no" } };
 
 function drawGrid() {
   $(".cells").replaceChildren(...state.grid.questions.map((one, place) => {
-    const item = document.createElement("li"), button = document.createElement("button");
-    const box = document.createElement("div"), img = document.createElement("img");
-    const what = document.createElement("span");
-    button.type = "button";
-    box.className = "picture";
-    what.className = "what";
-    img.alt = one.image;
-    showPicture(img, one.image);
-    box.append(img);
-    button.append(box, what);
+    const item = $("#cell").content.firstElementChild.cloneNode(true), button = $("button", item);
+    showPicture($(".picture", item), one.image).then(visible => visible || leaveUnseen(one));
     button.addEventListener("click", () => turn(place));
     button.addEventListener("focus", () => { state.place = place; });
-    item.append(button);
     return item;
   }));
   state.grid.questions.forEach((_, place) => drawCell(place));
+  drawCount();
 }
 
 function drawCell(place) {
-  const button = $(".cells").children[place].firstElementChild;
-  button.setAttribute("aria-pressed", String(state.turned.has(place)));
-  $(".what", button).textContent = gridAnswer(place);
+  const button = $(".cells").children[place].firstElementChild, one = state.grid.questions[place];
+  const [sign, word, pressed] = LOOK[state.answers[place]];
+  button.className = word;
+  button.setAttribute("aria-pressed", pressed);
+  $(".sign", button).textContent = sign;
+  $(".word", button).textContent = word;
+  $(".score", button).textContent = `${Math.round(100 * one.score)} %`;
 }
 
-function turn(place) {
-  if (!state.turned.delete(place)) state.turned.add(place);
+function drawCount() {
+  const count = answer => state.answers.filter(one => one === answer).length;
+  const open = count(null), answers = state.answers.length - open;
+  $("#counts").textContent = `${count("yes")} yes, ${count("no")} no, ${open} open`;
+  $("#keep-text").textContent = answers
+    ? `Save ${answers} answer${answers === 1 ? "" : "s"}${open ? `, ${open} left open` : ""}`
+    : `Leave ${open} open`;
+}
+
+function set(place, answer) {
+  state.answers[place] = answer;
   drawCell(place);
+  drawCount();
+}
+
+const turn = place => set(place, CYCLE[state.grid.questions[place].guess ?? "yes"][state.answers[place]]);
+
+// Nobody can confirm a guess about what cannot be seen.
+function leaveUnseen(one) {
+  const place = state.grid.questions.indexOf(one);
+  if (place >= 0 && state.answers[place] === one.guess) set(place, null);
+}
+
+function decide(answer) {
+  set(state.place, answer);
+  step(1);
 }
 
 async function keepGrid() {
@@ -158,8 +210,11 @@ async function keepGrid() {
   if (state.busy) return;
   state.busy = true;
   try {
-    await keep(questions.map((one, place) => ({ image: one.image, tag, answer: gridAnswer(place) })));
-    await nextGrid($("#which").value || null);
+    const answers = questions.map((one, place) => ({ image: one.image, tag, answer: state.answers[place] }));
+    await keep(answers.filter(one => one.answer !== null));
+    const left = answers.filter(one => one.answer === null).map(({ image }) => ({ image, tag }));
+    if (left.length === answers.length) say("Nothing saved.");
+    await nextGrid($("#which").value || null, left);
   } finally { state.busy = false; }
 }
 
@@ -194,10 +249,18 @@ function step(by) {
   }
 }
 
+// Tiles in a row, as the page is wide.
+function columns() {
+  const cells = [...$(".cells").children];
+  return state.way === "design" ? 1 : cells.filter(one => one.offsetTop === cells[0].offsetTop).length;
+}
+
 const keys = {
-  y: () => state.way === "design" && answerOne(state.place, "yes"),
-  n: () => state.way === "design" && answerOne(state.place, "no"),
-  ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowRight: () => step(1), ArrowLeft: () => step(-1),
+  y: () => state.way === "design" ? answerOne(state.place, "yes") : decide("yes"),
+  n: () => state.way === "design" ? answerOne(state.place, "no") : decide("no"),
+  o: () => state.way === "tag" && decide(null),
+  ArrowDown: () => step(columns()), ArrowUp: () => step(-columns()),
+  ArrowRight: () => step(1), ArrowLeft: () => step(-1),
   Enter: () => state.way === "design" ? passOver() : keepGrid(),
   u: undo, d: () => go("design"), t: () => go("tag"),
 };
