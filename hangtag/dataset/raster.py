@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from hangtag.dataset import animation, libtiff, png, tiff
+from hangtag.dataset import animation, libtiff, png, tiff, webp
 from hangtag.dataset.pixel_limit import check_size, max_pixels
 from hangtag.dataset.resize import shrunk
 from hangtag.dataset.tiff_samples import Samples
@@ -20,12 +20,12 @@ from hangtag.errors import ImageError
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 _TIFF_SIGNATURES: Final = (b"II*", b"II+", b"MM\0")
-_GIF_SIGNATURE: Final = b"GIF8"
+_WEBP_SIGNATURE: Final = b"RIFF"
 _SIGNATURES: Final = (
-    png.SIGNATURE, b"\xff\xd8", _GIF_SIGNATURE, b"RIFF", b"BM", *_TIFF_SIGNATURES,
+    png.SIGNATURE, b"\xff\xd8", b"GIF8", _WEBP_SIGNATURE, b"BM", *_TIFF_SIGNATURES,
 )  # fmt: skip
 _AVIF_SIGNATURE: Final = b"ftyp"  # from the fifth byte on
-_EXIF_ORIENTATION: Final = 0x0112
+_EXIF_PREFIX: Final = b"Exif\0\0"
 # https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4.A: what undoes each orientation.
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,16 +69,41 @@ def _decode(data: bytes, size: int, limit: int) -> Image.Image:
         return _decode_png(png.checked(data), size)
     if data.startswith(_TIFF_SIGNATURES):
         return _decode_tiff(data, size, limit)
+    if data.startswith(_WEBP_SIGNATURE):
+        return _decode_webp(data, size, limit)
+    return _decode_other(data, size, limit)
+
+
+def _decode_webp(data: bytes, size: int, limit: int) -> Image.Image:
+    try:
+        return _decode_other(data, size, limit)
+    except (OSError, UnidentifiedImageError):
+        undamaged = webp.without_damage(data)
+        if undamaged is None or undamaged == data:
+            raise
+        return _decode_other(undamaged, size, limit)
+
+
+def _decode_other(data: bytes, size: int, limit: int) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         check_size(image.size, limit)
         if image.format == "GIF":
-            return _first_shown(_gif_frames(image, data, size))
+            return _decode_gif(image, data, size)
         # JPEG decodes straight to a half, quarter or eighth; twice the target loses nothing.
         image.draft(None, (2 * size, 2 * size))
         orientation = _orientation(image)
         if image.format in ("WEBP", "AVIF") and getattr(image, "is_animated", False):
             return _upright(_first_shown(_seek_frames(image, size)), orientation)
+        if image.format == "BMP":
+            return shrunk(_opaque_unless_used(image), size)
         return _upright(shrunk(image, size), orientation)
+
+
+def _opaque_unless_used(image: Image.Image) -> Image.Image:
+    """Return a BMP without its alpha where that is 0 everywhere: many programs leave it so."""
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return image
 
 
 def _first_shown(frames: Iterator[Image.Image]) -> Image.Image:
@@ -110,16 +135,18 @@ def _seek_frames(image: ImageFile, size: int) -> Iterator[Image.Image]:
         yield shrunk(image, size)
 
 
-def _gif_frames(image: ImageFile, data: bytes, size: int) -> Iterator[Image.Image]:
-    """Yield the frames of a GIF, the first from `image`, where that fills the canvas."""
-    is_whole = bool(image.tile) and image.tile[0].extents == (0, 0, *image.size)
+def _decode_gif(image: ImageFile, data: bytes, size: int) -> Image.Image:
     canvas, budget = image.size, animation.frame_budget(image.size)
+    # Where the first frame does not fill the canvas, Pillow fills the rest with a colour, and
+    # browsers leave it transparent.
+    is_whole = bool(image.tile) and image.tile[0].extents == (0, 0, *canvas)
     if is_whole:
-        yield shrunk(image, size)
-    # Where it does not, Pillow fills the rest with a colour, and browsers leave it transparent.
+        first = shrunk(image, size)
+        if next(itertools.islice(animation.gif_frames(data), 1, 2), None) is None:
+            return first
     frames = animation.composed(canvas, animation.gif_frames(data))
-    for frame in itertools.islice(frames, 1 if is_whole else 0, budget):
-        yield shrunk(frame, size)
+    rest = (shrunk(frame, size) for frame in itertools.islice(frames, is_whole, budget))
+    return _first_shown(itertools.chain([first], rest) if is_whole else rest)
 
 
 def _decode_png(file: png.Png, size: int) -> Image.Image:
@@ -178,11 +205,13 @@ def _tiff_page(data: bytes, page: tiff.Page, size: int, limit: int) -> Image.Ima
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, where the EXIF data is damaged."""
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # as decoders do, the EXIF reader raises anything
-        return 1
+    """Return the EXIF orientation; 1, upright, where the EXIF data is damaged.
+
+    Pillow's own reader of EXIF prints warnings about all other damage in it.
+    """
+    exif = image.info.get("exif", b"")
+    pages = tiff.pages(exif.removeprefix(_EXIF_PREFIX)) if isinstance(exif, bytes) else []
+    return pages[0].first(tiff.Tag.ORIENTATION, 1) if pages else 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

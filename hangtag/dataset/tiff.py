@@ -83,20 +83,24 @@ class Page:
         return bool(kind & _REDUCED_OR_MASK) or self.first(Tag.OLD_KIND, 1) == 2
 
     @property
+    def is_planar(self) -> bool:
+        """Whether each sample has a plane of its own."""
+        return self.first(Tag.PLANAR, CONTIGUOUS) == PLANAR and len(self.bits) > 1
+
+    @property
     def is_beyond_pillow(self) -> bool:
         """Whether Pillow does not open this layout, or opens it and shows other colours."""
         if self.is_big and self.byte_order == ">":
             return True
         deep = max(self.bits, default=1) > 8
-        planar = self.first(Tag.PLANAR, CONTIGUOUS) == PLANAR and len(self.bits) > 1
         inverted = self.first(Tag.COLOURS, 0) == WHITE_IS_ZERO
         integers = self.first(Tag.SAMPLE_FORMAT, 1) == 1
         if self.first(Tag.SAMPLES, 1) > _MOST_SAMPLES:  # Pillow writes a line to the log
             return True
-        return (planar or (deep and integers and inverted)) and not self.is_opaque_to_us
+        return (self.is_planar or (deep and integers and inverted)) and not self.needs_meaning
 
     @property
-    def is_opaque_to_us(self) -> bool:
+    def needs_meaning(self) -> bool:
         """Whether its compression needs to know what the samples mean (JPEG, fax, ...)."""
         return self.first(Tag.COMPRESSION, 1) not in _OF_BYTES
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hangtag.dataset.pixel_limit import check_size, max_pixels
 from hangtag.dataset.resize import lab_to_rgb, shrunk_by_rows
-from hangtag.dataset.tiff import CONTIGUOUS, PLANAR, Page, Tag
+from hangtag.dataset.tiff import CONTIGUOUS, Page, Tag
 from hangtag.errors import ImageError
 
 
@@ -33,7 +33,9 @@ _COLOUR_SAMPLES: Final = {
 }  # fmt: skip
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # alpha among the extra samples
 _NO_PREDICTOR, _HORIZONTAL = 1, 2
+_UNSIGNED, _FLOAT, _UNKNOWN = 1, 3, 4  # sample formats
 _BLOCK_PIXELS: Final = 2**18
+_MOST_BYTES: Final = 16  # of a pixel: eight samples of 16 bits
 _SHORT, _LONG = 3, 4  # types of values
 
 
@@ -48,53 +50,32 @@ class Samples:
     def __init__(self, data: bytes, page: Page, limit: int) -> None:
         """`limit`: of pixels."""
         self._page = page
-        self._check()
+        self._kind = _colours_of(page)
         check_size(page.size, limit)
-        self._planes: list[Image.Image] = []
-        count = len(page.bits) if self._is_planar else 1
+        self._alpha = self._find_alpha()
+        count = _COLOUR_SAMPLES[self._kind]
+        needed = [*range(count), *([] if self._alpha is None else [count + self._alpha[0]])]
+        planes = needed if self._page.is_planar else [0]
         stored = ((page.size[0] * self._samples * page.bits[0] + 7) // 8, page.size[1])
+        check_size((stored[0] * len(planes), stored[1]), limit * _MOST_BYTES)
+        self._planes: list[Image.Image] = []
         with max_pixels(stored[0] * stored[1]):
-            for plane in range(count):
-                file = io.BytesIO(_as_bytes(data, page, plane, count, stored))
+            for plane in planes:
+                file = io.BytesIO(_as_bytes(data, page, plane, stored))
                 with Image.open(file, formats=["TIFF"]) as image:
                     image.load()
                 self._planes.append(image)
+        # Where alpha is among the samples that are loaded.
+        self._alpha_at = len(needed) - 1 if self._page.is_planar else needed[-1]
 
     def shrunk(self, longest: int) -> Image.Image:
         """Return the page as RGBA, its longest side at most `longest`, not turned upright."""
         return shrunk_by_rows(self._page.size, self._rows, longest)
 
-    def _check(self) -> None:
-        page = self._page
-        width, height = page.size
-        layout = (
-            f"TIFF with {len(page.bits)} samples of {page.bits[:1] or (0,)} bits, colours "
-            f"{page.first(Tag.COLOURS, 0)}, compression {page.first(Tag.COMPRESSION, 1)}"
-        )
-        if page.first(Tag.SAMPLE_FORMAT, 1) == 3:
-            raise ImageError("unreadable", "floating-point pixels have no agreed range")
-        needed = _COLOUR_SAMPLES.get(page.first(Tag.COLOURS, 0))  # type: ignore[call-overload]
-        if (
-            needed is None
-            or not needed <= len(page.bits) <= 64
-            or set(page.bits) - {page.bits[0]}
-            or page.bits[0] not in (1, 2, 4, 8, 16, 32)
-            or page.first(Tag.SAMPLE_FORMAT, 1) not in (1, 4)
-            or page.is_opaque_to_us
-            or page.first(Tag.PREDICTOR, _NO_PREDICTOR) not in (_NO_PREDICTOR, _HORIZONTAL)
-            or not width
-            or not height
-        ):
-            raise ImageError("unreadable", f"{layout}: not a layout that hangtag reads")
-
-    @property
-    def _is_planar(self) -> bool:
-        return self._page.first(Tag.PLANAR, CONTIGUOUS) == PLANAR and len(self._page.bits) > 1
-
     @property
     def _samples(self) -> int:
         """Samples side by side in a plane."""
-        return 1 if self._is_planar else len(self._page.bits)
+        return 1 if self._page.is_planar else len(self._page.bits)
 
     def _rows(self, top: int, bottom: int) -> Image.Image:
         """Return these rows in mode RGBa."""
@@ -137,24 +118,24 @@ class Samples:
 
     def _colours(self, values: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Return samples as RGBA with straight alpha."""
-        page, top = self._page, 2 ** self._page.bits[0] - 1
-        kind = Colours(page.first(Tag.COLOURS, 0))
-        count = _COLOUR_SAMPLES[kind]
-        colours, extra = values[..., :count], values[..., count:]
-        meaning = self._alpha(kind, extra.shape[2])
-        alpha = None if meaning is None else extra[..., meaning[0]]
-        if alpha is not None and meaning is not None and meaning[1] == _PREMULTIPLIED:
-            divided = colours.astype(np.uint64) * top // np.maximum(alpha, 1)[..., None]
-            colours = np.minimum(divided, top).astype(np.uint32)
+        top = 2 ** self._page.bits[0] - 1
+        colours = values[..., : _COLOUR_SAMPLES[self._kind]]
         rgba = np.empty((*values.shape[:2], 4), np.uint8)
-        rgba[..., :3] = self._rgb(kind, colours)
-        rgba[..., 3] = 255 if alpha is None else self._eight_bit(alpha)
+        rgba[..., 3] = 255
+        if self._alpha is not None:
+            alpha = values[..., self._alpha_at]
+            rgba[..., 3] = self._eight_bit(alpha)
+            if self._alpha[1] == _PREMULTIPLIED:
+                divided = colours.astype(np.uint64) * top // np.maximum(alpha, 1)[..., None]
+                colours = np.minimum(divided, top).astype(np.uint32)
+        rgba[..., :3] = self._rgb(colours)
         return rgba
 
-    def _alpha(self, kind: Colours, extra: int) -> tuple[int, int] | None:
+    def _find_alpha(self) -> tuple[int, int] | None:
         """Return which extra sample is alpha, and of which kind; None where none is."""
+        extra = len(self._page.bits) - _COLOUR_SAMPLES[self._kind]
         meanings = self._page.tags.get(Tag.EXTRA_SAMPLES, ())
-        if not meanings and extra == 1 and kind != Colours.CMYK:
+        if not meanings and extra == 1 and self._kind != Colours.CMYK:
             return 0, _STRAIGHT  # old programs leave the tag out; in CMYK it may be a spot colour
         for place, meaning in enumerate(meanings[:extra]):
             if meaning in (_PREMULTIPLIED, _STRAIGHT):
@@ -166,7 +147,8 @@ class Samples:
         scaled = values * 255 // (2**bits - 1) if bits < 8 else values >> (bits - 8)
         return scaled.astype(np.uint8)
 
-    def _rgb(self, kind: Colours, colours: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    def _rgb(self, colours: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        kind = self._kind
         if kind == Colours.PALETTE:
             return self._palette()[colours[..., 0]]
         eight = self._eight_bit(colours)
@@ -190,11 +172,36 @@ class Samples:
         return table
 
 
+def _colours_of(page: Page) -> Colours:
+    """Return what the samples of a page mean. Raises ImageError for layouts that are not read."""
+    if page.first(Tag.SAMPLE_FORMAT, _UNSIGNED) == _FLOAT:
+        raise ImageError("unreadable", "floating-point pixels have no agreed range")
+    bits, colours = page.bits, page.first(Tag.COLOURS, 0)
+    compression = page.first(Tag.COMPRESSION, 1)
+    if (
+        colours not in set(Colours)
+        or not _COLOUR_SAMPLES[Colours(colours)] <= len(bits)
+        or len(set(bits)) > 1
+        or bits[0] not in (1, 2, 4, 8, 16, 32)
+        or (bits[0] > 8 and page.first(Tag.SAMPLE_FORMAT, _UNSIGNED) not in (_UNSIGNED, _UNKNOWN))
+        or page.needs_meaning
+        or page.first(Tag.PREDICTOR, _NO_PREDICTOR) not in (_NO_PREDICTOR, _HORIZONTAL)
+        or not min(page.size)
+    ):
+        raise ImageError(
+            "unreadable",
+            f"TIFF with {len(bits)} samples of {bits[0] if bits else 0} bits, photometric "
+            f"interpretation {colours}, compression {compression}: a layout that hangtag does not "
+            "read; save it as RGB",
+        )
+    return Colours(colours)
+
+
 def _image(mode: str, pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
 
 
-def _as_bytes(data: bytes, page: Page, plane: int, planes: int, size: tuple[int, int]) -> bytes:
+def _as_bytes(data: bytes, page: Page, plane: int, size: tuple[int, int]) -> bytes:
     """Return a TIFF of 8-bit grey, `size` bytes wide, that has a page's compressed data.
 
     The directory is put behind the data, so that all of that stays where it is.
@@ -205,6 +212,7 @@ def _as_bytes(data: bytes, page: Page, plane: int, planes: int, size: tuple[int,
         Tag.FILL_ORDER: (page.first(Tag.FILL_ORDER, 1),), Tag.PLANAR: (CONTIGUOUS,),
     }  # fmt: skip
     offsets, lengths = Tag.STRIP_OFFSETS, Tag.STRIP_BYTES
+    planes = len(page.bits) if page.is_planar else 1
     if Tag.TILE_WIDTH in page.tags:
         offsets, lengths = Tag.TILE_OFFSETS, Tag.TILE_BYTES
         # Whole bytes: a tile is a multiple of 16 pixels wide.
