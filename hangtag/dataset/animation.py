@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +16,8 @@ from hangtag.dataset.resize import eight_bit
 MAX_FRAMES: Final = 128
 MAX_FRAME_PIXELS: Final = 2**28  # of all frames together, beyond the first two
 _OPAQUE: Final = 128  # alpha that some pixel has, where a design does not just fade in
-_CONTRAST: Final = 64  # to the background, that some pixel has
+_CONTRAST: Final = 64  # to the ground, that some pixel has
+_FAINT: Final = 8  # less contrast than this is nothing
 _LEAST: Final = 255 / 200  # mean difference: one two-hundredth of the picture, in full contrast
 _UNIFORM_WORTH: Final = 1 / 256  # a picture in one colour is better than none
 
@@ -48,13 +50,16 @@ class Frame:
 def visibility(image: Image.Image) -> tuple[float, bool]:
     """Return how much a frame (RGBA) shows, 0 to 1, and whether that is enough to judge it by.
 
-    Measured as the difference from the top left corner, transparency included: neither a frame
-    that is nearly transparent nor one nearly all white or black shows anything.
+    Measured as the difference from the ground, transparency included: neither a frame that is
+    nearly transparent nor one nearly all white or black shows anything.
     """
     pixels = image.convert("RGBa")
-    corner = Image.new("RGBa", pixels.size, pixels.getpixel((0, 0)))
-    bands = ImageChops.difference(pixels, corner).split()
-    difference = ImageStat.Stat(functools.reduce(ImageChops.lighter, bands))
+    across, down = (sorted({0, side // 2, side - 1}) for side in image.size)
+    border = Counter(pixels.getpixel((x, y)) for x in across for y in down)
+    ground = Image.new("RGBa", pixels.size, border.most_common(1)[0][0])
+    bands = ImageChops.difference(pixels, ground).split()
+    largest = functools.reduce(ImageChops.lighter, bands)
+    difference = ImageStat.Stat(largest.point([*[0] * _FAINT, *range(_FAINT, 256)]))
     alpha = ImageStat.Stat(image.getchannel("A"))
     (mean,), ((_, contrast),), ((_, opacity),) = difference.mean, difference.extrema, alpha.extrema
     is_clear = contrast >= _CONTRAST and opacity >= _OPAQUE

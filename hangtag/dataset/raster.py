@@ -4,6 +4,7 @@ Pillow decodes. What is added: a frame that shows something, files that are dama
 pixels, layouts that Pillow lacks, and a limit of pixels that is hangtag's own.
 """
 
+import contextlib
 import io
 import itertools
 from collections.abc import Iterator
@@ -158,21 +159,16 @@ def _decode_png(file: png.Png, size: int) -> Image.Image:
 
 
 def _png_frames(image: ImageFile, file: png.Png, size: int) -> Iterator[Image.Image]:
-    """Yield the frames of an APNG; of one without a whole frame, the image for old programs."""
-    frames = animation.composed(image.size, file.frames())
-    budget = animation.frame_budget(image.size)
-    if not file.hides_default_image:
-        yield _png_image(image, file, size)
-        next(frames, None)
-    any_shown = not file.hides_default_image
-    try:
-        for frame in itertools.islice(frames, budget):
-            any_shown = True
-            yield shrunk(frame, size)
-    except Exception:
-        if any_shown:
-            raise
-        yield _png_image(image, file, size)
+    """Yield the frames of an APNG; before them, where none of them is whole, the default image."""
+    hidden, budget = file.hides_default_image, animation.frame_budget(image.size)
+    composed = animation.composed(image.size, file.frames())
+    frames = (shrunk(frame, size) for frame in itertools.islice(composed, not hidden, budget))
+    first = None
+    if hidden:
+        with contextlib.suppress(Exception):  # as decoders do, whatever they raise
+            first = next(frames, None)
+    yield _png_image(image, file, size) if first is None else first
+    yield from frames
 
 
 def _png_image(image: ImageFile, file: png.Png, size: int) -> Image.Image:
@@ -185,7 +181,9 @@ def _png_image(image: ImageFile, file: png.Png, size: int) -> Image.Image:
 def _decode_tiff(data: bytes, size: int, limit: int) -> Image.Image:
     pages = tiff.pages(data)
     if not pages:
-        raise ImageError("unreadable", "TIFF has no image file directory that can be read")
+        raise ImageError(
+            "truncated", f"TIFF is cut or damaged: no directory within its {len(data):,} bytes"
+        )
     decoded = (_tiff_page(data, page, size, limit) for page in pages)
     if len(pages) == 1 or pages[1].is_part:
         return next(decoded)

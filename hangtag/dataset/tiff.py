@@ -97,7 +97,8 @@ class Page:
         integers = self.first(Tag.SAMPLE_FORMAT, 1) == 1
         if self.first(Tag.SAMPLES, 1) > _MOST_SAMPLES:  # Pillow writes a line to the log
             return True
-        return (self.is_planar or (deep and integers and inverted)) and not self.needs_meaning
+        planar = self.first(Tag.PLANAR, CONTIGUOUS) == PLANAR
+        return (planar or (deep and integers and inverted)) and not self.needs_meaning
 
     @property
     def needs_meaning(self) -> bool:
