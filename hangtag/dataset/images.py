@@ -16,7 +16,7 @@ from PIL import Image
 from hangtag.dataset import svg
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.raster import decode_raster, is_raster
-from hangtag.dataset.resize import resized, scaled
+from hangtag.dataset.resize import resized, scaled, shrunk
 from hangtag.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -38,8 +38,10 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
     # Rasters first: a PNG may carry "<svg" in its metadata.
     if not is_raster(data) and svg.is_svg(data):
         image = _render_svg(data, size, max_pixels)
-        # The renderer rounds the shorter side up, and so at times the longer one, to size + 1.
-        image = image.crop((0, 0, min(size, image.width), min(size, image.height)))
+        if max(image.size) > size:
+            # The renderer rounds both sides of a drawing that is nearly square up, the longer one
+            # to size + 1. Shrunk from more, it is as sharp as all others and has its proportions.
+            image = shrunk(_render_svg(data, 4 * size, max_pixels), size)
     else:
         image = decode_raster(data, size, max_pixels)
     pixels = np.array(image, dtype=np.uint8)

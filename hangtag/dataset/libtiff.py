@@ -31,18 +31,17 @@ _redirecting = threading.Lock()
 
 
 @contextlib.contextmanager
-def messages() -> Iterator[list[str]]:
-    """Collect in a list what libtiff says in this thread, until the block ends."""
-    collected: list[str] = []
-    if _install():
-        _said.messages = collected
-        try:
-            yield collected
-        finally:
-            _said.messages = None
-    else:
+def messages(collected: list[str]) -> Iterator[None]:
+    """Put in `collected`, once the block ends, what libtiff said in this thread meanwhile."""
+    if not _install():
         with _redirected(collected):
-            yield collected
+            yield
+        return
+    _said.messages = collected
+    try:
+        yield
+    finally:
+        _said.messages = None
 
 
 @functools.cache

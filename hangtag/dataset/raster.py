@@ -13,7 +13,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from hangtag.dataset import animation, libtiff, png, tiff, webp
+from hangtag.dataset import animation, libtiff, metadata, png, tiff
 from hangtag.dataset.pixel_limit import check_size, max_pixels
 from hangtag.dataset.resize import shrunk
 from hangtag.dataset.tiff_samples import Samples
@@ -50,19 +50,20 @@ def decode_raster(data: bytes, size: int, limit: int) -> Image.Image:
     Of an animation, the first frame that shows something, as browsers compose it. `limit`: the
     most pixels that the file may have. Raises ImageError.
     """
-    with max_pixels(limit), libtiff.messages() as said:
-        try:
+    said: list[str] = []
+    try:
+        with max_pixels(limit), libtiff.messages(said):
             return _decode(data, size, limit)
-        except ImageError:
-            raise
-        except MemoryError as cause:
-            raise ImageError("too-large", "the decoder ran out of memory") from cause
-        except UnidentifiedImageError as cause:
-            raise ImageError("unreadable", "not an image in a known format") from cause
-        except Exception as cause:  # decoders raise anything from struct.error to IndexError
-            reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"
-            details = "; ".join(dict.fromkeys([str(cause), *said]))
-            raise ImageError(reason, f"cannot be decoded: {details}") from cause
+    except ImageError:
+        raise
+    except MemoryError as cause:
+        raise ImageError("too-large", "the decoder ran out of memory") from cause
+    except UnidentifiedImageError as cause:
+        raise ImageError("unreadable", "not an image in a known format") from cause
+    except Exception as cause:  # decoders raise anything from struct.error to IndexError
+        reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"
+        details = "; ".join(dict.fromkeys([str(cause), *said]))
+        raise ImageError(reason, f"cannot be decoded: {details}") from cause
 
 
 def _decode(data: bytes, size: int, limit: int) -> Image.Image:
@@ -70,19 +71,24 @@ def _decode(data: bytes, size: int, limit: int) -> Image.Image:
         return _decode_png(png.checked(data), size)
     if data.startswith(_TIFF_SIGNATURES):
         return _decode_tiff(data, size, limit)
-    if data.startswith(_WEBP_SIGNATURE):
-        return _decode_webp(data, size, limit)
-    return _decode_other(data, size, limit)
-
-
-def _decode_webp(data: bytes, size: int, limit: int) -> Image.Image:
     try:
         return _decode_other(data, size, limit)
-    except (OSError, UnidentifiedImageError):
-        undamaged = webp.without_damage(data)
+    except ImageError:
+        raise
+    except Exception:
+        undamaged = _without_metadata(data)
         if undamaged is None or undamaged == data:
             raise
         return _decode_other(undamaged, size, limit)
+
+
+def _without_metadata(data: bytes) -> bytes | None:
+    """Return what to try where a decoder refuses a file, perhaps for its metadata."""
+    if data.startswith(_WEBP_SIGNATURE):
+        return metadata.without_damage(data)
+    if data.startswith(_AVIF_SIGNATURE, 4):
+        return metadata.without_exif(data)
+    return None
 
 
 def _decode_other(data: bytes, size: int, limit: int) -> Image.Image:

@@ -1,7 +1,7 @@
-"""A WebP whose metadata is damaged -> the same without it.
+"""A WebP or AVIF whose metadata is damaged -> the same without it.
 
-libwebp refuses a file for one chunk of a wrong length; browsers show it.
-https://developers.google.com/speed/webp/docs/riff_container
+libwebp refuses a file for one chunk of a wrong length, libavif for EXIF data that is none; browsers
+show both.
 """
 
 import re
@@ -10,12 +10,24 @@ from typing import Final
 
 _HEADER: Final = 12  # "RIFF", length, "WEBP"
 _WANTED: Final = re.compile(rb"VP8 |VP8L|VP8X|ALPH|ANIM|ANMF|EXIF")
+_EXIF_ITEM: Final = re.compile(rb"(infe.{8,10}?)Exif", re.DOTALL)
 _PIXELS: Final = (b"VP8 ", b"VP8L", b"ANMF")
 _HAS_ICC, _HAS_EXIF, _HAS_XMP = 0x20, 0x08, 0x04  # flags of VP8X
 
 
+def without_exif(avif: bytes) -> bytes:
+    """Return an AVIF whose EXIF data is an item of no known type, which decoders pass over.
+
+    ISO/IEC 14496-12, 8.11.6.2: "infe", version and flags, number, protection, type.
+    """
+    return _EXIF_ITEM.sub(rb"\1none", avif)
+
+
 def without_damage(data: bytes) -> bytes | None:
-    """Return the chunks with pixels, and EXIF data if it is whole; None where no pixels are."""
+    """Return the chunks of a WebP with pixels, and EXIF data if whole; None where no pixels are.
+
+    https://developers.google.com/speed/webp/docs/riff_container
+    """
     chunks: dict[int, bytes] = {}
     at = _HEADER
     while found := _WANTED.search(data, at):
