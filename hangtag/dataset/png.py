@@ -28,15 +28,18 @@ _PASSES: Final = (
 
 
 class Chunk(NamedTuple):
-    """One chunk: its type of four letters, and all of its bytes, length and checksum included."""
+    """One chunk: its type of four letters, and all of its bytes, length and checksum included.
+
+    The bytes are a view of the file, so that they do not take memory twice.
+    """
 
     kind: bytes
-    whole: bytes
+    whole: bytes | memoryview
 
     @property
     def body(self) -> bytes:
         """The data of the chunk."""
-        return self.whole[8:-4]
+        return bytes(self.whole[8:-4])
 
 
 def made_chunk(kind: bytes, body: bytes) -> Chunk:
@@ -155,9 +158,9 @@ def in_usual_order(image: Image.Image) -> Image.Image:
     return image
 
 
-def _raw_chunks(data: bytes) -> Iterator[tuple[int, bytes, bytes, bool]]:
+def _raw_chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview, bool]]:
     """Yield offset, type, bytes and whether the checksum is right, until the end of a PNG."""
-    offset = len(SIGNATURE)
+    view, offset = memoryview(data), len(SIGNATURE)
     kind, seen_pixels = b"", False
     while kind != b"IEND" and offset + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, offset)
@@ -172,8 +175,8 @@ def _raw_chunks(data: bytes) -> Iterator[tuple[int, bytes, bytes, bool]]:
             return
         if kind in _PIXELS or kind in _OPTIONAL:
             (checksum,) = struct.unpack_from(">I", data, end - 4)
-            is_whole = zlib.crc32(memoryview(data)[offset + 4 : end - 4]) == checksum
-            yield offset, kind, data[offset:end], is_whole
+            is_whole = zlib.crc32(view[offset + 4 : end - 4]) == checksum
+            yield offset, kind, view[offset:end], is_whole
         seen_pixels |= kind == b"IDAT"
         offset = end
 
