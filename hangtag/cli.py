@@ -7,6 +7,7 @@ torch.
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -889,6 +890,7 @@ def _is_elsewhere(value: Any) -> bool:
 
 def main() -> None:
     """Run the command line; exit with 1 and one line on stderr for a HangtagError."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # as in workers.quiet_decoders
     try:
         _run()
     except Stopped as error:

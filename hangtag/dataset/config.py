@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from hangtag.errors import ConfigError
 
-MAX_MEGAPIXELS: Final = 100.0  # up to 1.6 GB in a worker, as WebP; as JPEG a fiftieth of that
+MAX_MEGAPIXELS: Final = 100.0  # up to 1.8 GB in a worker, as WebP (benchmarks/image_memory.py)
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class PackConfig:
     """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
 
     max_megapixels: float = MAX_MEGAPIXELS
-    """Reject designs with more pixels. One worker needs up to 6 MB of memory per megapixel, of WebP
-    and AVIF 16 MB."""
+    """Reject designs with more pixels. One worker needs up to 7 MB of memory per megapixel, of
+    WebP and AVIF 18 MB."""
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 4096:

@@ -5,6 +5,7 @@ import asyncio
 import errno
 import multiprocessing
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -65,6 +66,14 @@ def map_designs(
             raise
 
 
+def quiet_decoders() -> None:
+    """Keep Pillow's Python warnings, of what is odd in a design, from standard error.
+
+    They name no design; what hinders the decoding, ImageError says. For processes of our own only.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 class Workers:
     """Worker processes for one design at a time, such as a server is given; `close` ends them.
 
@@ -94,7 +103,8 @@ class Workers:
 
 def _pool(workers: int) -> ProcessPool:
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    return ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
 
 
 def _unread(cause: OSError) -> ImageError:
