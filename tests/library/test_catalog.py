@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import SPLITS, Catalog, Design
-from hangtag.library.catalog_files import COLUMNS
+from hangtag.library.catalog_columns import COLUMNS
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
