@@ -5,20 +5,24 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
-from hangtag.files import address_of
+from hangtag.files import S3, address_of
 from hangtag.library.catalog_cells import TagCells, name_of, text_of
 from hangtag.library.catalog_columns import COLUMNS, LISTS
 from hangtag.library.catalog_files import Row, json_line, read_rows, write_rows
+from hangtag.path_lookup import look_up
 
 SPLITS = ("train", "validation", "test")
 
@@ -98,12 +102,34 @@ class Catalog:
     def location(self, design: Design) -> str:
         """Return the absolute path of a design's image, or its `s3://` address.
 
-        That is also what a relative image of a catalog that lies in a bucket becomes.
+        That is also what a relative image of a catalog that lies in a bucket becomes. Whether the
+        file is there is not looked at, see `located`.
         """
         if _ADDRESS.match(design.image):
-            return design.image
+            return _path_of_url(design.image)
         path = _absolute(self.root, design.image)
         return address_of(path) or path
+
+    def located(self) -> list[str]:
+        """Return the `location` of every design, or where `look_up` finds a file that is missing.
+
+        A note counts the latter. What is not found keeps its location.
+        """
+        found, moved = [], []
+        for design in self.designs:
+            location = self.location(design)
+            if not (location.startswith(S3) or os.path.exists(location)):  # noqa: PTH110 500,000
+                with suppress(OSError):
+                    location = look_up(location)
+                    moved.append((design.image, location))
+            found.append(location)
+        if moved:
+            image, location = moved[0]
+            note(
+                f"{len(moved):,} images are spelled otherwise on disk (case, Unicode normal form,"
+                f" backslashes, ...), such as {image}: {location}"
+            )
+        return found
 
     def group_numbers(self) -> NDArray[np.int64]:
         """Return the group of every design as a number, int64 (n,), ascending with its name."""
@@ -124,6 +150,13 @@ class Catalog:
             return design.image
         below = location.startswith(str(folder).rstrip(os.sep) + os.sep)
         return os.path.relpath(location, folder) if below else location
+
+
+def _path_of_url(address: str) -> str:
+    """Return the path of a `file://` URL; any other address stays."""
+    if address[:7].lower() != "file://":
+        return address
+    return _absolute(url2pathname(urlsplit(address).path))
 
 
 def _absolute(*parts: str | Path) -> str:

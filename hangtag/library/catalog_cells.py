@@ -11,7 +11,14 @@ from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
-from hangtag.library.tag_text import SEPARATOR, NotUnderstood, comma_parts, is_hashtags, split_tags
+from hangtag.library.tag_text import (
+    SEPARATOR,
+    NotUnderstood,
+    comma_parts,
+    is_hashtags,
+    is_plain,
+    split_tags,
+)
 
 # What other programs write where a group is missing.
 _NO_GROUP: Final = frozenset(("nan", "none", "null", "nat", "<na>", "inf", "-inf"))
@@ -22,6 +29,8 @@ def text_of(value: Any, column: str, where: str) -> str:
     """Return a field's text; raise CatalogError for what is neither text nor an integer."""
     if value is None:
         return ""
+    if type(value) is str and "\0" not in value:  # nearly always
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -37,6 +46,8 @@ def name_of(value: Any, column: str, where: str) -> str:
     Integers that became floats, as pandas has them where some are missing, are integers; NaN,
     infinity and, for a group, `nan`, `None` and the like are none.
     """
+    if not value and value != 0:
+        return ""
     if isinstance(value, float | Decimal):
         value = number_text(value)
     text = text_of(value, column, where).strip()
@@ -67,12 +78,14 @@ class TagCells:
 
         Raises CatalogError for what cannot be understood.
         """
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if value is None or value == "" or value != value:  # NaN
             return ()
         if isinstance(value, str):
             parts: Iterable[str] = self._split(text_of(value, column, where), column, where)
-        elif isinstance(value, list | tuple | set):
+        elif isinstance(value, list | tuple):
             parts = [_item(part, column, where) for part in value]
+        elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            parts = [_item(value, column, where)]
         else:
             raise CatalogError(
                 f"{where}: {column} must be a list of texts, or one text with {SEPARATOR!r} between"
@@ -85,6 +98,8 @@ class TagCells:
         return tags
 
     def _split(self, text: str, column: str, where: str) -> list[str]:
+        if is_plain(text):
+            return text.split(SEPARATOR)
         try:
             tags = split_tags(text)
             if column == "tags" and comma_parts(text):

@@ -44,7 +44,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             where = f"{path}, line {number}"
             if layout is None and any(row):
                 layout = _Layout(row, delimiter, where)
-            elif layout is not None and any(field.strip() for field in row):
+            elif layout is not None and "".join(row).strip():
                 yield number, layout.values(row, where)
             number = lines.line_num + first
     except csv.Error as cause:
@@ -92,7 +92,9 @@ class _Layout:
         if self._delimiter == ";":
             self._split_commas(values)
         group = values.get("group", "")
-        if re.fullmatch(r"-?\d+\.0", group):  # pandas makes floats of integers where one is missing
+        if group.endswith(".0") and re.fullmatch(
+            r"-?\d+\.0", group
+        ):  # pandas makes floats of integers where one is missing
             values["group"] = group[:-2]
         return values
 

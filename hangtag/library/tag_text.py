@@ -55,7 +55,7 @@ def split_tags(text: str) -> list[str]:
 
     Raises NotUnderstood for what begins as a list and is none, such as one that was cut.
     """
-    if not _SPECIAL.search(text):
+    if is_plain(text):
         items = text.split(SEPARATOR)
     elif (found := _listed(text.strip())) is not None:
         items = found
@@ -66,6 +66,11 @@ def split_tags(text: str) -> list[str]:
     return [tag for item in items if (tag := item.strip())]
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether nothing in a text means anything but SEPARATOR."""
+    return _SPECIAL.search(text) is None
+
+
 def is_hashtags(text: str) -> bool:
     """Tell whether a text consists of hashtags: words that each begin with `#`."""
     return _HASHTAGS.fullmatch(text.strip()) is not None
@@ -73,13 +78,16 @@ def is_hashtags(text: str) -> bool:
 
 def comma_parts(text: str) -> list[str]:
     """Return what commas separate in a text that reads as one tag, [] where there are none."""
-    if '"' in text or len(tags := split_tags(text)) != 1 or not _COMMA.search(tags[0]):
+    if '"' in text or not _COMMA.search(text):
+        return []
+    tags = split_tags(text)
+    if len(tags) != 1 or not _COMMA.search(tags[0]):
         return []
     return [part for item in _COMMA.split(tags[0]) if (part := item.strip())]
 
 
 def _written(tag: str) -> str:
-    plain = not (SEPARATOR in tag or _SPECIAL.search(tag) or tag != tag.strip())
+    plain = SEPARATOR not in tag and is_plain(tag)
     return tag if plain else '"' + tag.replace('"', '""') + '"'
 
 
@@ -130,7 +138,7 @@ def _listed(text: str) -> list[str] | None:
             raise NotUnderstood
         return _tokens(text[1:-1], mixed=text[0] == "{")
     except NotUnderstood:
-        if begins:
+        if begins or ("..." in text and "," in text):
             raise
         return None
 

@@ -35,6 +35,7 @@ from hangtag.library.catalog_csv import write_csv
 from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.library.xmp import write_sidecar
+from hangtag.path_lookup import look_up
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 
@@ -100,12 +101,10 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
                 found.setdefault(_place(path / name), str(path / name))
         elif path.suffix.lower() in CATALOG_SUFFIXES:
             catalog = Catalog.read(path)
-            for design in catalog:
-                found.setdefault(catalog.location(design), design.image)
-        elif path.exists():
-            found.setdefault(_place(path), str(path))
+            for design, location in zip(catalog, catalog.located(), strict=True):
+                found.setdefault(location, design.image)
         else:
-            raise CatalogError(f"{path}: no such file or folder")
+            found.setdefault(_file(path), str(path))
     found = {place: name for place, name in found.items() if is_utf8(place)}
     if not found:
         raise CatalogError(f"{paths[0]}: no designs")
@@ -115,6 +114,15 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _place(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 as `Catalog.location`: links stay links
+
+
+def _file(path: Path) -> str:
+    place = _place(path)
+    try:
+        return place if path.exists() else look_up(place)
+    except OSError as cause:
+        reason = (cause.strerror or str(cause)).replace("No such file", "no such file or folder")
+        raise CatalogError(f"{path}: {reason}") from cause
 
 
 def _designs_below(address: str) -> list[str]:
