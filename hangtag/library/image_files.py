@@ -87,7 +87,7 @@ class LeftOut:
         """Tell whether a file is no image with one of `suffixes`; count it if it is an image."""
         suffix = PurePosixPath(name).suffix.lower()
         if name.startswith(".") and suffix == ".icloud":  # `.a.png.icloud` stands for a.png
-            if PurePosixPath(name).with_suffix("").suffix.lower() in suffixes:
+            if is_image(name.removesuffix(PurePosixPath(name).suffix)):
                 self._counts["not downloaded from iCloud", "not downloaded from iCloud"] += 1
             return True
         if suffix not in suffixes:
@@ -126,6 +126,11 @@ def is_system_folder(name: str) -> bool:
     """Tell whether a folder has a name that only a system gives, such as @eaDir or #recycle."""
     name = name.lower()
     return name in _SYSTEM_FOLDERS or bool(_SYSTEM_FOLDER.fullmatch(name))
+
+
+def is_image(path: str) -> bool:
+    """Tell by its suffix whether a path or an address is one of an image that hangtag reads."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_image_suffix(suffix: str) -> bool:
