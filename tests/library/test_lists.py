@@ -185,8 +185,8 @@ def test_attribute_chooses_between_lists(tmp_path: Path, tags_file: Path) -> Non
         ({"source-ref": "", "class": [1, 0, 1]}, "no path"),
         ({"source-ref": "a.png", "class": [1, 0]}, "2 labels, but the tags file names 3"),
         ({"source-ref": "a.png", "class": [0, 5, 1]}, "other than 0 and 1.*label_format"),
-        ({"source-ref": "a.png", "class": "1"}, "'class' is not there or not a list"),
-        ({"source-ref": "a.png"}, "'class' is not there"),
+        ({"source-ref": "a.png", "class": "1"}, "'class' is not a list of labels or a class"),
+        ({"source": "some text", "class": [1, 0, 0]}, "no image"),
         (["a.png"], "not a JSON object"),
     ],
 )
