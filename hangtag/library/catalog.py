@@ -126,8 +126,8 @@ class Catalog:
         if moved:
             image, location = moved[0]
             note(
-                f"{len(moved):,} images are spelled otherwise on disk (case, Unicode normal form,"
-                f" backslashes, ...), such as {image}: {location}"
+                f"images: {len(moved):,} found under another spelling (case, Unicode normal form,"
+                f" backslashes, ...), such as {image} at {location}"
             )
         return found
 

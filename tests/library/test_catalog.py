@@ -189,5 +189,5 @@ def test_images_that_are_spelled_otherwise_are_found(
         "gone.png",
     ]
     notes = capsys.readouterr().err
-    assert notes.startswith("3 images are spelled otherwise on disk")
-    assert "img\\heart.png: " in notes
+    assert notes.startswith("images: 3 found under another spelling")
+    assert "img\\heart.png at " in notes
