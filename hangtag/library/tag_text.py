@@ -15,12 +15,12 @@ from typing import Final
 SEPARATOR: Final = ";"
 
 # Tags with none of these in them are written as they are and only split at SEPARATOR.
-_SPECIAL: Final = re.compile(r'["|#(){}\[\],、,\r\n]')
+_SPECIAL: Final = re.compile(r'["|#(){}\[\],、，\r\n]')
 # An item in quotes with nothing but blanks around it, or anything up to the next separator.
 _ITEM: Final = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:;|\Z)|([^;]*)(?:;|\Z)')
 _LINE_END: Final = re.compile(r"[\r\n]+")
 _LETTER: Final = re.compile(r"[^\W_]")
-_COMMA: Final = re.compile(r"[,、,]")
+_COMMA: Final = re.compile(r"[,、，]")
 _HASHTAGS: Final = re.compile(r"#[^\s#,;]+(?:[\s,;]*#[^\s#,;]+)*[\s,;]*")
 _HASHTAG: Final = re.compile(r"#[^\s#,;]+")
 

@@ -102,7 +102,7 @@ def test_lists_that_cannot_be_understood(text: str) -> None:
 
 def test_what_commas_separate() -> None:
     assert comma_parts("cat, red hat,") == ["cat", "red hat"]
-    assert comma_parts("猫、赤") == ["猫", "赤"]
+    assert comma_parts("猫、赤") == comma_parts("猫\uff0c赤") == ["猫", "赤"]
     for text in ("cat", "cat, red;hat", '"cat, red"', "['cat', 'red']", "#cat, #red"):
         assert comma_parts(text) == []
 
