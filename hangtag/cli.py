@@ -671,7 +671,8 @@ def tag(
     min_score
         Only tags of at least this score; by default each tag's own threshold.
     all_tags
-        Every tag of the vocabulary with its score.
+        Every tag of the vocabulary with its score, whatever the thresholds; --top and --min-score
+        still limit them.
     xmp
         Also add the tags to .xmp sidecar files, which photo tools read; tags already there stay.
     workers

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from hangtag.errors import ConfigError, HangtagError, ModelError, StorageError
+from hangtag.path_lookup import look_up
 
 S3: Final = "s3://"
 # What a network drive that knows no locks answers: one writer at a time is up to its users there.
@@ -101,17 +102,19 @@ def refuse_foreign(out: Path, ours: Callable[[Path], bool], command: str) -> Non
 def read_bytes(location: str, limit: int | None = None) -> bytes:
     """Return the bytes at `location`: a local path or, with the `aws` extra, an `s3://` address.
 
-    Raises OSError as `open` does, also for a file of over `limit` bytes or none that can end (a
-    device, a pipe), and ConnectionError where a bucket does not answer; for `s3://` also
-    MissingExtra, and StorageError for what no other object of the bucket could do better.
+    In place of a missing file, that is read which `path_lookup` finds. Raises OSError as `open`
+    does, also for a file of over `limit` bytes or none that can end (a device, a pipe), and
+    ConnectionError where a bucket does not answer; for `s3://` also MissingExtra, and StorageError
+    for what no other object of the bucket could do better.
     """
     if location.startswith(S3):
         from hangtag.aws import s3
 
         return s3.read(location, limit)
     path = Path(location)
+    if not path.exists():
+        path = Path(look_up(location))
     if not path.is_file():
-        path.stat()  # a missing file is told apart from a folder
         raise OSError(f"{location} is not a regular file")
     if limit is not None and path.stat().st_size > limit:
         raise OSError(f"{location} has over {limit / 2**20:.0f} MiB")

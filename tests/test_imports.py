@@ -23,6 +23,7 @@ OPEN_TO_ALL = {
     "hangtag.files",
     "hangtag.console",
     "hangtag.pages",
+    "hangtag.path_lookup",
 }
 PURE = {"hangtag.quality.metrics", "hangtag.quality.thresholds", "hangtag.tagging.model_folder"}
 

@@ -27,7 +27,7 @@ from hangtag.dataset.dataset_folder import (
 )
 from hangtag.errors import ConfigError, DatasetError, JobError, MissingExtra, ModelError
 from hangtag.files import S3
-from hangtag.library.sources import IMAGE_SUFFIXES
+from hangtag.library.image_files import IMAGE_SUFFIXES
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.service.config import ServeConfig
 from hangtag.tagging.model_folder import ModelFolder

@@ -129,20 +129,30 @@ class DatasetFolder:
         return [split for split in SPLITS if (self.path / RECORD_FILES[split]).exists()]
 
     def records(self, split: str) -> RecordReader:
-        """Open the records of a split; close them after use. Raises DatasetError, RecordError."""
+        """Open the records of a split, at least one; close them after use.
+
+        Raises DatasetError, RecordError.
+        """
         path = self.path / RECORD_FILES[split]
         if not path.exists():
             raise DatasetError(
                 f"{self.path} has no {split} split; it has {', '.join(self.splits())}"
             )
-        return RecordReader(path)
+        records = RecordReader(path)
+        if not len(records):
+            records.close()
+            raise DatasetError(
+                f"{path} holds no records ({path.stat().st_size:,} bytes); pack it again, im2rec"
+                " leaves it so where it finds none of the images in its list"
+            )
+        return records
 
     def labels(self, split: str) -> NDArray[np.int8]:
         """Return int8 (n, T): 1 yes, 0 no, -1 unknown. Raises DatasetError, RecordError."""
         with self.records(split) as records:
             values = records.labels()
         tags = len(self.vocabulary)
-        if values.shape[1] != tags and len(values):
+        if values.shape[1] != tags:
             raise DatasetError(
                 f"{self.path / RECORD_FILES[split]} has {values.shape[1]} labels a record, but "
                 f"the vocabulary has {tags} tags; give the tags file that belongs to it (--tags)"

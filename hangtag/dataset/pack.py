@@ -134,7 +134,7 @@ def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool)
 
 def _marks(catalog: Catalog) -> list[str]:
     """Return what tells every design's file from others: its place, size and age, or its ETag."""
-    locations = [catalog.location(design) for design in catalog]
+    locations = catalog.located()
     away = [location for location in locations if location.startswith(S3)]
     there = etags(away) if away else {}
     return [
@@ -208,7 +208,7 @@ def _prepare(
     done = len(catalog) - len(rows)
     if done and rows:
         note(f"going on after {done:,} designs that an earlier run packed")
-    locations = (catalog.location(catalog.designs[row]) for row in rows)
+    locations = (marks[row].partition("\0")[0] for row in rows)
     results = map_designs(partial(prepare_design, config=config), locations, workers=workers)
     watched = _watched(results, [marks[row] for row in rows])
     counted = track(watched, "packing", total=len(catalog), done=done)

@@ -4,28 +4,25 @@ JSON Lines or Parquet."""
 import hashlib
 import os
 import re
-import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
-from hangtag.files import address_of
-from hangtag.library.catalog_files import (
-    COLUMNS,
-    SEPARATOR,
-    Row,
-    json_line,
-    read_rows,
-    write_rows,
-)
+from hangtag.files import S3, address_of
+from hangtag.library.catalog_cells import TagCells, name_of, text_of
+from hangtag.library.catalog_columns import COLUMNS, LISTS
+from hangtag.library.catalog_files import Row, json_line, read_rows, write_rows
+from hangtag.path_lookup import look_up
 
 SPLITS = ("train", "validation", "test")
 
@@ -76,8 +73,9 @@ class Catalog:
         Columns `image` and `tags` are needed; `not_tags`, `group`, `vendor` and `split` are
         optional; others are ignored. Tags are stripped, empty and repeated ones dropped. Rows of
         one image are merged (unless `merge` is off), and of a tag in both `tags` and `not_tags`
-        the yes is kept; a note tells of either. Raises CatalogError, with file and line, for
-        anything else, and for tags that commas separate.
+        the yes is kept; a note says so of either. Lists of tags in one text are read as
+        `tag_text.split_tags` does. Raises CatalogError, with file and line, for anything else, and
+        for tags that commas separate.
         """
         path = Path(_absolute(path))
         designs = _designs(read_rows(path), path, merge)
@@ -90,7 +88,7 @@ class Catalog:
 
         Into another folder than `root`, relative images are rewritten to lead to the same files:
         relative when the file lies below that folder, else absolute. Raises CatalogError for an
-        unknown suffix, text that is not valid Unicode, and in CSV for a tag that holds `;`.
+        unknown suffix and for text that is not valid Unicode.
         """
         path = Path(_absolute(path))
         designs = self.designs
@@ -104,12 +102,34 @@ class Catalog:
     def location(self, design: Design) -> str:
         """Return the absolute path of a design's image, or its `s3://` address.
 
-        That is also what a relative image of a catalog that lies in a bucket becomes.
+        That is also what a relative image of a catalog that lies in a bucket becomes. Whether the
+        file is there is not looked at, see `located`.
         """
         if _ADDRESS.match(design.image):
-            return design.image
+            return _path_of_url(design.image)
         path = _absolute(self.root, design.image)
         return address_of(path) or path
+
+    def located(self) -> list[str]:
+        """Return the `location` of every design, or where `look_up` finds a file that is missing.
+
+        A note counts the latter. What is not found keeps its location.
+        """
+        found, moved = [], []
+        for design in self.designs:
+            location = self.location(design)
+            if not (location.startswith(S3) or os.path.exists(location)):  # noqa: PTH110 500,000
+                with suppress(OSError):
+                    location = look_up(location)
+                    moved.append((design.image, location))
+            found.append(location)
+        if moved:
+            image, location = moved[0]
+            note(
+                f"images: {len(moved):,} found under another spelling (case, Unicode normal form,"
+                f" backslashes, ...), such as {image} at {location}"
+            )
+        return found
 
     def group_numbers(self) -> NDArray[np.int64]:
         """Return the group of every design as a number, int64 (n,), ascending with its name."""
@@ -132,6 +152,13 @@ class Catalog:
         return os.path.relpath(location, folder) if below else location
 
 
+def _path_of_url(address: str) -> str:
+    """Return the path of a `file://` URL; any other address stays."""
+    if address[:7].lower() != "file://":
+        return address
+    return _absolute(url2pathname(urlsplit(address).path))
+
+
 def _absolute(*parts: str | Path) -> str:
     # pathlib does not fold "..", and takes seconds over 500,000 rows.
     return os.path.abspath(os.path.join(*parts))  # noqa: PTH100, PTH118
@@ -145,16 +172,11 @@ def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]
     unit = "row" if path.suffix.lower() == ".parquet" else "line"
     source, root = str(path), str(path.parent)
     designs: dict[str | int, Design] = {}
-    with_commas: Counter[str] = Counter()
-    tagged = 0
+    cells = TagCells(path)
     repeated = contradicted = 0
     for number, values in rows:
         where = f"{source}, {unit} {number}"
-        design = _design(values, where)
-        tagged += bool(design.tags)
-        text = values.get("tags")
-        if isinstance(text, str) and "," in text and SEPARATOR not in text:
-            with_commas[text] += 1
+        design = _design(values, cells, where)
         image = design.image
         key: str | int = number
         if merge:
@@ -167,25 +189,13 @@ def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]
             rest = tuple(tag for tag in design.not_tags if tag not in design.tags)
             design = replace(design, not_tags=rest)
         designs[key] = design
-    _refuse_commas(with_commas, tagged, path)
+    hashtags = cells.finish()
     if repeated:
         note(f"{path}: {repeated} rows repeat an image of an earlier row; their tags were merged")
     if contradicted:
         note(f"{path}: {contradicted} rows have a tag in tags and not_tags; kept as a yes")
-    return tuple(designs.values())
-
-
-def _refuse_commas(texts: Counter[str], tagged: int, path: Path) -> None:
-    """Raise CatalogError where most tags are lists with commas instead of SEPARATOR.
-
-    A name with a comma in it is a tag; but of lists there are more than of the names in them.
-    """
-    names = {name.strip() for text in texts for name in text.split(",")}
-    if 2 * texts.total() > tagged and len(names) < len(texts):
-        raise CatalogError(
-            f"{path}: tags such as {next(iter(texts))[:40]!r} look separated by commas; write "
-            f"{SEPARATOR!r} between tags, or a .jsonl file with lists"
-        )
+    found = designs.values()
+    return tuple(map(_without_hash, found) if hashtags else found)
 
 
 def _joined(first: Design, second: Design, where: str) -> Design:
@@ -204,45 +214,21 @@ def _joined(first: Design, second: Design, where: str) -> Design:
     return Design(first.image, tags, not_tags, **texts)
 
 
-def _design(values: dict[str, Any], where: str) -> Design:
-    image = _text(values.get("image"), "image", where)
+def _design(values: dict[str, Any], cells: TagCells, where: str) -> Design:
+    image = text_of(values.get("image"), "image", where)
     if not image.strip():
         raise CatalogError(f"{where}: no image; give its path or remove the row")
-    return Design(
-        image,
-        _texts(values.get("tags"), "tags", where),
-        _texts(values.get("not_tags"), "not_tags", where),
-        _text(values.get("group"), "group", where).strip(),
-        _text(values.get("vendor"), "vendor", where).strip(),
-        _split(_text(values.get("split"), "split", where).strip(), where),
+    tags, not_tags = (cells.read(values.get(column), column, where) for column in LISTS)
+    group, vendor, split = (name_of(values.get(column), column, where) for column in COLUMNS[3:])
+    return Design(image, tags, not_tags, group, vendor, _split(split, where))
+
+
+def _without_hash(design: Design) -> Design:
+    """Return a design whose hashtags are plain tags."""
+    tags, not_tags = (
+        tuple(tag.removeprefix("#") for tag in some) for some in (design.tags, design.not_tags)
     )
-
-
-def _text(value: Any, column: str, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise CatalogError(f"{where}: {column} holds {str(value)[:40]!r}, which is not text")
-    if "\0" in value:
-        raise CatalogError(f"{where}: {column} holds a NUL character; remove it")
-    return value
-
-
-def _texts(value: Any, column: str, where: str) -> tuple[str, ...]:
-    if not value:
-        return ()
-    if isinstance(value, str):
-        parts = _text(value, column, where).split(SEPARATOR)
-    elif isinstance(value, list):
-        parts = [_text(part, column, where) for part in value]
-    else:
-        raise CatalogError(
-            f"{where}: {column} must be a list of texts, or one text with {SEPARATOR!r} between"
-        )
-    # Interned, the few distinct tags of 500,000 rows take 140 MB less.
-    return tuple(dict.fromkeys(sys.intern(part.strip()) for part in parts if part.strip()))
+    return replace(design, tags=tags, not_tags=not_tags)
 
 
 def _split(text: str, where: str) -> str:

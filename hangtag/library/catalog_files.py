@@ -1,19 +1,15 @@
 """The rows of a catalog in its three formats: CSV, JSON Lines and Parquet."""
 
-import csv
-import difflib
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hangtag.errors import CatalogError
 from hangtag.files import atomic_path, write_text
-
-COLUMNS = ("image", "tags", "not_tags", "group", "vendor", "split")
-_LISTS = ("tags", "not_tags")
-SEPARATOR = ";"
+from hangtag.library.catalog_columns import COLUMNS, LISTS, file_text, known_columns
+from hangtag.library.catalog_csv import read_csv, write_csv
+from hangtag.library.tag_text import join_tags
 
 Row = tuple[int, dict[str, Any]]  # line in the file (Parquet: row) from 1; values by column
 Values = tuple[str | tuple[str, ...], ...]  # of one design, in the order of the columns written
@@ -31,8 +27,8 @@ def read_rows(path: Path) -> Iterator[Row]:
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> None:
     """Write a `.csv`, `.jsonl` or `.parquet` file; `columns` begin with the image.
 
-    Raises CatalogError for an unknown suffix, text that is not valid Unicode, and in CSV for a
-    tag that holds `;`.
+    In CSV, tags are joined as `tag_text.join_tags` does. Raises CatalogError for an unknown suffix
+    and for text that is not valid Unicode.
     """
     _, writer = _format(path)
     try:
@@ -40,69 +36,27 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> No
     except UnicodeEncodeError as cause:
         start = max(cause.start - 20, 0)
         text = ascii(cause.object[start : cause.end + 20])
-        raise CatalogError(f"{path}: not valid Unicode near {text}; mend that text") from cause
-
-
-def _read_csv(path: Path) -> Iterator[Row]:
-    lines = csv.reader(io.StringIO(_file_text(path), newline=""), strict=True)
-    header: list[str] = []
-    columns: list[tuple[str, int]] = []
-    number = 1
-    try:
-        for row in lines:
-            if not header and any(row):
-                header = row
-                known = _known(header, f"{path}, line {number}", required=COLUMNS[:2])
-                columns = [(column, header.index(name)) for name, column in known.items()]
-            elif any(row):
-                if len(row) != len(header):
-                    raise CatalogError(
-                        f"{path}, line {number}: {len(row)} fields, but the header has"
-                        f' {len(header)}; put a field that holds a comma in "quotes"'
-                    )
-                yield number, {column: row[index] for column, index in columns}
-            number = lines.line_num + 1
-    except csv.Error as cause:
-        raise CatalogError(
-            f"{path}, line {number}: unbalanced quotes in the row that starts here ({cause});"
-            ' close them, and write a quote inside quotes as ""'
-        ) from cause
+        raise CatalogError(f"{path}: not valid Unicode near {text}; correct that text") from cause
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> None:
-    fields = [[_csv_field(value, path, row) for value in row] for row in rows]
-    # Before Python 3.13 the writer leaves a lone carriage return unquoted, which ends the row.
-    odd = any("\r" in field for row in fields for field in row)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(
-            file, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-        )
-        writer.writerow(columns)
-        writer.writerows(fields)
+    write_csv(path, columns, (list(map(_csv_field, row)) for row in rows))
 
 
-def _csv_field(value: str | tuple[str, ...], path: Path, row: Values) -> str:
-    if isinstance(value, str):
-        return value
-    for tag in value:
-        if SEPARATOR in tag:
-            raise CatalogError(
-                f"{path}: the tag {tag!r} of {row[0]} holds {SEPARATOR!r}, which separates"
-                " tags in CSV; write a .jsonl file instead"
-            )
-    return SEPARATOR.join(value)
+def _csv_field(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else join_tags(value)
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
     layouts: dict[tuple[str, ...], dict[str, str]] = {}  # keys of a row -> the columns they name
-    for number, line in enumerate(_file_text(path).split("\n"), start=1):
+    for number, line in enumerate(file_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
         row = _json_object(line, where)
         keys = tuple(row)
         if keys not in layouts:
-            layouts[keys] = _known(keys, where)
+            layouts[keys] = known_columns(keys, where)
         yield number, {column: row[key] for key, column in layouts[keys].items()}
     if layouts and not any("tags" in known.values() for known in layouts.values()):
         raise CatalogError(f"{path}: no row has 'tags'; add a list of texts to every row")
@@ -139,7 +93,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
     try:
         with pq.ParquetFile(path) as file:
-            known = _known(file.schema_arrow.names, str(path), required=COLUMNS[:2])
+            known = known_columns(file.schema_arrow.names, str(path), required=COLUMNS[:2])
             batches = file.iter_batches(columns=list(known))
             rows = (row for batch in batches for row in batch.to_pylist())
             for number, row in enumerate(rows, start=1):
@@ -157,7 +111,7 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Values]) -
         {
             column: pa.array(
                 [row[index] for row in rows],
-                pa.list_(pa.string()) if column in _LISTS else pa.string(),
+                pa.list_(pa.string()) if column in LISTS else pa.string(),
             )
             for index, column in enumerate(columns)
         }
@@ -169,7 +123,7 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Values]) -
 _Reader = Callable[[Path], Iterator[Row]]
 _Writer = Callable[[Path, Sequence[str], Sequence[Values]], None]
 _FORMATS: dict[str, tuple[_Reader, _Writer]] = {
-    ".csv": (_read_csv, _write_csv),
+    ".csv": (read_csv, _write_csv),
     ".jsonl": (_read_jsonl, _write_jsonl),
     ".parquet": (_read_parquet, _write_parquet),
 }
@@ -179,48 +133,3 @@ def _format(path: Path) -> tuple[_Reader, _Writer]:
     if path.suffix.lower() not in _FORMATS:
         raise CatalogError(f"{path}: not a catalog; use a {', '.join(_FORMATS)} file")
     return _FORMATS[path.suffix.lower()]
-
-
-def _known(names: Sequence[str], where: str, required: Iterable[str] = ()) -> dict[str, str]:
-    """Map a file's own column names to ours, and stop at a likely misspelling of one of ours."""
-    known: dict[str, str] = {}
-    for name in names:
-        column = name.strip().casefold()
-        if column in known.values():
-            raise CatalogError(f"{where}: two columns are named {column!r}; remove one")
-        if column in COLUMNS:
-            known[name] = column
-    missing = [column for column in COLUMNS if column not in known.values()]
-    for name in names:
-        plain = name.strip().casefold()
-        near = difflib.get_close_matches(plain, missing, n=1, cutoff=0.8)
-        if near and not plain.startswith(f"{near[0]}_"):  # vendor_id is no misspelt vendor
-            raise CatalogError(
-                f"{where}: column {name!r} was probably meant as {near[0]!r}; rename it"
-            )
-    for column in required:
-        if column in missing:
-            found = ", ".join(map(repr, names))[:200]
-            raise CatalogError(
-                f"{where}: no column {column!r} among {found}; a catalog names its columns"
-                " (CSV: in the first line, with commas between)"
-            )
-    return known
-
-
-def _file_text(path: Path) -> str:
-    """Return a text file with its line ends as they are, which files.read_text does not keep."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as cause:
-        raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
-    except UnicodeDecodeError as cause:
-        line = data.count(b"\n", 0, cause.start) + 1
-        raise CatalogError(
-            f"{path}, line {line}: not UTF-8 text; save the file as UTF-8"
-        ) from cause
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise CatalogError(f"{path}, line {line}: a NUL byte; this is not a text file, or damaged")
-    return text

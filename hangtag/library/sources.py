@@ -1,22 +1,19 @@
 """Other people's formats into a Catalog: `hangtag import KIND SOURCE --out designs.csv`."""
 
 import inspect
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.captions import read_caption
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.image_files import image_files
 from hangtag.library.lists import distinct_tags, from_lst, from_manifest
 from hangtag.library.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
 from hangtag.library.xmp import embedded_keywords, read_keywords
 
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".svg", ".svgz")
-)
 _NOTED = 5  # unreadable files named one by one; the rest is counted
 
 
@@ -108,7 +105,7 @@ def from_xmp(source: Path) -> Catalog:
 
 
 def from_svg(source: Path) -> Catalog:
-    """Read the `dc:subject` of each SVG and SVGZ; other images are left out."""
+    """Read the `dc:subject` of each SVG and SVGZ; other images are left out and counted."""
     drawings = image_files(source, (".svg", ".svgz"))
     return _catalog(source, drawings, lambda name: embedded_keywords(source / name))
 
@@ -151,57 +148,6 @@ KINDS: dict[str, Callable[..., Catalog]] = {
 
 
 # What the folders share
-
-
-def image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
-    """Return the images below `folder`, by suffix, as relative paths with `/`, sorted.
-
-    `suffixes` are in lower case, with their dot. Links are followed. Hidden files and folders are
-    passed over; a note names what cannot be listed, has no UTF-8 name or leads back to a folder
-    above. Raises CatalogError for a missing folder.
-    """
-    if not folder.is_dir():
-        raise CatalogError(f"{folder}: no such folder")
-    found = []
-    walked = os.walk(folder, onerror=lambda cause: note(f"left out: {cause}"), followlinks=True)
-    for place, folders, files in walked:
-        folders[:] = [
-            name for name in folders if _is_shown(name) and not _leads_back(Path(place, name))
-        ]
-        below = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        found += [
-            str(below / name)
-            for name in files
-            if _is_shown(name) and PurePosixPath(name).suffix.lower() in suffixes
-        ]
-    return sorted(found)
-
-
-def _leads_back(folder: Path) -> bool:
-    """Tell whether a link leads to a folder above itself, below which there would be no end."""
-    if not folder.is_symlink():
-        return False
-    # Also of the links on the way here: two folders may link to each other.
-    target = folder.resolve()
-    if not any(above.resolve().is_relative_to(target) for above in folder.parents):
-        return False
-    note(f"left out: {folder} leads back to a folder above it")
-    return True
-
-
-def _is_shown(name: str) -> bool:
-    """Tell whether a person put this there: macOS and many editors leave hidden copies."""
-    return is_utf8(name) and not name.startswith(".") and name != "__MACOSX"
-
-
-def is_utf8(name: str) -> bool:
-    """Tell whether a file's name can be written into a catalog; a note says when it cannot."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        note(f"left out: {name!a} is not a UTF-8 name; rename it")
-        return False
-    return True
 
 
 def _by_stem(source: Path, suffix: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 hangtag audit MODEL designs.csv --out audit.csv
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
-from hangtag.files import atomic_path
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.catalog_csv import write_csv
+from hangtag.library.tag_text import join_tags
 from hangtag.quality.evaluate import split_scores
 from hangtag.quality.metrics import Floats, Labels
 from hangtag.quality.thresholds import expit, likely_wrong, logit
@@ -218,11 +218,10 @@ def is_audit(path: Path) -> bool:
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
-    """Write audit.csv: one finding a line, columns as COLUMNS, tags separated by `;`."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for found in findings:
-            sure, score = f"{found.sureness:.4f}", f"{found.score:.6f}"
-            tags = ";".join(found.tags)
-            writer.writerow((found.image, found.problem, found.tag, sure, score, tags))
+    """Write audit.csv: one finding a line, columns as COLUMNS, tags as `join_tags` joins them."""
+    write_csv(path, COLUMNS, map(_row, findings))
+
+
+def _row(found: Finding) -> tuple[str, ...]:
+    sure, score = f"{found.sureness:.4f}", f"{found.score:.6f}"
+    return found.image, found.problem, found.tag, sure, score, join_tags(found.tags)

@@ -55,7 +55,10 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
     One that cannot be read has no suggestions. Raises ModelError.
     """
     spelling = Spelling(catalog, tagger.vocabulary if tagger else None)
-    places = [(design.image, catalog.location(design)) for design in catalog]
+    places = [
+        (design.image, location)
+        for design, location in zip(catalog, catalog.located(), strict=True)
+    ]
     answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
     for design, (_, location) in zip(catalog, places, strict=True):
         suggested = {}

@@ -31,28 +31,34 @@ from hangtag.files import (
     write_text,
 )
 from hangtag.library.catalog import Catalog
-from hangtag.library.sources import IMAGE_SUFFIXES, image_files, is_utf8
+from hangtag.library.catalog_csv import write_csv
+from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
+from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.library.xmp import write_sidecar
+from hangtag.path_lookup import look_up
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 
 CATALOG_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 CSV_HEAD: Final = "image,tags,scores,apply"
+_NO_TAGS: Final = {"by": "model"}  # in the answer for a design without tags
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which suggestions of a design are kept."""
+    """Which suggestions of a design are kept.
+
+    Without `all`, `top` and `min_score`: those that reach the threshold of their tag. Each of the
+    three puts the thresholds aside, and `top` and `min_score` also hold together, and with `all`.
+    """
 
     all: bool = False  # every tag of the vocabulary
-    top: int | None = None
-    min_score: float | None = None  # None: the threshold of each tag
+    top: int | None = None  # the best so many
+    min_score: float | None = None  # those with this score or more
 
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
         """Return the kept suggestions of one row of scores, best first."""
-        if self.all:
-            return tagger.suggestions(scores)
-        if self.min_score is not None or self.top is not None:
+        if self.all or self.min_score is not None or self.top is not None:
             return tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
         return tagger.suggestions(scores, min_score=tagger.thresholds)
 
@@ -95,12 +101,10 @@ def find_designs(paths: Sequence[Path]) -> list[tuple[str, str]]:
                 found.setdefault(_place(path / name), str(path / name))
         elif path.suffix.lower() in CATALOG_SUFFIXES:
             catalog = Catalog.read(path)
-            for design in catalog:
-                found.setdefault(catalog.location(design), design.image)
-        elif path.exists():
-            found.setdefault(_place(path), str(path))
+            for design, location in zip(catalog, catalog.located(), strict=True):
+                found.setdefault(location, design.image)
         else:
-            raise CatalogError(f"{path}: no such file or folder")
+            found.setdefault(_file(path), str(path))
     found = {place: name for place, name in found.items() if is_utf8(place)}
     if not found:
         raise CatalogError(f"{paths[0]}: no designs")
@@ -112,9 +116,17 @@ def _place(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 as `Catalog.location`: links stay links
 
 
+def _file(path: Path) -> str:
+    place = _place(path)
+    try:
+        return place if path.exists() else look_up(place)
+    except OSError as cause:
+        reason = (cause.strerror or str(cause)).replace("No such file", "no such file or folder")
+        raise CatalogError(f"{path}: {reason}") from cause
+
+
 def _designs_below(address: str) -> list[str]:
-    names = (name for name in names_below(address) if not f"/{name}".count("/."))
-    found = [f"{address}/{name}" for name in names if name.lower().endswith(tuple(IMAGE_SUFFIXES))]
+    found = designs_below(address, names_below(address))
     if not found:
         raise CatalogError(f"{address}: no designs below this address")
     return found
@@ -128,6 +140,8 @@ def tag_designs(
     workers: int = 0,
 ) -> Iterator[Answer]:
     """Yield {"image": name, "tags": [{"tag", "score", "mark"}, ...]} for each design, best first.
+
+    Without tags there is also "by": "model", which tells the line from one of a catalog.
 
     `designs` as `find_designs` returns them, decoded on `workers` cores (0: all). One that cannot
     be decoded yields {"image", "reason", "message"}.
@@ -146,7 +160,8 @@ def tag_designs(
                 yield {"image": name, "reason": square.reason, "message": str(square)}
             else:
                 kept = selection.of(tagger, next(scores))
-                yield {"image": name, "tags": [rounded(suggestion) for suggestion in kept]}
+                tags = [rounded(suggestion) for suggestion in kept]
+                yield {"image": name, "tags": tags, **({} if tags else _NO_TAGS)}
 
 
 def tag_library(
@@ -192,21 +207,43 @@ def tag_library(
 
 
 def _is_ours(out: Path) -> bool:
-    """Tell an output of `tag_library` from a catalog, whose tags are plain texts."""
-    with out.open(encoding="utf-8", errors="replace") as file:
-        if out.suffix == ".csv":
-            return next(file).rstrip() == CSV_HEAD
-        for line in file:
-            try:
-                found = json.loads(line)
-                tags = found["tags"]
-            except (ValueError, KeyError, TypeError):
-                return False
-            if found.keys() != {"image", "tags"}:
-                return False
-            if tags:
-                return isinstance(tags, list) and isinstance(tags[0], dict)
-    return True
+    """Tell an output of `tag_library` from a catalog and from what a person made of an output."""
+    try:
+        with out.open(encoding="utf-8", newline="" if out.suffix == ".csv" else None) as file:
+            if out.suffix == ".csv":
+                rows = csv.reader(file)
+                return next(rows, None) == CSV_HEAD.split(",") and all(map(_is_our_row, rows))
+            found = [_certainty(line) for line in file]
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    return None not in found and True in found
+
+
+def _is_our_row(row: list[str]) -> bool:
+    if len(row) != 4:
+        return False
+    scores = row[2].split(";") if row[2] else []
+    # As it is written now, or as it was before tags could stand in quotes.
+    return len(scores) in (len(split_tags(row[1])), row[1].count(";") + bool(row[1]))
+
+
+def _certainty(line: str) -> bool | None:
+    """Return True for a line that only `tag_designs` gives, None for one that it never gives.
+
+    False may be either: of a catalog, or of an earlier version's answer for a design without tags.
+    """
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    match row:
+        case {"image": str(), "tags": []}:
+            rest = {name: row[name] for name in row.keys() - {"image", "tags"}}
+            return True if rest == _NO_TAGS else None if rest else False
+        case {"image": str(), "tags": [*tags]} if len(row) == 2:
+            ours = all(isinstance(tag, dict) and {"tag", "score"} <= tag.keys() for tag in tags)
+            return ours or None
+    return None
 
 
 def rounded(suggestion: Suggestion) -> dict[str, Any]:
@@ -254,17 +291,18 @@ def _answers(journal: Path) -> Iterator[Answer]:
 
 def _write_answers(out: Path, journal: Path) -> None:
     tagged = (answer for answer in _answers(journal) if "tags" in answer)
+    if out.suffix == ".csv":
+        write_csv(out, CSV_HEAD.split(","), map(_csv_row, tagged))
+        return
     with atomic_path(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        if out.suffix == ".jsonl":
-            file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in tagged)
-            return
-        writer = csv.writer(file)
-        writer.writerow(CSV_HEAD.split(","))
-        for answer in tagged:
-            tags = ";".join(tag["tag"] for tag in answer["tags"])
-            scores = ";".join(str(tag["score"]) for tag in answer["tags"])
-            sure = ";".join(tag["tag"] for tag in answer["tags"] if tag.get("mark") == "apply")
-            writer.writerow((answer["image"], tags, scores, sure))
+        file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in tagged)
+
+
+def _csv_row(answer: Answer) -> tuple[str, ...]:
+    tags = answer["tags"]
+    scores = ";".join(str(tag["score"]) for tag in tags)
+    applied = join_tags(tag["tag"] for tag in tags if tag.get("mark") == "apply")
+    return answer["image"], join_tags(tag["tag"] for tag in tags), scores, applied
 
 
 def _write_rejected(path: Path, journal: Path) -> Counter[str]:
@@ -272,13 +310,8 @@ def _write_rejected(path: Path, journal: Path) -> Counter[str]:
     rejected = [answer for answer in _answers(journal) if "reason" in answer]
     path.unlink(missing_ok=True)
     if rejected:
-        with (
-            atomic_path(path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, ("image", "reason", "message"))
-            writer.writeheader()
-            writer.writerows(rejected)
+        columns = ("image", "reason", "message")
+        write_csv(path, columns, ([answer[name] for name in columns] for answer in rejected))
     return Counter(answer["reason"] for answer in rejected)
 
 

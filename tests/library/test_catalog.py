@@ -1,5 +1,6 @@
 """Catalogs: merged rows, where images lie, the fingerprint, what survives a round trip."""
 
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import SPLITS, Catalog, Design
-from hangtag.library.catalog_files import COLUMNS
+from hangtag.library.catalog_columns import COLUMNS
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -53,6 +54,21 @@ def test_a_comma_in_a_name_is_part_of_it(tmp_path: Path) -> None:
     assert [design.tags for design in Catalog.read(write(tmp_path / "d.csv", text))] == [
         (name,) for name in names
     ]
+
+
+def test_names_with_commas_that_hangtag_wrote_are_names(tmp_path: Path) -> None:
+    names = [f"{colour}, {thing}" for colour in ("red", "blue") for thing in ("hat", "bag", "shoe")]
+    names += ["red", "hat", "#sale"]
+    designs = tuple(Design(f"{n}.png", (name,)) for n, name in enumerate(names))
+    Catalog(designs, tmp_path).write(tmp_path / "d.csv")
+    assert Catalog.read(tmp_path / "d.csv").designs == designs
+
+
+def test_lists_with_commas_of_names_that_stand_elsewhere_are_refused(tmp_path: Path) -> None:
+    for cells in (["cat", "cat, red", "red", "dog"], ["cat,red", "cat,red"]):
+        text = "image,tags\n" + "".join(f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells))
+        with pytest.raises(CatalogError, match="look separated by commas"):
+            Catalog.read(write(tmp_path / "d.csv", text))
 
 
 def test_images_lead_to_the_same_files_from_another_folder(tmp_path: Path) -> None:
@@ -100,10 +116,18 @@ def test_every_field_of_a_design_is_a_column() -> None:
     assert tuple(field.name for field in fields(Design)) == COLUMNS
 
 
-characters = st.characters(exclude_categories=("Cs",), exclude_characters="\0;")
+characters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 texts = st.text(characters, max_size=12).map(str.strip)
+ODD_TAGS = (
+    *('5" disk', "a,b", "a\nb", "a\rb", "'", '"', "=1+1", "#", "#sale", "red, hat", "a|b", "()"),
+    *("heart; love", "[x]", "['a', 'b']", "{a,b}", 'c("a")', ";)", ">_<", ":|"),
+)
 tag_lists = st.lists(
-    st.one_of(texts, st.sampled_from(['5" disk', "a,b", "a\nb", "a\rb", "'", '"', "=1+1", "#"])),
+    st.one_of(
+        texts,
+        st.text("ab;\"|#[](){},'\n :…", max_size=8).map(str.strip),
+        st.sampled_from(ODD_TAGS),
+    ),
     max_size=5,
 ).map(lambda tags: tuple(dict.fromkeys(tag for tag in tags if tag)))
 
@@ -117,7 +141,8 @@ def design_rows(draw: st.DrawFn) -> tuple[Design, ...]:
         not_tags = tuple(tag for tag in draw(tag_lists) if tag not in tags)
         split = draw(st.sampled_from(["", *SPLITS]))
         image = f"{name}/{number}.png"
-        designs.append(Design(image, tags, not_tags, draw(texts), draw(texts), split))
+        group = draw(texts.filter(lambda text: text.casefold() not in ("nan", "inf")))
+        designs.append(Design(image, tags, not_tags, group, draw(texts), split))
     return tuple(designs)
 
 
@@ -133,3 +158,36 @@ def test_a_round_trip_through_all_formats_loses_nothing(
         catalog = Catalog.read(folder / f"d{suffix}")
         assert catalog == Catalog(designs, folder)
     shutil.rmtree(folder)
+
+
+# Where images are found
+
+
+def test_images_that_are_spelled_otherwise_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("img/Heart.PNG", "img/cafe\u0301.png", "img/my cat.png", "plain.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    url = (tmp_path / "img" / "my cat.png").as_uri()
+    listed = (
+        "img\\heart.png",
+        "IMG/caf\u00e9.png",
+        "img/my%20cat.png",
+        url,
+        "plain.png",
+        "gone.png",
+    )
+    catalog = Catalog(tuple(map(Design, listed)), tmp_path)
+    found = [os.path.relpath(path, tmp_path) for path in catalog.located()]
+    assert found == [
+        "img/Heart.PNG",
+        "img/cafe\u0301.png",
+        "img/my cat.png",
+        "img/my cat.png",
+        "plain.png",
+        "gone.png",
+    ]
+    notes = capsys.readouterr().err
+    assert notes.startswith("images: 3 found under another spelling")
+    assert "img\\heart.png at " in notes

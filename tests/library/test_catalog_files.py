@@ -83,7 +83,6 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
         ("", "", "no designs"),
         ("image,tags\n", "", "no designs"),
         ("filename,tags\na.png,x\n", "line 1", "no column 'image' among 'filename', 'tags'"),
-        ("image;tags\na.png;x\n", "line 1", "commas"),
         ("image,words\na.png,x\n", "line 1", "no column 'tags'"),
         ("image,tags,not_tag\na.png,x,y\n", "line 1", "'not_tag' was probably meant as 'not_tags'"),
         ("image,tags,gruop\na.png,x,y\n", "line 1", "probably meant as 'group'"),
@@ -96,7 +95,13 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
         ('image,tags\na.png,"x"y\n', "line 2", "unbalanced quotes"),
         ("image,tags\na.png,x\nb.png,x\0\n", "line 3", "NUL"),
         ("image,tags\na.png,x\nb.png,\xe9\n".encode("latin-1"), "line 3", "not UTF-8"),
-        ("image,tags\n".encode("utf-16"), "line 1", "not UTF-8"),
+        ("image,tags\n".encode("utf-16")[2:], "line 1", "NUL"),
+        ('image,tags\na.png,"x" ,\n', "line 2", "unbalanced quotes"),
+        ("image,vendor,tags\na.png,me\n", "line 2", "tags missing; add it"),
+        ("image,tags\na.png;x\n", "line 2", "separate fields by commas as in the header, not by"),
+        ("image;tags\na.png;x;y\n", "line 2", "separates fields by semicolons"),
+        ("sep=;\nimage;tags\na.png;x\nb.png;x;y\n", "line 4", "3 fields"),
+        ("image,tags\na.png,x\nb.png,x,,y\n", "line 3", "4 fields, but the header has 2"),
         ("image,tags,group\na.png,x,1\na.png,y,2\n", "line 3", "group '2' here and '1' in an"),
         ("image,tags,split\na.png,x,test\na.png,y,dev\n", "line 3", "split 'validation' here"),
     ],
@@ -177,12 +182,157 @@ def test_only_filled_columns_are_written(tmp_path: Path) -> None:
 
 def test_text_that_a_format_cannot_hold_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     target = write(tmp_path / "d.csv", "old")
-    catalog = Catalog((Design("a.png", ("ok", "either;or")),), tmp_path)
-    with pytest.raises(CatalogError, match=r"'either;or' of a\.png .* \.jsonl"):
-        catalog.write(target)
-    catalog.write(tmp_path / "d.jsonl")
-    assert Catalog.read(tmp_path / "d.jsonl") == catalog
     for suffix in SUFFIXES:
         with pytest.raises(CatalogError, match="not valid Unicode"):
             Catalog((Design("a\udcff.png"),), tmp_path).write(tmp_path / f"d{suffix}")
     assert target.read_text() == "old"
+
+
+# Tables of other programs
+
+
+CAT_AND_RED = [Design("a.png", ("cat", "red")), Design("b.png", ("cat",))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image, tags\na.png, cat;red\nb.png, cat\n",
+        'image, tags\na.png, "cat;red"\nb.png,  "cat"\n',
+        "image,tags,,\na.png,cat;red,,\nb.png,cat,,\n",
+        "image,tags\na.png,cat;red,,, \nb.png,cat,,\n , \n,,,,,\n",
+        "image,tags,,\na.png,cat;red\nb.png,cat,\n",
+        ",image,tags,Unnamed: 0\n0,a.png,cat;red,1\n1,b.png,cat,2\n",
+        '"image","tags"\r\n"a.png","cat;red"\r\n"b.png","cat"\r\n',
+        "image,tags\ra.png,cat;red\rb.png,cat\r",
+        "\n\nIMAGE,Tags \na.png,cat;red\n\n\nb.png,cat\n\n",
+        "sep=,\nimage,tags\na.png,cat;red\nb.png,cat\n",
+        'sep=;\r\nimage;tags\r\na.png;"cat;red"\r\nb.png;cat\r\n',
+        "sep=\t\nimage\ttags\na.png\tcat;red\nb.png\tcat\n",
+        '"sep=;"\nimage;tags\na.png;cat,red\nb.png;cat\n',
+        'image;tags\na.png;"cat;red"\nb.png;cat\n',
+        "image;tags\na.png;cat,red\nb.png;cat\n",
+        "image;tags;vendor\na.png;cat, red;\nb.png;cat;\n",
+        "image;tags\na.png;['cat', 'red']\nb.png;['cat']\n",
+        "image\ttags\na.png\tcat;red\nb.png\tcat\n",
+        "image|tags\na.png|cat;red\nb.png|cat\n",
+        'image,tags\na.png,"cat\nred"\nb.png,cat\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_spreadsheets(tmp_path: Path, text: str, encoding: str) -> None:
+    path = write(tmp_path / "d.csv", text.encode(encoding))
+    assert list(Catalog.read(path)) == CAT_AND_RED
+
+
+def test_rows_that_end_early_lack_optional_columns_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "image,tags,vendor,Not Tags\na.png,cat;red,Ann,dog\nb.png,cat\nc.png,cat,Bob\n"
+    assert list(Catalog.read(write(tmp_path / "d.csv", text))) == [
+        Design("a.png", ("cat", "red"), ("dog",), vendor="Ann"),
+        Design("b.png", ("cat",)),
+        Design("c.png", ("cat",), vendor="Bob"),
+    ]
+    assert "2 rows have fewer fields than the header (first: line 3)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_groups_that_pandas_made_floats(tmp_path: Path, suffix: str) -> None:
+    groups = ["1.0", "12.0", "", "nan", "NaN", "None", "<NA>", "kit 1"]
+    path = tmp_path / f"d{suffix}"
+    if suffix == ".csv":
+        write(
+            path, "image,tags,group\n" + "".join(f"{n}.png,x,{g}\n" for n, g in enumerate(groups))
+        )
+    else:
+        values = [1.0, 12.0, None, float("nan"), float("inf"), "None", "<NA>", "kit 1"]
+        rows = [{"image": f"{n}.png", "tags": ["x"], "group": g} for n, g in enumerate(values)]
+        write(path, "\n".join(map(json.dumps, rows)))
+    found = [design.group for design in Catalog.read(path)]
+    assert found == ["1", "12", "", "", "", "", "", "kit 1"]
+
+
+def test_values_of_data_frames(tmp_path: Path) -> None:
+    rows = [
+        {"image": "a.png", "tags": [2021, 1.0, 0.5, None, float("nan"), "x"], "vendor": None},
+        {"image": "b.png", "tags": float("nan"), "not_tags": [], "vendor": float("nan")},
+        {"image": "c.png", "tags": 2021, "group": float("-inf")},
+        {"image": "d.png", "tags": "['x', 'y']", "group": 3},
+    ]
+    assert list(Catalog.read(write(tmp_path / "d.jsonl", "\n".join(map(json.dumps, rows))))) == [
+        Design("a.png", ("2021", "1", "0.5", "x")),
+        Design("b.png"),
+        Design("c.png", ("2021",)),
+        Design("d.png", ("x", "y"), group="3"),
+    ]
+    with pytest.raises(CatalogError, match="line 1: tags holds 'True', which is not text"):
+        Catalog.read(write(tmp_path / "e.jsonl", '{"image": "a.png", "tags": [true]}'))
+
+
+def test_every_type_of_parquet_for_texts_and_lists(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    tags = [["x", "y"], None]
+    plain = {"image": ["a", "b"], "group": [1.0, None]}
+    for kind in (
+        pa.list_(pa.string()),
+        pa.large_list(pa.large_string()),
+        pa.list_(pa.dictionary(pa.int32(), pa.string())),
+        pa.list_(pa.string(), 2),
+    ):
+        path = write_parquet(tmp_path / "d.parquet", **plain, tags=pa.array(tags, kind))
+        assert list(Catalog.read(path)) == [Design("a", ("x", "y"), group="1"), Design("b")], kind
+    texts = pa.array(["x;y", None]).dictionary_encode()
+    images = pa.array(["a", "b"]).dictionary_encode()
+    path = write_parquet(tmp_path / "t.parquet", image=images, tags=texts, __index_level_0__=[5, 6])
+    assert list(Catalog.read(path)) == [Design("a", ("x", "y")), Design("b")]
+    for odd in ([{"x": 1, "y": 0}, None], [[["x"]], None], [[b"x"], None], [[True], None]):
+        with pytest.raises(CatalogError, match=r"row 1: tags (holds|must be)"):
+            Catalog.read(write_parquet(tmp_path / "o.parquet", image=["a", "b"], tags=odd))
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ("#red #cat|#cat|#red", "without their #"),
+        ("#red, #cat|#cat|#red", "without their #"),
+        ("#red#cat|#cat|#red", "without their #"),
+        ("['red', 'cat']|['cat']|['red']", "3 fields are read as lists"),
+        ("['red' 'cat']|['cat']|['red']", "such as line 2: \"['red' 'cat']\" as red, cat"),
+    ],
+)
+def test_lists_of_other_programs_are_read_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: str, says: str
+) -> None:
+    rows = [f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells.split("|"))]
+    catalog = Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
+    assert [design.tags for design in catalog] == [("red", "cat"), ("cat",), ("red",)]
+    assert says in capsys.readouterr().err
+
+
+def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
+    text = "image,tags\na.png,#1 dad\nb.png,mug;#1\nc.png,#1\nd.png,c#\n"
+    found = [design.tags for design in Catalog.read(write(tmp_path / "d.csv", text))]
+    assert found == [("#1 dad",), ("mug", "#1"), ("#1",), ("c#",)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("['cat', 'red'", "looks like a list but cannot be read"),
+        ("['cat' 'red' ... 'blue']", "looks like a list"),
+        ("{'cat': 1}", "looks like a list"),
+        ("a cat #red #cat", "mixes hashtags with other words"),
+        ("cat, red", "look separated by commas"),
+        ("cat、red", "look separated by commas"),
+    ],
+)
+def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, says: str) -> None:
+    path = write(
+        tmp_path / "d.csv", f'image,tags\na.png,#cat #red\nb.png,cat;red\nc.png,"{cell}"\n'
+    )
+    with pytest.raises(CatalogError) as caught:
+        Catalog.read(path)
+    assert str(caught.value).startswith(f"{path}, line 4: ")
+    assert says in str(caught.value)

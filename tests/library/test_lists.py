@@ -7,6 +7,7 @@ import pytest
 
 from hangtag.errors import CatalogError, ConfigError, VocabularyError
 from hangtag.library.catalog import Catalog
+from hangtag.library.lists import label_columns
 from hangtag.library.sources import import_catalog
 
 
@@ -49,6 +50,9 @@ def read_lst(folder: Path, text: str, tags_file: Path) -> Catalog:
         "7 1 0 1 u-2/a.png",
         "  7   1   0  1   /u-2/a.png  ",
         "7 1,0,1 /u-2/a.png",
+        "7\t1.000000e+00\t0.000000e+00\t1e0\tu-2/a.png",
+        "-7\t+1\t0\t1.\tu-2/a.png",
+        "7.0000e+00\t1\t-1.0e+00\t1\tu-2/a.png\r",
     ],
 )
 def test_every_way_to_write_a_line(tmp_path: Path, tags_file: Path, line: str) -> None:
@@ -56,6 +60,37 @@ def test_every_way_to_write_a_line(tmp_path: Path, tags_file: Path, line: str) -
     assert rows(catalog) == {"u-2/a.png": ("cat", "blume")}
     assert catalog.designs[0].not_tags == ()
     assert catalog.root == tmp_path
+
+
+@pytest.mark.parametrize("label", ["2", "2.000000", "2.000000e+00", "+2"])
+def test_one_label_is_the_number_of_a_class(
+    tmp_path: Path, tags_file: Path, label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As im2rec writes it for folders."""
+    text = f"0\t0\ta.png\r\n1\t{label}\tb\\b.png\r\n2\t-1\tc.png\r\n3 1.0 d.png\r\n"
+    assert rows(read_lst(tmp_path, text, tags_file)) == {
+        "a.png": ("cat",),
+        "b\\b.png": ("blume",),
+        "c.png": (),
+        "d.png": ("red car",),
+    }
+    assert "one label a line, read as the number of a class (0: cat)" in capsys.readouterr().err
+    assert label_columns(tmp_path / "train.lst") == 3
+
+
+@pytest.mark.parametrize("label", ["3", "0.5", "-2", "nan", "cat"])
+def test_a_number_of_no_class_is_an_error(tmp_path: Path, tags_file: Path, label: str) -> None:
+    with pytest.raises(CatalogError, match=r"line 2: the label .* is no class number.*0 to 2"):
+        read_lst(tmp_path, f"0\t0\ta.png\n1\t{label}\tb.png\n", tags_file)
+
+
+def test_how_many_tags_a_list_is_about(tmp_path: Path) -> None:
+    for text, count in (("1\t0\t1\ta.png\n", 2), ("1\t1\ta.png\n2\t0\tb.png\n", 1)):
+        (tmp_path / "a.lst").write_text(text)
+        assert label_columns(tmp_path / "a.lst") == count
+    (tmp_path / "a.lst").write_text("\n")
+    with pytest.raises(CatalogError, match="no designs"):
+        label_columns(tmp_path / "a.lst")
 
 
 def test_names_with_blanks_between_tabs_and_the_order_of_lines(
@@ -92,6 +127,10 @@ def test_images_folder_becomes_the_root(tmp_path: Path, tags_file: Path) -> None
         ("2\ta.png", "0 labels"),
         ("2\t1\t0\t2\ta.png", "label '2' is not 0 or 1"),
         ("2\t1\t0\tnan\ta.png", "label 'nan'"),
+        ("2\t1\t0\tinf\ta.png", "label 'inf'"),
+        ("2\t1\t0\t5e-1\ta.png", "label '5e-1' is not 0 or 1"),
+        ("2\t2\t5\t0\t.1\t.2\t.6\t.8\ta.png", "object detection"),
+        ("2\t4\t5\t640\t480\t0\t.1\t.2\t.6\t.8\t1\t0\t0\t1\t1\ta.png", "object detection"),
         ("2 1 0 1 my cat.png", "label 'my' is not 0 or 1 .*tabs"),
         ("2\t1\t0\t1", "no path"),
         ("2\t1\t0\t1\t ", "no path"),
@@ -185,8 +224,8 @@ def test_attribute_chooses_between_lists(tmp_path: Path, tags_file: Path) -> Non
         ({"source-ref": "", "class": [1, 0, 1]}, "no path"),
         ({"source-ref": "a.png", "class": [1, 0]}, "2 labels, but the tags file names 3"),
         ({"source-ref": "a.png", "class": [0, 5, 1]}, "other than 0 and 1.*label_format"),
-        ({"source-ref": "a.png", "class": "1"}, "'class' is not there or not a list"),
-        ({"source-ref": "a.png"}, "'class' is not there"),
+        ({"source-ref": "a.png", "class": "1"}, "'class' is not a list of labels or a class"),
+        ({"source": "some text", "class": [1, 0, 0]}, "no image"),
         (["a.png"], "not a JSON object"),
     ],
 )
@@ -213,3 +252,77 @@ def test_manifest_without_names_or_json_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.manifest").write_text('{"source-ref": ')
     with pytest.raises(CatalogError, match=r"a\.manifest, line 1: not valid JSON"):
         import_catalog("manifest", tmp_path / "a.manifest")
+
+
+GROUND_TRUTH = {
+    "class-map": {"0": "cat", "2": "blue"},
+    "type": "groundtruth/image-classification-multilabel",
+}
+LABELLED = {"source-ref": "s3://b/a.png", "lab": [0, 2], "lab-metadata": GROUND_TRUTH}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({}, "not labelled"),
+        ({"lab": None}, "not labelled"),
+        ({"lab-metadata": {"failure-reason": "no\nannotation"}}, "no annotation"),
+        ({"lab": [0], "lab-metadata": {"failure-reason": "late"}}, "late"),
+        ({"lab": -1, "lab-metadata": {"failure-reason": "late"}}, "late"),
+        ({"lab-metadata": "odd"}, "not labelled"),
+        ({"lab": []}, None),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_lines_without_labels_are_designs_without_tags(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    line: dict[str, object],
+    reason: str | None,
+    place: int,
+) -> None:
+    lines = [LABELLED, LABELLED | {"source-ref": "s3://b/c.png"}]
+    lines.insert(place, {"source-ref": "s3://b/b.png", **line})
+    catalog = rows(read_manifest(tmp_path, *lines))
+    assert catalog == {
+        "s3://b/a.png": ("cat", "blue"),
+        "s3://b/b.png": (),
+        "s3://b/c.png": ("cat", "blue"),
+    }
+    said = capsys.readouterr().err
+    note = (
+        f"1 of 3 designs have no 'lab' and come without tags (first: line {place + 1}, s3://b/b.png"
+    )
+    assert (f"{note}: {reason})" in said) if reason else "designs have no" not in said
+
+
+def test_a_manifest_of_one_class_for_each_image(tmp_path: Path, tags_file: Path) -> None:
+    metadata = {"class-name": "sea horse", "type": "groundtruth/image-classification"}
+    lines = (
+        {"source-ref": "a.png", "lab": 3, "lab-metadata": metadata},
+        {"source-ref": "b.png", "lab": 0.0, "lab-metadata": {**metadata, "class-name": "cat"}},
+    )
+    assert rows(read_manifest(tmp_path, *lines)) == {"a.png": ("sea horse",), "b.png": ("cat",)}
+    line = {"source-ref": "a.png", "lab": 1, "lab-metadata": {"type": metadata["type"]}}
+    assert rows(read_manifest(tmp_path, line, tags_file=tags_file)) == {"a.png": ("red car",)}
+    assert rows(read_manifest(tmp_path, LABELLED | {"lab": [0.0, 2.0]})) == {
+        "s3://b/a.png": ("cat", "blue")
+    }
+
+
+def test_an_adjusted_job_is_asked_about_and_boxes_are_not(tmp_path: Path) -> None:
+    adjusted = {**LABELLED, "adj": [0], "adj-metadata": GROUND_TRUTH}
+    with pytest.raises(CatalogError, match=r"line 2: one of lab, adj .*--attribute"):
+        read_manifest(tmp_path, {"source-ref": "b.png"}, adjusted)
+    catalog = read_manifest(tmp_path, adjusted, {"source-ref": "b.png"}, attribute="adj")
+    assert rows(catalog) == {"s3://b/a.png": ("cat",), "b.png": ()}
+    boxes = {
+        "boxes": {"annotations": []},
+        "boxes-metadata": {"type": "groundtruth/object-detection"},
+    }
+    assert rows(read_manifest(tmp_path, LABELLED | boxes)) == {"s3://b/a.png": ("cat", "blue")}
+
+
+def test_source_may_hold_the_path_of_an_image(tmp_path: Path, tags_file: Path) -> None:
+    line = {"source": "img/a.JFIF", "class": [0, 1, 0]}
+    assert rows(read_manifest(tmp_path, line, tags_file=tags_file)) == {"img/a.JFIF": ("red car",)}

@@ -247,12 +247,108 @@ def test_files_of_others_are_not_overwritten(
         tag_library(work / "model", found, tmp_path / f"tags{suffix}", Selection())
 
 
-def test_a_catalog_without_a_tag_is_no_output(library: Catalog, work: Path, tmp_path: Path) -> None:
-    """New uploads have none yet; what else stands in their rows must not be lost."""
-    mine, image = tmp_path / "new.jsonl", Path(library.location(library.designs[0]))
-    mine.write_text('{"image": "a.png", "tags": [], "group": "g", "vendor": "me"}\n')
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("new.jsonl", '{"image": "a.png", "tags": [], "group": "g", "vendor": "me"}\n'),
+        ("new.jsonl", '{"image": "a.png", "tags": []}\n{"image": "b.png", "tags": []}\n'),
+        ("new.jsonl", '{"image": "a.png", "tags": []}\n{"image": "b.png", "tags": ["cat"]}\n'),
+        ("new.jsonl", '{"image": "a.png", "tags": [{"tag": "x", "score": 1}]}\nmy notes\n'),
+        ("new.jsonl", '{"image": "a.png", "tags": [], "by": "me"}\n'),
+        ("new.jsonl", "[]\n"),
+        ("new.csv", "image,tags\na.png,\n"),
+        ("new.csv", "image,tags,scores,apply\na.png,cat;dog,0.9,\n"),  # a person added dog
+        ("new.csv", "image,tags,scores,apply\na.png,,0.9,\n"),  # a person took cat away
+        ("new.csv", "image,tags,scores,apply,ok\na.png,cat,0.9,,yes\n"),
+        ("new.csv", "a\xe9\n"),
+    ],
+)
+def test_what_is_no_output_is_not_overwritten(
+    library: Catalog, work: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    """New uploads have no tags yet; what else stands in their rows must not be lost."""
+    mine, image = tmp_path / name, Path(library.location(library.designs[0]))
+    mine.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
         tag_library(work / "model", find_designs([image]), mine, Selection())
+    assert mine.read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "old.jsonl",
+            '{"image": "a.png", "tags": []}\n'
+            '{"image": "b.png", "tags": [{"tag": "cat", "score": 0.9, "mark": "apply"}]}\n',
+        ),
+        ("old.csv", "image,tags,scores,apply\r\na.png,cat;a|b,0.9;0.8,cat\r\nb.png,,,\r\n"),
+        ("old.csv", "image,tags,scores,apply\r\n"),
+    ],
+)
+def test_outputs_of_earlier_versions_are_replaced(
+    work: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    out = tmp_path / name
+    out.write_bytes(text.encode())
+    assert tag_library(work / "model", [], out, Selection()).tagged == 0
+    assert "a.png" not in out.read_text()
+
+
+def test_an_output_without_a_tag_is_known_again(
+    library: Catalog, work: Path, tmp_path: Path
+) -> None:
+    model = with_tags(
+        work,
+        tmp_path / "m",
+        **{name: {"threshold": 2.0} for name in Vocabulary.read(work / "model/tags.json").names},
+    )
+    out, found = tmp_path / "t.jsonl", find_designs([Path(library.location(library.designs[0]))])
+    assert tag_library(model, found, out, Selection()).suggestions == 0
+    assert lines(out) == [{"image": found[0][0], "tags": [], "by": "model"}]
+    assert tag_library(model, [], out, Selection()).tagged == 0
+
+
+ODD_NAMES = ("heart; love", 'say "hi"', "red, hat", "a|b")
+
+
+def test_odd_tag_names_are_read_back(library: Catalog, work: Path, tmp_path: Path) -> None:
+    names = Vocabulary.read(work / "model/tags.json").names
+    renamed = {name: {"name": odd} for name, odd in zip(names, ODD_NAMES, strict=False)}
+    model = with_tags(work, tmp_path / "m", **renamed)
+    image = tmp_path / "a.png"
+    shutil.copy(library.location(library.designs[0]), image)
+    tag_library(model, [("a.png", str(image))], tmp_path / "t.csv", Selection(all=True))
+    expected = {*ODD_NAMES, *names[len(ODD_NAMES) :]}
+    with (tmp_path / "t.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert set(next(csv.reader([row["tags"]], delimiter=";"))) == expected
+    assert set(Catalog.read(tmp_path / "t.csv").designs[0].tags) == expected
+
+
+def test_limits_hold_with_all(library: Catalog, work: Path) -> None:
+    tagger = Tagger.open(work / "model")
+    scores = np.linspace(0.05, 0.95, len(tagger.vocabulary)).astype(np.float32)
+    assert len(Selection(all=True, top=3).of(tagger, scores)) == 3
+    above = Selection(all=True, min_score=0.5).of(tagger, scores)
+    assert len(above) == np.count_nonzero(scores >= 0.5)
+    assert len(Selection(all=True, top=1, min_score=0.5).of(tagger, scores)) == 1
+
+
+def test_designs_that_are_spelled_otherwise(
+    library: Catalog, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = tmp_path / "Img" / "Heart.PNG"
+    stored.parent.mkdir()
+    shutil.copy(library.location(library.designs[0]), stored)
+    (tmp_path / "d.csv").write_text("image,tags\nimg\\heart.png,x\n")
+    assert find_designs([tmp_path / "d.csv"]) == [("img\\heart.png", str(stored))]
+    assert "1 found under another spelling" in capsys.readouterr().err
+    given = tmp_path / "img" / "heart.png"
+    assert find_designs([given]) == [(str(given), str(stored))]
+    (tmp_path / "Img" / "HEART.png").touch()
+    with pytest.raises(CatalogError, match=r"no such file or folder, but 'HEART\.png' and 'Heart"):
+        find_designs([given])
 
 
 def test_a_name_that_no_file_can_hold_costs_only_itself(

@@ -1,0 +1,68 @@
+"""The columns of a catalog under the names that other programs give them, and its file's text."""
+
+import codecs
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from hangtag.errors import CatalogError
+
+COLUMNS: Final = ("image", "tags", "not_tags", "group", "vendor", "split")
+LISTS: Final = ("tags", "not_tags")
+
+
+def column_of(name: str) -> str:
+    """Return a column's name as catalogs compare it: `Not Tags` is not_tags."""
+    return re.sub(r"[\s-]+", "_", name.strip().casefold())
+
+
+def known_columns(names: Sequence[str], where: str, required: Iterable[str] = ()) -> dict[str, str]:
+    """Map a file's own column names to ours; raise CatalogError at a likely misspelling of ours."""
+    known: dict[str, str] = {}
+    for name in names:
+        column = column_of(name)
+        if column in known.values():
+            raise CatalogError(f"{where}: two columns are named {column!r}; remove one")
+        if column in COLUMNS:
+            known[name] = column
+    missing = [column for column in COLUMNS if column not in known.values()]
+    for name in names:
+        plain = column_of(name)
+        near = difflib.get_close_matches(plain, missing, n=1, cutoff=0.8)
+        if near and not plain.startswith(f"{near[0]}_"):  # vendor_id is no misspelt vendor
+            raise CatalogError(
+                f"{where}: column {name!r} was probably meant as {near[0]!r}; rename it"
+            )
+    for column in required:
+        if column in missing:
+            found = ", ".join(map(repr, names))[:200]
+            raise CatalogError(
+                f"{where}: no column {column!r} among {found}; a catalog names its columns"
+                " (CSV: in the first line, with commas between)"
+            )
+    return known
+
+
+def file_text(path: Path) -> str:
+    """Return a text file with its line ends as they are, which files.read_text does not keep.
+
+    UTF-8, or UTF-16 with a byte order mark, as "Unicode text" of spreadsheets is. Raises
+    CatalogError, with file and line.
+    """
+    try:
+        data = path.read_bytes()
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if utf16 else "utf-8-sig").lstrip("\ufeff")
+    except OSError as cause:
+        raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
+    except UnicodeDecodeError as cause:
+        line = data.count(b"\n", 0, cause.start) + 1
+        raise CatalogError(
+            f'{path}, line {line}: not UTF-8 text; save the file as UTF-8 (Excel: "CSV UTF-8")'
+        ) from cause
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise CatalogError(f"{path}, line {line}: a NUL byte; this is not a text file, or damaged")
+    return text

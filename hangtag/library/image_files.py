@@ -1,0 +1,202 @@
+"""The images below a folder or an `s3://` address: which suffixes are read, and what is left out
+and counted, such as thumbnails and recycle bins that NAS systems keep among the designs."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from hangtag.console import note
+from hangtag.errors import CatalogError
+
+_READ: Final = """
+    png apng jpg jpeg jpe jfif jif jfi pjpeg pjp webp gif tif tiff bmp dib avif avifs svg svgz
+"""
+# Images and drawings that hangtag does not read; a note counts them.
+_UNREAD: Final = """
+    heic heif hif jxl jp2 j2k jpf jpx jpc j2c jxr wdp hdp bpg flif qoi mng jng
+    ico cur icns tga dds exr hdr pcx pbm pgm ppm pnm pam xbm xpm ras sgi wbmp
+    psd psb xcf kra ora pdn psp pspimage cpt clip sai procreate afphoto
+    ai eps epsf epsi ps pdf cdr sketch fig xd afdesign afpub indd wmf emf wmz emz cgm dxf dwg odg
+    raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf kdc dcr mos mrw rwl
+    gpr fff mef
+"""
+IMAGE_SUFFIXES: Final = frozenset(f".{name}" for name in _READ.split())
+UNREAD_SUFFIXES: Final = frozenset(f".{name}" for name in _UNREAD.split())
+# Suffixes that browsers and sites make: `.jpg_large` (Twitter), `.jpg!d`, `.png~` (a backup).
+_ODD_SUFFIX: Final = re.compile(r"\.(png|jpe?g|webp|gif|tiff?|bmp|svg)[^a-z0-9]")
+
+# Names of folders that programs make. Names that a person may give as well (thumbs, originals,
+# trash) are not among them; those that begin with a dot are left out anyway.
+_SYSTEM_FOLDERS: Final = frozenset(
+    (
+        "@eadir",  # Synology: thumbnails and indexes
+        "#recycle",  # Synology, TerraMaster: the recycle bin of a shared folder
+        "#snapshot",  # Synology: snapshots of a shared folder
+        "@sharebin",  # Synology
+        "@recycle",  # QNAP: the recycle bin
+        "@recently-snapshot",  # QNAP: snapshots
+        "@__thumb",  # QNAP: thumbnails
+        "~snapshot",  # NetApp: snapshots
+        "$recycle.bin",  # Windows since Vista
+        "recycler",  # Windows NT to XP
+        "recycled",  # Windows 95 to ME
+        "system volume information",  # Windows: restore points
+        "found.000",  # Windows: what chkdsk found
+        "_vti_cnf",  # FrontPage: a text file under the name of each image
+        "_vti_pvt",
+        "lost+found",  # Linux: what fsck found
+        "__macosx",  # macOS: resource forks in ZIP archives
+        "network trash folder",  # macOS: AFP shares
+        "temporary items",
+        "thevolumesettingsfolder",
+        "files_trashbin",  # Nextcloud, ownCloud
+        "files_versions",
+    )
+)
+# Nextcloud's previews; caches of Lightroom; the databases of Apple's Photos, iPhoto and Aperture,
+# in which every photo lies in several sizes.
+_SYSTEM_FOLDER: Final = re.compile(
+    r"appdata_oc[0-9a-z]{10}|found\.\d{3}"
+    r"|.+\.(lrdata|lrcat-data|photoslibrary|photolibrary|migratedphotolibrary|aplibrary)"
+)
+# Synology's thumbnails beside their folder, and what Office locks a file with.
+_SYSTEM_FILE: Final = re.compile(r"synophoto_(thumb|film)_.*|synoindex_media_info.*|~\$.*")
+_FEW: Final = 12  # kinds that a note names
+
+
+class LeftOut:
+    """Counts what is left out of a library, for one note."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()  # by words for one and for several
+
+    def skips_folder(self, name: str) -> bool:
+        """Tell whether a folder is a system's own or hidden, and count it then."""
+        if is_system_folder(name):
+            self._counts[f"folder {name}", f"folders {name}"] += 1
+        elif name.startswith("."):
+            self._counts["hidden folder", "hidden folders"] += 1
+        else:
+            return False
+        return True
+
+    def skips_file(self, name: str, suffixes: Collection[str]) -> bool:
+        """Tell whether a file is no image with one of `suffixes`; count it if it is an image."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if name.startswith(".") and suffix == ".icloud":  # `.a.png.icloud` stands for a.png
+            if is_image(name.removesuffix(PurePosixPath(name).suffix)):
+                self._counts["not downloaded from iCloud", "not downloaded from iCloud"] += 1
+            return True
+        if suffix not in suffixes:
+            if not name.startswith(".") and is_image_suffix(suffix):
+                self._counts[suffix, suffix] += 1
+            return True
+        if not (name.startswith(".") or _SYSTEM_FILE.fullmatch(name.lower())):
+            return False
+        self._counts["hidden file", "hidden files"] += 1
+        return True
+
+    def skips_key(self, name: str) -> bool:
+        """Tell whether an object's name below an `s3://` address is no design, and count it."""
+        *folders, last = name.split("/")
+        for folder in folders:
+            if is_system_folder(folder) or folder.startswith("."):
+                if is_image_suffix(PurePosixPath(last).suffix.lower()):
+                    where = folder if is_system_folder(folder) else "hidden folders"
+                    self._counts[f"file in {where}", f"files in {where}"] += 1
+                return True
+        return self.skips_file(last, IMAGE_SUFFIXES)
+
+    def report(self, where: object) -> None:
+        """Write the note, if anything was left out."""
+        if self._counts:
+            kinds = [
+                f"{count:,} {one if count == 1 else several}"
+                for (one, several), count in self._counts.most_common(_FEW)
+            ]
+            rest = self._counts.total() - sum(n for _, n in self._counts.most_common(_FEW))
+            kinds += [f"{rest:,} others"] if rest else []
+            note(f"{where}: left out {', '.join(kinds)}")
+
+
+def is_system_folder(name: str) -> bool:
+    """Tell whether a folder has a name that only a system gives, such as @eaDir or #recycle."""
+    name = name.lower()
+    return name in _SYSTEM_FOLDERS or bool(_SYSTEM_FOLDER.fullmatch(name))
+
+
+def is_image(path: str) -> bool:
+    """Tell by its suffix whether a path or an address is one of an image that hangtag reads."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_image_suffix(suffix: str) -> bool:
+    """Tell whether a suffix, in lower case with its dot, is an image's, read by hangtag or not."""
+    return suffix in IMAGE_SUFFIXES or suffix in UNREAD_SUFFIXES or bool(_ODD_SUFFIX.match(suffix))
+
+
+def image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
+    """Return the images below `folder`, by suffix, as relative paths with `/`, sorted.
+
+    `suffixes` are in lower case, with their dot. Links are followed. One note counts what is left
+    out: hidden files, folders that are hidden or a system's own, and images with other suffixes;
+    others name what cannot be listed, has no UTF-8 name or leads back to a folder above. Raises
+    CatalogError for a missing folder.
+    """
+    if not folder.is_dir():
+        raise CatalogError(f"{folder}: no such folder")
+    found: list[str] = []
+    left_out = LeftOut()
+    walked = os.walk(folder, onerror=lambda cause: note(f"left out: {cause}"), followlinks=True)
+    for place, folders, files in walked:
+        folders[:] = [
+            name
+            for name in folders
+            if not left_out.skips_folder(name)
+            and is_utf8(name)
+            and not _leads_back(Path(place, name))
+        ]
+        below = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        found += [
+            str(below / name)
+            for name in files
+            if not left_out.skips_file(name, suffixes) and is_utf8(name)
+        ]
+    left_out.report(folder)
+    return sorted(found)
+
+
+def designs_below(address: str, names: Iterable[str]) -> list[str]:
+    """Return the addresses of the designs among `names`, which lie below an `s3://` address.
+
+    By the same rule as `image_files`, with a note that counts what is left out.
+    """
+    left_out = LeftOut()
+    found = [f"{address}/{name}" for name in names if not left_out.skips_key(name)]
+    left_out.report(address)
+    return found
+
+
+def _leads_back(folder: Path) -> bool:
+    """Tell whether a link leads to a folder above itself, below which there would be no end."""
+    if not folder.is_symlink():
+        return False
+    # Also of the links on the way here: two folders may link to each other.
+    target = folder.resolve()
+    if not any(above.resolve().is_relative_to(target) for above in folder.parents):
+        return False
+    note(f"left out: {folder} leads back to a folder above it")
+    return True
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether a file's name can be written into a catalog; a note says when it cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        note(f"left out: {name!a} is not a UTF-8 name; rename it")
+        return False
+    return True

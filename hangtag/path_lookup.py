@@ -1,0 +1,97 @@
+"""The file that a path means which was written on another system or is spelled a little otherwise:
+backslashes, another Unicode normal form, another case, stray blanks, %20."""
+
+import errno
+import os
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def look_up(path: str) -> str:
+    """Return the one file that `path` means, which is not there under just this name.
+
+    A name that equals the given one but for its Unicode normal form comes before one that differs
+    in its case as well, that before one with other blanks or percent-encoding. Raises
+    FileNotFoundError, whose `strerror` names the likely cause, where there is none or several, and
+    OSError where a folder cannot be listed.
+    """
+    if "://" in path:
+        raise _missing(path, "Only files and s3:// addresses can be read; download it first")
+    if os.path.lexists(path):
+        raise _missing(path, "A link to a file that is not there")
+    if os.name == "nt":
+        return _spelled(path)
+    if _DRIVE.match(path):
+        drive = f"{path[:2]} is a drive of a Windows machine"
+        raise _missing(path, f"No such file here; {drive}: write paths relative to the catalog")
+    if "\\\\" in path:
+        raise _missing(path, "No such file here; this is a network path of Windows")
+    _, tilde, after = path.partition("/~/")
+    plain = os.path.expanduser(f"~/{after}") if tilde else path  # noqa: PTH111 a text for a text
+    plain = os.path.abspath(plain.replace("\\", "/"))  # noqa: PTH100 "..", but no links
+    return plain if plain != path and Path(plain).exists() else _spelled(plain)
+
+
+def _spelled(path: str) -> str:
+    """Return the file or folder at `path`, found by `_folded` name where it has another."""
+    parent, name = os.path.split(path)
+    if not name:  # the root of a drive that is not there
+        raise _missing(path, f"No such file: {path} is not there")
+    folder = _folder(parent)
+    if folder is None:
+        raise _missing(path, f"No such file: there is no folder {parent}")
+    names, stems = _listing(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116 quicker
+    candidates = names.get(_folded(name), ())
+    for key in (_normal, lambda text: _normal(_normal(text).casefold()), _folded):
+        same = [other for other in candidates if key(other) == key(name)]
+        if len(same) == 1:
+            return os.path.join(folder, same[0])  # noqa: PTH118
+        if same:
+            either = " and ".join(map(repr, sorted(same)))
+            raise _missing(path, f"No such file, but {either} lie there; say which is meant")
+    other = stems.get(_stem(_folded(name)))
+    hint = f"there is no {name!r} in {folder}" + (f", but {other!r}" if other else "")
+    raise _missing(path, f"No such file: {hint}")
+
+
+@lru_cache(4096)
+def _folder(path: str) -> str | None:
+    """Return the folder that `path` means, if any; of 500,000 missing files there are few."""
+    try:
+        return path if Path(path).is_dir() else _spelled(path)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(256)
+def _listing(folder: str, _changed: int) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Return the names in a folder by their `_folded` form, and one name for each stem.
+
+    A folder is listed again when it has changed.
+    """
+    names: dict[str, tuple[str, ...]] = {}
+    for name in os.listdir(folder):  # noqa: PTH208 names, not paths
+        key = _folded(name)
+        names[key] = (*names.get(key, ()), name)
+    return names, {_stem(key): others[0] for key, others in names.items()}
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _normal(_normal(unquote(name)).casefold()).strip()
+
+
+def _missing(path: str, cause: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, cause, path)
