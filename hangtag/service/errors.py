@@ -1,4 +1,14 @@
-"""Errors that become answers."""
+"""Errors that become answers, all of one form: {"reason", "message"}."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from hangtag.console import note
 
 
 class ApiError(Exception):
@@ -9,3 +19,35 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status, self.reason, self.message, self.headers = status, reason, message, headers
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Answer every error of an application as JSON."""
+
+    def answer(
+        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
+        return JSONResponse({"reason": reason, "message": message}, status, headers)
+
+    @app.exception_handler(ApiError)
+    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.reason, error.message, error.headers)
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, error: Exception) -> JSONResponse:
+        note(f"a request ended in {error!r}")  # its traceback follows in uvicorn's log
+        return answer(500, "internal", "the server failed at this; its log tells why")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return answer(422, "invalid", f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, "http", str(error.detail), error.headers)

@@ -42,7 +42,7 @@ def serve(model: Path, config: ServeConfig) -> None:
     could be reached from elsewhere without a token.
     """
     token = config.token()
-    engine = Engine.open(model, config.queue, config.timeout_seconds)
+    engine = _engine(model, config)
     _serve(create_app(engine, config, token), engine, config)
 
 
@@ -61,7 +61,7 @@ def review(
     Raises what `serve` raises, and CatalogError.
     """
     token, catalog = config.token(), Catalog.read(catalog_file)
-    store, engine = ReviewStore(answers), Engine.open(model, config.queue, config.timeout_seconds)
+    store, engine = ReviewStore(answers), _engine(model, config)
     source = audit or model / TAGS_FILE
     digest = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
     if store.asks() != digest:
@@ -76,6 +76,10 @@ def review(
     app = create_app(engine, config, token, review=True)
     add_review(app, store, catalog, engine)
     _serve(app, engine, config)
+
+
+def _engine(model: Path, config: ServeConfig) -> Engine:
+    return Engine.open(model, config.queue, config.timeout_seconds, config.max_megapixels)
 
 
 def _audit_rows(path: Path) -> Iterator[dict[str, str]]:
