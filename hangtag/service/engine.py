@@ -49,6 +49,9 @@ class Engine:
         self._budget = PixelBudget(round(DECODED_AT_ONCE * max_megapixels * 1e6))
         self.under_way = 0
         self._decoders = ThreadPoolExecutor(cores(), "decode")
+        # Apart from the decoders, where a header would wait for large images that others sent; few,
+        # since Pillow copies a whole WebP or AVIF to read its header.
+        self._headers = ThreadPoolExecutor(2, "header")
         self._svgs = Workers(timeout, min(cores(), MOST_SVG_WORKERS))
         self._runner = ThreadPoolExecutor(1, "infer")
         self._looker = ThreadPoolExecutor(1, "look")  # its own: a look takes many batches' time
@@ -97,8 +100,7 @@ class Engine:
         takes all the time there is or ends the process.
         """
         loop = asyncio.get_running_loop()
-        # Not among the decoders, where it would wait for large images that others sent.
-        pixels = await loop.run_in_executor(None, _header_pixels, data)
+        pixels = await loop.run_in_executor(self._headers, _header_pixels, data)
         if pixels is None and is_svg(data):
             return await self._svgs.call(function, data)
         limit = round(self.max_megapixels * 1e6)
@@ -149,6 +151,7 @@ class Engine:
     def close(self) -> None:
         """Stop the threads and processes."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._headers.shutdown(wait=False, cancel_futures=True)
         self._runner.shutdown(wait=False, cancel_futures=True)
         self._looker.shutdown(wait=False, cancel_futures=True)
         self._svgs.close()

@@ -57,7 +57,7 @@ class Guard:
                 (b"www-authenticate", b"Bearer"),
             )  # fmt: skip
             return
-        length = headers.get("content-length", "0")
+        length = headers.get("content-length", "0").strip()
         if not (length.isascii() and length.isdecimal()):
             await refuse(send, 400, "content-length", "Content-Length must be a number")
             return
@@ -148,11 +148,11 @@ class _Body:
         assert self.inflater is not None
         try:
             pieces = await self.inflater.pieces(data, self.guard.max_body - self.seen)
+            self._count(sum(map(len, pieces)))
             if self._complete:
                 self.inflater.end()
         except Undecodable as error:
             self._refuse(400, "content-encoding", str(error))
-        self._count(sum(map(len, pieces)))
         return b"".join(pieces)
 
     def _count(self, size: int) -> None:

@@ -32,8 +32,8 @@ class Methods:
                 message = {**message, "body": b""}
             await send(message)
 
-        # A copy: the server itself must know that the request was HEAD.
-        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        # A copy: the server must know that the request was HEAD, and a mount changes the path.
+        inner = {**scope, "method": "GET" if method == "HEAD" else method}
         try:
             await self.app(inner, receive, sent)
         finally:

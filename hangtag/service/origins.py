@@ -86,10 +86,11 @@ class Origins:
 def host_name(host: str) -> str:
     """Return the name or the address in a Host header, lower case, without port and brackets."""
     try:
-        name = urlsplit(f"//{host.strip()}").hostname or ""
+        parts = urlsplit(f"//{host.strip()}")
     except ValueError:  # brackets around what is no IPv6 address
         return ""
-    return name.removesuffix(".")
+    plain = parts.netloc == host.strip() and "@" not in host
+    return (parts.hostname or "").removesuffix(".") if plain else ""
 
 
 def _is_of(origin: str, host: str) -> bool:

@@ -25,6 +25,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
+from hangtag.service.protocol import Protocol
 from hangtag.service.review import ReviewStore, questions_of, questions_of_audit
 from hangtag.service.review_api import add_review
 from hangtag.tagging.bulk import Selection, find_designs, tag_designs
@@ -138,6 +139,7 @@ def _serve(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
             app,
             host=config.host,
             port=config.port,
+            http=Protocol,
             log_level="warning",
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,
