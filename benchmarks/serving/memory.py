@@ -89,7 +89,7 @@ def main() -> None:
             peak, statuses = asyncio.run(ask(url, body, watched, options.clients, options.seconds))
         print(
             f"| {kind} | {len(body) / 1e6:.1f} | {idle / 1e6:.0f} | {peak / 1e6:.0f} | "
-            f"{time.monotonic() - began:.0f} | {dict(sorted(statuses.items()))} |",
+            f"{time.monotonic() - began:.0f} | {dict(statuses.most_common())} |",
             flush=True,
         )
 
