@@ -119,10 +119,27 @@ class _Body:
             with suppress(BodyRefused):
                 await self.guard.app(scope, received, unless_refused)
             if self.refusal and not self._begun:
+                if self.refusal[0] == 503:
+                    self._forget()
+                    await self._drain(receive)
                 again = (b"retry-after", str(RETRY_SECONDS).encode())
                 await refuse(send, *self.refusal, *((again,) if self.refusal[0] == 503 else ()))
         finally:
-            self.guard.held -= self.seen
+            self._forget()
+
+    def _forget(self) -> None:
+        self.guard.held -= self.seen
+        self.seen = 0
+
+    async def _drain(self, receive: Receive) -> None:
+        """Read on and forget: most clients that are still sending never see an early answer."""
+        left = self.guard.max_body
+        with suppress(TimeoutError):
+            while left > 0 and not self._complete:
+                async with asyncio.timeout(self.guard.silence):
+                    message = await receive()
+                left -= len(message.get("body", b""))
+                self._complete = not message.get("more_body", False)
 
     async def _received(self, receive: Receive) -> Message:
         if self.refusal:
