@@ -61,11 +61,11 @@ def animation() -> bytes:
 
 KINDS: dict[str, Callable[[], bytes]] = {
     "webp": lambda: saved(picture(), "WEBP", lossless=True, quality=0, method=0),
-    "webp-45mb": lambda: saved(picture(0.45), "WEBP", lossless=True, quality=0, method=0),
+    "webp-45mb": lambda: saved(picture(0.35), "WEBP", lossless=True, quality=0, method=0),
     "webp-animation": animation,
     "avif": lambda: saved(picture(), "AVIF", speed=10),
     "png": lambda: saved(picture(), "PNG", compress_level=1),
-    "png-45mb": lambda: saved(picture(0.45), "PNG", compress_level=1),
+    "png-45mb": lambda: saved(picture(0.4), "PNG", compress_level=1),
     "tiff": lambda: saved(picture(), "TIFF", compression="tiff_deflate"),
     "jpeg": lambda: saved(picture().convert("RGB").convert("CMYK"), "JPEG", progressive=True),
     "gif": lambda: saved(picture().convert("RGB").convert("P"), "GIF"),
@@ -102,18 +102,19 @@ async def ask(
 
     async def client() -> None:
         headers = {"Content-Type": "image/png"}
-        async with httpx.AsyncClient(timeout=seconds) as session:
-            while True:
-                try:
-                    answer = await session.post(f"{url}/invocations", content=body, headers=headers)
-                except httpx.TransportError as error:  # refused before all was sent
-                    statuses[type(error).__name__] += 1
-                else:
-                    statuses[answer.status_code] += 1
-                    if answer.status_code != 503:
-                        return
-                await asyncio.sleep(0.5)
+        while True:
+            try:
+                answer = await session.post(f"{url}/invocations", content=body, headers=headers)
+            except httpx.TransportError as error:  # refused before all was sent
+                statuses[type(error).__name__] += 1
+            else:
+                statuses[answer.status_code] += 1
+                if answer.status_code != 503:
+                    return
+            await asyncio.sleep(0.5)
 
+    limits = httpx.Limits(max_connections=clients)
+    session = httpx.AsyncClient(timeout=seconds, limits=limits)
     tasks = [asyncio.create_task(client()) for _ in range(clients)]
     peak, end = 0.0, time.monotonic() + seconds
     while not all(task.done() for task in tasks) and time.monotonic() < end:
@@ -122,6 +123,7 @@ async def ask(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await session.aclose()
     return peak, statuses
 
 
