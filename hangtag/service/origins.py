@@ -40,7 +40,6 @@ class Origins:
                 allow_methods=("GET", "HEAD", "POST"),
                 allow_headers=("Authorization", "Content-Type", "Content-Encoding"),
                 expose_headers=("Retry-After",),
-                allow_private_network=True,
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
