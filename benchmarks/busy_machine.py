@@ -44,7 +44,7 @@ def main() -> None:
         finally:
             for other in others:
                 other.kill()
-                other.wait()
+                other.wait(10)
 
 
 def step(batch: int, spins: str) -> float:
@@ -52,7 +52,7 @@ def step(batch: int, spins: str) -> float:
     environment = {**os.environ, "GOMP_SPINCOUNT": spins}
     done = subprocess.run(
         [sys.executable, "-c", STEP.format(batch=batch)],
-        env=environment, check=True, stdout=subprocess.PIPE, text=True,
+        env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=600,
     )  # fmt: skip
     return float(done.stdout)
 

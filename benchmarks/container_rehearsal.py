@@ -20,6 +20,7 @@ import urllib.request
 from pathlib import Path
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
+LONGEST = 6 * 3600  # seconds for one command
 Step = tuple[str, str]  # instruction, rest
 
 
@@ -36,7 +37,9 @@ def main() -> None:
         run("debootstrap", "--variant=minbase", suite, options.root)
     with_mounts(options.root)
     environment, folder, command = replay(options.root, steps, options.copy)
-    size = subprocess.run(["du", "-smx", options.root], capture_output=True, text=True, check=True)
+    size = subprocess.run(
+        ["du", "-smx", options.root], capture_output=True, text=True, check=True, timeout=600
+    )
     print(f"{options.target}: {size.stdout.split()[0]} MiB in the root")
     if options.ml:
         start(options.root, options.ml, environment, folder, [*command, options.target])
@@ -117,29 +120,37 @@ def start(
     shutil.copytree(tree, inner)
     begun = time.monotonic()
     process = subprocess.Popen(chroot(root, environment, folder, command))
-    if command[-1] == "serve":
-        while True:
-            try:
-                with urllib.request.urlopen("http://127.0.0.1:8080/ping", timeout=2) as answer:
-                    print(f"GET /ping: {answer.status} after {time.monotonic() - begun:.1f} s")
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() - begun > 60:
-                    sys.exit("the server does not answer")
-                time.sleep(0.05)
-        for design in sorted((tree / "designs").glob("*"))[:3]:
-            request = urllib.request.Request(
-                "http://127.0.0.1:8080/invocations",
-                data=design.read_bytes(),
-                headers={"Content-Type": "application/x-image"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                print(f"POST /invocations, {design.name}: {answer.read().decode()[:100]}")
-        process.send_signal(signal.SIGTERM)
-    print(f"exit code {process.wait()} after {time.monotonic() - begun:.1f} s")
+    try:
+        if command[-1] == "serve":
+            ask(process, sorted((tree / "designs").glob("*"))[:3], begun)
+            process.send_signal(signal.SIGTERM)
+        print(f"exit code {process.wait(LONGEST)} after {time.monotonic() - begun:.1f} s")
+    finally:
+        process.kill()
     for name in ("model", "output", "checkpoints"):
         if (inner / name).exists() and command[-1] == "train":
             shutil.copytree(inner / name, tree / name, dirs_exist_ok=True)
+
+
+def ask(process: subprocess.Popen[bytes], designs: list[Path], begun: float) -> None:
+    """Wait until the server answers, and send it designs."""
+    while True:
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:8080/ping", timeout=2) as answer:
+                print(f"GET /ping: {answer.status} after {time.monotonic() - begun:.1f} s")
+            break
+        except OSError:
+            if process.poll() is not None or time.monotonic() - begun > 60:
+                sys.exit("the server does not answer")
+            time.sleep(0.05)
+    for design in designs:
+        request = urllib.request.Request(
+            "http://127.0.0.1:8080/invocations",
+            data=design.read_bytes(),
+            headers={"Content-Type": "application/x-image"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            print(f"POST /invocations, {design.name}: {answer.read().decode()[:100]}")
 
 
 def chroot(root: Path, environment: dict[str, str], folder: str, command: list[str]) -> list[str]:
@@ -153,7 +164,7 @@ def inside(root: Path, environment: dict[str, str], folder: str, command: list[s
 
 
 def run(*command: object) -> None:
-    subprocess.run([str(part) for part in command], check=True)
+    subprocess.run([str(part) for part in command], check=True, timeout=LONGEST)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def main() -> None:
 
 def hangtag(*arguments: str) -> str:
     command = [HANGTAG, *arguments, "--quiet"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=3600).stdout
 
 
 def make(designs: Path, out: Path) -> dict[str, str]:

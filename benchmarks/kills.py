@@ -10,7 +10,6 @@ took. Compares every file of the result byte for byte. Costs about six minutes.
 import argparse
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 HANGTAG = str(Path(sys.executable).with_name("hangtag"))
 KILLS = 10
+LONGEST = 3600  # seconds for one command
 TRAIN = [
     "--backbone",
     "test_resnet",
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def hangtag(*arguments: str) -> None:
-    subprocess.run([HANGTAG, *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([HANGTAG, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=LONGEST)
 
 
 def kill_often(command: list[str], took: float, rng: random.Random) -> int:
@@ -74,14 +74,17 @@ def kill_often(command: list[str], took: float, rng: random.Random) -> int:
         process = subprocess.Popen(
             [HANGTAG, *command], start_new_session=True, stdout=subprocess.DEVNULL
         )
-        time.sleep(rng.uniform(0.1, 0.6) * took)
-        if process.poll() is None:
-            subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=False)
-            process.send_signal(signal.SIGKILL)
-            done += 1
-        else:
-            shutil.rmtree(command[2])
-        process.wait()
+        try:
+            time.sleep(rng.uniform(0.1, 0.6) * took)
+            if process.poll() is None:
+                done += 1
+            else:
+                shutil.rmtree(command[2])
+        finally:
+            if process.poll() is None:
+                subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=False, timeout=60)
+                process.kill()
+                process.wait(60)
     return done
 
 

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST = 24 * 3600  # seconds, after which a command is ended
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -28,7 +30,10 @@ def run(command: list[str]) -> Measured:
         peak = [0.0]
         watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
         watcher.start()
-        out, err = process.communicate()
+        try:
+            out, err = process.communicate(timeout=LONGEST)
+        finally:
+            process.kill()
         watcher.join()
     return Measured(time.monotonic() - start, peak[0] / 1024, process.returncode, out, err)
 

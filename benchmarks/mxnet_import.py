@@ -33,7 +33,7 @@ def main() -> None:
 
 def compare(python: str, layers: int, size: int, folder: Path) -> None:
     command = [python, MODELS, folder, "--layers", layers, "--size", size]
-    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    subprocess.run([str(part) for part in command], check=True, capture_output=True, timeout=3600)
     (folder / "tags.txt").write_text("".join(f"tag {number}\n" for number in range(10)))
     import_mxnet(folder / "model.tar.gz", folder / "tags.txt", folder / "model")
     expected = np.load(folder / "expected.npz")

@@ -27,6 +27,7 @@ from typing import Any
 PACKAGES = ("mxnet==1.9.1", "numpy==1.23.5", "opencv-python-headless==4.8.1.78")
 MARK = b"\x0a\x23\xd7\xce"
 IMAGES, LABELS, SIZE = 24, 5, 64
+LONGEST = 3600  # seconds for one command
 TASKS = {
     "read": "read all, file order",
     "keys": "read all by key, shuffled",
@@ -58,9 +59,10 @@ def make_venv(venv: Path, python: str) -> str:
     """Return the Python of a venv with MXNet, made if it is not there yet."""
     inside = venv / "bin" / "python"
     if not (venv / "complete").exists():
-        subprocess.run([python, "-m", "venv", str(venv)], check=True)
+        subprocess.run([python, "-m", "venv", str(venv)], check=True, timeout=LONGEST)
         (venv / ".gitignore").write_text("*\n")
-        subprocess.run([str(inside), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        install = [str(inside), "-m", "pip", "install", "--quiet", *PACKAGES]
+        subprocess.run(install, check=True, timeout=LONGEST)
         (venv / "complete").touch()
     return str(inside)
 
@@ -68,7 +70,7 @@ def make_venv(venv: Path, python: str) -> str:
 def step(python: str, name: str, folder: Path) -> Any:
     """Run one step of this script under `python`; return what it printed as JSON."""
     command = [python, "-W", "ignore", str(Path(__file__).resolve()), "--step", name, str(folder)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=LONGEST)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -190,7 +192,7 @@ def mxnet_writes(folder: Path) -> None:
     for name, extra in (("passed", ["--pass-through"]), ("encoded", ["--num-thread", "2"])):
         (folder / f"{name}.lst").write_text("\n".join(lines) + "\n")
         command = [*im2rec, *extra, str(folder / f"{name}.lst"), str(folder)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=LONGEST)
 
 
 # Timing

@@ -46,7 +46,9 @@ def main() -> None:
 def tuned(dataset: Path, study: Path, trials: int, options: list[str]) -> dict[str, float]:
     """Run a study, or go on with it; return what `--json` says."""
     command = [HANGTAG, "tune", str(dataset), str(study), "--trials", str(trials), "--json"]
-    answer = subprocess.run([*command, *options], stdout=subprocess.PIPE, check=True, text=True)
+    answer = subprocess.run(
+        [*command, *options], stdout=subprocess.PIPE, check=True, text=True, timeout=24 * 3600
+    )
     return json.loads(answer.stdout)
 
 

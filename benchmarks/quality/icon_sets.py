@@ -138,7 +138,7 @@ def archive(icon_set: str, work: Path) -> dict[str, Any]:
     if not packed.exists():
         package = f"@iconify-json/{icon_set}@{version}"
         command = ["npm", "pack", package, "--silent"]
-        subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL, timeout=600)
     found: dict[str, Any] = {"chars": {}, "metadata": {}}
     with tarfile.open(packed) as tar:
         for member in tar:

@@ -86,7 +86,7 @@ def trained(dataset: Path, loss: str, seed: int, settings: list[str]) -> dict[st
 
 def run(*words: object) -> str:
     done = subprocess.run(
-        [HANGTAG, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
+        [HANGTAG, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True, timeout=86_400
     )
     return done.stdout
 

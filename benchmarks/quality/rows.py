@@ -113,7 +113,8 @@ class Bench:
             ]
             (work / f"{split}.lst").write_text("\n".join(lines) + "\n")
         words = [python, HERE / script, work, "--judge", self.split, "--seed", seed]
-        subprocess.run([*map(str, words), "--epochs", str(self.options.epochs)], check=True)
+        words += ["--epochs", self.options.epochs]
+        subprocess.run([*map(str, words)], check=True, timeout=24 * 3600)
         with np.load(work / "scores.npz") as found:
             ids, scores = found["ids"].astype(np.int64), found["scores"].astype(np.float32)
         groups = designs.group_numbers()[[design.split == self.split for design in designs]]

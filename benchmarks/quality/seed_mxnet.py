@@ -72,7 +72,8 @@ def packed(folder, split):
     if not record.exists():
         tool = Path(mx.__file__).parent / "tools" / "im2rec.py"
         command = [sys.executable, tool, "--pack-label", "--resize", SIDE, folder / split, "/"]
-        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+        words = [str(word) for word in command]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=3600)
     reader = mx.recordio.MXIndexedRecordIO(str(index), str(record), "r")
     headers = [mx.recordio.unpack(reader.read_idx(key))[0] for key in reader.keys]
     return np.array([header.id for header in headers]), np.stack([h.label for h in headers])

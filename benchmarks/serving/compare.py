@@ -10,14 +10,14 @@ in a loop of one process, with all cores, without any server. Costs about
 
 import argparse
 import re
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
+
+from server import free_port, started, wait_for
 
 from hangtag.tagging.tagger import Tagger
 
@@ -62,8 +62,8 @@ def main() -> None:
             bare.append(bare_rate(options.model, options.design.read_bytes(), options.seconds / 2))
             # One server at a time: an idle one still has threads that wake up.
             for (name, command), port in zip(commands.items(), ports, strict=True):
-                with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-                    ready = wait_for(port, "/ping" if name == "hangtag" else "/health")
+                with started(command) as process:
+                    ready = wait_for(process, port, "/ping" if name == "hangtag" else "/health")
                     if name == "hangtag":
                         print(f"hangtag ready after {ready:.1f} s", file=sys.stderr)
                     for clients in CLIENTS:
@@ -71,7 +71,6 @@ def main() -> None:
                         found.setdefault((name, clients), []).append(
                             run(scripts[name], port, clients, options.seconds)
                         )
-                    process.terminate()
     alone = statistics.median(bare)
     print(
         "| clients | server | requests/s | p50 ms | p99 ms | of bare |\n|---|---|---|---|---|---|"
@@ -100,7 +99,9 @@ def run(script: Path, port: int, clients: int, seconds: int) -> tuple[float, flo
     """Return requests per second, p50 and p99 in milliseconds; any error ends the benchmark."""
     command = ["wrk", "-t", "1", "-c", str(clients), "-d", f"{seconds}s", "--timeout", "30s",
                "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]  # fmt: skip
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=seconds + 60
+    ).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         sys.exit(text)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
@@ -110,23 +111,6 @@ def run(script: Path, port: int, clients: int, seconds: int) -> tuple[float, flo
 def milliseconds(text: str) -> float:
     value, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
     return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
-
-
-def wait_for(port: int, path: str) -> float:
-    began = time.monotonic()
-    while time.monotonic() - began < 60:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1).read()
-            return time.monotonic() - began
-        except OSError:
-            time.sleep(0.02)
-    sys.exit(f"nothing answers on port {port}")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ import argparse
 import asyncio
 import random
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import httpx
+from server import running
 
 CLIENTS, HOSTILE = 64, 0.05
 
@@ -38,11 +37,15 @@ async def main() -> None:
     parser.add_argument("designs", nargs="+", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
-    command = [sys.executable, "-m", "hangtag", "serve", str(options.model), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    url = re.search(r"http://\S+", process.stderr.readline())[0]
     bodies = [path.read_bytes() for path in options.designs]
-    end, statuses = time.monotonic() + 60 * options.minutes, Counter()
+    with running(options.model) as (process, url):
+        await soak(process.pid, url, bodies, options.minutes)
+        process.terminate()
+        print(f"exit code {process.wait(40)}")
+
+
+async def soak(pid: int, url: str, bodies: list[bytes], minutes: float) -> None:
+    end, statuses = time.monotonic() + 60 * minutes, Counter()
 
     async def client(seed: int) -> None:
         rng = random.Random(seed)
@@ -62,13 +65,11 @@ async def main() -> None:
         while time.monotonic() < end:
             await asyncio.sleep(min(60, max(1, end - time.monotonic())))
             minute += 1
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
             memory = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
             print(f"| {minute} | {memory:.0f} | {dict(sorted(statuses.items()))} |", flush=True)
 
     await asyncio.gather(watch(), *(client(seed) for seed in range(CLIENTS)))
-    process.terminate()
-    print(f"exit code {process.wait(40)}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def check_size(size: tuple[int, int], limit: int) -> None:
     if pixels > limit:
         raise ImageError(
             "too-large",
-            f"{pixels / 1e6:.0f} megapixels, over the limit of {limit / 1e6:.0f} "
-            "(hangtag pack --max-megapixels raises it)",
+            f"{pixels / 1e6:.1f} megapixels, over the limit of {limit / 1e6:g} "
+            "(--max-megapixels raises it)",
         )
 
 

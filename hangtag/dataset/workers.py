@@ -80,9 +80,9 @@ class Workers:
     They start with the first call.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, workers: int) -> None:
         """`timeout` in seconds holds for every call."""
-        self._pool = _pool(cores())
+        self._pool = _pool(workers)
         self._timeout = timeout
 
     async def call(self, function: Callable[[bytes], R], data: bytes) -> R:

@@ -5,38 +5,44 @@ hangtag serve MODEL
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect
 
 from hangtag import __version__
-from hangtag.console import note
 from hangtag.errors import HangtagError, ImageError
 from hangtag.service.config import RETRY_SECONDS, ServeConfig
 from hangtag.service.engine import Busy, Engine
-from hangtag.service.errors import ApiError
+from hangtag.service.errors import ApiError, answer_errors
 from hangtag.service.guard import Guard
+from hangtag.service.media_types import media_type, preferred
+from hangtag.service.methods import Methods
+from hangtag.service.origins import Origins
+from hangtag.service.responses import Responses
+from hangtag.service.schema import (
+    Health,
+    Look,
+    Problem,
+    TaggedImage,
+    TaggedImages,
+    TagInfo,
+    TagScore,
+)
+from hangtag.service.uploads import FORM, is_image_type, read_uploads
 from hangtag.tagging.bulk import Selection
 from hangtag.tagging.tagger import Tagger
 
 PAGE: Final = Path(__file__).with_name("page")
-# The content decides the format; the header only says that it is an image at all.
-IMAGE_TYPES: Final = ("application/x-image", "application/octet-stream")
+JSON, JSON_LINES = "application/json", "application/jsonlines"
 # The reasons of ImageError that are about size: 413; all others are 422.
 TOO_LARGE: Final = frozenset({"too-large"})
 _BINARY: Final = {"type": "string", "format": "binary"}
@@ -56,67 +62,8 @@ _FORM: Final = {
 }
 
 
-class Problem(BaseModel):
-    """Why a request, or one of its images, was not answered."""
-
-    reason: str
-    message: str
-
-
-class TagScore(BaseModel):
-    """One tag of a design."""
-
-    tag: str
-    score: float = Field(ge=0, le=1)
-    threshold: float = Field(description="From this score on the tag is suggested.")
-    mark: Literal["apply", "suggest"] | None = Field(
-        description="apply: sure enough to be put on unasked; null: below its threshold."
-    )
-
-
-class TaggedImage(BaseModel):
-    """One image's tags, best first, or why it has none."""
-
-    image: str
-    tags: list[TagScore] = []
-    problem: Problem | None = None
-
-
-class TaggedImages(BaseModel):
-    """The answer of /tag, in the order of the request."""
-
-    images: list[TaggedImage]
-
-
-class Health(BaseModel):
-    """How the server fares."""
-
-    status: str
-    version: str
-    model: str
-    tags: int
-    under_way: int
-    queue: int
-    review: bool
-
-
-class Look(BaseModel):
-    """Where a tag's score comes from: rows of a square grid over the model's input, 0 to 1."""
-
-    tag: str
-    weights: list[list[float]]
-
-
-class TagInfo(BaseModel):
-    """A tag that the model knows."""
-
-    tag: str
-    threshold: float
-    apply_threshold: float | None
-
-
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem} for status in (400, 401, 404, 413, 415, 421, 422, 503)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 408, 413, 415, 421, 422, 503)
 }
 
 
@@ -143,15 +90,14 @@ def create_app(
         summary="Tags for graphic designs.",
         lifespan=lifespan,
         responses=_ANSWERS,
+        redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
-    app.add_middleware(
-        Guard,
-        max_body=int(config.max_body_mb * 1e6),
-        token=token,
-        local=config.loopback,
-        registry=registry,
-    )
-    _answer_errors(app)
+    # The last is the first that a request meets.
+    app.add_middleware(Methods)
+    app.add_middleware(Guard, max_body=int(config.max_body_mb * 1e6), token=token)
+    app.add_middleware(Origins, local=config.loopback, allowed=config.allow_origin)
+    app.add_middleware(Responses, registry=registry)
+    answer_errors(app)
     ready = "200 once the model can answer (SageMaker)."
     app.get("/ping", summary=ready, response_class=Response)(service.ping)
     scores = app.post(
@@ -243,10 +189,11 @@ class _Service:
         if isinstance(answer, ImageError):
             raise _refused(answer)
         values = [round(float(score), 6) for score in answer[1]]
-        if "application/jsonlines" in request.headers.get("accept", ""):
+        accept = ",".join(request.headers.getlist("accept"))
+        if preferred(accept, (JSON, JSON_LINES)) == JSON_LINES:
             line = json.dumps({"prediction": values}) + "\n"
-            return Response(line, media_type="application/jsonlines")
-        return Response(json.dumps(values), media_type="application/json")
+            return Response(line, media_type=JSON_LINES)
+        return Response(json.dumps(values), media_type=JSON)
 
     async def tag(
         self,
@@ -257,8 +204,12 @@ class _Service:
         ] = None,
         all: Annotated[bool, Query(description="Every tag that the model knows.")] = False,
     ) -> TaggedImages:
-        several = request.headers.get("content-type", "").startswith("multipart/form-data")
-        images = await self._uploads(request) if several else [("image", await _raw(request))]
+        kind = request.headers.get("content-type", "")
+        several = media_type(kind) == FORM
+        if several:
+            images = await read_uploads(kind, request.stream(), self.config.max_images)
+        else:
+            images = [("image", await _raw(request))]
         answers = await self._score_all([data for _, data in images])
         if not several and isinstance(answers[0], ImageError):
             raise _refused(answers[0])
@@ -293,20 +244,6 @@ class _Service:
                 503, "busy", f"{self.config.queue} images are under way; come again in a moment",
                 {"Retry-After": str(RETRY_SECONDS)},
             ) from None  # fmt: skip
-
-    async def _uploads(self, request: Request) -> list[tuple[str, bytes]]:
-        most = self.config.max_images
-        try:
-            form = await request.form(max_files=most, max_fields=most)
-        except (MultiPartException, HTTPException) as error:
-            text = getattr(error, "message", None) or getattr(error, "detail", str(error))
-            raise ApiError(400, "multipart", str(text)) from error
-        files = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
-        if not files:
-            raise ApiError(400, "no-image", "send the images as files of a multipart form")
-        found = [(file.filename or "image", await file.read()) for file in files]
-        await form.close()
-        return found
 
     async def _in_time(self, tasks: "Sequence[asyncio.Future[Any]]") -> None:
         """Wait for tasks of one reserved place each, in the time that the configuration gives."""
@@ -345,8 +282,8 @@ class _Service:
 
 
 def _need_image(request: Request) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not kind.startswith("image/") and kind not in IMAGE_TYPES:
+    kind = media_type(request.headers.get("content-type"))
+    if not is_image_type(kind):
         raise ApiError(
             415, "content-type",
             f"send an image, as image/png, image/jpeg, ... or application/x-image, not {kind!r}",
@@ -381,35 +318,3 @@ def _tagged(
             for found in selection.of(tagger, scores)
         ],
     )
-
-
-def _answer_errors(app: FastAPI) -> None:
-    """Make every error an answer of one form: {"reason", "message"}."""
-
-    def answer(
-        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> JSONResponse:
-        return JSONResponse({"reason": reason, "message": message}, status, headers)
-
-    @app.exception_handler(ApiError)
-    async def api_error(_: Request, error: ApiError) -> JSONResponse:
-        return answer(error.status, error.reason, error.message, error.headers)
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> JSONResponse:
-        note(f"a request ended in {error!r}")  # its traceback follows in uvicorn's log
-        return answer(500, "internal", "the server failed at this; its log tells why")
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it
-
-    @app.exception_handler(RequestValidationError)
-    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return answer(422, "invalid", f"{place}: {first['msg']}")
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, "http", str(error.detail), error.headers)

@@ -6,19 +6,26 @@ import math
 import os
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from hangtag.errors import ConfigError
 
 RETRY_SECONDS: Final = 1  # after which a client that was turned away may come again
 TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
+PORTS: Final = {"http": 80, "https": 443}  # browsers leave them out of an origin
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host's name or address is this machine's own."""
+    """Tell whether a host's name, in any case, or its address is this machine's own.
+
+    Names below `localhost` are: RFC 6761, section 6.3.
+    """
+    name = host.lower().removesuffix(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return host == "localhost"
+        return name == "localhost" or name.endswith(".localhost")
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @dataclass(frozen=True)
@@ -40,21 +47,35 @@ class ServeConfig:
     max_images: int = 64
     """Most images in one request."""
 
+    max_megapixels: float = 25.0
+    """Largest image; a smaller limit of the model's own comes first. 64 clients that send the worst
+    images of this size keep the server under 1.5 GB of memory, and it grows in proportion."""
+
     timeout_seconds: float = 55.0
     """Give up on a request after this; SageMaker itself gives up after 60."""
 
     queue: int = 256
     """Most images under way at once; what comes on top is asked to come again."""
 
+    allow_origin: tuple[str, ...] = ()
+    """Origin whose web pages may ask the server from the browser, such as https://dam.example.com;
+    may be given several times. By default only the server's own page may."""
+
     reload: bool = False
     """Let POST /reload take up a changed model folder; SIGHUP always does."""
 
     def __post_init__(self) -> None:
-        for name in ("max_body_mb", "max_images", "timeout_seconds", "queue"):
+        for name in ("max_body_mb", "max_images", "max_megapixels", "timeout_seconds", "queue"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} = {getattr(self, name):g}: must be a number above 0")
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port = {self.port}: choose 0 (any free one) to 65535")
+        for origin in self.allow_origin:
+            if not _is_origin(origin):
+                raise ConfigError(
+                    f"allow_origin = {origin}: write it as browsers do, in lower case and without "
+                    "a path, such as https://dam.example.com"
+                )
 
     @property
     def loopback(self) -> bool:
@@ -74,3 +95,14 @@ class ServeConfig:
                 "that clients send as a bearer token, or say --public if everybody may ask"
             )
         return token
+
+
+def _is_origin(text: str) -> bool:
+    """Tell whether a text is an origin as browsers write it (RFC 6454, section 6.2)."""
+    try:
+        parts = urlsplit(text)
+        usual = parts.port is not None and parts.port == PORTS.get(parts.scheme)
+    except ValueError:
+        return False
+    written = f"{parts.scheme}://{parts.netloc}".lower()
+    return bool(parts.hostname) and not usual and text == written and "@" not in text

@@ -2,21 +2,32 @@
 way than the queue allows."""
 
 import asyncio
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hangtag.dataset.images import Pixels
+from hangtag.dataset.pixel_limit import check_size, max_pixels
+from hangtag.dataset.raster import FORMATS
 from hangtag.dataset.svg import is_svg
 from hangtag.dataset.workers import Workers, cores
+from hangtag.errors import ImageError
+from hangtag.service.budget import PixelBudget
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 R = TypeVar("R")
+# Pixels under decoding at once, as a multiple of the largest image: WebP takes 17 bytes for each
+# (benchmarks/serving/memory.py), so that 25 megapixels come to 650 MB.
+DECODED_AT_ONCE: Final = 1.5
+MOST_SVG_WORKERS: Final = 4  # each a process of its own, of some 100 MB
 
 
 class Busy(Exception):
@@ -32,22 +43,27 @@ class _Job(NamedTuple):
 class Engine:
     """Scores designs. All methods but `open` run in one event loop."""
 
-    def __init__(self, tagger: Tagger, queue: int, timeout: float) -> None:
-        """`timeout`: the most seconds that an SVG may take."""
+    def __init__(self, tagger: Tagger, queue: int, timeout: float, max_megapixels: float) -> None:
+        """`timeout`: the most seconds that an SVG may take; `max_megapixels`: the largest image."""
         self.tagger = tagger
         self.queue = queue
+        self.max_megapixels = max_megapixels
+        self._budget = PixelBudget(round(DECODED_AT_ONCE * max_megapixels * 1e6))
         self.under_way = 0
         self._decoders = ThreadPoolExecutor(cores(), "decode")
-        self._svgs = Workers(timeout)
+        # Apart from the decoders, where a header would wait for large images that others sent; few,
+        # since Pillow copies a whole WebP or AVIF to read its header.
+        self._headers = ThreadPoolExecutor(2, "header")
+        self._svgs = Workers(timeout, min(cores(), MOST_SVG_WORKERS))
         self._runner = ThreadPoolExecutor(1, "infer")
         self._looker = ThreadPoolExecutor(1, "look")  # its own: a look takes many batches' time
         self._waiting: list[_Job] = []
         self._batches: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, model: Path, queue: int, timeout: float) -> "Engine":
+    def open(cls, model: Path, queue: int, timeout: float, max_megapixels: float) -> "Engine":
         """Open MODEL/. Raises ModelError."""
-        return cls(_warm(model), queue, timeout)
+        return cls(_warm(model), queue, timeout, max_megapixels)
 
     def reserve(self, images: int) -> None:
         """Take places in the queue; `release` gives them back. Raises Busy, taking none."""
@@ -81,16 +97,22 @@ class Engine:
     async def decoded(self, function: Callable[[bytes], R], data: bytes) -> R:
         """Return `function(data)` of a design's bytes, picklable. Raises ImageError.
 
-        Of an SVG in another process: its renderer holds Python's lock, and a hostile drawing takes
-        all the time there is or ends the process.
+        Rasters take turns, so that those under decoding have a bounded number of pixels together.
+        An SVG is drawn in another process: its renderer holds Python's lock, and a hostile drawing
+        takes all the time there is or ends the process.
         """
-        if is_svg(data):
-            return await self._svgs.call(function, data)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, function, data)
+        limit = round(self.max_megapixels * 1e6)
+        pixels = await loop.run_in_executor(self._headers, _header_pixels, data, limit)
+        if pixels is None and is_svg(data):
+            return await self._svgs.call(function, data)
+        async with self._budget.taken(limit if pixels is None else pixels):
+            return await loop.run_in_executor(self._decoders, function, data)
 
     async def _square(self, tagger: Tagger, data: bytes) -> Pixels:
-        function = partial(model_input, preprocessing=tagger.folder.preprocessing)
+        trained = tagger.folder.preprocessing
+        limit = min(trained.max_megapixels, self.max_megapixels)
+        function = partial(model_input, preprocessing=replace(trained, max_megapixels=limit))
         return await self.decoded(function, data)
 
     async def _run(self) -> None:
@@ -125,6 +147,7 @@ class Engine:
     def close(self) -> None:
         """Stop the threads and processes."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._headers.shutdown(wait=False, cancel_futures=True)
         self._runner.shutdown(wait=False, cancel_futures=True)
         self._looker.shutdown(wait=False, cancel_futures=True)
         self._svgs.close()
@@ -136,3 +159,18 @@ def _warm(model: Path) -> Tagger:
     size = tagger.folder.preprocessing.input_size
     tagger.scores([np.zeros((size, size, 4), np.uint8)])
     return tagger
+
+
+def _header_pixels(data: bytes, limit: int) -> int | None:
+    """Return the pixels of a raster image by its header alone, None where it cannot be read.
+
+    Raises ImageError for one of over `limit` pixels.
+    """
+    try:
+        with max_pixels(limit), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            check_size(image.size, limit)
+            return image.width * image.height
+    except ImageError:
+        raise
+    except Exception:  # decoders raise anything; decoding it will say what is wrong
+        return None

@@ -1,31 +1,14 @@
-"""Errors that become answers."""
+"""Errors that become answers, all of one form: {"reason", "message"}."""
 
-import sqlite3
-from pathlib import Path
-from typing import Final
+from collections.abc import Mapping
 
-from hangtag.errors import CatalogError
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-_RIGHTS: Final = (
-    "cannot be written to: allow writing to it and to its folder, or name another file with "
-    "--answers"
-)
-# https://www.sqlite.org/rescode.html, the primary codes
-_PROBLEMS: Final = {
-    sqlite3.SQLITE_PERM: _RIGHTS,
-    sqlite3.SQLITE_READONLY: _RIGHTS,
-    sqlite3.SQLITE_BUSY: "is locked by another program; close that, or try again in a moment",
-    sqlite3.SQLITE_LOCKED: "is locked by another program; close that, or try again in a moment",
-    sqlite3.SQLITE_PROTOCOL: "lies on a drive without file locks; copy it to a local disk",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error; copy the file to "
-    "another disk",
-    sqlite3.SQLITE_FULL: "cannot grow: the disk is full; make room and try again",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy of it, or save what can be read with "
-    "`sqlite3 FILE .recover`",
-    sqlite3.SQLITE_NOTADB: "is no review file: it is not an SQLite database; name another "
-    "with --answers",
-}
-_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+from hangtag.console import note
 
 
 class ApiError(Exception):
@@ -38,31 +21,33 @@ class ApiError(Exception):
         self.status, self.reason, self.message, self.headers = status, reason, message, headers
 
 
-class ReviewFileError(CatalogError):
-    """SQLite cannot use the review file: another program has it, the disk is full, it is damaged,
-    or it is something else."""
+def answer_errors(app: FastAPI) -> None:
+    """Answer every error of an application as JSON."""
 
-    def __init__(self, path: Path, cause: sqlite3.Error) -> None:
-        # The low byte is the primary code; errors of Python's own module have none.
-        self.code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        super().__init__(f"{path} {_problem(path, self.code, cause)}")
+    def answer(
+        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
+        return JSONResponse({"reason": reason, "message": message}, status, headers)
 
-    @property
-    def busy(self) -> bool:
-        """Whether the same call may succeed in a moment."""
-        return self.code in _BUSY
+    @app.exception_handler(ApiError)
+    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.reason, error.message, error.headers)
 
-    @property
-    def status(self) -> int:
-        """The HTTP status: 503 while it is locked, 507 for a full disk, else 500."""
-        return 503 if self.busy else 507 if self.code == sqlite3.SQLITE_FULL else 500
+    @app.exception_handler(Exception)
+    async def bug(_: Request, error: Exception) -> JSONResponse:
+        note(f"a request ended in {error!r}")  # its traceback follows in uvicorn's log
+        return answer(500, "internal", "the server failed at this; its log tells why")
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
 
-def _problem(path: Path, code: int, cause: sqlite3.Error) -> str:
-    if code == sqlite3.SQLITE_CANTOPEN:
-        if path.is_dir():
-            return "is a folder; name a file with --answers"
-        if not path.parent.is_dir():
-            return f"cannot be made: there is no folder {path.parent}; make it first"
-        return f"cannot be opened ({cause}); check the rights of the file and its folder"
-    return _PROBLEMS.get(code, f"cannot be used as a review file: {cause}")
+    @app.exception_handler(RequestValidationError)
+    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return answer(422, "invalid", f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, "http", str(error.detail), error.headers)

@@ -1,42 +1,38 @@
-"""What stands before every request: size, token, host, and the counting of answers."""
+"""What stands before every request: the token, and the size and the encoding of its body."""
 
+import asyncio
 import hmac
-import json
-import time
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hangtag.service.config import RETRY_SECONDS, is_loopback
+from hangtag.service.bodies import ENCODINGS, Inflater, Undecodable
+from hangtag.service.config import RETRY_SECONDS
+from hangtag.service.responses import refuse
 
 # Asked by those who watch over the server, who have no token; they tell nothing of the library.
 # The pages themselves are public, what they ask is not: a person types the token in there.
 OPEN_PATHS: Final = frozenset({"/ping", "/healthz", "/", "/docs", "/openapi.json"})
 OPEN_PREFIXES: Final = ("/page/", "/static-offline-docs/")
-SECURITY_HEADERS: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-_POLICY: Final = (
-    "default-src 'self'; img-src 'self' blob: data:; style-src 'self'{0}; script-src 'self'{0}; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-
-
 # All bodies that are being received or worked on, as a multiple of the largest one allowed.
-BODIES_AT_ONCE: Final = 8
+BODIES_AT_ONCE: Final = 6
+SILENCE_SECONDS: Final = 30.0
+_ACCEPT: Final = (b"accept-encoding", ENCODINGS.encode())
+
+
+def is_open(path: str) -> bool:
+    """Tell whether a path is for everybody, with or without the token."""
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 
 class BodyRefused(Exception):
-    """A body is larger than the server takes, or all together are more than it holds."""
+    """A body cannot be taken; `_Body.refusal` says why."""
 
 
 class Guard:
-    """ASGI middleware; `token` None lets everybody in, `local` only requests to this machine's own
-    names, against pages elsewhere that resolve their name to it (DNS rebinding)."""
+    """ASGI middleware; `token` None lets everybody in. `max_body` in bytes, decoded."""
 
     def __init__(
         self,
@@ -44,102 +40,55 @@ class Guard:
         *,
         max_body: int,
         token: str | None,
-        local: bool,
-        registry: CollectorRegistry,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
-        self.app, self.max_body, self.token, self.local = app, max_body, token, local
+        """`silence`: the most seconds for which a client may stop in the middle of a body."""
+        self.app, self.max_body, self.token, self.silence = app, max_body, token, silence
         self.held = 0  # bytes of all bodies
-        names = ("route", "status")
-        self.requests = Counter("hangtag_requests", "Answers given.", names, registry=registry)
-        self.seconds = Histogram(
-            "hangtag_request_seconds", "Time to the end of the answer.", ("route",),
-            registry=registry,
-            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
-        )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), [0]
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status[0] = message["status"]
-                # Swagger's page has its script inside; nothing of a library is shown there.
-                policy = _POLICY.format(" 'unsafe-inline'" if scope["path"] == "/docs" else "")
-                message["headers"] = [
-                    *message["headers"],
-                    *SECURITY_HEADERS,
-                    (b"content-security-policy", policy.encode()),
-                ]
-            await send(message)
-
-        try:
-            await self._checked(scope, receive, counted)
-        finally:
-            # The route, not the path: paths that clients make up would each become a series. A
-            # fault of our own is answered further out.
-            route = getattr(scope.get("route"), "path", "other")
-            self.requests.labels(route, str(status[0] or 500)).inc()
-            self.seconds.labels(route).observe(time.perf_counter() - began)
-
-    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if self.local and not is_loopback(_host(headers)):
-            await _refuse(send, 421, "wrong-host", "this server answers to localhost only")
-            return
         if not self._may(scope["path"], headers):
-            await _refuse(
+            await refuse(
                 send, 401, "token", "send the server's token: Authorization: Bearer TOKEN",
                 (b"www-authenticate", b"Bearer"),
             )  # fmt: skip
             return
-        too_large = f"a request may have {self.max_body / 1e6:g} MB at most"
-        length = headers.get("content-length", "0")
-        if not length.isdecimal():
-            await _refuse(send, 400, "content-length", "Content-Length must be a number")
+        length = headers.get("content-length", "0").strip()
+        if not (length.isascii() and length.isdecimal()):
+            await refuse(send, 400, "content-length", "Content-Length must be a number")
             return
-        if int(length) > self.max_body:
-            await _refuse(send, 413, "body-too-large", too_large)
+        if len(length) > 18 or int(length) > self.max_body:
+            await refuse(send, 413, "body-too-large", self.too_large)
             return
-        seen, refused, begun = 0, False, False
-
-        async def limited() -> Message:
-            nonlocal seen, refused
-            message = await receive()
-            seen += len(message.get("body", b""))
-            self.held += len(message.get("body", b""))
-            # Once and for all: others may let go of theirs before this one is answered.
-            refused |= seen > self.max_body or self.held > BODIES_AT_ONCE * self.max_body
-            if refused:
-                raise BodyRefused
-            return message
-
-        async def unless_refused(message: Message) -> None:
-            nonlocal begun
-            # Whoever parses a body takes the end of it for the client's mistake, and says so.
-            if begun or not refused:
-                begun = True
-                await send(message)
-
+        encodings = [
+            name
+            for part in ",".join(headers.getlist("content-encoding")).split(",")
+            if (name := part.strip().lower()) not in ("", "identity")
+        ]
         try:
-            with suppress(BodyRefused):
-                await self.app(scope, limited, unless_refused)
-            if not refused or begun:
-                return
-            if seen > self.max_body:
-                await _refuse(send, 413, "body-too-large", too_large)
-            else:
-                await _refuse(
-                    send, 503, "busy", "many large requests are under way; come again in a moment",
-                    (b"retry-after", str(RETRY_SECONDS).encode()),
-                )  # fmt: skip
-        finally:
-            self.held -= seen
+            inflater = Inflater(encodings[0]) if encodings else None
+        except KeyError:
+            inflater = None
+        if len(encodings) > 1 or (encodings and inflater is None):
+            await refuse(
+                send, 415, "content-encoding",
+                f"Content-Encoding may be {ENCODINGS.replace(', ', ' or ')}, and one of them only",
+                _ACCEPT,
+            )  # fmt: skip
+            return
+        await _Body(self, inflater).pass_on(scope, receive, send)
+
+    @property
+    def too_large(self) -> str:
+        """The message for a body over the limit."""
+        return f"a request may have {self.max_body / 1e6:g} MB at most"
 
     def _may(self, path: str, headers: Headers) -> bool:
-        if self.token is None or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+        if self.token is None or is_open(path):
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and hmac.compare_digest(
@@ -147,29 +96,92 @@ class Guard:
         )
 
 
-def _host(headers: Headers) -> str:
-    """Return the host's name without its port, an IPv6 address without its brackets."""
-    host = headers.get("host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return name.removeprefix("[").removesuffix("]")
+class _Body:
+    """The body of one request on its way to the application."""
 
+    def __init__(self, guard: Guard, inflater: Inflater | None) -> None:
+        self.guard, self.inflater = guard, inflater
+        self.seen = 0  # bytes, decoded
+        self.refusal: tuple[int, str, str] | None = None
+        self._complete = self._begun = False
 
-async def _refuse(
-    send: Send, status: int, reason: str, message: str, *headers: tuple[bytes, bytes]
-) -> None:
-    body = json.dumps({"reason": reason, "message": message}).encode()
-    length = str(len(body)).encode()
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            # The rest of the body is not read; the connection cannot be used again.
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", length),
-                (b"connection", b"close"),
-                *headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def received() -> Message:
+            return await self._received(receive)
+
+        async def unless_refused(message: Message) -> None:
+            # Whoever parses a body takes the end of it for the client's mistake, and says so.
+            if self._begun or not self.refusal:
+                self._begun = True
+                await send(message)
+
+        try:
+            with suppress(BodyRefused):
+                await self.guard.app(scope, received, unless_refused)
+            if self.refusal and not self._begun:
+                if self.refusal[0] == 503:
+                    self._forget()
+                    await self._drain(receive)
+                again = (b"retry-after", str(RETRY_SECONDS).encode())
+                await refuse(send, *self.refusal, *((again,) if self.refusal[0] == 503 else ()))
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.guard.held -= self.seen
+        self.seen = 0
+
+    async def _drain(self, receive: Receive) -> None:
+        """Read on and forget: most clients that are still sending never see an early answer."""
+        left = self.guard.max_body
+        with suppress(TimeoutError):
+            while left > 0 and not self._complete:
+                async with asyncio.timeout(self.guard.silence):
+                    message = await receive()
+                left -= len(message.get("body", b""))
+                self._complete = not message.get("more_body", False)
+
+    async def _received(self, receive: Receive) -> Message:
+        if self.refusal:
+            raise BodyRefused
+        if self._complete:  # what comes now is the end of the connection
+            return await receive()
+        try:
+            async with asyncio.timeout(self.guard.silence):
+                message = await receive()
+        except TimeoutError:
+            seconds = f"{self.guard.silence:g} seconds"
+            self._refuse(408, "too-slow", f"no more of the body came for {seconds}")
+        if message["type"] != "http.request":
+            return message
+        self._complete = not message.get("more_body", False)
+        if self.inflater is not None:
+            message = {**message, "body": await self._inflate(message.get("body", b""))}
+        else:
+            self._count(len(message.get("body", b"")))
+        return message
+
+    async def _inflate(self, data: bytes) -> bytes:
+        assert self.inflater is not None
+        try:
+            pieces = await self.inflater.pieces(data, self.guard.max_body - self.seen)
+            self._count(sum(map(len, pieces)))
+            if self._complete:
+                self.inflater.end()
+        except Undecodable as error:
+            self._refuse(400, "content-encoding", str(error))
+        return b"".join(pieces)
+
+    def _count(self, size: int) -> None:
+        self.seen += size
+        self.guard.held += size
+        # Once and for all: others may let go of theirs before this one is answered.
+        if self.seen > self.guard.max_body:
+            self._refuse(413, "body-too-large", self.guard.too_large)
+        if self.guard.held > BODIES_AT_ONCE * self.guard.max_body:
+            many = "many large requests are under way; come again in a moment"
+            self._refuse(503, "busy", many)
+
+    def _refuse(self, status: int, reason: str, message: str) -> NoReturn:
+        self.refusal = (status, reason, message)
+        raise BodyRefused

@@ -22,7 +22,7 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.thresholds import likely_wrong
-from hangtag.service.errors import ReviewFileError
+from hangtag.service.review_errors import ReviewFileError
 from hangtag.service.spelling import one_each
 
 Kind = Literal["wrong", "missing", "uncertain"]

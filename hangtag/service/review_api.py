@@ -16,9 +16,10 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
 from hangtag.service.config import RETRY_SECONDS
 from hangtag.service.engine import Engine
-from hangtag.service.errors import ApiError, ReviewFileError
+from hangtag.service.errors import ApiError
 from hangtag.service.leases import Leases, LeftOpen
 from hangtag.service.review import Answer, Given, Question, ReviewStore, guess, page_of
+from hangtag.service.review_errors import ReviewFileError
 from hangtag.service.spelling import one_each, tag_key
 
 PICTURE: Final = 320  # pixels

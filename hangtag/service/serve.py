@@ -25,6 +25,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
+from hangtag.service.protocol import Protocol
 from hangtag.service.review import ReviewStore, questions_of, questions_of_audit
 from hangtag.service.review_api import add_review
 from hangtag.tagging.bulk import Selection, find_designs, tag_designs
@@ -42,7 +43,7 @@ def serve(model: Path, config: ServeConfig) -> None:
     could be reached from elsewhere without a token.
     """
     token = config.token()
-    engine = Engine.open(model, config.queue, config.timeout_seconds)
+    engine = _engine(model, config)
     _serve(create_app(engine, config, token), engine, config)
 
 
@@ -61,7 +62,7 @@ def review(
     Raises what `serve` raises, and CatalogError.
     """
     token, catalog = config.token(), Catalog.read(catalog_file)
-    store, engine = ReviewStore(answers), Engine.open(model, config.queue, config.timeout_seconds)
+    store, engine = ReviewStore(answers), _engine(model, config)
     source = audit or model / TAGS_FILE
     digest = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
     if store.asks() != digest:
@@ -74,8 +75,12 @@ def review(
             )
         store.ask(questions, digest)
     app = create_app(engine, config, token, review=True)
-    add_review(app, store, catalog, engine)
+    add_review(app, store, catalog, engine, max_megapixels=engine.max_megapixels)
     _serve(app, engine, config)
+
+
+def _engine(model: Path, config: ServeConfig) -> Engine:
+    return Engine.open(model, config.queue, config.timeout_seconds, config.max_megapixels)
 
 
 def _audit_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -134,6 +139,7 @@ def _serve(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
             app,
             host=config.host,
             port=config.port,
+            http=Protocol,
             log_level="warning",
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,

@@ -1,10 +1,13 @@
 """The endpoint, asked over HTTP as programs ask it."""
 
+import gzip
+import io
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +22,7 @@ import numpy as np
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from PIL import Image
 
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
@@ -143,9 +147,120 @@ def test_errors_have_a_json_reason(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8080", "127.3.2.1"])
-def test_every_name_of_this_machine_is_let_in(server, host: str) -> None:
-    assert httpx.get(f"{server.url}/ping", headers={"Host": host}).status_code == 200
+def test_head_is_answered_wherever_get_is(
+    serve: Callable, work: Path, library: Catalog, tmp_path: Path
+) -> None:
+    options = (library.root / "designs.csv", "--answers", tmp_path / "a.sqlite", "--reload")
+    url = serve(work / "model", *options, command="review").url
+    operations = httpx.get(f"{url}/openapi.json").json()["paths"]
+    paths = [path for path, methods in operations.items() if "get" in methods]
+    for path in (*paths, "/", "/docs", "/page/page.js", "/page/icon.svg", "/page/none", "/nowhere"):
+        query = {"image": library.designs[0].image} if path == "/review/image" else {}
+        full = httpx.get(f"{url}{path}", params=query)
+        head = httpx.head(f"{url}{path}", params=query)
+        assert head.status_code == full.status_code == (404 if "/no" in path else 200)
+        assert head.content == b""
+        assert head.headers.get("content-type") == full.headers.get("content-type")
+        if path != "/metrics":  # counts its own answers
+            assert head.headers["content-length"] == str(len(full.content))
+    for path in operations:
+        allowed = {name.upper() for name in operations[path]} | {"OPTIONS"}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        for method, status in (("OPTIONS", 204), ("DELETE", 405), ("PATCH", 405)):
+            answer = httpx.request(method, f"{url}{path}")
+            assert answer.status_code == status
+            assert set(answer.headers["allow"].split(", ")) == allowed
+    assert httpx.head(f"{url}/tag").status_code == 405
+    assert httpx.post(f"{url}/page/page.js").headers["allow"] == "GET, HEAD, OPTIONS"
+    assert httpx.options(f"{url}/nowhere").status_code == 404
+
+
+def test_media_types_are_compared_in_any_case(server, image: bytes) -> None:
+    for kind in ("IMAGE/PNG", "Image/Svg+XML; charset=utf-8", "Application/X-Image"):
+        headers = {"Content-Type": kind, "Accept": "text/html;q=0.1, Application/JsonLines;q=0.9"}
+        answer = httpx.post(f"{server.url}/invocations", content=image, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            200,
+            "application/jsonlines",
+        )
+        assert "prediction" in answer.json()
+    part = (
+        b"--x\r\nContent-Disposition: form-data; name=\"a\"; filename*=UTF-8''%E6%9D%B1.png\r\n\r\n"
+    )
+    for kind in (
+        "multipart/form-data; boundary=x",
+        'Multipart/FORM-DATA;charset=utf-8;Boundary="x"',
+    ):
+        answer = httpx.post(
+            f"{server.url}/tag", content=part + image + b"\r\n--x--", headers={"Content-Type": kind}
+        )
+        assert [one["image"] for one in answer.json()["images"]] == ["東.png"]
+        assert answer.json()["images"][0]["problem"] is None
+
+
+def test_encoded_bodies_reach_every_route(server, image: bytes) -> None:
+    plain = httpx.post(f"{server.url}/invocations", content=image, headers=PNG).json()
+    headers = {**PNG, "Content-Encoding": "gzip"}
+    for content in (gzip.compress(image), iter([gzip.compress(image)])):  # and chunked
+        answer = httpx.post(f"{server.url}/invocations", content=content, headers=headers)
+        assert answer.json() == plain
+    answer = httpx.post(
+        f"{server.url}/tag", content=image, headers={**PNG, "Content-Encoding": "br"}
+    )
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip, deflate")
+
+
+def test_a_client_may_wait_for_the_go_ahead(server, image: bytes) -> None:
+    """curl sends `Expect: 100-continue` with what is large; what is too large it need not send."""
+    port = int(server.url.rpartition(":")[2])
+    for size, first in ((len(image), b"HTTP/1.1 100"), (10**9, b"HTTP/1.1 413")):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(
+                f"POST /tag HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                f"Expect: 100-continue\r\nContent-Length: {size}\r\n\r\n".encode()
+            )
+            assert connection.recv(65536).startswith(first)
+            if size < 10**9:
+                connection.sendall(image)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/../errors.py", "/page/%2e%2e/errors.py", "/page/a%00b", "/page/" + "x" * 5000,
+             "//evil.example/", "/tag/", "/%3Cscript%3E"],
+)  # fmt: skip
+def test_paths_that_clients_make_up_are_not_shown_again(server, path: str) -> None:
+    answer = httpx.get(f"{server.url}{path}", headers={"Host": "localhost:1"})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "http")
+    assert "location" not in answer.headers
+    assert answer.json()["message"] == "Not Found"
+
+
+def test_the_largest_images_take_turns(serve: Callable, work: Path) -> None:
+    """WebP takes 17 bytes a pixel while it is decoded: of sixteen clients' only some at once."""
+    server = serve(work / "model", "--max-megapixels", "4")
+    file = io.BytesIO()
+    Image.new("RGBA", (2000, 2000), "red").save(file, "WEBP", lossless=True, method=0)
+
+    def ask(data: bytes) -> httpx.Response:
+        return httpx.post(f"{server.url}/tag", content=data, headers=PNG, timeout=120)
+
+    def resident() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
+
+    assert ask(file.getvalue()).status_code == 200
+    before = resident() if sys.platform == "linux" else 0
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, [file.getvalue()] * 16))
+    assert {answer.status_code for answer in answers} == {200}
+    if sys.platform == "linux":
+        assert resident() - before < 1.5 * 4 * 17
+    larger = io.BytesIO()
+    Image.new("1", (2001, 2000)).save(larger, "PNG")
+    answer = ask(larger.getvalue())
+    assert (answer.status_code, answer.json()["reason"]) == (413, "too-large")
+    assert "--max-megapixels" in answer.json()["message"]
 
 
 def test_a_bad_image_among_good_ones_costs_only_itself(server, image: bytes) -> None:

@@ -14,7 +14,6 @@ import pytest
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.vocabulary import Tag, Vocabulary
-from hangtag.service.errors import ReviewFileError
 from hangtag.service.review import (
     GRID,
     Given,
@@ -28,6 +27,7 @@ from hangtag.service.review import (
     questions_of_audit,
     reviewed,
 )
+from hangtag.service.review_errors import ReviewFileError
 
 
 @pytest.fixture

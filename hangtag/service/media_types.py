@@ -1,0 +1,67 @@
+"""Media types as HTTP compares them: in any case, whatever their parameters.
+
+RFC 9110, sections 8.3.1 (Content-Type) and 12.5.1 (Accept).
+"""
+
+from collections.abc import Sequence
+from email.message import Message
+from urllib.request import parse_http_list
+
+
+def media_type(header: str | None) -> str:
+    """Return the media type of a Content-Type in lower case, without parameters; "" for none."""
+    return (header or "").partition(";")[0].strip().lower()
+
+
+def parameter(header: str, name: str) -> str | None:
+    """Return a parameter of a Content-Type, whose names are compared in any case."""
+    message = Message()
+    message["content-type"] = header
+    found = message.get_param(name)
+    return found if isinstance(found, str) else None  # RFC 2231's three parts: not in HTTP
+
+
+def preferred(accept: str, offered: Sequence[str]) -> str:
+    """Return which of the media types on offer an Accept header prefers.
+
+    The highest quality wins, then the most specific range, then what the client names first. The
+    first on offer where none is acceptable: RFC 9110 leaves it to the server, and SageMaker's
+    clients send all sorts of types.
+    """
+    best, choice = (0.0, 0, 0), offered[0]
+    ranges = [_range(item) for item in parse_http_list(accept)]
+    for kind in offered:
+        matches = [
+            (specific, quality, -place)
+            for place, (name, quality) in enumerate(ranges)
+            if (specific := _specificity(name, kind))
+        ]
+        if not matches:
+            continue
+        specific, quality, place = max(matches)  # the most specific range holds for a type
+        if quality > 0 and (quality, specific, place) > best:
+            best, choice = (quality, specific, place), kind
+    return choice if best[0] else offered[0]
+
+
+def _range(item: str) -> tuple[str, float]:
+    """Return a media range and its quality, 0 to 1; one that cannot be read counts as 1."""
+    name, *parameters = item.split(";")
+    quality = 1.0
+    for text in parameters:
+        key, _, value = text.partition("=")
+        if key.strip().lower() == "q":
+            try:
+                quality = min(1.0, max(0.0, float(value)))
+            except ValueError:
+                quality = 1.0
+    return name.strip().lower(), quality
+
+
+def _specificity(name: str, kind: str) -> int:
+    """Return 3 for the type itself, 2 for `type/*`, 1 for `*/*`, 0 for another."""
+    if name == kind:
+        return 3
+    if name == f"{kind.partition('/')[0]}/*":
+        return 2
+    return 1 if name == "*/*" else 0

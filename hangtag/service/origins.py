@@ -1,0 +1,103 @@
+"""Which names and which web pages requests may come from.
+
+Any page in the browser can send requests to this machine; it cannot read the responses, but their
+work is done. The browser says where a request comes from: in Sec-Fetch-Site
+(https://www.w3.org/TR/fetch-metadata/), which no page can change, or, before 2023 and without TLS,
+in Origin (RFC 6454) alone. Go's net/http.CrossOriginProtection decides the same way.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hangtag.service.config import PORTS, is_loopback
+from hangtag.service.guard import is_open
+from hangtag.service.responses import refuse
+
+_OWN_SITES: Final = ("same-origin", "none")  # none: typed in or bookmarked
+
+
+class Origins:
+    """ASGI middleware: refuses requests from web pages of other origins than those `allowed`.
+
+    What is open to everybody, the page itself and the health checks, can be linked to from
+    anywhere. `local` lets in only requests to this machine's own names and to those of `allowed`,
+    against pages elsewhere that resolve their name to it (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, *, local: bool, allowed: Sequence[str] = ()) -> None:
+        self.local, self.allowed = local, frozenset(allowed)
+        self.names = frozenset(urlsplit(origin).hostname for origin in allowed)
+        self.app = app
+        if allowed:
+            self.app = CORSMiddleware(
+                app,
+                allow_origins=sorted(self.allowed),
+                allow_methods=("GET", "HEAD", "POST"),
+                allow_headers=("Authorization", "Content-Type", "Content-Encoding"),
+                expose_headers=("Retry-After",),
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self.local and not self._knows(scope, headers):
+            await refuse(send, 421, "wrong-host", "this server answers to localhost only")
+        elif not (self._reads_what_is_open(scope) or self._may(headers)):
+            await refuse(
+                send, 403, "cross-origin",
+                "a web page of another origin may not ask this server; its owner can let it with "
+                "--allow-origin",
+            )  # fmt: skip
+        else:
+            await self.app(scope, receive, send)
+
+    def _knows(self, scope: Scope, headers: Headers) -> bool:
+        hosts = headers.getlist("host")
+        if not hosts:  # a health check of HTTP/1.0; browsers always name the host
+            return str(scope.get("http_version")) == "1.0"
+        name = host_name(hosts[0])
+        return len(hosts) == 1 and (is_loopback(name) or name in self.names)
+
+    @staticmethod
+    def _reads_what_is_open(scope: Scope) -> bool:
+        return scope["method"] in ("GET", "HEAD") and is_open(scope["path"])
+
+    def _may(self, headers: Headers) -> bool:
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin in self.allowed:
+            return True
+        if site is not None:
+            return site in _OWN_SITES
+        if origin is None:
+            return True  # no browser
+        # Pages cannot send X-Forwarded-Host: it takes a preflight, which is refused.
+        hosts = (headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0])
+        return any(host and _is_of(origin, host.strip()) for host in hosts)
+
+
+def host_name(host: str) -> str:
+    """Return the name or the address in a Host header, lower case, without port and brackets."""
+    try:
+        parts = urlsplit(f"//{host.strip()}")
+    except ValueError:  # brackets around what is no IPv6 address
+        return ""
+    plain = parts.netloc == host.strip() and "@" not in host
+    return (parts.hostname or "").removesuffix(".") if plain else ""
+
+
+def _is_of(origin: str, host: str) -> bool:
+    """Tell whether an origin is that of a host, whatever TLS a proxy has taken off."""
+    try:
+        ours, theirs = urlsplit(f"//{host}"), urlsplit(origin)
+        default = PORTS.get(theirs.scheme)
+        same_port = (theirs.port or default) == (ours.port or default)
+    except ValueError:
+        return False
+    return default is not None and same_port and theirs.hostname == ours.hostname
