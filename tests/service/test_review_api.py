@@ -257,7 +257,7 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     (tmp_path / "huge.png").touch()
     os.truncate(tmp_path / "huge.png", PICTURE_BYTES + 1)  # takes no room on the disk
     PIL.Image.new("L", (6000, 5000)).save(tmp_path / "wide.png")
-    bad = {"broken.png": "known format", "huge.png": "128 MiB", "wide.png": "30 megapixels",
+    bad = {"broken.png": "known format", "huge.png": "128 MiB", "wide.png": "30.0 megapixels",
            "gone.png": "No such file"}  # fmt: skip
     designs += [Design(name, ("x",)) for name in bad]
     Catalog(tuple(designs), tmp_path).write(tmp_path / "designs.jsonl")

@@ -50,7 +50,7 @@ def client(work: Path, catalog: Catalog, store: ReviewStore) -> Iterator[TestCli
         for tag in tagger.vocabulary.tags
     )
     folder = replace(tagger.folder, vocabulary=replace(tagger.vocabulary, tags=tags))
-    engine = Engine(Tagger(folder), queue=8, timeout=10)
+    engine = Engine(Tagger(folder), queue=8, timeout=10, max_megapixels=25)
     app = create_app(engine, ServeConfig(), review=True)
     add_review(app, store, catalog, engine)
     with TestClient(app, base_url="http://localhost:8080") as made:
