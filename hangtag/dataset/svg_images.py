@@ -1,0 +1,179 @@
+"""Images embedded in an SVG: every `data:` address -> one that the renderer draws.
+
+The content decides the format, whatever the address says. PNG, JPEG, GIF and WebP that the renderer
+reads by itself pass as they are; others are decoded and embedded as PNG; drawings are prepared as
+the document itself is. Whatever leads out of the document is cut.
+"""
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote_to_bytes
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hangtag.dataset.svg_encoding import is_svg
+from hangtag.dataset.svg_tree import HREFS, MAX_ELEMENTS, SVG, Element, depth
+from hangtag.errors import ImageError
+
+MAX_NESTING: Final = 5  # drawings in drawings
+_SHALLOW: Final = 50  # of a drawing that is drawn inside of another
+_FINE: Final = 2  # how much finer than the whole an embedded drawing becomes a picture
+_DRAWN: Final = (SVG + "image", SVG + "feImage")
+_FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")  # what browsers show
+_PASSED: Final = {"PNG": "png", "JPEG": "jpeg", "GIF": "gif", "WEBP": "webp"}
+_ORIENTATION: Final = 0x0112
+_ADDRESS: Final = re.compile(r"data:([^,]*),(.*)", re.I | re.S)
+_ENDS_DRAWING: Final = re.compile(
+    r"(?:</(?:\w+:)?svg\s*>|%3C/(?:\w+:)?svg(?:%20)*%3E|/>|/%3E)\s*$", re.I
+)
+
+RasterDecoder = Callable[[bytes, int], NDArray[np.uint8]]  # data, longest side -> (h, w, 4) RGBA
+
+
+@dataclass
+class Budget:
+    """What a document and all drawings in it may spend together."""
+
+    pixels: int
+    elements: int
+    seen: dict[str, str | None] = field(default_factory=dict)  # what became of each address
+
+    def spend_pixels(self, count: int) -> None:
+        """Take the pixels of one embedded image. Raises ImageError when none are left."""
+        self.pixels -= count
+        if self.pixels < 0:
+            raise ImageError(
+                "too-large",
+                f"SVG embeds too many pixels, {count / 1e6:.0f} megapixels in one image",
+            )
+
+    def spend_elements(self, count: int) -> None:
+        """Take the elements of one drawing. Raises ImageError when none are left."""
+        self.elements -= count
+        if self.elements < 0:
+            raise ImageError("too-complex", f"SVG with over {MAX_ELEMENTS:,} elements")
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """How to draw what is embedded, handed in by those who can."""
+
+    prepare: Callable[[bytes, "Embedder", int], Element]  # document, this, how deep it is embedded
+    draw: Callable[[Element, int], bytes]  # prepared document, longest side -> PNG
+    decode: RasterDecoder | None
+    budget: Budget
+    size: int  # of the whole drawing's longest side, in pixels
+
+
+def embed(root: Element, embedder: Embedder, nesting: int) -> None:
+    """Bring every reference of a document to `#id` or to an image that the renderer draws."""
+    for element in root.iter():
+        for name in HREFS:
+            reference = element.get(name, "").strip()
+            if not reference or reference.startswith("#"):
+                continue
+            address = None
+            if element.tag in _DRAWN:
+                address = _embedded(reference, embedder, nesting)
+            if address is None:
+                del element.attrib[name]
+            else:
+                element.set(name, address)
+
+
+def _embedded(reference: str, embedder: Embedder, nesting: int) -> str | None:
+    """Return the address to draw instead of `reference`, None if it shows nothing."""
+    seen = embedder.budget.seen
+    if reference not in seen:
+        data = content_of(reference)
+        seen[reference] = _address(data, embedder, nesting) if data else None
+    return seen[reference]
+
+
+def content_of(reference: str) -> bytes | None:
+    """Return the bytes of a `data:` address, as forgiving as browsers read it and a little more.
+
+    https://fetch.spec.whatwg.org/#data-urls and https://infra.spec.whatwg.org/#forgiving-base64
+    """
+    found = _ADDRESS.fullmatch(reference)
+    if not found:
+        return None
+    words = [word.strip().lower() for word in found[1].split(";")]
+    body, hash_sign, _ = found[2].partition("#")
+    if "base64" not in words:
+        # A fragment ends the address, but many write colours with a bare "#" into a drawing.
+        whole = hash_sign and not _ENDS_DRAWING.search(body)
+        return unquote_to_bytes(found[2] if whole else body)
+    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(body).translate(_URL_SAFE))
+    letters = letters[: len(letters) - (len(letters) % 4 == 1)]
+    try:
+        return base64.b64decode(letters + b"=" * (-len(letters) % 4))
+    except binascii.Error:
+        return None
+
+
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _address(data: bytes, embedder: Embedder, nesting: int) -> str | None:
+    if is_svg(data) and not data.startswith(b"\x89PNG"):
+        return _drawing(data, embedder, nesting)
+    return _raster(data, embedder)
+
+
+def _drawing(data: bytes, embedder: Embedder, nesting: int) -> str | None:
+    if nesting >= MAX_NESTING:
+        return None
+    try:
+        root = embedder.prepare(data, embedder, nesting + 1)
+        # The renderer draws no images in an embedded drawing, and adds its depth to the outer one's.
+        if any(element.tag in _DRAWN for element in root.iter()) or depth(root) > _SHALLOW:
+            return _written(embedder.draw(root, _FINE * embedder.size), "png")
+    except ImageError as error:
+        if error.reason in ("too-large", "too-complex", "hostile"):
+            raise
+        return None  # a broken image, which browsers leave out as well
+    return _written(ElementTree.tostring(root, encoding="utf-8"), "svg+xml")
+
+
+def _raster(data: bytes, embedder: Embedder) -> str | None:
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            embedder.budget.spend_pixels(image.width * image.height)
+            kind = _PASSED.get(image.format or "")
+            if kind and _is_passed(image):
+                return _written(data, kind)
+            longest = max(image.size)
+        if embedder.decode is None:
+            return None
+        shown = Image.fromarray(embedder.decode(data, longest))
+    except ImageError as error:
+        if error.reason == "too-large":
+            raise
+        return None
+    except Exception:  # decoders raise anything; browsers leave a broken image out
+        return None
+    file = io.BytesIO()
+    shown.save(file, "PNG", compress_level=1)
+    return _written(file.getvalue(), "png")
+
+
+def _is_passed(image: Image.Image) -> bool:
+    """Tell whether the renderer reads an image as a browser does."""
+    if image.format == "JPEG":
+        return image.mode in ("L", "RGB") and image.getexif().get(_ORIENTATION, 1) == 1
+    if image.format == "PNG":
+        return not getattr(image, "is_animated", False) and "exif" not in image.info
+    return image.format == "GIF" or not getattr(image, "is_animated", False)
+
+
+def _written(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
