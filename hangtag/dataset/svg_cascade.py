@@ -16,6 +16,7 @@ from hangtag.dataset.svg_properties import (
     WIDE_KEYWORDS,
     Surroundings,
     computed,
+    is_length_of_css,
 )
 from hangtag.dataset.svg_stylesheet import Declaration, cascade_order, declarations
 from hangtag.dataset.svg_tree import SVG, Element
@@ -25,6 +26,11 @@ _FONTS: Final = tuple(name for name in PROPERTIES if name.startswith("font-"))
 # Read by the renderer in a style attribute only, or there in the order that they came in.
 _STYLED: Final = frozenset(("mix-blend-mode", "isolation", "font", *_FONTS))
 _ATTRIBUTES: Final = frozenset(PROPERTIES) - NO_ATTRIBUTES - frozenset(LENGTHS)
+_TRANSFORMS: Final = {
+    "linearGradient": "gradientTransform",
+    "radialGradient": "gradientTransform",
+    "pattern": "patternTransform",
+}
 _WEAKEST: Final = (False, False, (), (0, 0, 0), -1)
 _ALIASES: Final = {"mask-image": "mask", "-webkit-mask-image": "mask"}
 
@@ -90,7 +96,7 @@ def _attributes(element: Element) -> list[Declaration]:
     return [
         Declaration(_WEAKEST, name, value.strip(), True)
         for name, value in element.attrib.items()
-        if name in _ATTRIBUTES or (name in geometry and name in LENGTHS and "(" in value)
+        if name in _ATTRIBUTES or (name in geometry and is_length_of_css(name, value))
     ]
 
 
@@ -149,10 +155,8 @@ def _settled(name: str, value: str, parent: Mapping[str, str]) -> str | None:
         return value
     known = PROPERTIES[name]
     if value == "inherit" and not known.inherited:
-        return parent.get(name)
-    if value == "initial" and known.inherited:
-        return known.initial or None
-    return None
+        return parent.get(name) or known.initial or None
+    return known.initial or None if value == "initial" else None
 
 
 def _set_geometry(element: Element, name: str, value: str) -> None:
@@ -168,8 +172,9 @@ def _set_transform(
     box: svg_transforms.Box = (0.0, 0.0, around.width, around.height)
     if svg_transforms.is_own_box(values):
         box = box_of(element, ids) or box
-    matrix = svg_transforms.combined(values, element.get("transform", ""), box)
+    attribute = _TRANSFORMS.get(element.tag.removeprefix(SVG), "transform")
+    matrix = svg_transforms.combined(values, element.get(attribute, ""), box)
     if matrix is None:
-        element.attrib.pop("transform", None)
+        element.attrib.pop(attribute, None)
     else:
-        element.set("transform", matrix)
+        element.set(attribute, matrix)

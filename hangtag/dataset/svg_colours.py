@@ -117,7 +117,14 @@ def _colour(token: Node, current: str, depth: int) -> "Color | None":
     arguments = [part for part in token.arguments if part.type not in ("whitespace", "comment")]
     if arguments and arguments[0].type == "ident" and arguments[0].lower_value == "from":
         return _relative(name, arguments[1:], current, depth)
-    return Color(f"{name}({_plain(arguments)})")
+    return _clamped(Color(f"{name}({_plain(arguments)})"))
+
+
+def _clamped(colour: "Color") -> "Color":
+    """Bring a saturation over 100 % back to it, as Chromium does."""
+    if colour.space() == "hsl":
+        colour["saturation"] = min(1.0, colour["saturation"])
+    return colour
 
 
 def _plain(arguments: Sequence[Node]) -> str:

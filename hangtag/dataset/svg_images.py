@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hangtag.dataset import svg_size
 from hangtag.dataset.svg_encoding import is_svg
 from hangtag.dataset.svg_tree import HREFS, MAX_ELEMENTS, SVG, Element, depth
 from hangtag.errors import ImageError
@@ -27,6 +28,7 @@ MAX_NESTING: Final = 5  # drawings in drawings
 _SHALLOW: Final = 50  # of a drawing that is drawn inside of another
 _FINE: Final = 2  # how much finer than the whole an embedded drawing becomes a picture
 _DRAWN: Final = (SVG + "image", SVG + "feImage")
+_FLAT: Final = (*_DRAWN, SVG + "text", SVG + "foreignObject")
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")  # what browsers show
 _PASSED: Final = {"PNG": "png", "JPEG": "jpeg", "GIF": "gif", "WEBP": "webp"}
 _ORIENTATION: Final = 0x0112
@@ -37,6 +39,8 @@ _ENDS_DRAWING: Final = re.compile(
 
 RasterDecoder = Callable[[bytes, int], NDArray[np.uint8]]  # data, longest side -> (h, w, 4) RGBA
 
+Sides = tuple[float | None, float | None]  # of an <image>, in user units; None: not said
+
 
 @dataclass
 class Budget:
@@ -44,7 +48,7 @@ class Budget:
 
     pixels: int
     elements: int
-    seen: dict[str, str | None] = field(default_factory=dict)  # what became of each address
+    seen: dict[tuple[str, Sides], str | None] = field(default_factory=dict)
 
     def spend_pixels(self, count: int) -> None:
         """Take the pixels of one embedded image. Raises ImageError when none are left."""
@@ -82,20 +86,27 @@ def embed(root: Element, embedder: Embedder, nesting: int) -> None:
                 continue
             address = None
             if element.tag in _DRAWN:
-                address = _embedded(reference, embedder, nesting)
+                sides = _sides(element)
+                address = _embedded(reference, sides, embedder, nesting)
             if address is None:
                 del element.attrib[name]
             else:
                 element.set(name, address)
 
 
-def _embedded(reference: str, embedder: Embedder, nesting: int) -> str | None:
+def _sides(element: Element) -> Sides:
+    width, height = (svg_size.pixels(element.get(side, "")) for side in ("width", "height"))
+    return width, height
+
+
+def _embedded(reference: str, sides: Sides, embedder: Embedder, nesting: int) -> str | None:
     """Return the address to draw instead of `reference`, None if it shows nothing."""
     seen = embedder.budget.seen
-    if reference not in seen:
+    key = reference, sides
+    if key not in seen:
         data = content_of(reference)
-        seen[reference] = _address(data, embedder, nesting) if data else None
-    return seen[reference]
+        seen[key] = _address(data, sides, embedder, nesting) if data else None
+    return seen[key]
 
 
 def content_of(reference: str) -> bytes | None:
@@ -123,25 +134,34 @@ def content_of(reference: str) -> bytes | None:
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 
-def _address(data: bytes, embedder: Embedder, nesting: int) -> str | None:
+def _address(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str | None:
     if is_svg(data) and not data.startswith(b"\x89PNG"):
-        return _drawing(data, embedder, nesting)
+        return _drawing(data, sides, embedder, nesting)
     return _raster(data, embedder)
 
 
-def _drawing(data: bytes, embedder: Embedder, nesting: int) -> str | None:
+def _drawing(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str | None:
     if nesting >= MAX_NESTING:
         return None
     try:
         root = embedder.prepare(data, embedder, nesting + 1)
-        # The renderer draws no images in an embedded drawing, and adds its depth to the outer one's.
-        if any(element.tag in _DRAWN for element in root.iter()) or depth(root) > _SHALLOW:
+        _set_size(root, sides)
+        # The renderer draws no text and no images in an embedded drawing, and adds its depth to the outer one's.
+        if any(element.tag in _FLAT for element in root.iter()) or depth(root) > _SHALLOW:
             return _written(embedder.draw(root, _FINE * embedder.size), "png")
     except ImageError as error:
         if error.reason in ("too-large", "too-complex", "hostile"):
             raise
         return None  # a broken image, which browsers leave out as well
     return _written(ElementTree.tostring(root, encoding="utf-8"), "svg+xml")
+
+
+def _set_size(root: Element, sides: Sides) -> None:
+    """Give a drawing without a size the image's: its own preserveAspectRatio holds then."""
+    if all(root.get(name, "100%").strip() in ("100%", "auto") for name in ("width", "height")):
+        for name, side in zip(("width", "height"), sides, strict=True):
+            if side and None not in sides:
+                root.set(name, repr(side))
 
 
 def _raster(data: bytes, embedder: Embedder) -> str | None:

@@ -18,7 +18,9 @@ _ABSOLUTE: Final = {
     "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54, "q": 2.4 / 2.54,
 }  # fmt: skip
 _ANGLES: Final = {"deg": 1.0, "grad": 0.9, "rad": 180 / math.pi, "turn": 360.0}
-_OTHERS: Final = ("em", "ex", "ch", "rem", "vw", "vh", "vmin", "vmax")
+_OTHERS: Final = (
+    "em", "ex", "ch", "ic", "lh", "rem", "rlh", "vw", "vh", "vi", "vb", "vmin", "vmax",
+)  # fmt: skip
 _CONSTANTS: Final = {"pi": math.pi, "e": math.e, "infinity": math.inf}
 _DEEPEST: Final = 30  # calc() in calc()
 

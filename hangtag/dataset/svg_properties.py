@@ -36,9 +36,18 @@ _SOME_BOX: Final = (0.0, 0.0, 100.0, 100.0)
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_LENGTH: Final = re.compile(rf"{_NUMBER}(?:px|pt|pc|mm|cm|in|em|ex|%)|0")
+_OF_CSS: Final = re.compile(r"\(|(?:rem|ch|ic|lh|vw|vh|vi|vb|vmin|vmax|q)\s*$", re.I)
 _IS_HEX: Final = re.compile(r"#[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3})?")
 _IS_REFERENCE: Final = re.compile(r"url\(#[^\s\"'()\\]+\)")
 _IS_DASHES: Final = re.compile(rf"{_NUMBER}(?:px)?(?:(?:\s*,\s*|\s+){_NUMBER}(?:px)?)*")
+
+
+def is_length_of_css(name: str, value: str) -> bool:
+    """Tell whether a geometry attribute has a length of CSS that the renderer does not know."""
+    return name in LENGTHS and bool(_OF_CSS.search(value))
+
+
+_REM: Final = 16.0  # the root's font size, for most drawings
 
 
 class Surroundings(NamedTuple):
@@ -47,7 +56,7 @@ class Surroundings(NamedTuple):
     width: float = 100.0  # of the viewport, in user units
     height: float = 100.0
     color: str = "black"
-    rem: float = 16.0
+    em: float = 16.0
 
 
 def computed(name: str, value: str, attribute: bool, around: Surroundings) -> str | None:
@@ -215,7 +224,7 @@ def _written(found: svg_numbers.Quantity, context: Context) -> str | None:
 
 
 def _basis(context: Context) -> svg_numbers.Basis:
-    width, height, _, rem = context.around
+    width, height, _, em = context.around
     whole = {"x": width, "cx": width, "width": width, "rx": width}.get(
         context.name,
         height
@@ -223,9 +232,10 @@ def _basis(context: Context) -> svg_numbers.Basis:
         else ((width**2 + height**2) / 2) ** 0.5,
     )
     return {
-        "%": whole / 100, "em": rem, "rem": rem, "ex": rem / 2, "ch": rem / 2,
-        "vw": width / 100, "vh": height / 100,
-        "vmin": min(width, height) / 100, "vmax": max(width, height) / 100,
+        "%": whole / 100,  "em": em, "ex": em / 2, "ch": em / 2, "ic": em, "lh": 1.2 * em,
+        "rem": _REM, "rlh": 1.2 * _REM, "vw": width / 100, "vh": height / 100,
+        "vi": width / 100, "vb": height / 100, "vmin": min(width, height) / 100,
+        "vmax": max(width, height) / 100,
     }  # fmt: skip
 
 
@@ -349,7 +359,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     "paint-order": Property(Kind(("normal", "stroke").__contains__, _paint_order), True, "normal"),
     "display": Property(_keywords(*_DISPLAYS), False, "inline"),
     "visibility": Property(_keywords("visible", "hidden", "collapse"), True, "visible"),
-    "overflow": Property(_keywords("visible", "hidden", "scroll", "auto", "clip"), False, ""),
+    "overflow": Property(_keywords("visible", "hidden", "scroll", "auto", "clip"), False, "visible"),
     "clip-path": Property(_REFERENCE, False, "none"),
     "mask": Property(_REFERENCE, False, "none"),
     "filter": Property(Kind(_never, _filter), False, "none"),

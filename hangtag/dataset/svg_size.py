@@ -58,6 +58,15 @@ def viewport(element: Element, outer: tuple[float, float]) -> tuple[float, float
     return width or outer[0], height or outer[1]
 
 
+def mend_root(root: Element) -> None:
+    """Drop what a browser ignores on the root: negative sides, `display` and `systemLanguage`."""
+    for name in ("width", "height"):
+        if root.get(name, "").strip().startswith("-"):
+            del root.attrib[name]
+    for name in ("display", "systemLanguage", "requiredExtensions", "requiredFeatures"):
+        root.attrib.pop(name, None)
+
+
 def enlarge_fractions(root: Element) -> None:
     """Enlarge a drawing whose sides are no whole pixels: the renderer rounds them before it scales.
 

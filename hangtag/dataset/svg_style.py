@@ -22,6 +22,7 @@ from hangtag.dataset.svg_properties import (
     WIDE_KEYWORDS,
     Surroundings,
     computed,
+    is_length_of_css,
 )
 from hangtag.dataset.svg_stylesheet import Declaration, Stylesheet
 from hangtag.dataset.svg_tree import MAX_ELEMENTS, SVG, Element, by_id, href
@@ -182,7 +183,7 @@ def _needs_work(element: Element) -> bool:
         elif name in _ATTRIBUTES:
             if not _is_plain(name, value, True):
                 return True
-        elif name in LENGTHS and "(" in value:
+        elif is_length_of_css(name, value):
             return True
     return False
 
