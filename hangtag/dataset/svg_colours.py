@@ -155,10 +155,10 @@ def _mix(arguments: Sequence[Node], current: str, depth: int) -> "Color | None":
         method, parts, words = [], svg_numbers.split(arguments, ","), ["in", "oklab"]
     if len(parts) != 2 or len(words) not in (2, 4):
         return None
-    mixed = [_share(part, current, depth) for part in parts]
-    if mixed[0] is None or mixed[1] is None:
+    left, right = (_share(part, current, depth) for part in parts)
+    if left is None or right is None:
         return None
-    (first, share), (second, other) = mixed
+    (first, share), (second, other) = left, right
     if share is None:
         share = 1 - other if other is not None else 0.5
     if other is None:

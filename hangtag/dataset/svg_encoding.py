@@ -42,12 +42,6 @@ _BEFORE_ROOT: Final = re.compile(
               |<!(?!--)(?:[^"'>]|"[^"]*"|'[^']*')*+>)*+\]\s*)?>""",
     re.DOTALL | re.VERBOSE | re.IGNORECASE,
 )
-_ROOT: Final = re.compile(
-    r"""\s+|<!--.*?-->|<\?.*?\?>
-    |<!DOCTYPE(?:[^\["'>]|"[^"]*"|'[^']*')*
-       (?:\[(?:[^\]"'<]|"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<!(?:[^"'>-]|-(?!-)|"[^"]*"|'[^']*')*>)*\]\s*)?>""",
-    re.DOTALL | re.VERBOSE | re.IGNORECASE,
-)
 _ROOT: Final = re.compile(r"<(?:[^\W\d][\w.-]*:)?svg(?=[\s/>])")
 
 

@@ -32,10 +32,9 @@ _FLAT: Final = (*_DRAWN, SVG + "text", SVG + "foreignObject")
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")  # what browsers show
 _PASSED: Final = {"PNG": "png", "JPEG": "jpeg", "GIF": "gif", "WEBP": "webp"}
 _ORIENTATION: Final = 0x0112
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _ADDRESS: Final = re.compile(r"data:([^,]*),(.*)", re.I | re.S)
-_ENDS_DRAWING: Final = re.compile(
-    r"(?:</(?:\w+:)?svg\s*>|%3C/(?:\w+:)?svg(?:%20)*%3E|/>|/%3E)\s*$", re.I
-)
+_ENDS_DRAWING: Final = re.compile(rb"(?:</(?:\w+:)?svg\s*|/)>\s*$", re.I)
 
 RasterDecoder = Callable[[bytes, int], NDArray[np.uint8]]  # data, longest side -> (h, w, 4) RGBA
 
@@ -121,7 +120,7 @@ def content_of(reference: str) -> bytes | None:
     body, hash_sign, _ = found[2].partition("#")
     if "base64" not in words:
         # A fragment ends the address, but many write colours with a bare "#" into a drawing.
-        whole = hash_sign and not _ENDS_DRAWING.search(body)
+        whole = hash_sign and not _ENDS_DRAWING.search(unquote_to_bytes(body))
         return unquote_to_bytes(found[2] if whole else body)
     letters = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(body).translate(_URL_SAFE))
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
@@ -129,9 +128,6 @@ def content_of(reference: str) -> bytes | None:
         return base64.b64decode(letters + b"=" * (-len(letters) % 4))
     except binascii.Error:
         return None
-
-
-_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def _address(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str | None:
@@ -146,7 +142,7 @@ def _drawing(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str
     try:
         root = embedder.prepare(data, embedder, nesting + 1)
         _set_size(root, sides)
-        # The renderer draws no text and no images in an embedded drawing, and adds its depth to the outer one's.
+        # In an embedded drawing the renderer draws neither text nor images.
         if any(element.tag in _FLAT for element in root.iter()) or depth(root) > _SHALLOW:
             return _written(embedder.draw(root, _FINE * embedder.size), "png")
     except ImageError as error:

@@ -28,7 +28,6 @@ _COMPARED: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
 }  # fmt: skip
 _TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
-_NEVER_SCREEN: Final = frozenset(("print", "speech", "tty", "tv", "projection", "handheld", "braille", "embossed", "aural"))  # fmt: skip
 _DEEPEST: Final = 30
 
 Test = Callable[[Sequence[Node]], bool | None]
@@ -150,8 +149,8 @@ def _declares(tokens: Sequence[Node]) -> bool | None:
     declaration = tinycss2.parse_one_declaration(tokens)
     if declaration.type != "declaration":
         return None
-    value = tinycss2.serialize(declaration.value).strip()
-    name = declaration.lower_name
+    value = str(tinycss2.serialize(declaration.value)).strip()
+    name = str(declaration.lower_name)
     if name not in PROPERTIES:
         return not name.startswith(("-moz-", "-ms-", "-o-"))
     return computed(name, value, False, Surroundings()) is not None
@@ -190,7 +189,7 @@ def _operand(words: Sequence[Node], test: Test, depth: int) -> bool | None:
 
 
 def _word(token: Node) -> str:
-    return token.lower_value if token.type == "ident" else ""
+    return str(token.lower_value) if token.type == "ident" else ""
 
 
 def _amount(value: Sequence[Node]) -> float | None:
@@ -202,6 +201,6 @@ def _amount(value: Sequence[Node]) -> float | None:
         return None
     token = value[0]
     if token.type == "dimension" and token.lower_unit in ("dpi", "dppx", "x", "dpcm"):
-        return token.value * {"dpi": 1.0, "dpcm": 2.54}.get(token.lower_unit, 96.0)
+        return float(token.value) * {"dpi": 1.0, "dpcm": 2.54}.get(token.lower_unit, 96.0)
     found = svg_numbers.quantity(token)
     return svg_numbers.in_pixels(found, {"em": 16.0, "rem": 16.0, "ex": 8.0}) if found else None

@@ -15,7 +15,8 @@ Quantity = dict[str, float]
 Basis = dict[str, float]  # what one of a unit is in px: {"%": 0.64, "vw": ..., "rem": 16, ...}
 
 _ABSOLUTE: Final = {
-    "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54, "q": 2.4 / 2.54,
+    "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54,
+    "q": 2.4 / 2.54,
 }  # fmt: skip
 _ANGLES: Final = {"deg": 1.0, "grad": 0.9, "rad": 180 / math.pi, "turn": 360.0}
 _OTHERS: Final = (
@@ -113,7 +114,7 @@ def split(tokens: Sequence[Node], separator: str) -> list[list[Node]]:
 
 
 def _sum(tokens: Sequence[Node], depth: int) -> Quantity | None:
-    """Return terms joined by `+` and `-`, which the tokeniser may have taken for signs: not here."""
+    """Return terms joined by `+` and `-`; signs of numbers are part of their tokens."""
     terms: list[tuple[float, list[Node]]] = [(1.0, [])]
     for token in tokens:
         if token.type in ("whitespace", "comment"):

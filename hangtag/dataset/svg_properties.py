@@ -1,4 +1,4 @@
-"""The CSS properties that draw: what a browser takes for a valid value, and how the renderer wants it.
+"""The CSS properties that draw: which values a browser takes, and how the renderer wants them.
 
 `computed` returns None for a declaration that a browser ignores, so that the one before it stays in
 force. Values that every renderer reads alike pass through a quick test first: nearly all of a
@@ -33,6 +33,10 @@ GEOMETRY: Final = {
 }
 LENGTHS: Final = ("x", "y", "width", "height", "cx", "cy", "r", "rx", "ry")
 _SOME_BOX: Final = (0.0, 0.0, 100.0, 100.0)
+_SIZES: Final = (
+    "xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "smaller", "larger",
+)  # fmt: skip
+_POSITIVE: Final = ("width", "height", "r", "rx", "ry", "stroke-width", "font-size")
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_LENGTH: Final = re.compile(rf"{_NUMBER}(?:px|pt|pc|mm|cm|in|em|ex|%)|0")
@@ -103,7 +107,7 @@ class Kind(NamedTuple):
 
 
 class Property(NamedTuple):
-    """A property: its kind (None: passed on as it is), whether it is inherited, its initial value."""
+    """A property: its kind (None: any value), whether it is inherited, its initial value."""
 
     kind: Kind | None
     inherited: bool = False
@@ -128,7 +132,7 @@ def _paint(tokens: Sequence[Node], context: Context) -> str | None:
 
 
 def _reference_of(token: Node) -> str | None:
-    """Return `url(#id)` of an address; "" where it leaves the document, None if it is no address."""
+    """Return `url(#id)` of an address, "" where it leaves the document, None if it is none."""
     address = None
     if token.type == "url":
         address = token.value
@@ -193,13 +197,11 @@ def _length(tokens: Sequence[Node], context: Context) -> str | None:
     found = svg_numbers.quantity(tokens[0])
     if found is None or "deg" in found:
         return None
-    unitless = context.attribute or context.name.startswith("stroke-")
-    if "" in found and found != {"": 0} and not unitless:
+    # Without a unit as well: Chromium takes SVG's own properties so, in style sheets too.
+    # A negative length is no value; of a calculation it is 0.
+    below = any(amount < 0 for amount in found.values()) and tokens[0].type != "function"
+    if below and context.name in _POSITIVE:
         return None
-    if context.name in ("width", "height", "r", "rx", "ry", "stroke-width", "font-size"):
-        # A negative length is no value; of a calculation it is 0.
-        if any(amount < 0 for amount in found.values()) and tokens[0].type != "function":
-            return None
     return _written(found, context)
 
 
@@ -208,8 +210,7 @@ def _length_keyword(word: str, name: str) -> str | None:
         return "auto" if word == "auto" else None
     if name in ("letter-spacing", "word-spacing"):
         return word if word == "normal" else None
-    sizes = ("xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "smaller", "larger")  # fmt: skip
-    return word if name == "font-size" and word in sizes else None
+    return word if name == "font-size" and word in _SIZES else None
 
 
 def _written(found: svg_numbers.Quantity, context: Context) -> str | None:
@@ -265,7 +266,7 @@ def _transform(tokens: Sequence[Node], context: Context) -> str | None:
 
 
 def _text(tokens: Sequence[Node], context: Context) -> str | None:
-    return tinycss2.serialize(tokens)
+    return str(tinycss2.serialize(tokens))
 
 
 def _keywords(*words: str) -> Kind:
@@ -303,6 +304,10 @@ def _is_plain_share(value: str) -> bool:
     return value in ("1", "0") or (bool(_IS_NUMBER.fullmatch(value)) and 0 <= float(value) <= 1)
 
 
+def _is_plain_length(value: str) -> bool:
+    return bool(_IS_LENGTH.fullmatch(value)) and value[0] != "-"
+
+
 def _is_plain_stroke_length(value: str) -> bool:
     return bool(_IS_NUMBER.fullmatch(value) or _IS_LENGTH.fullmatch(value)) and value[0] != "-"
 
@@ -318,11 +323,12 @@ def _is_plain_dashes(value: str) -> bool:
 _COLOUR: Final = Kind(_is_plain_colour, _colour)
 _PAINT: Final = Kind(_is_plain_paint, _paint)
 _SHARE: Final = Kind(_is_plain_share, _share)
-_LENGTH: Final = Kind(_IS_LENGTH.fullmatch, _length)
+_LENGTH: Final = Kind(_is_plain_length, _length)
 _STROKE_LENGTH: Final = Kind(_is_plain_stroke_length, _length)
 _REFERENCE: Final = Kind(_is_plain_reference, _reference)
 _PASSED: Final = Kind(lambda value: value.isascii() and value.replace("-", "").isalnum(), _text)
-_SCREEN_BLENDS: Final = (
+_OVERFLOW: Final = _keywords("visible", "hidden", "scroll", "auto", "clip")
+_BLENDS: Final = (
     "normal", "multiply", "screen", "overlay", "darken", "lighten", "color-dodge", "color-burn",
     "hard-light", "soft-light", "difference", "exclusion", "hue", "saturation", "color",
     "luminosity", "plus-lighter",
@@ -359,7 +365,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     "paint-order": Property(Kind(("normal", "stroke").__contains__, _paint_order), True, "normal"),
     "display": Property(_keywords(*_DISPLAYS), False, "inline"),
     "visibility": Property(_keywords("visible", "hidden", "collapse"), True, "visible"),
-    "overflow": Property(_keywords("visible", "hidden", "scroll", "auto", "clip"), False, "visible"),
+    "overflow": Property(_OVERFLOW, False, "visible"),
     "clip-path": Property(_REFERENCE, False, "none"),
     "mask": Property(_REFERENCE, False, "none"),
     "filter": Property(Kind(_never, _filter), False, "none"),
@@ -367,7 +373,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     "marker-mid": Property(_REFERENCE, True, "none"),
     "marker-end": Property(_REFERENCE, True, "none"),
     "mask-type": Property(_keywords("luminance", "alpha"), False, "luminance"),
-    "mix-blend-mode": Property(_keywords(*_SCREEN_BLENDS), False, "normal"),
+    "mix-blend-mode": Property(_keywords(*_BLENDS), False, "normal"),
     "isolation": Property(_keywords("auto", "isolate"), False, "auto"),
     "color-interpolation": Property(_keywords("auto", "sRGB", "linearRGB"), True, ""),
     "color-interpolation-filters": Property(_keywords("auto", "sRGB", "linearRGB"), True, ""),
@@ -375,7 +381,9 @@ PROPERTIES: Final[dict[str, Property]] = {
         _keywords("auto", "optimizeSpeed", "crispEdges", "geometricPrecision"), True, "auto"
     ),
     "text-rendering": Property(
-        _keywords("auto", "optimizeSpeed", "optimizeLegibility", "geometricPrecision"), True, "auto"
+        _keywords("auto", "optimizeSpeed", "optimizeLegibility", "geometricPrecision"),
+        True,
+        "auto",
     ),
     "image-rendering": Property(_PASSED, True, "auto"),
     "vector-effect": Property(_PASSED, False, "none"),

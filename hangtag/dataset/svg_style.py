@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import cssselect2
 
-from hangtag.dataset import svg_cascade, svg_size, svg_variables
+from hangtag.dataset import svg_cascade, svg_references, svg_size, svg_transforms, svg_variables
 from hangtag.dataset.svg_media import MediaScreen
 from hangtag.dataset.svg_properties import (
     LENGTHS,
@@ -33,7 +33,6 @@ _PLAIN: Final = Surroundings()
 _ATTRIBUTES: Final = frozenset(PROPERTIES) - NO_ATTRIBUTES - frozenset(LENGTHS)
 _VIEWPORTS: Final = (SVG + "svg", SVG + "symbol")
 _STYLES: Final = (SVG + "style", "{http://www.w3.org/1999/xhtml}style")
-_REFERENCE: Final = re.compile(r"url\(#([^)]*)\)")
 _DEEPEST_USE: Final = 20
 
 
@@ -64,7 +63,7 @@ def apply(root: Element) -> None:
     for parent in [element for element in root.iter() if len(element)]:
         for child in [each for each in parent if each.tag in _STYLES]:
             parent.remove(child)
-    _drop_missing_filters(root)
+    svg_references.mend(root)
 
 
 class _Styler:
@@ -203,7 +202,7 @@ def _is_plain_style(style: str) -> bool:
             return False
         if name in PROPERTIES and (name in LENGTHS or not _is_plain(name, value, False)):
             return False
-        if name.startswith("-webkit-"):
+        if name.startswith("-webkit-") or name == "mask-image":
             return False
     return True
 
@@ -211,20 +210,4 @@ def _is_plain_style(style: str) -> bool:
 def _is_plain(name: str, value: str, attribute: bool) -> bool:
     if computed(name, value, attribute, _PLAIN) != value:
         return False
-    return value not in WIDE_KEYWORDS and not name.startswith("transform")
-
-
-def _drop_missing_filters(root: Element) -> None:
-    """Drop filters that do not exist: the renderer would hide the element, browsers draw it."""
-    ids: dict[str, Element] | None = None
-    for element in root.iter():
-        value = element.get("filter")
-        if value and "url(" in value:
-            ids = by_id(root) if ids is None else ids
-            kept = [
-                word
-                for word in re.findall(r"[\w-]+\((?:[^()]|\([^()]*\))*\)", value)
-                if not (found := _REFERENCE.fullmatch(word))
-                or ((target := ids.get(found[1])) is not None and target.tag == SVG + "filter")
-            ]
-            element.set("filter", " ".join(kept) or "none")
+    return value not in WIDE_KEYWORDS and name not in svg_transforms.PROPERTIES

@@ -186,9 +186,9 @@ def _scope(prelude: Sequence[Node]) -> str:
         if token.type not in ("whitespace", "comment"):
             first = token
             break
-    return (
-        tinycss2.serialize(first.content) if first is not None and first.type == "() block" else ""
-    )
+    if first is None or first.type != "() block":
+        return ""
+    return str(tinycss2.serialize(first.content))
 
 
 def _nested(prelude: Sequence[Node], parent: str) -> str:
@@ -197,7 +197,7 @@ def _nested(prelude: Sequence[Node], parent: str) -> str:
     https://www.w3.org/TR/css-nesting-1/
     """
     if not parent:
-        text = tinycss2.serialize(_replaced(prelude, ":root"))
+        text = str(tinycss2.serialize(_replaced(prelude, ":root")))
     else:
         outer = f":is({parent})"
         text = ", ".join(_relative(part, outer) for part in _parts(prelude))

@@ -136,7 +136,7 @@ def _reaches(start: str, edges: Mapping[str, set[str]]) -> bool:
 def _ordered(pending: Mapping[str, str]) -> list[str]:
     """Return names so that each comes after those it refers to."""
     done: dict[str, None] = {}
-    stack = [(name, False) for name in reversed(pending)]
+    stack = [(name, False) for name in reversed(list(pending))]
     open_names: set[str] = set()
     while stack:
         name, leaving = stack.pop()
