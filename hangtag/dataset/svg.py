@@ -60,10 +60,20 @@ def _drawn(root: svg_tree.Element, size: int) -> bytes:
     try:
         # dpi must be said: its default of 0 turns sizes in mm or pt into "invalid size".
         return resvg_py.svg_to_bytes(
-            svg_string=text, width=size, height=size, dpi=96, languages=["en"]
+            svg_string=text,
+            width=size,
+            height=size,
+            dpi=96,
+            languages=["en"],
+            # A desktop with many fonts would read them all for every drawing.
+            skip_system_fonts=not _has_text(root),
         )
     except ValueError as cause:
         raise ImageError("unreadable", f"SVG cannot be drawn: {cause}") from cause
+
+
+def _has_text(root: svg_tree.Element) -> bool:
+    return any(True for _ in root.iter(svg_tree.SVG + "text"))
 
 
 def _limit_noise(root: svg_tree.Element) -> None:

@@ -32,7 +32,11 @@ _TRANSFORMS: Final = {
     "pattern": "patternTransform",
 }
 _WEAKEST: Final = (False, False, (), (0, 0, 0), -1)
-_ALIASES: Final = {"mask-image": "mask", "-webkit-mask-image": "mask"}
+_ALIASES: Final = {
+    "mask-image": "mask",
+    "-webkit-mask-image": "mask",
+    "background": "background-color",
+}
 
 
 class Cascade:

@@ -6,13 +6,10 @@ the document itself is. Whatever leads out of the document is cut.
 """
 
 import base64
-import binascii
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset import svg_size
+from hangtag.dataset.svg_addresses import content_of
 from hangtag.dataset.svg_encoding import is_svg
 from hangtag.dataset.svg_tree import HREFS, MAX_ELEMENTS, SVG, Element, depth
 from hangtag.errors import ImageError
@@ -32,9 +30,6 @@ _FLAT: Final = (*_DRAWN, SVG + "text", SVG + "foreignObject")
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")  # what browsers show
 _PASSED: Final = {"PNG": "png", "JPEG": "jpeg", "GIF": "gif", "WEBP": "webp"}
 _ORIENTATION: Final = 0x0112
-_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
-_ADDRESS: Final = re.compile(r"data:([^,]*),(.*)", re.I | re.S)
-_ENDS_DRAWING: Final = re.compile(rb"(?:</(?:\w+:)?svg\s*|/)>\s*$", re.I)
 
 RasterDecoder = Callable[[bytes, int], NDArray[np.uint8]]  # data, longest side -> (h, w, 4) RGBA
 
@@ -106,28 +101,6 @@ def _embedded(reference: str, sides: Sides, embedder: Embedder, nesting: int) ->
         data = content_of(reference)
         seen[key] = _address(data, sides, embedder, nesting) if data else None
     return seen[key]
-
-
-def content_of(reference: str) -> bytes | None:
-    """Return the bytes of a `data:` address, as forgiving as browsers read it and a little more.
-
-    https://fetch.spec.whatwg.org/#data-urls and https://infra.spec.whatwg.org/#forgiving-base64
-    """
-    found = _ADDRESS.fullmatch(reference)
-    if not found:
-        return None
-    words = [word.strip().lower() for word in found[1].split(";")]
-    body, hash_sign, _ = found[2].partition("#")
-    if "base64" not in words:
-        # A fragment ends the address, but many write colours with a bare "#" into a drawing.
-        whole = hash_sign and not _ENDS_DRAWING.search(unquote_to_bytes(body))
-        return unquote_to_bytes(found[2] if whole else body)
-    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(body).translate(_URL_SAFE))
-    letters = letters[: len(letters) - (len(letters) % 4 == 1)]
-    try:
-        return base64.b64decode(letters + b"=" * (-len(letters) % 4))
-    except binascii.Error:
-        return None
 
 
 def _address(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str | None:

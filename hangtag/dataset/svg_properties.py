@@ -18,7 +18,8 @@ from hangtag.dataset import svg_colours, svg_numbers, svg_transforms
 # What CSS may set, but SVG reads differently, or not at all, in an attribute of that name.
 NO_ATTRIBUTES: Final = frozenset(
     ("d", "rotate", "scale", "translate", "transform", "font", "mix-blend-mode", "isolation",
-     "font-kerning", "clip", "white-space", "text-orientation", "text-decoration-line")
+     "font-kerning", "background-color", "clip", "white-space", "text-orientation",
+     "text-decoration-line")
 )  # fmt: skip
 WIDE_KEYWORDS: Final = ("inherit", "initial", "unset", "revert", "revert-layer")
 GEOMETRY: Final = {
@@ -177,6 +178,15 @@ def _filter_function(token: Node, around: Surroundings) -> str:
         colour = svg_colours.parse(part, around.color) if part.type != "number" else None
         words.append(colour or tinycss2.serialize([part]))
     return f"{token.lower_name}({''.join(words)})"
+
+
+def _background(tokens: Sequence[Node], context: Context) -> str | None:
+    """Return the colour of a `background`, whose images the renderer has no way to draw."""
+    for token in tokens:
+        colour = svg_colours.parse(token, context.around.color)
+        if colour is not None:
+            return colour
+    return "transparent"
 
 
 def _share(tokens: Sequence[Node], context: Context) -> str | None:
@@ -344,6 +354,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     "color": Property(_COLOUR, True, "black"),
     "fill": Property(_PAINT, True, "black"),
     "stroke": Property(_PAINT, True, "none"),
+    "background-color": Property(Kind(_never, _background), False, "transparent"),
     "stop-color": Property(_COLOUR, False, "black"),
     "flood-color": Property(_COLOUR, False, "black"),
     "lighting-color": Property(_COLOUR, False, "white"),

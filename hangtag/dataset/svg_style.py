@@ -29,6 +29,7 @@ from hangtag.dataset.svg_tree import MAX_ELEMENTS, SVG, Element, by_id, href
 from hangtag.errors import ImageError
 
 _SPECIAL: Final = re.compile(r"[\\!{}@]|/\*")
+_PLAIN_NAME: Final = re.compile(r"-?[a-z][a-z-]*")
 _PLAIN: Final = Surroundings()
 _ATTRIBUTES: Final = frozenset(PROPERTIES) - NO_ATTRIBUTES - frozenset(LENGTHS)
 _VIEWPORTS: Final = (SVG + "svg", SVG + "symbol")
@@ -64,6 +65,7 @@ def apply(root: Element) -> None:
         for child in [each for each in parent if each.tag in _STYLES]:
             parent.remove(child)
     svg_references.mend(root)
+    _add_background(root)
 
 
 class _Styler:
@@ -133,7 +135,7 @@ class _Styler:
         if target is None or depth > _DEEPEST_USE or target is use:
             return
         below = self._custom.get(use, {})
-        if not any(each in self._originals for each in target.iter()):
+        if not self._is_drawn_otherwise(target):
             return
         if below == self._above(target) and depth == 0:
             return
@@ -160,6 +162,23 @@ class _Styler:
         definitions.append(clone)
         for inner in [each for each in clone.iter() if each.tag == SVG + "use"]:
             self._copy_for_use(inner, depth + 1)
+
+    def _is_drawn_otherwise(self, target: Element) -> bool:
+        """Tell whether a target, or what it uses in turn, refers to custom properties."""
+        seen: set[Element] = set()
+        stack = [target]
+        while stack:
+            top = stack.pop()
+            if top in seen:
+                continue
+            seen.add(top)
+            for element in top.iter():
+                if element in self._originals:
+                    return True
+                used = self._ids.get(href(element)[1:]) if element.tag == SVG + "use" else None
+                if used is not None:
+                    stack.append(used)
+        return False
 
     def _above(self, element: Element) -> dict[str, str]:
         parents = {child: parent for parent in self._root.iter() for child in parent}
@@ -198,11 +217,11 @@ def _is_plain_style(style: str) -> bool:
             if name:
                 return False
             continue
-        if name.startswith("--") or not name.islower() or "filter" in name or name == "color":
+        if not _PLAIN_NAME.fullmatch(name) or "filter" in name or name == "color":
             return False
         if name in PROPERTIES and (name in LENGTHS or not _is_plain(name, value, False)):
             return False
-        if name.startswith("-webkit-") or name == "mask-image":
+        if name.startswith(("-webkit-", "mask-image", "background")):
             return False
     return True
 
@@ -211,3 +230,15 @@ def _is_plain(name: str, value: str, attribute: bool) -> bool:
     if computed(name, value, attribute, _PLAIN) != value:
         return False
     return value not in WIDE_KEYWORDS and name not in svg_transforms.PROPERTIES
+
+
+def _add_background(root: Element) -> None:
+    """Draw the background that CSS gives to the root, to the edges of what is shown."""
+    for element in root.iter():
+        colour = element.attrib.pop("background-color", None)
+        if element is root and colour not in (None, "transparent"):
+            x, y, width, height = svg_size.view_box(root) or (0, 0, *svg_size.screen(root))
+            sides = {"x": x - 99 * width, "y": y - 99 * height}
+            sides |= {"width": 199 * width, "height": 199 * height}
+            attributes = {name: f"{side:.9g}" for name, side in sides.items()}
+            root.insert(0, Element(SVG + "rect", {**attributes, "fill": colour, "stroke": "none"}))

@@ -13,12 +13,13 @@ import tinycss2
 from tinycss2.ast import Node
 
 from hangtag.dataset import svg_numbers
+from hangtag.dataset.svg_addresses import content_of
 from hangtag.dataset.svg_media import MediaScreen, supported
 from hangtag.dataset.svg_tree import SVG, Element
 from hangtag.errors import ImageError
 
 MAX_SELECTOR: Final = 20_000  # characters, after nesting: "&&" in "&&" doubles with every level
-MAX_RULES: Final = 50_000
+MAX_RULES: Final = 20_000
 _LAYERED: Final = math.inf  # what stands in no layer comes after all of them
 _STYLE_TAGS: Final = (SVG + "style", "{http://www.w3.org/1999/xhtml}style")
 
@@ -50,7 +51,7 @@ def cascade_order(
 
 def declarations(content: Iterable[Node] | str) -> list[tuple[str, str, bool]]:
     """Return (name, value, important) of a block or a style attribute, invalid ones left out."""
-    nodes = tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True)
+    nodes = tinycss2.parse_declaration_list(content, skip_comments=True, skip_whitespace=True)
     return [_declaration(node) for node in nodes if node.type == "declaration"]
 
 
@@ -102,16 +103,21 @@ class Stylesheet:
         for node in nodes:
             if node.type == "declaration":
                 declared.append(_declaration(node))
-            elif node.type == "qualified-rule":
+                continue
+            # Declarations and the rules among them hold in the order that they stand in.
+            self._add_rule(parent, layer, declared)
+            declared = []
+            if node.type == "qualified-rule":
                 selector = _nested(node.prelude, parent)
                 content = tinycss2.parse_blocks_contents(node.content, True, True)
                 self._add(content, selector, layer, path)
             elif node.type == "at-rule":
                 self._add_at_rule(node, parent, layer, path)
-        if declared and parent:
-            self._add_rule(parent, layer, declared)
+        self._add_rule(parent, layer, declared)
 
     def _add_rule(self, selector: str, layer: Layer, declared: list[tuple[str, str, bool]]) -> None:
+        if not (declared and selector):
+            return
         self._rules += 1
         if self._rules > MAX_RULES:
             raise ImageError("too-complex", f"SVG with over {MAX_RULES:,} style rules")
@@ -128,6 +134,8 @@ class Stylesheet:
             self._add_layer(node, parent, path)
         elif name == "namespace":
             self._add_namespace(node.prelude)
+        elif name == "import":
+            self._add_import(node.prelude, layer, path)
         elif name == "property" and node.content is not None:
             for descriptor, value, _ in declarations(node.content):
                 if descriptor == "initial-value":
@@ -159,6 +167,19 @@ class Stylesheet:
         for length in range(1, len(path) + 1):
             self._layers.setdefault(path[:length], float(len(self._layers)))
         return tuple(self._layers[path[:length]] for length in range(1, len(path) + 1))
+
+    def _add_import(self, prelude: Sequence[Node], layer: Layer, path: tuple[str, ...]) -> None:
+        """Add a style sheet from a `data:` address; what lies elsewhere is not fetched."""
+        words = [token for token in prelude if token.type not in ("whitespace", "comment")]
+        address = words[0] if words else None
+        if address is not None and address.type == "function" and address.arguments:
+            address = address.arguments[0]
+        if address is None or address.type not in ("string", "url"):
+            return
+        data = content_of(address.value)
+        if data is not None and self._screen.matches_tokens(words[1:]):
+            text = data.decode("utf-8", "replace")
+            self._add(tinycss2.parse_stylesheet(text, True, True), "", layer, path)
 
     def _add_namespace(self, prelude: Sequence[Node]) -> None:
         words = [token for token in prelude if token.type not in ("whitespace", "comment")]
