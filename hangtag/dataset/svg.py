@@ -49,7 +49,7 @@ def _prepared(data: bytes, embedder: svg_images.Embedder, nesting: int) -> svg_t
         svg_style.apply(root)
     except RecursionError as cause:
         raise ImageError("too-complex", "SVG with style sheets nested too deep") from cause
-    svg_size.mend_root(root)
+    svg_size.fix_root(root)
     _limit_noise(root)
     return root
 

@@ -14,12 +14,12 @@ from hangtag.dataset.svg_properties import (
     NO_ATTRIBUTES,
     PROPERTIES,
     WIDE_KEYWORDS,
-    Surroundings,
     computed,
     is_length_of_css,
 )
 from hangtag.dataset.svg_stylesheet import Declaration, cascade_order, declarations
 from hangtag.dataset.svg_tree import SVG, Element
+from hangtag.dataset.svg_values import Surroundings
 
 _MARKERS: Final = ("marker-start", "marker-mid", "marker-end")
 _FONTS: Final = tuple(name for name in PROPERTIES if name.startswith("font-"))
@@ -45,25 +45,21 @@ class Cascade:
     def __init__(self, element: Element, matched: list[Declaration]) -> None:
         declared = [*_attributes(element), *matched, *_inline(element)]
         declared.sort(key=lambda each: each.order)
-        self._declared = [
-            (name, value, attribute)
-            for _, own, value, attribute in declared
-            for name in _names(own)
-        ]
-        self.custom = {name: value for name, value, _ in self._declared if name.startswith("--")}
-        self.refers = any(svg_variables.has_reference(value) for _, value, _ in self._declared)
+        self._declared = [(name, value) for _, own, value in declared for name in _names(own)]
+        self.custom = {name: value for name, value in self._declared if name.startswith("--")}
+        self.refers = any(svg_variables.has_reference(value) for _, value in self._declared)
 
     def values(self, custom: Mapping[str, str], around: Surroundings) -> dict[str, str]:
         """Return the value of every property, in the order that they were set."""
         values: dict[str, str] = {}
         around = self._own_colour(custom, around)
-        for name, value, attribute in self._declared:
+        for name, value in self._declared:
             if name == "all":
                 values.clear()
                 continue
             if name not in PROPERTIES:
                 continue
-            found = _value(name, value, attribute, custom, around)
+            found = _value(name, value, custom, around)
             if found is not None:
                 values.pop(name, None)
                 values[name] = found
@@ -73,32 +69,30 @@ class Cascade:
 
     def _own_colour(self, custom: Mapping[str, str], around: Surroundings) -> Surroundings:
         """Return `around` with the element's own `color`, which its other properties refer to."""
-        for name, value, attribute in self._declared:
+        for name, value in self._declared:
             if name == "color":
-                found = _value(name, value, attribute, custom, around)
+                found = _value(name, value, custom, around)
                 if found and found != "currentColor" and found not in WIDE_KEYWORDS:
                     around = around._replace(color=found)
         return around
 
 
-def _value(
-    name: str, value: str, attribute: bool, custom: Mapping[str, str], around: Surroundings
-) -> str | None:
+def _value(name: str, value: str, custom: Mapping[str, str], around: Surroundings) -> str | None:
     if not svg_variables.has_reference(value):
-        return computed(name, value, attribute, around)
+        return computed(name, value, around)
     try:
         value = svg_variables.substituted(value, custom)
     except svg_variables.Invalid:
         return "unset"
     # What was valid until its variables were known hides the declarations before it all the same.
-    return computed(name, value, attribute, around) or "unset"
+    return computed(name, value, around) or "unset"
 
 
 def _attributes(element: Element) -> list[Declaration]:
     """Return the presentation attributes, which come before all rules."""
     geometry = GEOMETRY.get(element.tag.removeprefix(SVG), ())
     return [
-        Declaration(_WEAKEST, name, value.strip(), True)
+        Declaration(_WEAKEST, name, value.strip())
         for name, value in element.attrib.items()
         if name in _ATTRIBUTES or (name in geometry and is_length_of_css(name, value))
     ]

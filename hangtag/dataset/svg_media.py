@@ -12,7 +12,8 @@ import tinycss2
 from tinycss2.ast import Node
 
 from hangtag.dataset import svg_numbers
-from hangtag.dataset.svg_properties import PROPERTIES, Surroundings, computed
+from hangtag.dataset.svg_properties import PROPERTIES, computed
+from hangtag.dataset.svg_values import Surroundings
 
 _WORDS: Final = {
     "prefers-color-scheme": "light", "prefers-contrast": "no-preference",
@@ -153,7 +154,7 @@ def _declares(tokens: Sequence[Node]) -> bool | None:
     name = str(declaration.lower_name)
     if name not in PROPERTIES:
         return not name.startswith(("-moz-", "-ms-", "-o-"))
-    return computed(name, value, False, Surroundings()) is not None
+    return computed(name, value, Surroundings()) is not None
 
 
 def _condition(words: Sequence[Node], test: Test, depth: int = 0) -> bool | None:

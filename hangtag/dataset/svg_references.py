@@ -24,7 +24,7 @@ _STYLED: Final = re.compile(
 _FILTERS: Final = re.compile(r"[\w-]+\((?:[^()]|\([^()]*\))*\)")
 
 
-def mend(root: Element) -> None:
+def fix(root: Element) -> None:
     """Drop every reference of a property to what does not exist or is of another kind."""
     kinds: dict[str, str] | None = None
     for element in root.iter():
@@ -35,13 +35,13 @@ def mend(root: Element) -> None:
                         key: str(found.tag).removeprefix(SVG) for key, found in by_id(root).items()
                     }
                 if name == "style":
-                    value = _mended_style(value, kinds)
+                    value = _fixed_style(value, kinds)
                 else:
-                    value = _mended(name, value, kinds)
+                    value = _fixed(name, value, kinds)
                 element.attrib[name] = value
 
 
-def _mended(name: str, value: str, kinds: dict[str, str]) -> str:
+def _fixed(name: str, value: str, kinds: dict[str, str]) -> str:
     if name == "filter":
         kept = [word for word in _FILTERS.findall(value) if _exists(name, word, kinds)]
         return " ".join(kept) or "none"
@@ -56,11 +56,11 @@ def _exists(name: str, word: str, kinds: dict[str, str]) -> bool:
     return found is None or kinds.get(found[1]) in _TARGETS[name]
 
 
-def _mended_style(style: str, kinds: dict[str, str]) -> str:
-    """Mend a style attribute of plain declarations."""
+def _fixed_style(style: str, kinds: dict[str, str]) -> str:
+    """Fix a style attribute of plain declarations."""
 
     def replaced(found: re.Match[str]) -> str:
         name, colon, value = found.groups()
-        return f"{name}{colon}{_mended(name, value, kinds)}"
+        return f"{name}{colon}{_fixed(name, value, kinds)}"
 
     return _STYLED.sub(replaced, style)

@@ -58,7 +58,7 @@ def viewport(element: Element, outer: tuple[float, float]) -> tuple[float, float
     return width or outer[0], height or outer[1]
 
 
-def mend_root(root: Element) -> None:
+def fix_root(root: Element) -> None:
     """Drop what a browser ignores on the root: negative sides, `display` and `systemLanguage`."""
     for name in ("width", "height"):
         if root.get(name, "").strip().startswith("-"):

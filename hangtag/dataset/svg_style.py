@@ -20,12 +20,12 @@ from hangtag.dataset.svg_properties import (
     NO_ATTRIBUTES,
     PROPERTIES,
     WIDE_KEYWORDS,
-    Surroundings,
     computed,
     is_length_of_css,
 )
 from hangtag.dataset.svg_stylesheet import Declaration, Stylesheet
 from hangtag.dataset.svg_tree import MAX_ELEMENTS, SVG, Element, by_id, href
+from hangtag.dataset.svg_values import Surroundings
 from hangtag.errors import ImageError
 
 _SPECIAL: Final = re.compile(r"[\\!{}@]|/\*")
@@ -64,7 +64,7 @@ def apply(root: Element) -> None:
     for parent in [element for element in root.iter() if len(element)]:
         for child in [each for each in parent if each.tag in _STYLES]:
             parent.remove(child)
-    svg_references.mend(root)
+    svg_references.fix(root)
     _add_background(root)
 
 
@@ -199,7 +199,7 @@ def _needs_work(element: Element) -> bool:
             if not _is_plain_style(value):
                 return True
         elif name in _ATTRIBUTES:
-            if not _is_plain(name, value, True):
+            if not _is_plain(name, value):
                 return True
         elif is_length_of_css(name, value):
             return True
@@ -219,15 +219,15 @@ def _is_plain_style(style: str) -> bool:
             continue
         if not _PLAIN_NAME.fullmatch(name) or "filter" in name or name == "color":
             return False
-        if name in PROPERTIES and (name in LENGTHS or not _is_plain(name, value, False)):
+        if name in PROPERTIES and (name in LENGTHS or not _is_plain(name, value)):
             return False
         if name.startswith(("-webkit-", "mask-image", "background")):
             return False
     return True
 
 
-def _is_plain(name: str, value: str, attribute: bool) -> bool:
-    if computed(name, value, attribute, _PLAIN) != value:
+def _is_plain(name: str, value: str) -> bool:
+    if computed(name, value, _PLAIN) != value:
         return False
     return value not in WIDE_KEYWORDS and name not in svg_transforms.PROPERTIES
 

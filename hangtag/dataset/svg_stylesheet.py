@@ -32,7 +32,6 @@ class Declaration(NamedTuple):
     order: tuple[object, ...]
     name: str  # lower case, but custom properties as they are
     value: str
-    attribute: bool = False  # from a presentation attribute
 
 
 def cascade_order(
@@ -201,7 +200,7 @@ def _content(node: Node, parent: str) -> list[Node]:
 
 
 def _scope(prelude: Sequence[Node]) -> str:
-    """Return the selector of a @scope's root; its lower limit is not heeded."""
+    """Return the selector of a @scope's root; its lower limit is ignored."""
     first = prelude[0] if prelude else None
     for token in prelude:
         if token.type not in ("whitespace", "comment"):
