@@ -17,7 +17,7 @@ from hangtag.dataset.svg_properties import (
     computed,
     is_length_of_css,
 )
-from hangtag.dataset.svg_stylesheet import Declaration, cascade_order, declarations
+from hangtag.dataset.svg_stylesheet import Declaration, cascade_order, inline_declarations
 from hangtag.dataset.svg_tree import SVG, Element
 from hangtag.dataset.svg_values import Surroundings
 
@@ -101,7 +101,9 @@ def _attributes(element: Element) -> list[Declaration]:
 def _inline(element: Element) -> list[Declaration]:
     return [
         Declaration(cascade_order(important, (), (0, 0, 0), position, inline=True), name, value)
-        for position, (name, value, important) in enumerate(declarations(element.get("style", "")))
+        for position, (name, value, important) in enumerate(
+            inline_declarations(element.get("style", ""))
+        )
     ]
 
 

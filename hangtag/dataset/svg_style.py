@@ -13,7 +13,14 @@ from typing import Final, NamedTuple
 
 import cssselect2
 
-from hangtag.dataset import svg_cascade, svg_references, svg_size, svg_transforms, svg_variables
+from hangtag.dataset import (
+    svg_cascade,
+    svg_references,
+    svg_shapes,
+    svg_size,
+    svg_transforms,
+    svg_variables,
+)
 from hangtag.dataset.svg_media import MediaScreen
 from hangtag.dataset.svg_properties import (
     LENGTHS,
@@ -64,6 +71,7 @@ def apply(root: Element) -> None:
     for parent in [element for element in root.iter() if len(element)]:
         for child in [each for each in parent if each.tag in _STYLES]:
             parent.remove(child)
+    svg_shapes.apply(root)
     svg_references.fix(root)
     _add_background(root)
 
@@ -228,6 +236,8 @@ def _is_plain_style(style: str) -> bool:
 
 def _is_plain(name: str, value: str) -> bool:
     if computed(name, value, _PLAIN) != value:
+        return False
+    if name == "clip-path" and not value.startswith(("url(", "none")):
         return False
     return value not in WIDE_KEYWORDS and name not in svg_transforms.PROPERTIES
 

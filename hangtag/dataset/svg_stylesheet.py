@@ -6,6 +6,7 @@ drawing at its own size on a light screen. https://www.w3.org/TR/css-cascade-5/
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import cssselect2
@@ -49,9 +50,15 @@ def cascade_order(
 
 
 def declarations(content: Iterable[Node] | str) -> list[tuple[str, str, bool]]:
-    """Return (name, value, important) of a block or a style attribute, invalid ones left out."""
+    """Return (name, value, important) of a block, invalid ones left out."""
     nodes = tinycss2.parse_declaration_list(content, skip_comments=True, skip_whitespace=True)
     return [_declaration(node) for node in nodes if node.type == "declaration"]
+
+
+@lru_cache(maxsize=4096)
+def inline_declarations(style: str) -> list[tuple[str, str, bool]]:
+    """Return the same of a style attribute; a drawing repeats the same ones often."""
+    return declarations(style)
 
 
 def _declaration(node: Node) -> tuple[str, str, bool]:

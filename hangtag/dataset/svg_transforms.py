@@ -177,10 +177,11 @@ def _origin(value: str, box: Box) -> tuple[float, float]:
     elif words and words[0] in ("top", "bottom"):
         tokens = [*_significant("center"), *tokens]
     tokens += _significant("center")
-    return _place(tokens[0], box[0], box[2]), _place(tokens[1], box[1], box[3])
+    return place(tokens[0], box[0], box[2]), place(tokens[1], box[1], box[3])
 
 
-def _place(token: Node, start: float, length: float) -> float:
+def place(token: Node, start: float, length: float) -> float:
+    """Return where a keyword, a length or a percentage lies along one side of a box."""
     if token.type == "ident":
         return start + length * _PLACES.get(token.lower_value, 0.5)
     found = svg_numbers.quantity(token) or {}

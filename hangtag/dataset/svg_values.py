@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset import svg_colours, svg_numbers, svg_transforms
+from hangtag.dataset import svg_colours, svg_numbers, svg_shapes, svg_transforms
 
 _SOME_BOX: Final = (0.0, 0.0, 100.0, 100.0)
 _SIZES: Final = (
@@ -86,7 +86,9 @@ def _reference(tokens: Sequence[Node], context: Context) -> str | None:
         return found or "none"
     if len(tokens) == 1 and tokens[0].type == "ident" and tokens[0].lower_value == "none":
         return "none"
-    # Shapes and images for masks: valid, but the renderer has none of them.
+    if context.name == "clip-path" and svg_shapes.is_shape(tokens):
+        return str(tinycss2.serialize(tokens))
+    # Images as masks: valid, but the renderer has none of them.
     return "none" if context.name in ("mask", "clip-path") and found is None else None
 
 

@@ -279,6 +279,29 @@ def test_geometry_and_transforms_in_css(body: str) -> None:
     assert colour(body) == RED
 
 
+@pytest.mark.parametrize(
+    ("shape", "inside", "outside"),
+    [
+        ("circle(3px at 5px 5px)", (5, 5), (1, 5)),
+        ("circle()", (5, 1), (1, 1)),
+        ("circle(farthest-side at 0 0)", (1, 1), (9, 8)),
+        ("ellipse(20% 50%)", (5, 1), (1, 5)),
+        ("inset(2px)", (5, 5), (1, 5)),
+        ("inset(0 50% 0 0 round 1px)", (2, 5), (7, 5)),
+        ("inset(0 0 0 0 round 5px)", (5, 1), (0.5, 0.5)),
+        ("polygon(0 0, 100% 0, 50% 100%)", (5, 5), (1, 8)),
+        ("polygon(evenodd, 0 0, 5px 0, 5px 10px, 0 10px)", (2, 5), (7, 5)),
+        ("path('M0 0H5V10H0Z')", (2, 5), (7, 5)),
+        ("rect(0 5px 10px 0)", (2, 5), (7, 5)),
+        ("xywh(0 0 50% 100%)", (2, 5), (7, 5)),
+        ("circle(3px at 5px 5px) view-box", (5, 5), (1, 5)),
+    ],
+)
+def test_shapes_clip(shape: str, inside: tuple[float, float], outside: tuple[float, float]) -> None:
+    rect = RECT.format(f'fill="red" style="clip-path:{shape}"')
+    assert (colour(rect, *inside), colour(rect, *outside)) == (RED, (0, 0, 0, 0))
+
+
 @pytest.mark.parametrize("middle", ["50% 50%", "center", "5px 5px"])
 def test_an_element_turns_about_its_origin(middle: str) -> None:
     style = f"rotate:180deg;transform-origin:{middle}"
