@@ -6,7 +6,7 @@ https://www.w3.org/TR/css-cascade-5/
 from collections.abc import Mapping
 from typing import Final
 
-from hangtag.dataset import svg_transforms, svg_variables
+from hangtag.dataset import svg_size, svg_transforms, svg_variables
 from hangtag.dataset.svg_boxes import box_of
 from hangtag.dataset.svg_properties import (
     GEOMETRY,
@@ -52,7 +52,7 @@ class Cascade:
     def values(self, custom: Mapping[str, str], around: Surroundings) -> dict[str, str]:
         """Return the value of every property, in the order that they were set."""
         values: dict[str, str] = {}
-        around = self._own_colour(custom, around)
+        around = self._own(custom, around)
         for name, value in self._declared:
             if name == "all":
                 values.clear()
@@ -67,13 +67,16 @@ class Cascade:
                     values.pop(side, None)
         return values
 
-    def _own_colour(self, custom: Mapping[str, str], around: Surroundings) -> Surroundings:
-        """Return `around` with the element's own `color`, which its other properties refer to."""
+    def _own(self, custom: Mapping[str, str], around: Surroundings) -> Surroundings:
+        """Return `around` with the element's own `color` and `font-size`, which others refer to."""
         for name, value in self._declared:
-            if name == "color":
+            if name in ("color", "font-size"):
                 found = _value(name, value, custom, around)
-                if found and found != "currentColor" and found not in WIDE_KEYWORDS:
-                    around = around._replace(color=found)
+                size = svg_size.pixels(found or "")
+                if name == "font-size" and size is not None:
+                    around = around._replace(em=size)
+                elif name == "color" and found not in (None, "currentColor", *WIDE_KEYWORDS):
+                    around = around._replace(color=str(found))
         return around
 
 

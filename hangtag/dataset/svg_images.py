@@ -89,6 +89,8 @@ def embed(root: Element, embedder: Embedder, nesting: int) -> None:
 
 
 def _sides(element: Element) -> Sides:
+    if element.get("preserveAspectRatio", "").strip().startswith("none"):
+        return None, None  # stretched, whatever its own ratio
     width, height = (svg_size.pixels(element.get(side, "")) for side in ("width", "height"))
     return width, height
 

@@ -26,8 +26,11 @@ _CONSTANTS: Final = {"pi": math.pi, "e": math.e, "infinity": math.inf}
 _DEEPEST: Final = 30  # calc() in calc()
 
 
-def quantity(token: Node, depth: int = 0) -> Quantity | None:
-    """Return the value of a component value, None if it is none or of an unknown unit."""
+def quantity(token: Node, depth: int = 0, basis: Basis | None = None) -> Quantity | None:
+    """Return the value of a component value, None if it is none or of an unknown unit.
+
+    `basis` is needed where lengths of several units are compared, as in `min(4px, 50%)`.
+    """
     if token.type == "number":
         return {"": token.value}
     if token.type == "percentage":
@@ -35,7 +38,7 @@ def quantity(token: Node, depth: int = 0) -> Quantity | None:
     if token.type == "dimension":
         return _dimension(token.value, token.lower_unit)
     if token.type == "function" and depth < _DEEPEST:
-        return _function(token, depth)
+        return _function(token, depth, basis or {})
     return None
 
 
@@ -83,18 +86,24 @@ def _dimension(value: float, unit: str) -> Quantity | None:
     return {unit: value} if unit in _OTHERS else None
 
 
-def _function(token: Node, depth: int) -> Quantity | None:
+def _function(token: Node, depth: int, basis: Basis) -> Quantity | None:
     name = token.lower_name.removeprefix("-webkit-")
     if name == "calc":
-        return _sum(token.arguments, depth + 1)
+        return _sum(token.arguments, depth + 1, basis)
     if name not in ("min", "max", "clamp", "abs"):
         return None
-    arguments = [_sum(part, depth + 1) for part in split(token.arguments, ",")]
-    units = {unit for argument in arguments if argument for unit in argument}
-    if None in arguments or len(units) != 1:
+    arguments = [_sum(part, depth + 1, basis) for part in split(token.arguments, ",")]
+    known = [argument for argument in arguments if argument]
+    units = {unit for argument in known for unit in argument}
+    if len(known) != len(arguments):
         return None
+    if len(units) > 1:
+        pixels = [in_pixels(argument, basis) for argument in known]
+        known, units = [{"px": value} for value in pixels if value is not None], {"px"}
+        if len(known) != len(arguments):
+            return None
     unit = units.pop()
-    values = [argument[unit] for argument in arguments if argument]
+    values = [argument[unit] for argument in known]
     if name == "clamp" and len(values) == 3:
         return {unit: max(values[0], min(values[1], values[2]))}
     if name == "abs" and len(values) == 1:
@@ -113,7 +122,7 @@ def split(tokens: Sequence[Node], separator: str) -> list[list[Node]]:
     return parts
 
 
-def _sum(tokens: Sequence[Node], depth: int) -> Quantity | None:
+def _sum(tokens: Sequence[Node], depth: int, basis: Basis) -> Quantity | None:
     """Return terms joined by `+` and `-`; signs of numbers are part of their tokens."""
     terms: list[tuple[float, list[Node]]] = [(1.0, [])]
     for token in tokens:
@@ -125,7 +134,7 @@ def _sum(tokens: Sequence[Node], depth: int) -> Quantity | None:
             terms[-1][1].append(token)
     total: Quantity = {}
     for sign, factors in terms:
-        found = _product(factors, depth)
+        found = _product(factors, depth, basis)
         if found is None:
             return None
         for unit, amount in found.items():
@@ -133,14 +142,14 @@ def _sum(tokens: Sequence[Node], depth: int) -> Quantity | None:
     return total
 
 
-def _product(tokens: Sequence[Node], depth: int) -> Quantity | None:
+def _product(tokens: Sequence[Node], depth: int, basis: Basis) -> Quantity | None:
     result: Quantity | None = None
     operator = "*"
     for index, token in enumerate(tokens):
         if index % 2:
             operator = token.value if token.type == "literal" else ""
             continue
-        factor = _factor(token, depth)
+        factor = _factor(token, depth, basis)
         if factor is None:
             return None
         result = factor if result is None else _multiplied(result, operator, factor)
@@ -160,9 +169,9 @@ def _multiplied(left: Quantity, operator: str, right: Quantity) -> Quantity | No
     return {unit: amount * scale for unit, amount in left.items()}
 
 
-def _factor(token: Node, depth: int) -> Quantity | None:
+def _factor(token: Node, depth: int, basis: Basis) -> Quantity | None:
     if token.type == "() block" and depth < _DEEPEST:
-        return _sum(token.content, depth + 1)
+        return _sum(token.content, depth + 1, basis)
     if token.type == "ident" and token.lower_value in _CONSTANTS:
         return {"": _CONSTANTS[token.lower_value]}
-    return quantity(token, depth)
+    return quantity(token, depth, basis)

@@ -44,7 +44,7 @@ GEOMETRY: Final = {
     "svg": ("x", "y", "width", "height"),
     "rect": ("x", "y", "width", "height", "rx", "ry"),
     "image": ("x", "y", "width", "height"),
-    "use": ("x", "y", "width", "height"),
+    "use": ("x", "y"),
     "foreignObject": ("x", "y", "width", "height"),
     "circle": ("cx", "cy", "r"),
     "ellipse": ("cx", "cy", "rx", "ry"),

@@ -126,7 +126,10 @@ class _Styler:
             svg_cascade.write(element, values, above.around, above.parent, self._ids)
             below = _State(custom, around, element.attrib)
         else:
-            below = above._replace(parent=element.attrib)
+            around = _inside(element.attrib, above.around)
+            below = above._replace(around=around, parent=element.attrib)
+        if element is self._root:
+            below = below._replace(around=below.around._replace(rem=below.around.em))
         if element.tag in _VIEWPORTS:
             size = svg_size.viewport(element, below.around[:2])
             below = below._replace(around=below.around._replace(width=size[0], height=size[1]))
@@ -195,9 +198,10 @@ class _Styler:
 
 def _inside(values: Mapping[str, str], around: Surroundings) -> Surroundings:
     colour = values.get("color", "currentColor")
-    if colour == "currentColor" or colour in WIDE_KEYWORDS:
-        return around
-    return around._replace(color=colour)
+    if colour != "currentColor" and colour not in WIDE_KEYWORDS:
+        around = around._replace(color=colour)
+    size = svg_size.pixels(values.get("font-size", ""))
+    return around._replace(em=size) if size is not None else around
 
 
 def _needs_work(element: Element) -> bool:

@@ -5,6 +5,7 @@ drawing at its own size on a light screen. https://www.w3.org/TR/css-cascade-5/
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -23,6 +24,10 @@ MAX_SELECTOR: Final = 20_000  # characters, after nesting: "&&" in "&&" doubles 
 MAX_RULES: Final = 20_000
 _LAYERED: Final = math.inf  # what stands in no layer comes after all of them
 _STYLE_TAGS: Final = (SVG + "style", "{http://www.w3.org/1999/xhtml}style")
+
+# Lengths that Chromium takes without a unit in attributes, but not in a style sheet.
+_WITH_UNIT: Final = ("width", "height", "font-size", "letter-spacing", "word-spacing")
+_BARE: Final = re.compile(r"[+-]?[\d.]*[1-9][\d.]*")
 
 Layer = tuple[float, ...]
 
@@ -108,7 +113,9 @@ class Stylesheet:
         declared: list[tuple[str, str, bool]] = []
         for node in nodes:
             if node.type == "declaration":
-                declared.append(_declaration(node))
+                found = _declaration(node)
+                if not (found[0] in _WITH_UNIT and _BARE.fullmatch(found[1])):
+                    declared.append(found)
                 continue
             # Declarations and the rules among them hold in the order that they stand in.
             self._add_rule(parent, layer, declared)

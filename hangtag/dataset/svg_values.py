@@ -23,7 +23,6 @@ _IS_LENGTH: Final = re.compile(rf"{_NUMBER}(?:px|pt|pc|mm|cm|in|em|ex|%)|0")
 _IS_HEX: Final = re.compile(r"#[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3})?")
 _IS_REFERENCE: Final = re.compile(r"url\(#[^\s\"'()\\]+\)")
 _IS_DASHES: Final = re.compile(rf"{_NUMBER}(?:px)?(?:(?:\s*,\s*|\s+){_NUMBER}(?:px)?)*")
-_REM: Final = 16.0  # the root's font size, for most drawings
 
 
 class Surroundings(NamedTuple):
@@ -32,7 +31,8 @@ class Surroundings(NamedTuple):
     width: float = 100.0  # of the viewport, in user units
     height: float = 100.0
     color: str = "black"
-    em: float = 16.0
+    em: float = 16.0  # the font size, of the element above
+    rem: float = 16.0  # the font size of the root
 
 
 class Context(NamedTuple):
@@ -140,7 +140,7 @@ def _length(tokens: Sequence[Node], context: Context) -> str | None:
         return None
     if tokens[0].type == "ident":
         return _length_keyword(tokens[0].lower_value, context.name)
-    found = svg_numbers.quantity(tokens[0])
+    found = svg_numbers.quantity(tokens[0], basis=_basis(context))
     if found is None or "deg" in found:
         return None
     # Without a unit as well: Chromium takes SVG's own properties so, in style sheets too.
@@ -171,7 +171,7 @@ def _written(found: svg_numbers.Quantity, context: Context) -> str | None:
 
 
 def _basis(context: Context) -> svg_numbers.Basis:
-    width, height, _, em = context.around
+    width, height, _, em, rem = context.around
     whole = {"x": width, "cx": width, "width": width, "rx": width}.get(
         context.name,
         height
@@ -180,7 +180,7 @@ def _basis(context: Context) -> svg_numbers.Basis:
     )
     return {
         "%": whole / 100,  "em": em, "ex": em / 2, "ch": em / 2, "ic": em, "lh": 1.2 * em,
-        "rem": _REM, "rlh": 1.2 * _REM, "vw": width / 100, "vh": height / 100,
+        "rem": rem, "rlh": 1.2 * rem, "vw": width / 100, "vh": height / 100,
         "vi": width / 100, "vb": height / 100, "vmin": min(width, height) / 100,
         "vmax": max(width, height) / 100,
     }  # fmt: skip
