@@ -36,6 +36,8 @@ from hangtag.dataset.svg_values import Surroundings
 from hangtag.errors import ImageError
 
 _SPECIAL: Final = re.compile(r"[\\!{}@]|/\*")
+# The outermost element turns about the middle of its box, as HTML's do, all others about (0, 0).
+_ROOT_ORIGIN: Final = Declaration((False, False, (), (0, 0, 0), -2), "transform-origin", "50% 50%")
 _PLAIN_NAME: Final = re.compile(r"-?[a-z][a-z-]*")
 _PLAIN: Final = Surroundings()
 _ATTRIBUTES: Final = frozenset(PROPERTIES) - NO_ATTRIBUTES - frozenset(LENGTHS)
@@ -66,13 +68,15 @@ def apply(root: Element) -> None:
     """
     screen = svg_size.screen(root)
     sheet = Stylesheet.of(root, MediaScreen(*screen))
-    if sheet is not None or any(_needs_work(element) for element in root.iter()):
+    turned = root.get("transform") is not None
+    if sheet is not None or turned or any(_needs_work(element) for element in root.iter()):
         _Styler(root, sheet).run()
     for parent in [element for element in root.iter() if len(element)]:
         for child in [each for each in parent if each.tag in _STYLES]:
             parent.remove(child)
     svg_shapes.apply(root)
     svg_references.fix(root)
+    svg_transforms.move_to_group(root)
     _add_background(root)
 
 
@@ -116,6 +120,8 @@ class _Styler:
     def _style(self, element: Element, matched: list[Declaration], above: _State) -> _State:
         """Bring one element to plain attributes; return what holds for those in it."""
         below = above
+        if element is self._root:
+            matched = [_ROOT_ORIGIN, *matched]
         if matched or _needs_work(element):
             cascade = svg_cascade.Cascade(element, matched)
             custom = svg_variables.resolved(cascade.custom, above.custom)

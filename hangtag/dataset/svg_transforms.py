@@ -10,7 +10,8 @@ from typing import Final
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset import svg_numbers
+from hangtag.dataset import svg_numbers, svg_size
+from hangtag.dataset.svg_tree import SVG, Element
 
 Matrix = tuple[float, float, float, float, float, float]  # a b c d e f of SVG's matrix()
 Box = tuple[float, float, float, float]  # x, y, width, height in user units
@@ -46,7 +47,7 @@ def combined(values: Mapping[str, str], attribute: str, box: Box) -> str | None:
         matrix = multiplied(multiplied((1, 0, 0, 1, x, y), matrix), (1, 0, 0, 1, -x, -y))
     if matrix == _IDENTITY:
         return None
-    return f"matrix({' '.join(svg_numbers.text(value) for value in matrix)})"
+    return _written(matrix)
 
 
 def functions(value: str, box: Box, attribute: bool) -> Matrix | None:
@@ -193,3 +194,27 @@ def place(token: Node, start: float, length: float) -> float:
 def is_own_box(values: Mapping[str, str]) -> bool:
     """Tell whether the box is the element's own, not the viewport."""
     return values.get("transform-box", "").lower() in _OWN_BOXES
+
+
+def move_to_group(root: Element) -> None:
+    """Move the root's transform, which is in px of its box, to a group inside of its viewBox."""
+    matrix = functions(root.attrib.pop("transform", ""), (0.0, 0.0, 0.0, 0.0), True)
+    if matrix is None or matrix == _IDENTITY:
+        return
+    width, height = svg_size.screen(root)
+    box = svg_size.view_box(root)
+    if box is not None:
+        scale = min(width / box[2], height / box[3])
+        x, y = (width - scale * box[2]) / 2, (height - scale * box[3]) / 2
+        shown: Matrix = (scale, 0, 0, scale, x - scale * box[0], y - scale * box[1])
+        back: Matrix = (1 / scale, 0, 0, 1 / scale, -shown[4] / scale, -shown[5] / scale)
+        matrix = multiplied(multiplied(back, matrix), shown)
+    group = Element(SVG + "g", {"transform": _written(matrix)})
+    group.extend(root)
+    for child in list(root):
+        root.remove(child)
+    root.append(group)
+
+
+def _written(matrix: Matrix) -> str:
+    return f"matrix({' '.join(svg_numbers.text(value) for value in matrix)})"

@@ -314,6 +314,14 @@ def test_an_element_turns_about_its_origin(middle: str) -> None:
     assert (colour(rect, 8, 8), colour(rect, 2, 2)) == (RED, (0, 0, 0, 0))
 
 
+@pytest.mark.parametrize("how", ['style="transform:rotate(90deg)"', 'transform="rotate(90)"'])
+def test_the_root_turns_about_its_middle(how: str) -> None:
+    rect = '<rect width="5" height="10" fill="red"/>'
+    head = f'xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 10 10" {how}'
+    pixels = decode(f"<svg {head}>{rect}</svg>".encode(), 40)
+    assert (tuple(pixels[5, 20]), tuple(pixels[35, 20])) == (RED, (0, 0, 0, 0))
+
+
 def test_a_background_of_the_root_is_drawn() -> None:
     circle = '<circle cx="5" cy="5" r="2" fill="red"/>'
     head = 'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10" style="background:{}"'
