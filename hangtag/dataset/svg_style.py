@@ -66,18 +66,18 @@ def apply(root: Element) -> None:
 
     Raises ImageError if the style sheets are out of all bounds.
     """
-    screen = svg_size.screen(root)
-    sheet = Stylesheet.of(root, MediaScreen(*screen))
+    sheet = Stylesheet.of(root, MediaScreen(*svg_size.screen(root)))
     turned = root.get("transform") is not None
     if sheet is not None or turned or any(_needs_work(element) for element in root.iter()):
         _Styler(root, sheet).run()
-    for parent in [element for element in root.iter() if len(element)]:
-        for child in [each for each in parent if each.tag in _STYLES]:
-            parent.remove(child)
-    svg_shapes.apply(root)
+        svg_shapes.apply(root)
+        svg_transforms.move_to_group(root)
+        _add_background(root)
+    if any(True for tag in _STYLES for _ in root.iter(tag)):
+        for parent in [element for element in root.iter() if len(element)]:
+            for child in [each for each in parent if each.tag in _STYLES]:
+                parent.remove(child)
     svg_references.fix(root)
-    svg_transforms.move_to_group(root)
-    _add_background(root)
 
 
 class _Styler:
