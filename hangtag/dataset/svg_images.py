@@ -119,6 +119,7 @@ def _drawing(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str
         _set_size(root, sides)
         # In an embedded drawing the renderer draws neither text nor images.
         if any(element.tag in _FLAT for element in root.iter()) or depth(root) > _SHALLOW:
+            embedder.budget.spend_pixels((_FINE * embedder.size) ** 2)
             return _written(embedder.draw(root, _FINE * embedder.size), "png")
     except ImageError as error:
         if error.reason in ("too-large", "too-complex", "hostile"):
