@@ -84,7 +84,7 @@ def encode_jpeg(pixels: Pixels, background: tuple[int, int, int], quality: int =
 
 def _render_svg(data: bytes, size: int, max_pixels: int) -> Image.Image:
     try:
-        return svg.render(data, size, max_pixels)
+        return svg.render(data, size, max_pixels, decode)
     except (ImageError, KeyboardInterrupt, SystemExit):
         raise
     except MemoryError as cause:
