@@ -5,12 +5,16 @@ module, and so reads `s3://` addresses too.
 """
 
 import errno
+import functools
 import glob
 import gzip
+import hashlib
 import os
 import secrets
 import shutil
+import socket
 import tarfile
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,28 +31,80 @@ _LOCKLESS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _THREADS: Final = 32  # waiting for a bucket costs no core
 
 
+# Temporaries that this process writes just now.
+_writing: set[str] = set()
+_STALE_SECONDS: Final = 86_400.0
+_LONGEST_NAME: Final = 180  # bytes; with what a temporary adds, under the 255 of most file systems
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; rename it onto `target` when the block succeeds.
 
-    A killed process leaves the old file or the new one, never half of one (and perhaps a
-    `.NAME.XXXX.tmp` beside it, which the next writer of NAME removes). The data is flushed to disk
-    before the rename. One writer at a time.
+    A killed process leaves the old file or the new one, never half of one (and perhaps a temporary
+    `.NAME.*.tmp` beside it, which the next writer of NAME removes). The data is flushed to disk
+    before the rename. Of several writers at once each has a temporary of its own, and the last one
+    to finish wins.
     """
     target = Path(target)
     if target.is_symlink():  # the file that others share, not the link to it
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        stale.unlink(missing_ok=True)  # a killed process left it
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    for left in target.parent.glob(f".{glob.escape(name)}.*.tmp"):
+        if _is_stale(left):
+            left.unlink(missing_ok=True)  # a killed process left it
+    mark = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = target.with_name(f".{name}.{mark}.tmp")
+    _writing.add(mark)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
     finally:
+        _writing.discard(mark)
         temporary.unlink(missing_ok=True)
+
+
+def _is_stale(temporary: Path) -> bool:
+    """Tell whether nobody writes a temporary any more: its process is gone, or it is a day old."""
+    mark = temporary.name.split(".")[-2]
+    machine, pid, *_ = [*mark.split("-"), ""]
+    if machine == _machine() and pid.isdecimal():
+        if int(pid) == os.getpid():  # in a container every process has the same few numbers
+            return mark not in _writing
+        if not _is_running(int(pid)):
+            return True
+    try:
+        return time.time() - temporary.stat().st_mtime > _STALE_SECONDS
+    except OSError:
+        return False  # its writer has just renamed it
+
+
+@functools.cache
+def _machine() -> str:
+    """Return what tells the processes of this machine, or container, from those of others."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:  # not Linux
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a process of this machine runs; on Windows, where asking would end it, yes."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_text(target: Path, text: str) -> None:

@@ -82,7 +82,7 @@ def named_by_address() -> Iterator[None]:
         try:
             yield
         except HangtagError as error:
-            error.args = (named(str(error)),)
+            error.args = (named(error.message),)
             raise
         except OSError as error:
             if isinstance(error.filename, str):
