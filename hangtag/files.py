@@ -10,6 +10,7 @@ import glob
 import gzip
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -22,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
 from hangtag.errors import ConfigError, HangtagError, ModelError, StorageError
 
@@ -192,7 +194,9 @@ def read_ahead(
                     thing = _arrived(waiting.popleft())
                     if not isinstance(thing, ConnectionError):
                         silent = 0
-                    elif (silent := silent + 1) >= 2 * _THREADS:
+                    elif (
+                        silent := silent + 1
+                    ) >= 2 * _THREADS:  # after one, `s3.told` fails at once
                         raise StorageError(f"{thing}; run the same command again to go on")
                     yield thing
             while waiting:
@@ -220,7 +224,8 @@ def names_below(address: str) -> Iterator[str]:
     """
     from hangtag.aws import s3
 
-    below = len(s3.split(f"{address.rstrip('/')}/")[1]) if s3.split(address)[1] else 0
+    prefix = s3.split(address)[1]
+    below = len(prefix) + bool(prefix and not prefix.endswith("/"))
     return (found.key[below:] for found in s3.listed(address))
 
 
@@ -280,8 +285,13 @@ def cache_folder() -> Path:
 
 
 def mirror_of(address: str) -> Path:
-    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse."""
-    return cache_folder() / "s3" / address.removeprefix(S3)
+    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse.
+
+    A key may hold whatever it likes: its copy lies in the cache, and apart from all others.
+    """
+    top = cache_folder() / "s3"
+    key = address.removeprefix(S3)
+    return top.joinpath(*map(file_name, key.split("/"))) if key else top
 
 
 def address_of(path: str) -> str | None:
@@ -289,7 +299,56 @@ def address_of(path: str) -> str | None:
     if f"{os.sep}s3{os.sep}" not in path:  # spares 500,000 designs the look at the environment
         return None
     mirrors = f"{cache_folder() / 's3'}{os.sep}"
-    return S3 + path.removeprefix(mirrors) if path.startswith(mirrors) else None
+    if not path.startswith(mirrors):
+        return None
+    return S3 + "/".join(map(key_segment, Path(path.removeprefix(mirrors)).parts))
+
+
+_MARKED: Final = "%="  # what a file name begins with that stands for another segment of a key
+_UNFIT: Final = re.compile(
+    r'[\0-\x1f<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE
+)
+_NAMES: Final = re.compile(rf"(?<=/){_MARKED}[A-Za-z0-9_.~%-]*")
+_segments: dict[str, str] = {}  # by the file names that stand for them in this process
+
+
+def file_name(segment: str) -> str:
+    """Return the name of the file, or folder, that stands for one segment of a key.
+
+    The segment itself where it can be a name, so that people find their files; else one that begins
+    with `%=` (as does what begins so itself), in which it is written percent-encoded or, where that
+    is too long for a file system, as its SHA-256.
+    """
+    unfit = segment in ("", ".", "..") or "\0" in segment or segment.startswith(_MARKED)
+    unfit = unfit or (os.name == "nt" and _UNFIT.search(segment) is not None)
+    data = segment.encode("utf-8", "surrogatepass")
+    if not unfit and len(data) <= _LONGEST_NAME:
+        return segment
+    name = _MARKED + quote(data, safe="")
+    if name.endswith("."):
+        name = f"{name[:-1]}%2E"  # Windows drops a dot at the end
+    if len(name) > _LONGEST_NAME:
+        name = f"{_MARKED}~{hashlib.sha256(data).hexdigest()}"
+    _segments[name] = segment
+    return name
+
+
+def key_segment(name: str) -> str:
+    """Return the segment of a key that `file_name` gave this name."""
+    if not name.startswith(_MARKED):
+        return name
+    if name in _segments:
+        return _segments[name]
+    segment = unquote_to_bytes(name.removeprefix(_MARKED)).decode("utf-8", "surrogatepass")
+    return segment if file_name(segment) == name else name
+
+
+def with_addresses(text: str) -> str:
+    """Return a text with addresses in place of the paths of their local copies."""
+    copies = f"{mirror_of(S3)}{os.sep}"
+    if copies not in text:
+        return text
+    return _NAMES.sub(lambda name: key_segment(name[0]), text.replace(copies, S3))
 
 
 def read_text(path: Path, error: type[HangtagError]) -> str:

@@ -130,8 +130,8 @@ class DatasetFolder:
         An earlier hangtag noted the packer's key, and for the SageMaker layout a hash of tags and
         labels.
         """
-        if fingerprint in (self.fingerprint(), self.info.pack):
-            return True
+        if not fingerprint or fingerprint in (self.fingerprint(), self.info.pack):
+            return bool(fingerprint)
         return not self.info.pack and fingerprint == self._digest_of_labels()
 
     def _digest_of_files(self) -> str:

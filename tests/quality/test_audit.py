@@ -1,6 +1,7 @@
 """The audit: sureness by hand, out-of-fold scores for real, and the whole command."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,14 @@ import pytest
 
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.folds import write_folds
-from hangtag.library.catalog import Catalog
-from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
+from hangtag.library.catalog import Catalog, Design
+from hangtag.quality.audit import (
+    missing_sureness,
+    out_of_fold,
+    with_company,
+    wrong_sureness,
+)
+from hangtag.training.folds import train_folds
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
@@ -113,6 +120,32 @@ def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Pa
     before = [(path / "dataset.json").stat().st_mtime_ns for path in paths]
     write_folds(whole, tmp_path)
     assert [(path / "dataset.json").stat().st_mtime_ns for path in paths] == before
+
+
+def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
+    library: Catalog, work: Path, tmp_path: Path
+) -> None:
+    """What the other catalog left is replaced without a word about an option that audit lacks."""
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["training"]["epochs"] = 1
+    (model / "config.json").write_text(json.dumps(config))
+
+    def folds(designs: tuple[Design, ...]) -> list[tuple[Path, Path]]:
+        return train_folds(model, replace(library, designs=designs), tmp_path / "work", workers=1)
+
+    made = folds(library.designs[:60])
+    shutil.rmtree(made[2][1])  # killed in the third fold
+    before = [(path / "config.json").stat().st_mtime_ns for _, path in made[:2]]
+    again = folds(library.designs[:60])
+    assert [(path / "config.json").stat().st_mtime_ns for _, path in again[:2]] == before
+    for corrected in (
+        library.designs[:50],
+        (replace(library.designs[0], tags=("ring", "blue")), *library.designs[1:50]),
+    ):
+        catalog, names, scores, _ = out_of_fold(folds(corrected))
+        assert [design.tags for design in catalog] == [design.tags for design in corrected]
+        assert scores.shape == (50, len(names))
 
 
 def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_path: Path) -> None:
