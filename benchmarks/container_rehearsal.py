@@ -5,6 +5,10 @@
 
 Needs root and debootstrap. OPT_ML is a tree as SageMaker lays it out; what the container writes
 comes back into it. `--copy FILE` brings a file of this machine along, such as pip's configuration.
+`--tests` runs tests under the image's own Python (of `train`, which has torch):
+
+    python benchmarks/container_rehearsal.py train /tmp/root-train \\
+        --tests tests/test_files.py tests/aws/test_container.py
 """
 
 import argparse
@@ -20,6 +24,7 @@ import urllib.request
 from pathlib import Path
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
+TEST_PACKAGES = ("pytest", "httpx", "moto[s3,server]")
 Step = tuple[str, str]  # instruction, rest
 
 
@@ -29,6 +34,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--ml", type=Path, help="tree to run the entry point over")
     parser.add_argument("--copy", type=Path, action="append", default=[])
+    parser.add_argument("--tests", nargs="+", default=[], help="test files to run in the root")
     options = parser.parse_args()
     image, steps = stages(DOCKERFILE)[options.target]
     if not (options.root / "usr/bin/apt-get").exists():
@@ -38,6 +44,12 @@ def main() -> None:
     environment, folder, command = replay(options.root, steps, options.copy)
     size = subprocess.run(["du", "-smx", options.root], capture_output=True, text=True, check=True)
     print(f"{options.target}: {size.stdout.split()[0]} MiB in the root")
+    if options.tests:
+        copy(options.root / folder.lstrip("/"), ["tests", "tests"])
+        copy(options.root / folder.lstrip("/"), ["pyproject.toml", "Dockerfile", "./"])
+        inside(options.root, environment, folder, ["pip", "install", "--quiet", *TEST_PACKAGES])
+        run_tests = ["python", "-m", "pytest", "-p", "no:cacheprovider", *options.tests]
+        inside(options.root, environment, folder, run_tests)
     if options.ml:
         start(options.root, options.ml, environment, folder, [*command, options.target])
 

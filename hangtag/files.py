@@ -237,7 +237,9 @@ def etags(addresses: Iterable[str]) -> dict[str, str]:
     """
     from hangtag.aws import s3
 
-    folders = {(bucket, key.rpartition("/")[0]) for bucket, key in map(s3.split, addresses)}
+    folders = {
+        (bucket, key[: key.rfind("/") + 1]) for bucket, key in map(s3.split, addresses)
+    }  # each with the slash at its end
 
     def states(folder: tuple[str, str]) -> dict[str, str]:
         bucket, prefix = folder

@@ -202,7 +202,7 @@ def limit(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
 def test_an_endpoint_that_never_answers_is_reported_within_a_minute(
     black_hole: socket.socket, monkeypatch: pytest.MonkeyPatch, addresses: int
 ) -> None:
-    """At a tenth of all limits: within six seconds, however many addresses wait."""
+    """At a tenth of all limits: within a few seconds, however many addresses wait."""
     limit(monkeypatch, 0.1)
     monkeypatch.setattr("hangtag.files._THREADS", 4)
     began = time.monotonic()
@@ -210,7 +210,7 @@ def test_an_endpoint_that_never_answers_is_reported_within_a_minute(
     read = s3.read if addresses == 1 else lambda _: list(read_ahead(wanted))
     with pytest.raises((ConnectionError, StorageError), match=r"library/\d+.png: (Read|no answer)"):
         read(wanted[0])
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15  # 4, and what a busy machine adds
 
 
 def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
@@ -232,7 +232,7 @@ def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
     s3._endpoint.answered()
     with pytest.raises(ConnectionError):
         s3.upload(tmp_path / "file", "s3://library/file")
-    assert time.monotonic() - began < 3 * 6
+    assert time.monotonic() - began < 30
 
 
 def test_the_default_limits_add_up_to_less_than_a_minute() -> None:
