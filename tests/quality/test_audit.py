@@ -1,7 +1,6 @@
 """The audit: sureness by hand, out-of-fold scores for real, and the whole command."""
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -13,13 +12,9 @@ import pytest
 
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.folds import write_folds
-from hangtag.library.catalog import Catalog, Design
-from hangtag.quality.audit import (
-    missing_sureness,
-    out_of_fold,
-    with_company,
-    wrong_sureness,
-)
+from hangtag.library.catalog import Catalog
+from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
+from hangtag.training.config import TrainConfig
 from hangtag.training.folds import train_folds
 
 
@@ -123,29 +118,29 @@ def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Pa
 
 
 def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
-    library: Catalog, work: Path, tmp_path: Path
+    library: Catalog, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the other catalog left is replaced without a word about an option that audit lacks."""
-    model = shutil.copytree(work / "model", tmp_path / "model")
-    config = json.loads((model / "config.json").read_text())
-    config["training"]["epochs"] = 1
-    (model / "config.json").write_text(json.dumps(config))
+    trained: list[tuple[Path, bool]] = []
 
-    def folds(designs: tuple[Design, ...]) -> list[tuple[Path, Path]]:
-        return train_folds(model, replace(library, designs=designs), tmp_path / "work", workers=1)
+    def train(dataset: Path, target: Path, config: TrainConfig, *, overwrite: bool) -> None:
+        trained.append((target, overwrite))
 
-    made = folds(library.designs[:60])
-    shutil.rmtree(made[2][1])  # killed in the third fold
-    before = [(path / "config.json").stat().st_mtime_ns for _, path in made[:2]]
-    again = folds(library.designs[:60])
-    assert [(path / "config.json").stat().st_mtime_ns for _, path in again[:2]] == before
-    for corrected in (
-        library.designs[:50],
-        (replace(library.designs[0], tags=("ring", "blue")), *library.designs[1:50]),
-    ):
-        catalog, names, scores, _ = out_of_fold(folds(corrected))
-        assert [design.tags for design in catalog] == [design.tags for design in corrected]
-        assert scores.shape == (50, len(names))
+    monkeypatch.setattr("hangtag.training.folds.train", train)
+    few = library.designs[:40]
+    corrected = (replace(few[0], tags=("ring", "blue")), *few[1:36])
+    seen = []
+    for designs in (few, few, corrected):
+        made = train_folds(
+            work / "model", replace(library, designs=designs), tmp_path / "work", workers=1
+        )
+        folders = [DatasetFolder.open(dataset) for dataset, _ in made]
+        seen.append([folder.fingerprint() for folder in folders])
+        for folder in folders:
+            assert [design.tags for design in folder.designs() or ()] == [d.tags for d in designs]
+    assert seen[0] == seen[1]  # a killed one resumes
+    assert not set(seen[0]) & set(seen[2])
+    assert all(overwrite for _, overwrite in trained)  # the models of other folds are replaced
 
 
 def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_path: Path) -> None:

@@ -186,8 +186,8 @@ def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
     assert ModelFolder.open(tmp_path / "m").dataset["fingerprint"]
 
 
-@pytest.mark.parametrize("name", ["a [1]*", "50%20off? #1", "caf\u00e9 {x}", "-m", "%s"])
-def test_folders_may_have_any_name(dataset: Path, tmp_path: Path, name: str) -> None:
+def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
+    name = "-m [1]* 50%20off? #{x}&%s caf\u00e9"
     packed = shutil.copytree(dataset, tmp_path / name / "dataset")
     model = tmp_path / name / name
     train(packed, model, replace(TINY, epochs=1, tracker="tensorboard"))
