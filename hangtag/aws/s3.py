@@ -31,6 +31,7 @@ _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts
 _DEAD_SECONDS: Final = 10.0
 _UPLOAD_ATTEMPTS: Final = 3  # of each part, by botocore
 _PART: Final = 8 * 2**20  # bytes; boto3's own size of a part
+_KNOWN_PARTS: Final = (5, 8, 10, 15, 16, 32, 50, 64, 100, 128)  # MiB
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _GONE = ("404", "NoSuchKey", "NotFound")
 _CHANGED = ("412", "PreconditionFailed")
@@ -323,20 +324,30 @@ def is_whole(path: Path, address: str, there: Object) -> bool:
     bucket, key = split(address)
     asked = {"Bucket": bucket, "Key": key, "IfMatch": there.etag}
     said = told(address, lambda: client().head_object(**asked, ChecksumMode="ENABLED"))
-    if said.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+    plain = said.get("ServerSideEncryption", "AES256") == "AES256"
+    if plain and "SSECustomerAlgorithm" not in said:
+        return _has_etag(path, address, there)
+    if said.get("ChecksumType") == "FULL_OBJECT":  # not made of its parts'
         for name in ("SHA256", "SHA1", "CRC32"):
-            expected = said.get(f"Checksum{name}")
-            if expected:
-                return _checksum(path, name) == str(expected)
-    if "SSECustomerAlgorithm" in said or said.get("ServerSideEncryption", "AES256") != "AES256":
-        return True
+            if f"Checksum{name}" in said:
+                return _checksum(path, name) == str(said[f"Checksum{name}"])
+    return True
+
+
+def _has_etag(path: Path, address: str, there: Object) -> bool:
+    """Whether a file of an object's size has its ETag, as far as it is known how that is made."""
     etag = there.etag.strip('"')
-    if "-" not in etag:
+    if not re.fullmatch(r"[0-9a-f]{32}-\d+", etag):
         return not _MD5.fullmatch(etag) or _file_digest(path, "md5") == etag
-    first = told(address, lambda: client().head_object(**asked, PartNumber=1))
-    if not first.get("PartsCount") or not first["ContentLength"]:
-        return True  # a server that does not say how it was written
-    return _etag_of_parts(path, first["ContentLength"]) == etag
+    count = int(etag.rpartition("-")[2])
+    bucket, key = split(address)
+    asked = {"Bucket": bucket, "Key": key, "IfMatch": there.etag, "PartNumber": 1}
+    size = told(address, lambda: client().head_object(**asked))["ContentLength"]
+    # Not every server says how large a part is: then by the sizes that programs are known for.
+    certain = size > 0 and -(-there.size // size) == count
+    sizes = [size] if certain else [n * 2**20 for n in _KNOWN_PARTS]
+    fitting = [n for n in sizes if -(-there.size // n) == count]
+    return any(_etag_of_parts(path, n) == etag for n in fitting) or not certain
 
 
 def _file_digest(path: Path, name: str) -> str:

@@ -133,9 +133,10 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3, "READ_SECONDS", 1)
     monkeypatch.setattr(s3, "_PAUSES", (0.01,) * 6)
+    monkeypatch.setattr(s3, "_UPLOAD_ATTEMPTS", 8)  # of a second each, on a busy machine
     s3.client.cache_clear()
     s3._endpoint.answered()
-    s3.client().create_bucket(Bucket="library")
+    s3.told("s3://library", lambda: s3.client().create_bucket(Bucket="library"))
     found.requests.clear()
     yield found
     set_quiet(False)  # commands are run in this process
@@ -150,7 +151,7 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
 def put(address: str, data: bytes) -> None:
     """Write an object."""
     bucket, key = s3.split(address)
-    s3.client().put_object(Bucket=bucket, Key=key, Body=data)
+    s3.told(address, lambda: s3.client().put_object(Bucket=bucket, Key=key, Body=data))
 
 
 @pytest.fixture

@@ -340,7 +340,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def stopped_half_way(storage: Storage, data: bytes, *, parts: bool = False) -> Place:
     """Return a folder of one object, large.bin, of which some parts came before a kill."""
     if parts:
-        s3.client().create_multipart_upload(Bucket="library", Key="place/large.bin")
         config = TransferConfig(multipart_threshold=1, multipart_chunksize=5 * 2**20)
         s3.client().upload_fileobj(io.BytesIO(data), "library", "place/large.bin", Config=config)
     else:
@@ -381,11 +380,13 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
     place.pull()
     assert (place.local / "large.bin").read_bytes() == b"\2" * 7000
     assert [path.name for path in place.local.iterdir()] == ["large.bin"]
-    monkeypatch.setattr(  # one that always changes
-        download.Download,
-        "fetch",
-        lambda job, number: put(job.address, bytes(number)) or fetch(job, number),
-    )
+
+    def always_changing(job: download.Download, number: int) -> bool:
+        calls.append(number)
+        put(job.address, bytes(2000 + len(calls)))
+        return fetch(job, number)
+
+    monkeypatch.setattr(download.Download, "fetch", always_changing)
     put("s3://library/place/large.bin", bytes(3000))
     with pytest.raises(StorageError, match="changes, or comes damaged"):
         Place("s3://library/place").pull()
