@@ -341,8 +341,8 @@ def _has_etag(path: Path, address: str, there: Object) -> bool:
         return not _MD5.fullmatch(etag) or _file_digest(path, "md5") == etag
     count = int(etag.rpartition("-")[2])
     bucket, key = split(address)
-    asked = {"Bucket": bucket, "Key": key, "IfMatch": there.etag, "PartNumber": 1}
-    size = told(address, lambda: client().head_object(**asked))["ContentLength"]
+    first = told(address, lambda: client().head_object(Bucket=bucket, Key=key, PartNumber=1))
+    size = first["ContentLength"]
     # Not every server says how large a part is: then by the sizes that programs are known for.
     certain = size > 0 and -(-there.size // size) == count
     sizes = [size] if certain else [n * 2**20 for n in _KNOWN_PARTS]
