@@ -196,6 +196,7 @@ def test_only_what_changed_travels(storage: Storage) -> None:
     address = "s3://library/place"
     put(f"{address}/a.txt", b"a")
     put(f"{address}/sub/b.txt", b"b")
+    put(f"{address}/dataset.json", b"{}")
     put(f"{address}/output/job/model.tar.gz", b"large")
     place = Place(address)
     place.pull()
@@ -206,7 +207,9 @@ def test_only_what_changed_travels(storage: Storage) -> None:
     (place.local / "c.txt").write_bytes(b"c")
     (place.local / ".part").write_bytes(b"hidden")
     place.push()
-    assert keys(address) == ["place/a.txt", "place/c.txt", "place/output/job/model.tar.gz"]
+    assert [key.removeprefix("place/") for key in keys(address)] == [
+        "a.txt", "c.txt", "dataset.json", "output/job/model.tar.gz",
+    ]  # fmt: skip
     storage.requests.clear()
     again = Place(address)
     again.pull()
