@@ -24,7 +24,13 @@ import urllib.request
 from pathlib import Path
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
-TEST_PACKAGES = ("pytest", "httpx", "moto[s3,server]", "playwright")  # of tests/conftest.py files
+TEST_PACKAGES = (
+    "pytest",
+    "httpx",
+    "moto[s3,server]",
+    "playwright",
+    "tensorboard",
+)  # of tests/conftest.py files
 Step = tuple[str, str]  # instruction, rest
 
 
