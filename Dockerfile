@@ -8,7 +8,7 @@
 # Where no Docker engine is at hand, benchmarks/container_rehearsal.py runs the same steps in a
 # Debian made with debootstrap.
 
-FROM debian:bookworm-slim AS base
+FROM debian:trixie-slim AS base
 # The fonts are what text in an SVG is drawn with; without any it is not there.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \

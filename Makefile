@@ -1,5 +1,5 @@
 # demo: from a fresh clone to tags on designs. test: installs and runs all tests.
-# check: format, lint, types, tests. site: the documentation as a web site. Needs Python 3.11 or newer and a package registry.
+# check: format, lint, types, tests. site: the documentation as a web site. Needs Python 3.11.4 or newer and a package registry.
 
 PYTHON ?= python3
 VENV ?= .venv

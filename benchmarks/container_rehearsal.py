@@ -5,6 +5,10 @@
 
 Needs root and debootstrap. OPT_ML is a tree as SageMaker lays it out; what the container writes
 comes back into it. `--copy FILE` brings a file of this machine along, such as pip's configuration.
+`--tests` runs tests under the image's own Python (of `train`, which has torch):
+
+    python benchmarks/container_rehearsal.py train /tmp/root-train \\
+        --tests tests/test_files.py tests/aws/test_container.py
 """
 
 import argparse
@@ -21,6 +25,13 @@ from pathlib import Path
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
 LONGEST = 6 * 3600  # seconds for one command
+TEST_PACKAGES = (
+    "pytest",
+    "httpx",
+    "moto[s3,server]",
+    "playwright",
+    "tensorboard",
+)  # of tests/conftest.py files
 Step = tuple[str, str]  # instruction, rest
 
 
@@ -30,6 +41,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--ml", type=Path, help="tree to run the entry point over")
     parser.add_argument("--copy", type=Path, action="append", default=[])
+    parser.add_argument("--tests", nargs="+", default=[], help="test files to run in the root")
     options = parser.parse_args()
     image, steps = stages(DOCKERFILE)[options.target]
     if not (options.root / "usr/bin/apt-get").exists():
@@ -41,6 +53,12 @@ def main() -> None:
         ["du", "-smx", options.root], capture_output=True, text=True, check=True, timeout=600
     )
     print(f"{options.target}: {size.stdout.split()[0]} MiB in the root")
+    if options.tests:
+        copy(options.root / folder.lstrip("/"), ["tests", "tests"])
+        copy(options.root / folder.lstrip("/"), ["pyproject.toml", "Dockerfile", "./"])
+        inside(options.root, environment, folder, ["pip", "install", "--quiet", *TEST_PACKAGES])
+        run_tests = ["python", "-m", "pytest", "-p", "no:cacheprovider", *options.tests]
+        inside(options.root, environment, folder, run_tests)
     if options.ml:
         start(options.root, options.ml, environment, folder, [*command, options.target])
 

@@ -6,6 +6,7 @@ torch.
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -351,7 +352,7 @@ def tune(
 
 
 def _show_study(study: Path, storage: str, as_json: bool) -> None:
-    from hangtag.training.study import open_study
+    from hangtag.training.study import database_url, open_study
     from hangtag.training.study_report import write_report
     from hangtag.training.study_summary import Summary
 
@@ -364,7 +365,7 @@ def _show_study(study: Path, storage: str, as_json: bool) -> None:
         print(line)
     print(f"\nreport with pictures: {report}")
     if not storage:
-        print(f"more of it: optuna-dashboard sqlite:///{study / 'study.db'}")
+        print(f"more of it: optuna-dashboard {shlex.quote(database_url(study))}")
 
 
 @app.command(name="evaluate")
@@ -876,8 +877,9 @@ def _run() -> None:
     if not any(map(_is_elsewhere, given)):
         command(*bound.args, **bound.kwargs)
         return
-    from hangtag.aws.places import fetched, named_by_address
+    from hangtag.aws.places import fetched, named_by_address, refuse_folded
 
+    refuse_folded(sys.argv[1:])
     set_quiet(bound.arguments.get("quiet", False))
     with fetched(bound.arguments) as arguments, named_by_address():
         bound.arguments.update(arguments)

@@ -14,9 +14,32 @@ HangtagError              base: one clear line for the user; the CLI prints it a
 └── MissingExtra          an optional dependency is needed; says what to install
 """
 
+from enum import Enum
+
+
+class Remedy(Enum):
+    """What a caller can do about an error beside what its message says. How that is done depends on
+    the caller; by default it is said as an option of the command line."""
+
+    NONE = ""
+    OVERWRITE = "choose another folder, or replace what is there with --overwrite"
+    TAGS = "name the tags, one a line in the order of the label columns, with --tags FILE"
+
 
 class HangtagError(Exception):
     """Base of all errors a user can cause. The message is one line: what, where, what to do."""
+
+    def __init__(self, message: str = "", *, remedy: Remedy = Remedy.NONE) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    @property
+    def message(self) -> str:
+        """What is wrong and where, without the remedy."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy.value}" if self.remedy.value else self.message
 
 
 class CatalogError(HangtagError):

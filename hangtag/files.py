@@ -5,12 +5,17 @@ module, and so reads `s3://` addresses too.
 """
 
 import errno
+import functools
 import glob
 import gzip
+import hashlib
 import os
+import re
 import secrets
 import shutil
+import socket
 import tarfile
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
 from hangtag.errors import ConfigError, HangtagError, ModelError, StorageError
 from hangtag.path_lookup import look_up
@@ -28,28 +34,80 @@ _LOCKLESS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _THREADS: Final = 32  # waiting for a bucket costs no core
 
 
+# Temporaries that this process writes just now.
+_writing: set[str] = set()
+_STALE_SECONDS: Final = 86_400.0
+_LONGEST_NAME: Final = 180  # bytes; with what a temporary adds, under the 255 of most file systems
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; rename it onto `target` when the block succeeds.
 
-    A killed process leaves the old file or the new one, never half of one (and perhaps a
-    `.NAME.XXXX.tmp` beside it, which the next writer of NAME removes). The data is flushed to disk
-    before the rename. One writer at a time.
+    A killed process leaves the old file or the new one, never half of one (and perhaps a temporary
+    `.NAME.*.tmp` beside it, which the next writer of NAME removes). The data is flushed to disk
+    before the rename. Of several writers at once each has a temporary of its own, and the last one
+    to finish wins.
     """
     target = Path(target)
     if target.is_symlink():  # the file that others share, not the link to it
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        stale.unlink(missing_ok=True)  # a killed process left it
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    for left in target.parent.glob(f".{glob.escape(name)}.*.tmp"):
+        if _is_stale(left):
+            left.unlink(missing_ok=True)  # a killed process left it
+    mark = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = target.with_name(f".{name}.{mark}.tmp")
+    _writing.add(mark)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
     finally:
+        _writing.discard(mark)
         temporary.unlink(missing_ok=True)
+
+
+def _is_stale(temporary: Path) -> bool:
+    """Tell whether nobody writes a temporary any more: its process is gone, or it is a day old."""
+    mark = temporary.name.split(".")[-2]
+    machine, pid, *_ = [*mark.split("-"), ""]
+    if machine == _machine() and pid.isdecimal():
+        if int(pid) == os.getpid():  # in a container every process has the same few numbers
+            return mark not in _writing
+        if not _is_running(int(pid)):
+            return True
+    try:
+        return time.time() - temporary.stat().st_mtime > _STALE_SECONDS
+    except OSError:
+        return False  # its writer has just renamed it
+
+
+@functools.cache
+def _machine() -> str:
+    """Return what tells the processes of this machine, or container, from those of others."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:  # not Linux
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a process of this machine runs; on Windows, where asking would end it, yes."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_text(target: Path, text: str) -> None:
@@ -139,7 +197,9 @@ def read_ahead(
                     thing = _arrived(waiting.popleft())
                     if not isinstance(thing, ConnectionError):
                         silent = 0
-                    elif (silent := silent + 1) >= 2 * _THREADS:
+                    elif (
+                        silent := silent + 1
+                    ) >= 2 * _THREADS:  # after one, `s3.told` fails at once
                         raise StorageError(f"{thing}; run the same command again to go on")
                     yield thing
             while waiting:
@@ -167,7 +227,8 @@ def names_below(address: str) -> Iterator[str]:
     """
     from hangtag.aws import s3
 
-    below = len(s3.split(f"{address.rstrip('/')}/")[1]) if s3.split(address)[1] else 0
+    prefix = s3.split(address)[1]
+    below = len(prefix) + bool(prefix and not prefix.endswith("/"))
     return (found.key[below:] for found in s3.listed(address))
 
 
@@ -179,7 +240,9 @@ def etags(addresses: Iterable[str]) -> dict[str, str]:
     """
     from hangtag.aws import s3
 
-    folders = {(bucket, key.rpartition("/")[0]) for bucket, key in map(s3.split, addresses)}
+    folders = {
+        (bucket, key[: key.rfind("/") + 1]) for bucket, key in map(s3.split, addresses)
+    }  # each with the slash at its end
 
     def states(folder: tuple[str, str]) -> dict[str, str]:
         bucket, prefix = folder
@@ -227,8 +290,13 @@ def cache_folder() -> Path:
 
 
 def mirror_of(address: str) -> Path:
-    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse."""
-    return cache_folder() / "s3" / address.removeprefix(S3)
+    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse.
+
+    A key may hold whatever it likes: its copy lies in the cache, and apart from all others.
+    """
+    top = cache_folder() / "s3"
+    key = address.removeprefix(S3)
+    return top.joinpath(*map(file_name, key.split("/"))) if key else top
 
 
 def address_of(path: str) -> str | None:
@@ -236,7 +304,56 @@ def address_of(path: str) -> str | None:
     if f"{os.sep}s3{os.sep}" not in path:  # spares 500,000 designs the look at the environment
         return None
     mirrors = f"{cache_folder() / 's3'}{os.sep}"
-    return S3 + path.removeprefix(mirrors) if path.startswith(mirrors) else None
+    if not path.startswith(mirrors):
+        return None
+    return S3 + "/".join(map(key_segment, Path(path.removeprefix(mirrors)).parts))
+
+
+_MARKED: Final = "%="  # what a file name begins with that stands for another segment of a key
+_UNFIT: Final = re.compile(
+    r'[\0-\x1f<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE
+)
+_NAMES: Final = re.compile(rf"(?<=/){_MARKED}[A-Za-z0-9_.~%-]*")
+_segments: dict[str, str] = {}  # by the file names that stand for them in this process
+
+
+def file_name(segment: str) -> str:
+    """Return the name of the file, or folder, that stands for one segment of a key.
+
+    The segment itself where it can be a name, so that people find their files; else one that begins
+    with `%=` (as does what begins so itself), in which it is written percent-encoded or, where that
+    is too long for a file system, as its SHA-256.
+    """
+    unfit = segment in ("", ".", "..") or "\0" in segment or segment.startswith(_MARKED)
+    unfit = unfit or (os.name == "nt" and _UNFIT.search(segment) is not None)
+    data = segment.encode("utf-8", "surrogatepass")
+    if not unfit and len(data) <= _LONGEST_NAME:
+        return segment
+    name = _MARKED + quote(data, safe="")
+    if name.endswith("."):
+        name = f"{name[:-1]}%2E"  # Windows drops a dot at the end
+    if len(name) > _LONGEST_NAME:
+        name = f"{_MARKED}~{hashlib.sha256(data).hexdigest()}"
+    _segments[name] = segment
+    return name
+
+
+def key_segment(name: str) -> str:
+    """Return the segment of a key that `file_name` gave this name."""
+    if not name.startswith(_MARKED):
+        return name
+    if name in _segments:
+        return _segments[name]
+    segment = unquote_to_bytes(name.removeprefix(_MARKED)).decode("utf-8", "surrogatepass")
+    return segment if file_name(segment) == name else name
+
+
+def with_addresses(text: str) -> str:
+    """Return a text with addresses in place of the paths of their local copies."""
+    copies = f"{mirror_of(S3)}{os.sep}"
+    if copies not in text:
+        return text
+    return _NAMES.sub(lambda name: key_segment(name[0]), text.replace(copies, S3))
 
 
 def read_text(path: Path, error: type[HangtagError]) -> str:

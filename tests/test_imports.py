@@ -21,6 +21,7 @@ OPEN_TO_ALL = {
     "hangtag.__version__",
     "hangtag.errors",
     "hangtag.files",
+    "hangtag.cores",
     "hangtag.console",
     "hangtag.pages",
     "hangtag.path_lookup",

@@ -8,6 +8,7 @@ The serving half needs no torch.
 
 import json
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hangtag.console import note
-from hangtag.errors import ConfigError, HangtagError, Stopped
+from hangtag.errors import ConfigError, HangtagError, Remedy, Stopped
 from hangtag.files import read_text, unpack, write_text
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ MASTER_PORT: Final = 29_400
 TERMINATED: Final = 143  # 128 + SIGTERM: not done, but saved
 _LONGEST_REASON: Final = 1024  # SageMaker shows no more
 _RUN: Final = "run"
+_REMEDIES: Final = {
+    Remedy.OVERWRITE: "give the job another S3Uri in its CheckpointConfig, or empty that one",
+    Remedy.TAGS: "add a file tags.json, or tags.txt with one tag a line, to a channel",
+}
 
 
 def base() -> Path:
@@ -202,10 +207,18 @@ def main() -> None:
         print(f"hangtag: {error}", file=sys.stderr)
         sys.exit(TERMINATED)
     except HangtagError as error:
-        _fail(str(error))
+        _fail(_in_a_job(error))
     except Exception as error:  # SageMaker keeps nothing but this text and the log
         traceback.print_exc()
         _fail(f"{type(error).__name__}: {error}; the job's log has more")
+
+
+def _in_a_job(error: HangtagError) -> str:
+    """Return what an error says, with what a job's author can do in place of the command line's."""
+    text = error.message
+    if error.remedy in _REMEDIES:
+        text += f"; {_REMEDIES[error.remedy]}"
+    return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), text)
 
 
 def _fail(reason: str) -> None:

@@ -149,7 +149,8 @@ def _packed(
         for design in catalog
     )
     config = PackConfig(size=packed_size, min_count=1)
-    pack(Catalog(designs, work), work, config, vocabulary=vocabulary)
+    # The job's own folder: what another job on this machine left there is replaced.
+    pack(Catalog(designs, work), work, config, vocabulary=vocabulary, overwrite=True)
     return work
 
 

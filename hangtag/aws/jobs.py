@@ -81,6 +81,11 @@ _KINDS: Final = (
 )  # fmt: skip
 
 
+# Seconds that an answer may take, and attempts: a dead endpoint is reported within a minute. A
+# model itself may take nearly one.
+_PATIENCE: Final = {"sagemaker": (15, 3), "sagemaker-runtime": (55, 1)}
+
+
 class Account:
     """SageMaker as the usual chain of credentials reaches it."""
 
@@ -113,10 +118,17 @@ class Account:
         return self._client("sagemaker-runtime")
 
     def _client(self, service: str) -> Any:
+        import botocore.config
         import botocore.exceptions
 
+        seconds, attempts = _PATIENCE[service]
+        config = botocore.config.Config(
+            connect_timeout=4,
+            read_timeout=seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+        )
         try:
-            return self._session.client(service, region_name=self.region)
+            return self._session.client(service, region_name=self.region, config=config)
         except (botocore.exceptions.BotoCoreError, ValueError) as cause:  # region or endpoint
             raise ConfigError(" ".join(str(cause).split())) from cause
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -21,15 +21,18 @@ from typing import Any, Final, TextIO
 from hangtag.aws import s3
 from hangtag.aws.download import download
 from hangtag.console import note, track
-from hangtag.dataset.dataset_folder import INFO_FILE
+from hangtag.dataset.dataset_folder import INFO_FILE, RECORD_FILES
 from hangtag.errors import HangtagError, ModelError, StorageError
 from hangtag.files import (
     S3,
     address_of,
     cache_folder,
+    file_name,
+    key_segment,
     mirror_of,
     only_writer,
     unpack,
+    with_addresses,
     write_text,
 )
 from hangtag.tagging.bulk import CATALOG_SUFFIXES
@@ -66,38 +69,44 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     place.push()
 
 
+def refuse_folded(arguments: Iterable[str]) -> None:
+    """Raise StorageError for an address that the path made of an argument would fold to another."""
+    for text in arguments:
+        _, mark, address = text.partition(S3)
+        parts = address.removesuffix("/").split("/")[1:]
+        if mark and ("" in parts or "." in parts):
+            raise StorageError(
+                f"{S3}{address}: empty names and . cannot be given here; name the folder above"
+            )
+
+
 @contextmanager
 def named_by_address() -> Iterator[None]:
     """Name the addresses in what a block prints and raises, not the local copies of them.
 
     "next: hangtag evaluate ..." on a local copy would leave the bucket as it is.
     """
-    copies = f"{mirror_of(S3)}{os.sep}"
-
-    def named(text: str) -> str:
-        return text.replace(copies, S3)
-
-    out, err = _Naming(sys.stdout, named), _Naming(sys.stderr, named)
+    out, err = _Naming(sys.stdout), _Naming(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
         try:
             yield
         except HangtagError as error:
-            error.args = (named(str(error)),)
+            error.args = (with_addresses(error.message),)
             raise
         except OSError as error:
             if isinstance(error.filename, str):
-                error.filename = named(error.filename)
+                error.filename = with_addresses(error.filename)
             raise
 
 
 class _Naming:
     """A stream that writes addresses where it is given the paths of their copies."""
 
-    def __init__(self, stream: TextIO, named: Callable[[str], str]) -> None:
-        self._stream, self._named = stream, named
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._stream.write(self._named(text))
+        return self._stream.write(with_addresses(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -139,7 +148,7 @@ class Place:
 
     def __init__(self, address: str) -> None:
         """`address`: of one object, or of a folder of up to MOST_OBJECTS."""
-        self.address = address.rstrip("/")
+        self.address = address.removesuffix("/")
         self.local = mirror_of(self.address)
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:32]
         self._state_file = cache_folder() / "s3-states" / f"{digest}.json"
@@ -158,14 +167,14 @@ class Place:
         A file that changed only here stays: a killed run left it. Raises StorageError for one that
         changed on both sides, and for a folder of too many objects.
         """
-        with suppress(OSError, ValueError):  # without it every file is compared anew
-            self._state = json.loads(self._state_file.read_text())
+        self._read_state()
         there = self._there()
+        self._refuse_mixed(there)
         if self.local.is_file() and there.keys() - {""}:
             self.local.unlink()
         wanted = []
         for name, found in there.items():
-            known, path = self._state.get(name), self.local / name
+            known, path = self._state.get(name), self._path(name)
             if known is None or known[0] != found.etag:
                 if path.exists() and s3.is_same(path, found):
                     self._arrived(found, path)  # a kill came before it was noted
@@ -179,7 +188,7 @@ class Place:
                 continue
             wanted.append((self._address(name), found, path))
         for name in self._state.keys() - there.keys():
-            path = self.local / name
+            path = self._path(name)
             if path.exists() and not self._changed(name):
                 path.unlink()
                 del self._state[name]
@@ -193,6 +202,7 @@ class Place:
 
     def push(self) -> None:
         """Write what changed here to the bucket. Raises StorageError, OSError."""
+        self._read_state()  # another command may have written it since
         here = self._here()
         removed = [name for name in self._state if name not in here]
         changed = [name for name in here if name not in self._state or self._changed(name)]
@@ -214,8 +224,8 @@ class Place:
             note(f"{len(changed)} files written, {len(removed)} removed: {self.address}")
 
     def _upload(self, name: str) -> None:
-        stamp = _stamp(self.local / name)  # before: what changes meanwhile is written next time
-        found = s3.upload(self.local / name, self._address(name))
+        stamp = _stamp(self._path(name))  # before: what changes meanwhile is written next time
+        found = s3.upload(self._path(name), self._address(name))
         with self._lock:
             self._state[name] = [found.etag, *stamp]
             self._write_state()
@@ -233,10 +243,9 @@ class Place:
         prefix = s3.split(self.address)[1]
         below = len(prefix) + 1 if prefix else 0
         there: dict[str, s3.Object] = {}
-        for found in s3.listed(self.address):
+        for found in s3.listed(f"{self.address}/"):
             name = found.key[below:]
-            parts = name.split("/")
-            if parts[0] == "output" or any(part.startswith(".") or not part for part in parts):
+            if _is_hidden(name):
                 continue
             there[name] = found
             if len(there) > MOST_OBJECTS:
@@ -244,31 +253,69 @@ class Place:
                     f"{self.address} holds over {MOST_OBJECTS:,} objects: that is no folder of "
                     "hangtag's; give the prefix of the dataset or model itself"
                 )
-        return there
+        kept = _without_output(there)
+        return {name: found for name, found in there.items() if name in kept}
+
+    def _refuse_mixed(self, names: Collection[str]) -> None:
+        """Raise StorageError for an object below another one, which no folder can hold."""
+        for name in names:
+            parts = name.split("/")
+            above = next(
+                (up for n in range(1, len(parts)) if (up := "/".join(parts[:n])) in names), None
+            )
+            if above is not None:
+                raise StorageError(
+                    f"{self._address(name)} lies below {self._address(above)}, which is an object "
+                    "too; rename one of them"
+                )
+        for folder in self.local.relative_to(mirror_of(S3)).parents:
+            copy = mirror_of(S3) / folder
+            if copy.is_file():
+                raise StorageError(
+                    f"{self.address} lies below {with_addresses(str(copy))}, an object of which "
+                    f"there is a copy here; remove that copy"
+                )
+
+    def _path(self, name: str) -> Path:
+        return self.local.joinpath(*map(file_name, name.split("/"))) if name else self.local
+
+    def _name(self, path: Path) -> str:
+        return "/".join(map(key_segment, path.relative_to(self.local).parts))
 
     def _here(self) -> set[str]:
         if self.local.is_file():
             return {""}
-        found = (path.relative_to(self.local) for path in self.local.rglob("*") if path.is_file())
-        return {
-            path.as_posix()
-            for path in found
-            if path.parts[0] != "output" and not any(part.startswith(".") for part in path.parts)
-        }
+        found = {self._name(path) for path in self.local.rglob("*") if path.is_file()}
+        return _without_output({name for name in found if not _is_hidden(name)})
 
     def _arrived(self, found: s3.Object, path: Path) -> None:
-        name = "" if path == self.local else path.relative_to(self.local).as_posix()
+        name = "" if path == self.local else self._name(path)
         self._state[name] = [found.etag, *_stamp(path)]
         self._write_state()
 
     def _changed(self, name: str) -> bool:
-        return tuple(self._state[name][1:]) != _stamp(self.local / name)
+        return tuple(self._state[name][1:]) != _stamp(self._path(name))
 
     def _address(self, name: str) -> str:
         return f"{self.address}/{name}" if name else self.address
 
+    def _read_state(self) -> None:
+        with suppress(OSError, ValueError):  # without it every file is compared anew
+            self._state = json.loads(self._state_file.read_text("utf-8"))
+
     def _write_state(self) -> None:
         write_text(self._state_file, json.dumps(self._state))
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _without_output(names: Collection[str]) -> set[str]:
+    """Leave out what SageMaker put into a dataset's output/; elsewhere that is any folder."""
+    if not any(name in names for name in (INFO_FILE, RECORD_FILES["train"].as_posix())):
+        return set(names)
+    return {name for name in names if not name.startswith("output/")}
 
 
 def _stamp(path: Path) -> tuple[int, int]:

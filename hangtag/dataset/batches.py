@@ -1,6 +1,7 @@
 """DATASET/ -> shuffled, augmented batches. A batch is a pure function of (seed, step): a run that
 resumes at step 4,321 sees the very batch that it would have seen undisturbed."""
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,27 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
+from hangtag.cores import cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.recordio import RecordReader
-from hangtag.dataset.workers import cores
 from hangtag.errors import ImageError
 
+
+def _names(text: str) -> frozenset[str]:
+    """Return the tags of a list with commas, however its lines are indented."""
+    return frozenset(" ".join(name.split()) for name in text.split(","))
+
+
 # Tags whose meaning a mirror image changes. Designs that carry one are not flipped.
-SIDED_TAGS: Final = frozenset(
+SIDED_TAGS: Final = _names(
     """left, right, arrow, arrow left, arrow right, pointer, direction, east, west, northeast,
     northwest, southeast, southwest, back, forward, next, previous, undo, redo, clockwise,
     counterclockwise, letter, letters, text, word, words, word art, wordart, alphabet, number,
     numbers, digit, numeral, quote, lettering, typography, monogram, keycap, flag, map, sign,
-    music, note, clock""".replace("\n", " ")
-    .replace("     ", " ")
-    .split(", ")
+    music, note, clock"""
 )
-COLOUR_TAGS: Final = frozenset(
+COLOUR_TAGS: Final = _names(
     """red, orange, yellow, green, blue, purple, violet, pink, brown, black, white, grey, gray,
     gold, golden, silver, turquoise, teal, cyan, magenta, beige, navy, cream, rainbow, colorful,
-    colourful, pastel""".replace("\n", " ")
-    .replace("     ", " ")
-    .split(", ")
+    colourful, pastel"""
 )
 
 # Luma weights of ITU-R BT.601, and the YIQ axes that a hue turn rotates.
@@ -144,6 +147,8 @@ class Batches:
         self.augmentation = augmentation
         self.seed = seed
         self.sided = np.zeros(len(store), bool) if sided is None else sided
+        self._lock = threading.Lock()
+        self._epoch, self._shuffled = -1, np.empty(0, np.int64)
 
     def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Pixels, NDArray[np.int8]]:
         """Return (squares uint8 (b, s, s, 4), labels int8 (b, T)) of a step.
@@ -153,12 +158,19 @@ class Batches:
         epoch.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = shuffled(len(self.store), self.seed, epoch)
+        order = self._order(epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         chosen = np.array_split(chosen, parts)[part]
         squares = self.store.squares(chosen)
         rng = np.random.default_rng((self.seed, 1, step, part))
         return augment(squares, self.augmentation, self.sided[chosen], rng), self.labels[chosen]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Return `shuffled`, computed once an epoch. Called from several threads."""
+        with self._lock:
+            if self._epoch != epoch:
+                self._epoch, self._shuffled = epoch, shuffled(len(self.store), self.seed, epoch)
+            return self._shuffled
 
     def iterate(
         self, first: int, last: int, part: int = 0, parts: int = 1

@@ -1,8 +1,9 @@
 """DATASET/: what lies in it, and how its records are read. Also the seed's own bucket layout."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from hangtag import __version__
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.recordio import RecordReader, RecordWriter
-from hangtag.errors import DatasetError
+from hangtag.errors import DatasetError, Remedy
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import SPLITS, Catalog
 from hangtag.library.vocabulary import Vocabulary
@@ -48,7 +49,10 @@ class DatasetInfo:
     split: str = ""
     seed: int = 0
     catalog: str = ""  # fingerprint of the catalog
-    pack: str = ""  # fingerprint of the catalog, its files and every setting
+    fingerprint: str = ""  # of what is in the records: see `fingerprint_of`
+    # By this the packer knows its own work again: catalog, paths and times of its files, settings.
+    # It differs from machine to machine. Until November 2026 it was also the fingerprint.
+    pack: str = ""
     designs: dict[str, int] = field(default_factory=dict)  # per split
     rejected: dict[str, int] = field(default_factory=dict)  # per reason
     groups: int = 0
@@ -105,10 +109,7 @@ class DatasetFolder:
         own = next((path / n for n in TAGS_FILES if (path / n).exists()), None)
         tags = tags_file or own
         if tags is None:
-            raise DatasetError(
-                f"{path} holds no tags.json or tags.txt; name the tags, one a line in the order "
-                "of the label columns, with --tags FILE"
-            )
+            raise DatasetError(f"{path} holds no tags.json or tags.txt", remedy=Remedy.TAGS)
         vocabulary = Vocabulary.read(tags)
         if own and own != tags and (whole := Vocabulary.read(own)).names == vocabulary.names:
             vocabulary = whole  # with the aliases and implications that a list of names lacks
@@ -116,9 +117,32 @@ class DatasetFolder:
         return folder if info else folder._with_counts()
 
     def fingerprint(self) -> str:
-        """Return what tells this dataset from others: for the seed's, a hash of tags and labels."""
-        if self.info.pack:
-            return self.info.pack
+        """Return what tells the content of this dataset from others, wherever it lies.
+
+        Of one that an earlier hangtag packed, what that hangtag knew it by; of one in the SageMaker
+        layout, a SHA-256 of its tags and record files. Raises DatasetError.
+        """
+        return self.info.fingerprint or self.info.pack or self._digest_of_files()
+
+    def was_known_as(self, fingerprint: str) -> bool:
+        """Tell whether a run, a study or features that note this `fingerprint` are of this dataset.
+
+        An earlier hangtag noted the packer's key, and for the SageMaker layout a hash of tags and
+        labels.
+        """
+        if not fingerprint or fingerprint in (self.fingerprint(), self.info.pack):
+            return bool(fingerprint)
+        return not self.info.pack and fingerprint == self._digest_of_labels()
+
+    def _digest_of_files(self) -> str:
+        digest = hashlib.sha256(json.dumps(self.vocabulary.names).encode())
+        for split in self.splits():
+            path = (self.path / RECORD_FILES[split]).resolve()
+            stat = path.stat()
+            digest.update(f"{split} {_digest_of(path, stat.st_size, stat.st_mtime_ns)}".encode())
+        return digest.hexdigest()
+
+    def _digest_of_labels(self) -> str:
         digest = hashlib.sha256("\n".join(self.vocabulary.names).encode())
         for split in self.splits():
             digest.update(self.labels(split).tobytes())
@@ -218,6 +242,37 @@ class DatasetFolder:
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
         return DatasetFolder(self.path, replace(self.vocabulary, tags=tags), self.info)
+
+
+@functools.lru_cache(maxsize=16)  # every trial of a study asks
+def _digest_of(path: Path, size: int, modified: int) -> str:
+    """Return the SHA-256 of a file; `size` and `modified` tell its state from others."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_of(
+    names: Sequence[str],
+    labels: NDArray[np.int8],
+    parts: NDArray[np.int8],
+    contents: Sequence[str],
+    settings: Mapping[str, object],
+) -> str:
+    """Return the SHA-256 of what training and evaluation see of a dataset, 64 hex digits.
+
+    That is the tag `names` in column order, the int8 (n, T) `labels` (1, 0, -1) of n designs in
+    their order, their `parts` (n,), the digests of their decoded pixels, and the `settings` that
+    decide how these are stored. Neither paths nor times: the same designs packed on another machine
+    have the same. Encoded bytes are left out too, as libraries of other versions compress
+    otherwise.
+    """
+    head = {"names": list(names), "shape": labels.shape, **settings}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for array in (labels, parts):
+        digest.update(np.ascontiguousarray(array, np.int8).tobytes())
+    for content in contents:
+        digest.update(f"{content}\n".encode())
+    return digest.hexdigest()
 
 
 def write_records(

@@ -1,5 +1,6 @@
 """A dataset cut into three, so that every design is in a test part once: for out-of-fold scores."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -38,9 +39,12 @@ def write_folds(dataset: DatasetFolder, folder: Path) -> list[Path]:
     whole = _Whole(dataset, catalog)
     paths = [folder / f"fold-{fold + 1}" for fold in range(FOLDS)]
     for fold, path in enumerate(paths):
-        info = replace(dataset.info, pack=f"{dataset.fingerprint()}, fold {fold + 1} of {FOLDS}")
+        # What the cut depends on beside the content.
+        cut = hashlib.sha256(f"{dataset.fingerprint()} {dataset.info.seed} {fold} ".encode())
+        cut.update(whole.groups.tobytes())
+        info = replace(dataset.info, pack="", fingerprint=cut.hexdigest())
         done = DatasetInfo.read(path)
-        if done is None or done.pack != info.pack:
+        if done is None or done.fingerprint != info.fingerprint:
             _write_fold(whole, path, fold, info)
     return paths
 

@@ -32,11 +32,12 @@ from hangtag.dataset.dataset_folder import (
     TAGS_FILES,
     WORK_FOLDER,
     DatasetInfo,
+    fingerprint_of,
     write_records,
 )
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
-from hangtag.errors import DatasetError, ImageError
+from hangtag.errors import DatasetError, ImageError, Remedy
 from hangtag.files import S3, atomic_path, etags, only_writer, write_text
 from hangtag.library import doubles, fingerprints, splits
 from hangtag.library.catalog import SPLITS, Catalog, Design
@@ -107,7 +108,8 @@ def pack(
         if existing and existing.pack != key and not overwrite:
             raise DatasetError(
                 f"{folder} holds a dataset packed from another catalog, other files or other "
-                "settings; choose another folder, or replace it with --overwrite"
+                "settings",
+                remedy=Remedy.OVERWRITE,
             )
         _refuse_foreign(folder, existing, overwrite)
         if vocabulary is None:  # what is wrong with the counts is told before hours of decoding
@@ -127,8 +129,7 @@ def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool)
     foreign = [] if ours or overwrite else [path for path in files if path.exists()]
     if foreign:
         raise DatasetError(
-            f"{foreign[0]} is there, and not by `hangtag pack`; choose another folder, or replace "
-            "it with --overwrite"
+            f"{foreign[0]} is there, and not by `hangtag pack`", remedy=Remedy.OVERWRITE
         )
 
 
@@ -158,7 +159,11 @@ def _pack_key(
     vocabulary: Vocabulary | None,
     marks: list[str],
 ) -> str:
-    """Fingerprint all that the result depends on: rows, settings, rules, state of files."""
+    """Return what tells one call of the packer from others: rows, settings, rules, state of files.
+
+    Paths and times of files are quicker to compare than their bytes, but tell the same designs on
+    another machine apart: for what is in a dataset see `fingerprint_of`.
+    """
     digest = hashlib.sha256(catalog.fingerprint().encode())
     settings = [
         asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
@@ -342,6 +347,7 @@ def _assemble(
     _packed_catalog(prepared.designs, catalog, groups, parts).write(folder / DESIGNS_FILE)
     (folder / "output").mkdir(exist_ok=True)
     counts = {split: int((parts == part).sum()) for part, split in enumerate(SPLITS)}
+    settings = {"size": config.size, "flatten": config.flatten}
     info = DatasetInfo(
         size=config.size,
         max_megapixels=config.max_megapixels,
@@ -350,6 +356,7 @@ def _assemble(
         split=config.split,
         seed=config.seed,
         catalog=catalog.fingerprint(),
+        fingerprint=fingerprint_of(vocabulary.names, labels, parts, prepared.contents, settings),
         pack=key,
         designs={split: count for split, count in counts.items() if count},
         rejected=dict(sorted(rejected.items())),

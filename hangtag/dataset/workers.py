@@ -4,7 +4,6 @@ that design only."""
 import asyncio
 import errno
 import multiprocessing
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
 from hangtag.files import read_ahead, read_bytes
 
@@ -24,11 +24,6 @@ UNREACHABLE: Final = "unreachable"  # reason: a bucket or a disk gave no answer;
 _AWAY: Final = {  # what a network drive or a disk that was pulled out answers
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN,
 }  # fmt: skip
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_designs(

@@ -6,7 +6,6 @@ hangtag sample DIR
 import io
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from hangtag.console import track
+from hangtag.cores import cores
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Catalog, Design
@@ -154,7 +154,7 @@ def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
     """Draw and write every design, in worker processes where that pays."""
     (folder / "designs").mkdir(exist_ok=True)
     draw = partial(_draw, folder=folder, seed=seed)
-    workers = min(os.cpu_count() or 1, len(plans) // 200)
+    workers = min(cores(), len(plans) // 200)
     if workers < 2:
         return list(track(map(draw, plans), "drawing designs", total=len(plans)))
     # A Pool, as workers of a ProcessPoolExecutor stay behind when this process is killed. Ctrl-C

@@ -14,7 +14,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
 from hangtag.quality import metrics
-from hangtag.quality.evaluate import RESAMPLES, Scored, score
+from hangtag.quality.evaluate import RESAMPLES, MeasuredOn, Scored, score
 from hangtag.quality.metrics import Floats
 from hangtag.tagging.tagger import Tagger
 
@@ -40,6 +40,7 @@ class Comparison:
     """Two models on one split."""
 
     split: str
+    dataset: MeasuredOn
     designs: int
     macro_map: Difference
     micro_map: Difference
@@ -98,6 +99,7 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
     names = a.tagger.vocabulary.names
     return Comparison(
         a.split,
+        MeasuredOn.of(a.folder),
         len(labels),
         difference("macro mAP", macro[0], macro[1], [d.macro for d in drawn]),
         difference("micro mAP", micro[0], micro[1], [d.micro for d in drawn]),
@@ -111,8 +113,8 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
 def table_lines(comparison: Comparison, tags: int = 10) -> Iterator[str]:
     """Yield the lines of a terminal table: the figures, then the tags that changed most."""
     yield (
-        f"{comparison.designs:,} {comparison.split} designs, {len(comparison.per_tag):,} tags "
-        "that both models know"
+        f"{comparison.designs:,} {comparison.split} designs of {comparison.dataset.name}, "
+        f"{len(comparison.per_tag):,} tags that both models know"
     )
     real = [tag for tag in comparison.per_tag if tag.real]
     better = sum(tag.low > 0 for tag in real)

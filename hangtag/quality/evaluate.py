@@ -6,22 +6,25 @@ hangtag evaluate MODEL DATASET
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag import __version__
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError, ImageError
-from hangtag.files import read_text, write_text
+from hangtag.files import address_of, only_writer, write_text
 from hangtag.quality import metrics
 from hangtag.tagging.model_folder import METRICS_FILE
 from hangtag.tagging.tagger import BATCH, Tagger
 
 RESAMPLES: Final = 1000
+METRICS_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,40 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class MeasuredOn:
+    """The dataset of an evaluation."""
+
+    name: str
+    """Its folder's, to be known by."""
+    path: str
+    """Where it lay: absolute, or an `s3://` address."""
+    fingerprint: str
+    designs: dict[str, int]
+    """Per split, as packed."""
+
+    @classmethod
+    def of(cls, folder: DatasetFolder) -> "MeasuredOn":
+        """Return what there is to say of a dataset."""
+        path = folder.path.resolve()
+        address = address_of(str(path))
+        name = address.rpartition("/")[2] if address else path.name
+        counts = folder.info.designs or {split: _count(folder, split) for split in folder.splits()}
+        return cls(name, address or str(path), folder.fingerprint(), dict(counts))
+
+
+def _count(folder: DatasetFolder, split: str) -> int:
+    with folder.records(split) as records:
+        return len(records)
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """What was measured on one split."""
+    """What was measured on one split of a dataset."""
 
     split: str
+    dataset: MeasuredOn
+    when: str
+    """Date and time in UTC, ISO 8601."""
     figures: dict[str, float | None]
     """By name; `macro_map` leads. None where there was nothing to measure."""
     per_tag: list[dict[str, Any]]
@@ -63,8 +96,15 @@ class Evaluation:
     any), `threshold`, precision, recall and F1 at it, and the same for `apply_threshold`."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all as one flat JSON object, the tags under `per_tag`."""
-        return {"split": self.split, **self.figures, "per_tag": self.per_tag}
+        """Return all as one JSON object: what was measured on what, the figures, `per_tag`."""
+        return {
+            "split": self.split,
+            "dataset": asdict(self.dataset),
+            "when": self.when,
+            "hangtag": __version__,
+            **self.figures,
+            "per_tag": self.per_tag,
+        }
 
 
 def evaluate(
@@ -72,6 +112,7 @@ def evaluate(
 ) -> tuple[Evaluation, Scored]:
     """Measure a model folder on a split of a packed dataset and note it in metrics.json.
 
+    It takes the place of an earlier evaluation on the same split of the same dataset only.
     `split` None takes test, or validation where there is none. Tags are matched by name: the
     dataset may have been packed again since. Raises ModelError, DatasetError.
     """
@@ -89,13 +130,19 @@ def score(tagger: Tagger, folder: DatasetFolder, split: str | None = None) -> Sc
     split = split or ("test" if "test" in folder.splits() else "validation")
     if split == "validation":
         note("validation also chose the epoch and the thresholds; a test split is more honest")
-    if tagger.folder.dataset.get("pack") != folder.fingerprint():
+    if not learned_from(tagger, folder):
         note("the model learned from another packing of designs; it may have seen some of these")
     labels, groups = _labels_for(tagger, folder, split), _groups(folder, split)
     scores, kept = split_scores(tagger, folder, split)
     return Scored(
         tagger, folder, split, kept, scores, labels[kept], None if groups is None else groups[kept]
     )
+
+
+def learned_from(tagger: Tagger, folder: DatasetFolder) -> bool:
+    """Tell whether a model learned from this very dataset, whose test part it has not seen then."""
+    noted = tagger.folder.dataset
+    return folder.was_known_as(str(noted.get("fingerprint", noted.get("pack", ""))))
 
 
 def split_scores(
@@ -172,6 +219,8 @@ def measure(scored: Scored) -> Evaluation:
         figures[f"{name}_low"], figures[f"{name}_high"] = np.clip((low, high), 0, 1)
     return Evaluation(
         scored.split,
+        MeasuredOn.of(scored.folder),
+        datetime.now(UTC).isoformat(timespec="seconds"),
         {name: _finite(value) for name, value in figures.items()},
         list(_per_tag(scored, drawn, metrics.count_chosen(suggested, labels), sure)),
     )
@@ -209,14 +258,46 @@ def _finite(value: float) -> float | None:
 
 
 def _remember(path: Path, evaluation: Evaluation) -> None:
-    """Put an evaluation into metrics.json, beside those of the other splits."""
+    """Put an evaluation into metrics.json, beside those of other splits and other datasets.
+
+    Several processes may evaluate one model at the same time.
+    """
+    with only_writer(path.with_name(f".{path.name}.lock"), path, wait=True):
+        new = evaluation.as_json()
+        kept = [one for one in read_evaluations(path.parent) if not _is_about_the_same(one, new)]
+        content = {"format": METRICS_FORMAT, "evaluations": [*kept, new]}
+        write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_evaluations(model: Path) -> list[dict[str, Any]]:
+    """Return the evaluations in MODEL/metrics.json, each as `Evaluation.as_json`, oldest first.
+
+    Those of before November 2026 do not say on which dataset they were made: theirs is None. Of a
+    damaged file there are none, and a note says so. Raises DatasetError for a format to come.
+    """
+    path = model / METRICS_FILE
+    if not path.exists():
+        return []
     try:
-        kept = json.loads(read_text(path, DatasetError)) if path.exists() else {}
-    except ValueError:
+        found = json.loads(path.read_text("utf-8", errors="replace"))
+        if "evaluations" not in found:  # figures by split
+            return [{**one, "split": split, "dataset": None} for split, one in found.items()]
+        evaluations = [dict(one) for one in found["evaluations"]]
+    except (ValueError, TypeError, AttributeError):
         note(f"{path} was damaged: written anew")
-        kept = {}
-    kept[evaluation.split] = evaluation.as_json()
-    write_text(path, json.dumps(kept, indent=1, allow_nan=False) + "\n")
+        return []
+    if found.get("format") != METRICS_FORMAT:
+        raise DatasetError(
+            f"{path} has format {found.get('format')}, this hangtag reads {METRICS_FORMAT}; "
+            "install the version that wrote it, or move the file away"
+        )
+    return evaluations
+
+
+def _is_about_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    datasets = [of.get("dataset") or {} for of in (one, other)]
+    prints = {dataset.get("fingerprint", id(dataset)) for dataset in datasets}
+    return one.get("split") == other.get("split") and len(prints) == 1
 
 
 def table_lines(evaluation: Evaluation, tags: int = 10) -> Iterator[str]:
@@ -224,7 +305,8 @@ def table_lines(evaluation: Evaluation, tags: int = 10) -> Iterator[str]:
     figures = {
         name: math.nan if value is None else value for name, value in evaluation.figures.items()
     }
-    yield f"{figures['designs']:,.0f} {evaluation.split} designs, {figures['tags']:,.0f} tags"
+    on = f"{figures['designs']:,.0f} {evaluation.split} designs of {evaluation.dataset.name}"
+    yield f"{on}, {figures['tags']:,.0f} tags"
     low, high = figures["macro_map_low"], figures["macro_map_high"]
     interval = f"95 % interval {low:.4f} to {high:.4f}"
     yield f"macro mAP              {figures['macro_map']:.4f}   ({interval})"

@@ -18,7 +18,7 @@ from hangtag.dataset.recordio import RecordReader
 from hangtag.files import write_text
 from hangtag.pages import render
 from hangtag.quality import plots
-from hangtag.quality.evaluate import Evaluation, Scored
+from hangtag.quality.evaluate import Evaluation, Scored, learned_from, read_evaluations
 from hangtag.quality.thresholds import logit
 from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
@@ -60,6 +60,9 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
         version=__version__,
         day=date.today().isoformat(),
         split=evaluation.split,
+        dataset=evaluation.dataset,
+        own=learned_from(scored.tagger, scored.folder),
+        others=_others(evaluation, scored.tagger.folder.path),
         backbone=scored.tagger.folder.training["backbone"],
         input_size=scored.tagger.folder.preprocessing.input_size,
         figures=evaluation.figures,
@@ -74,6 +77,17 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
     )
     write_text(path, page)
     return path
+
+
+def _others(evaluation: Evaluation, model: Path) -> list[dict[str, Any]]:
+    """Return the evaluations that the report is not about, the newest first."""
+    this = (evaluation.dataset.fingerprint, evaluation.split)
+    shown = ("dataset", "split", "designs", "macro_map", "when")
+    return [
+        {name: one.get(name) for name in shown}
+        for one in reversed(read_evaluations(model))
+        if ((one.get("dataset") or {}).get("fingerprint"), one.get("split")) != this
+    ]
 
 
 def _curves(evaluation: Evaluation, scored: Scored) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from hangtag.cores import limited_cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
 from hangtag.files import read_bytes
@@ -42,7 +43,7 @@ class Tagger:
         self.folder = folder
         self.vocabulary = folder.vocabulary
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or limited_cores() or 0
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(

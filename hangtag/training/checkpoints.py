@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hangtag.errors import TrainingError
+from hangtag.errors import Remedy, TrainingError
 from hangtag.files import atomic_path
 
 
@@ -19,7 +19,7 @@ from hangtag.files import atomic_path
 class Origin:
     """What a run begins with, beside its settings."""
 
-    pack: str  # fingerprint of the packed dataset
+    fingerprint: str  # of the packed dataset; `pack` until November 2026
     start_from: str = ""  # digest of the weights that it continues, if any
     weights_file: str = ""  # digest of the pretrained weights, where they come from a file
 
@@ -76,7 +76,7 @@ def load_progress(path: Path) -> Progress:
             return Progress(**json.loads(file.metadata()["progress"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as cause:
         raise TrainingError(
-            f"the checkpoint {path} is damaged ({cause}); delete it, or start over with --overwrite"
+            f"the checkpoint {path} is damaged ({cause})", remedy=Remedy.OVERWRITE
         ) from cause
 
 

@@ -96,7 +96,7 @@ def features_of(
     key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
     # Workers of one study want the same at the same time: one computes, the others wait for it.
     with only_writer(cache.with_name(f".{cache.name}.lock"), cache, wait=True):
-        held = _read(cache, key)
+        held = _read(cache, key, folder)
         if held is None or not held.whole:
             opened = _opened(folder, config, held, {} if stores is None else stores)
             held = held or _empty(opened, network.head.in_features)
@@ -129,14 +129,26 @@ def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision:
     return json.dumps(made_from)
 
 
-def _read(cache: Path, key: str) -> _Held | None:
+def _is_same(noted: str, key: str, folder: DatasetFolder) -> bool:
+    """Tell whether a file's key is `key`, as this or an earlier hangtag wrote it."""
+    if noted == key:
+        return True
+    try:
+        earlier = json.loads(noted)
+        known = folder.was_known_as(earlier["dataset"])
+    except (ValueError, KeyError, TypeError):
+        return False
+    return known and {**earlier, "dataset": folder.fingerprint()} == json.loads(key)
+
+
+def _read(cache: Path, key: str, folder: DatasetFolder) -> _Held | None:
     """Read the file, or return None where it is missing, damaged or about something else."""
     if not cache.exists():
         return None
     try:
         with safe_open(cache, "np") as file:
             header = file.metadata()
-            if header.get("key") == key:
+            if _is_same(header.get("key", ""), key, folder):
                 kept = {split: file.get_tensor(split) for split in SPLITS}
                 return _Held(kept, file.get_tensor("features"), int(header["done"]))
     except (SafetensorError, OSError):

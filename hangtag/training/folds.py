@@ -40,15 +40,16 @@ def train_folds(
 
     The models know the tags of `model` and start from scratch, or from the pretrained weights that
     it started from (frozen as in it): its own weights have seen the designs. `minutes` is the time
-    for all of them together; 0 goes by the settings of `model`. Everything lies in `work`, and the
-    same call again goes on where a killed one stopped. Raises what `pack` and `train` raise, and
+    for all of them together; 0 goes by the settings of `model`. Everything lies in `work`: the same
+    call again resumes a killed one, and what one with another catalog, model or settings left there
+    is replaced. Raises what `pack` and `train` raise, and
     ConfigError where `work` holds folders of these names that others made.
     """
     if not (work / _MARK).exists():
         for path in (work / name for name in _OURS):
             if path.exists():
                 raise ConfigError(
-                    f"{path} is there, and not by `hangtag audit`; choose another folder"
+                    f"{path} is there, and not by `hangtag audit`; name another folder: --work"
                 )
     write_text(work / _MARK, "")
     folder = ModelFolder.open(model)
@@ -59,6 +60,7 @@ def train_folds(
         PackConfig(size=sees.packed_size, max_megapixels=sees.max_megapixels),
         vocabulary=folder.vocabulary.untrained(),
         workers=workers,
+        overwrite=True,  # our own folder: what another catalog left there is replaced
     )
     config = _of_a_fold(from_stored(folder.training), bool(folder.dataset.get("start_from")))
     datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
@@ -67,7 +69,7 @@ def train_folds(
     models = [path.with_name(f"{path.name}-model") for path in datasets]
     for number, (dataset, target) in enumerate(zip(datasets, models, strict=True), start=1):
         note(f"fold {number} of {len(datasets)}")
-        train(dataset, target, config)
+        train(dataset, target, config, overwrite=True)
     return list(zip(datasets, models, strict=True))
 
 

@@ -111,6 +111,7 @@ class Run:
     def _resume_or_plan(self, origin: Origin) -> Progress:
         if self.last_file.exists():
             progress = load_progress(self.last_file)
+            progress.origin = asdict(origin)  # an earlier hangtag called the same dataset otherwise
             load_checkpoint(self.last_file, self.network, self.average, self.optimizer)
             if self.accelerator.is_main_process and progress.history:
                 history.write(self.model / HISTORY_FILE, progress.history)

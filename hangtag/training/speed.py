@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hangtag.console import note
+from hangtag.cores import cores
 from hangtag.training.config import TrainConfig
 from hangtag.training.losses import bce
 from hangtag.training.network import TagNetwork, network_of
@@ -26,6 +27,11 @@ WARM_UP, MEASURED = 2, 5
 def gpus() -> int:
     """Return how many CUDA devices this machine can train on."""
     return torch.cuda.device_count()
+
+
+def limit_threads() -> None:
+    """Let torch start no more threads than this process has cores: it sees no container's quota."""
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
 
 
 def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Precision:

@@ -19,8 +19,8 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hangtag.errors import ConfigError, MissingExtra
@@ -43,7 +43,7 @@ def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Stud
         raise ConfigError(
             f"{folder} holds no study; begin one with `hangtag tune DATASET {folder}`"
         )
-    url = _url(storage) if storage else f"sqlite:///{(folder / DATABASE).resolve()}"
+    url = _url(storage) if storage else database_url(folder)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     name = folder.resolve().name
     for attempt in range(4):
@@ -56,6 +56,10 @@ def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Stud
             return optuna.load_study(study_name=name, storage=opened)
         except KeyError as cause:
             raise ConfigError(f"the database has no study {name!r}") from cause
+        except ImportError as cause:
+            raise ConfigError(
+                f"--storage: the driver of this database is missing: {cause}"
+            ) from cause
         except (SQLAlchemyError, RuntimeError) as cause:
             reason = str(cause).splitlines()[0]
         # Processes that begin at the same moment make the tables at the same moment.
@@ -63,20 +67,31 @@ def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Stud
     raise ConfigError(f"the study's database cannot be used: {reason}")
 
 
+def database_url(folder: Path) -> str:
+    """Return the URL of the database in a study's folder, whatever characters its path has."""
+    path = str((folder / DATABASE).resolve())
+    return URL.create("sqlite", database=path).render_as_string()
+
+
 def _url(storage: str) -> str:
-    """Return the URL with the driver that the extra `postgres` brings. Raises MissingExtra."""
-    scheme, mark, rest = storage.partition("://")
-    if not mark:
+    """Return the URL with the driver that the extra `postgres` brings.
+
+    Raises MissingExtra, and ConfigError for what is no URL of a database.
+    """
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError) as cause:  # not quoted: it may hold a password
         raise ConfigError(
-            f"--storage {storage}: give a database URL, such as postgresql://user@host/name"
-        )
-    if scheme not in ("postgres", "postgresql"):
+            "--storage: give a database URL, such as postgresql://user@host/name; write other "
+            "characters than letters and digits in a user's name or password as %40 for @"
+        ) from cause
+    if url.drivername not in ("postgres", "postgresql"):
         return storage
     try:
         import psycopg  # noqa: F401
     except ImportError as cause:
         raise MissingExtra("a study in PostgreSQL", "postgres") from cause
-    return f"postgresql+psycopg://{rest}"
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 def _storage(url: str) -> RDBStorage:
@@ -88,7 +103,7 @@ def _storage(url: str) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = RDBStorage(
-            url,
+            url.replace("{", "{{").replace("}", "}}"),  # Optuna takes it for a template
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,

@@ -26,6 +26,7 @@ from hangtag.errors import (
     DatasetError,
     MissingExtra,
     ModelError,
+    Remedy,
     Stopped,
     TrainingError,
 )
@@ -50,6 +51,7 @@ from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias, weights_file
 from hangtag.training.run import Run
+from hangtag.training.speed import limit_threads
 from hangtag.training.start_from import going_on, start_from, with_weights
 
 
@@ -85,6 +87,7 @@ def train(
     has learned before makes of them. Raises DatasetError, ConfigError, TrainingError, and Stopped
     after Ctrl-C or SIGTERM.
     """
+    limit_threads()
     config, model = config or TrainConfig(), Path(model)
     if continue_from is not None:
         config = going_on(config, continue_from)
@@ -101,7 +104,7 @@ def train(
     with _leaving(accelerator), alone:
         origin = _origin(folder, model, config, continue_from)
         try:
-            earlier = _earlier_run(model, config, origin, overwrite)
+            earlier = _earlier_run(model, folder, config, origin, overwrite)
         except (ModelError, TrainingError):
             if not overwrite or _holds_others(model):
                 raise
@@ -176,11 +179,12 @@ _FREE = ("cache_gib", "checkpoint_minutes", "tracker")
 _MODEL_FILES = (
     CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, WEIGHTS_FILE, TAGS_FILE,
 )  # fmt: skip
+_DATASET = "fingerprint"  # the field of Origin that tells it
 _OF_A_RUN = (CHECKPOINTS, *_MODEL_FILES, "hangtag")  # "hangtag": where trackers write
 
 
 def _earlier_run(
-    model: Path, config: TrainConfig, origin: Origin, overwrite: bool
+    model: Path, folder: DatasetFolder, config: TrainConfig, origin: Origin, overwrite: bool
 ) -> Literal["none", "stopped", "finished", "another"]:
     """Tell what lies in the model folder, and refuse to mix two runs in it.
 
@@ -188,7 +192,7 @@ def _earlier_run(
     """
     others: list[str] = []
     for state, earlier in _runs_in(model):
-        changed = _changed(earlier, config, origin)
+        changed = _changed(_renamed(earlier, folder, origin), config, origin)
         if not changed:
             return state
         others = others or changed
@@ -197,11 +201,20 @@ def _earlier_run(
             raise ModelError(f"{model} holds other files; choose a new folder for the model")
         return "none"
     if not overwrite:
-        raise ConfigError(
-            f"{model} holds a run with other settings ({', '.join(others)}); choose another "
-            "folder, or start over with --overwrite"
-        )
+        settings = ", ".join(name for name in others if name != _DATASET)
+        about = ["on another dataset"] if _DATASET in others else []
+        about += [f"with other settings ({settings})"] if settings else []
+        raise ConfigError(f"{model} holds a run {' and '.join(about)}", remedy=Remedy.OVERWRITE)
     return "another"
+
+
+def _renamed(earlier: dict[str, Any], folder: DatasetFolder, origin: Origin) -> dict[str, Any]:
+    """Return what an earlier run notes, with the dataset by today's name where it is the same."""
+    noted = earlier.get(_DATASET, earlier.get("pack"))
+    if noted is None:
+        return earlier
+    same = folder.was_known_as(str(noted))
+    return {**earlier, _DATASET: origin.fingerprint if same else noted}
 
 
 def _runs_in(model: Path) -> Iterator[tuple[Literal["finished", "stopped"], dict[str, Any]]]:

@@ -248,6 +248,7 @@ class Worker:
                 on_epoch=on_epoch,
                 stores=self.stores,
                 features=job.features(config),
+                overwrite=True,  # a folder of the study's own, perhaps of one that was removed
             )
         with (place / HISTORY_FILE).open(newline="") as file:
             return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])

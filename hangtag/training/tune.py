@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import torch
 from accelerate import Accelerator
@@ -27,8 +27,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hangtag.console import note, set_quiet
+from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.dataset.workers import cores
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training import recipe
@@ -41,7 +41,7 @@ from hangtag.training.config import (
     settled,
 )
 from hangtag.training.space import Space
-from hangtag.training.speed import choose_precision
+from hangtag.training.speed import choose_precision, limit_threads
 from hangtag.training.study import DATABASE, best_trial, finished, open_study, take_up_dead
 from hangtag.training.train import train
 from hangtag.training.trials import TRIALS, Job, Teller, Worker
@@ -83,6 +83,7 @@ def tune(
     returns, and after Stopped if a trial was done. Raises what `train` raises, and ConfigError for
     a study of something else.
     """
+    limit_threads()
     config, tuning = config or TrainConfig(), tuning or TuneConfig()
     space = space or Space.default(config)
     if config.minutes:
@@ -135,7 +136,7 @@ def _begin(
         base = _settled(config, data, space)
         study.set_user_attr("base", asdict(base))
         study.set_user_attr("about", about)
-    elif changed := [name for name in about if known[name] != about[name]]:
+    elif changed := _changed(known, about, data):
         raise ConfigError(
             f"the study {study.study_name} is about another {', another '.join(changed)}; choose "
             "another folder, or go on with the settings that it began with"
@@ -147,6 +148,13 @@ def _begin(
         # Of two processes that begin at the same moment one is to be enough.
         study.enqueue_trial(space.values(base), {"defaults": True}, skip_if_exists=not tried)
     return base
+
+
+def _changed(known: dict[str, Any], about: dict[str, Any], data: DatasetFolder) -> list[str]:
+    """Return the names of what differs from the study's beginning."""
+    if data.was_known_as(known["dataset"]):  # an earlier hangtag called the same one otherwise
+        known = {**known, "dataset": about["dataset"]}
+    return [name for name in about if known[name] != about[name]]
 
 
 def _tried_defaults(study: Study) -> list[FrozenTrial]:
@@ -281,7 +289,9 @@ def _place_best(job: Job, study: Study) -> TuneResult:
         chosen = best.params
         config = job.base if best.user_attrs.get("defaults") else job.space.config(job.base, chosen)
         features = job.features(config)
-        train(job.dataset, source, config, tags_file=job.tags_file, features=features)
+        train(
+            job.dataset, source, config, tags_file=job.tags_file, features=features, overwrite=True
+        )  # the study's own folder
     _copy(source, model)
     done = finished(study.get_trials(deepcopy=False))
     return TuneResult(

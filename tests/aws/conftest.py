@@ -34,7 +34,7 @@ class Storage:
 
     def fault(self, path: str) -> str:
         for end, faults in self.faults.items():
-            if path.endswith(end) and faults:
+            if path.endswith(end) and faults:  # a path as it was sent: percent-encoded
                 return faults[0].removeprefix("always ") if faults[0][:7] == "always " else (
                     faults.pop(0)
                 )  # fmt: skip
@@ -132,13 +132,16 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3, "READ_SECONDS", 1)
-    monkeypatch.setattr(s3, "_PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(s3, "_PAUSES", (0.01,) * 6)
+    monkeypatch.setattr(s3, "_UPLOAD_ATTEMPTS", 8)  # of a second each, on a busy machine
     s3.client.cache_clear()
-    s3.client().create_bucket(Bucket="library")
+    s3._endpoint.answered()
+    s3.told("s3://library", lambda: s3.client().create_bucket(Bucket="library"))
     found.requests.clear()
     yield found
     set_quiet(False)  # commands are run in this process
-    s3.client().close()
+    for attempts in (1, s3._UPLOAD_ATTEMPTS):
+        s3.client(attempts).close()
     s3.client.cache_clear()
     server.shutdown()
     server.server_close()
@@ -148,7 +151,7 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
 def put(address: str, data: bytes) -> None:
     """Write an object."""
     bucket, key = s3.split(address)
-    s3.client().put_object(Bucket=bucket, Key=key, Body=data)
+    s3.told(address, lambda: s3.client().put_object(Bucket=bucket, Key=key, Body=data))
 
 
 @pytest.fixture

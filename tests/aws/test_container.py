@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -10,12 +11,17 @@ import sys
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from hangtag.aws import container
+from hangtag.aws.inputs import dataset_of
+from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.errors import ConfigError, DatasetError, HangtagError, Remedy, TrainingError
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from tests.aws.test_inputs import LST, image_channels, record_channels
@@ -145,6 +151,38 @@ def test_a_failure_is_told_where_sagemaker_looks(tmp_path: Path) -> None:
     reason = (tmp_path / "output" / "failure").read_text()
     assert reason == "no channel validation among the channels (train)\n"
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConfigError("/m holds a run", remedy=Remedy.OVERWRITE),
+         "/m holds a run; give the job another S3Uri in its CheckpointConfig, or empty that one"),
+        (DatasetError("/d holds no tags", remedy=Remedy.TAGS),
+         "/d holds no tags; add a file tags.json, or tags.txt with one tag a line, to a channel"),
+        (TrainingError("too little memory: give a smaller --batch-size"),
+         "too little memory: give a smaller batch_size"),
+    ],
+)  # fmt: skip
+def test_a_reason_names_what_a_jobs_author_can_do(error: HangtagError, reason: str) -> None:
+    assert container._in_a_job(error) == reason
+    for other in (error, pickle.loads(pickle.dumps(error))):
+        assert "S3Uri" not in str(other)  # what the command line says
+        assert other.remedy == error.remedy
+
+
+def test_what_another_job_left_on_the_machine_is_replaced(library: Catalog, tmp_path: Path) -> None:
+    """The dataset that is put together of a job's images is the job's own to replace."""
+    few = replace(library, designs=library.designs[:50])
+    image_channels(few, tmp_path / "a", LST)
+    first = DatasetFolder.open(dataset_of(tmp_path / "a", {}, tmp_path / "work" / "d"))
+    image_channels(replace(library, designs=library.designs[:60]), tmp_path / "b", LST)
+    second = DatasetFolder.open(dataset_of(tmp_path / "b", {}, tmp_path / "work" / "d"))
+    assert first.fingerprint() != second.fingerprint()
+    # Another instance, to which the same channels came at another time.
+    image_channels(few, tmp_path / "elsewhere" / "a", LST)
+    moved = dataset_of(tmp_path / "elsewhere" / "a", {}, tmp_path / "elsewhere" / "work" / "d")
+    assert DatasetFolder.open(moved).fingerprint() == first.fingerprint()
 
 
 def test_a_stopped_job_goes_on_and_continues_a_model(

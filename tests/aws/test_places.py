@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from hangtag import cli
 from hangtag.aws import download, s3
@@ -195,6 +196,7 @@ def test_only_what_changed_travels(storage: Storage) -> None:
     address = "s3://library/place"
     put(f"{address}/a.txt", b"a")
     put(f"{address}/sub/b.txt", b"b")
+    put(f"{address}/dataset.json", b"{}")
     put(f"{address}/output/job/model.tar.gz", b"large")
     place = Place(address)
     place.pull()
@@ -205,7 +207,9 @@ def test_only_what_changed_travels(storage: Storage) -> None:
     (place.local / "c.txt").write_bytes(b"c")
     (place.local / ".part").write_bytes(b"hidden")
     place.push()
-    assert keys(address) == ["place/a.txt", "place/c.txt", "place/output/job/model.tar.gz"]
+    assert [key.removeprefix("place/") for key in keys(address)] == [
+        "a.txt", "c.txt", "dataset.json", "output/job/model.tar.gz",
+    ]  # fmt: skip
     storage.requests.clear()
     again = Place(address)
     again.pull()
@@ -328,6 +332,180 @@ def test_a_large_file_goes_on_where_a_killed_run_stopped(
     assert (place.local / "large.bin").read_bytes() == data
     assert len(storage.gets("/large.bin")) == 4  # of six parts
     assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PART_BYTES", 1000)
+    monkeypatch.setattr(download, "THREADS", 1)
+
+
+def stopped_half_way(storage: Storage, data: bytes, *, parts: bool = False) -> Place:
+    """Return a folder of one object, large.bin, of which some parts came before a kill."""
+    if parts:
+        config = TransferConfig(multipart_threshold=1, multipart_chunksize=5 * 2**20)
+        s3.client().upload_fileobj(io.BytesIO(data), "library", "place/large.bin", Config=config)
+    else:
+        put("s3://library/place/large.bin", data)
+    storage.faults["/large.bin"] = ["", "", "always truncate"]
+    place = Place("s3://library/place")
+    with pytest.raises(ConnectionError):
+        place.pull()
+    storage.faults.clear()
+    storage.requests.clear()
+    return place
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_object_that_changed_meanwhile_is_fetched_from_its_beginning(storage: Storage) -> None:
+    place = stopped_half_way(storage, bytes(5000))
+    put("s3://library/place/large.bin", b"\1" * 5000)  # of the same size
+    Place("s3://library/place").pull()
+    assert (place.local / "large.bin").read_bytes() == b"\1" * 5000
+    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("s3://library/place/large.bin", bytes(5000))
+    fetch, calls = download.Download.fetch, []
+
+    def changing(job: download.Download, number: int) -> bool:
+        calls.append(number)
+        if len(calls) == 3:
+            put("s3://library/place/large.bin", b"\2" * 7000)
+        return fetch(job, number)
+
+    monkeypatch.setattr(download.Download, "fetch", changing)
+    place = Place("s3://library/place")
+    place.pull()
+    assert (place.local / "large.bin").read_bytes() == b"\2" * 7000
+    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+
+    def always_changing(job: download.Download, number: int) -> bool:
+        calls.append(number)
+        put(job.address, bytes(2000 + len(calls)))
+        return fetch(job, number)
+
+    monkeypatch.setattr(download.Download, "fetch", always_changing)
+    put("s3://library/place/large.bin", bytes(3000))
+    with pytest.raises(StorageError, match="changes, or comes damaged"):
+        Place("s3://library/place").pull()
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_parts_that_are_damaged_on_the_disk_are_not_taken(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, parts: bool
+) -> None:
+    """Of the right size, as a lost page of a disk leaves them: the ETag tells, also of an object
+    that was written in parts of another size than boto3's own."""
+    monkeypatch.setattr(download, "PART_BYTES", 2**20 if parts else 1000)
+    monkeypatch.setattr(download, "THREADS", 1)
+    data = bytes(range(256)) * (2**15 if parts else 20)
+    place = stopped_half_way(storage, data, parts=parts)
+    (part,) = place.local.glob(".*.part")
+    part.write_bytes(bytes(10) + part.read_bytes()[10:])
+    Place("s3://library/place").pull()
+    assert (place.local / "large.bin").read_bytes() == data
+    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_journal_without_its_parts_or_cut_in_a_line_is_not_believed(storage: Storage) -> None:
+    data = bytes(range(256)) * 20
+    place = stopped_half_way(storage, data)
+    (journal,) = place.local.glob(".*.parts")
+    journal.write_text(journal.read_text() + "3")  # 35, say
+    (part,) = place.local.glob(".*.part")
+    part.unlink()
+    Place("s3://library/place").pull()
+    assert (place.local / "large.bin").read_bytes() == data
+
+
+def test_a_folder_called_output_is_left_to_sagemaker_in_a_dataset_only(storage: Storage) -> None:
+    put("s3://library/models/output/config.json", b"{}")
+    put("s3://library/models/a/output/x.txt", b"x")
+    models = Place("s3://library/models")
+    models.pull()
+    assert (models.local / "output" / "config.json").read_bytes() == b"{}"
+    (models.local / "output" / "new.txt").write_text("new")
+    models.push()
+    assert "models/output/new.txt" in keys("s3://library/models")
+    for marker in ("dataset.json", "training/train.rec"):
+        put(f"s3://library/{marker[0]}/{marker}", b"{}")
+        put(f"s3://library/{marker[0]}/output/job/model.tar.gz", b"large")
+        place = Place(f"s3://library/{marker[0]}")
+        place.pull()
+        assert not (place.local / "output").exists()
+
+
+def test_files_of_any_key_travel_both_ways(storage: Storage) -> None:
+    address = "s3://library/50%20off? #1/caf\u00e9"
+    odd = (
+        "a//b.txt",
+        "a%2Fb",
+        "[1]*.txt",
+        "a b+c?.txt",
+        "..x/y".replace("..", "%"),
+        "x" * 250,
+        "e/%=",
+    )
+    for name in odd:
+        put(f"{address}/{name}", name.encode())
+    place = Place(address)
+    place.pull()
+    assert {path.read_bytes().decode() for path in place.local.rglob("*") if path.is_file()} == set(
+        odd
+    )
+    for path in list(place.local.rglob("*")):
+        if path.is_file():
+            path.write_text("new")
+    place.push()
+    assert {s3.read(f"{address}/{name}") for name in odd} == {b"new"}
+    assert len(keys(address)) == len(odd)
+    again = Place(address)
+    storage.requests.clear()
+    again.pull()
+    again.push()
+    assert {verb for verb, _, _ in storage.requests} <= {"GET", "HEAD"}
+
+
+def test_an_object_that_is_a_folder_too_is_named(storage: Storage) -> None:
+    put("s3://library/place/a", b"1")
+    put("s3://library/place/a/b", b"2")
+    with pytest.raises(StorageError, match="place/a/b lies below s3://library/place/a, which is"):
+        Place("s3://library/place").pull()
+    Place("s3://library/place/a").pull()
+    with pytest.raises(StorageError, match="remove that copy"):
+        Place("s3://library/place/a/b").pull()
+
+
+@pytest.mark.parametrize("address", ["s3://library//a.csv", "s3://library/a/./b.csv"])
+def test_an_address_that_would_be_folded_is_refused(
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+) -> None:
+    put("s3://library/a.csv", b"image,tags\na.png,red\n")
+    put("s3://library/a/b.csv", b"image,tags\na.png,red\n")
+    with pytest.raises(SystemExit):
+        hangtag(monkeypatch, "pack", address, DATASET, "--quiet")
+    assert capsys.readouterr().err.startswith(f"hangtag: {address}: empty names and .")
+
+
+def test_an_address_cannot_lead_out_of_the_cache(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put("s3://library/../../../stolen.csv", b"image,tags\ns3://library/a.png,red\n")
+    before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
+    with pytest.raises(SystemExit):
+        hangtag(monkeypatch, "pack", "s3://library/../../../stolen.csv", tmp_path / "d", "--quiet")
+    assert mirror_of("s3://library/../../../stolen.csv").read_bytes().startswith(b"image")
+    after = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
+    assert {path for path in after - before if "d" not in path.parts} == set()
 
 
 def test_a_library_is_not_taken_for_a_folder_of_ours(

@@ -1,6 +1,12 @@
 """Objects of a real server, through faults: whole and right, or one clear error."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +15,19 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from hangtag.aws import s3
+from hangtag.aws.download import download
 from hangtag.aws.object_cache import ObjectCache
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import PackSummary, pack
 from hangtag.errors import ConfigError, DatasetError, StorageError
-from hangtag.files import read_ahead
+from hangtag.files import (
+    address_of,
+    etags,
+    mirror_of,
+    names_below,
+    read_ahead,
+    with_addresses,
+)
 from hangtag.library.catalog import Catalog, Design
 from tests.aws.conftest import Storage, put
 
@@ -153,6 +167,147 @@ def test_a_bucket_that_falls_silent_ends_the_run(storage: Storage) -> None:
     with pytest.raises(StorageError, match="same command again"):
         list(read_ahead(addresses))
     assert threading.active_count() < 100
+
+
+@pytest.fixture
+def black_hole(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """An endpoint that accepts every connection and never answers."""
+    hole = socket.create_server(("127.0.0.1", 0), backlog=256)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{hole.getsockname()[1]}")
+    before = s3.client()
+    s3.client.cache_clear()
+    yield hole
+    s3.client().close()
+    s3.client.cache_clear()
+    s3._endpoint.answered()
+    before.close()
+    hole.close()
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
+    """Let every time limit of the module be that much shorter."""
+    defaults = {
+        "READ_SECONDS": 12,
+        "CONNECT_SECONDS": 4,
+        "PATIENCE_SECONDS": 25,
+        "_DEAD_SECONDS": 10,
+    }
+    for name, seconds in defaults.items():
+        monkeypatch.setattr(s3, name, seconds * scale)
+    pauses = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+    monkeypatch.setattr(s3, "_PAUSES", tuple(pause * scale for pause in pauses))
+
+
+@pytest.mark.parametrize("addresses", [1, 100])
+def test_an_endpoint_that_never_answers_is_reported_within_a_minute(
+    black_hole: socket.socket, monkeypatch: pytest.MonkeyPatch, addresses: int
+) -> None:
+    """At a tenth of all limits: within a few seconds, however many addresses wait."""
+    limit(monkeypatch, 0.1)
+    monkeypatch.setattr("hangtag.files._THREADS", 4)
+    began = time.monotonic()
+    wanted = [f"s3://library/{number}.png" for number in range(addresses)]
+    read = s3.read if addresses == 1 else lambda _: list(read_ahead(wanted))
+    with pytest.raises((ConnectionError, StorageError), match=r"library/\d+.png: (Read|no answer)"):
+        read(wanted[0])
+    assert time.monotonic() - began < 15  # 4, and what a busy machine adds
+
+
+def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
+    black_hole: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limit(monkeypatch, 0.1)
+    black_hole.close()
+    began = time.monotonic()
+    with pytest.raises(ConnectionError, match="Could not connect"):
+        list(s3.listed("s3://library/folder"))
+    s3._endpoint.answered()
+    wanted = [
+        (f"s3://library/{number}", s3.Object(f"{number}", 5, '"e"'), tmp_path / f"{number}")
+        for number in range(100)
+    ]
+    with pytest.raises(ConnectionError):
+        download(wanted, lambda found, path: None)
+    (tmp_path / "file").write_bytes(b"12345")
+    s3._endpoint.answered()
+    with pytest.raises(ConnectionError):
+        s3.upload(tmp_path / "file", "s3://library/file")
+    assert time.monotonic() - began < 30
+
+
+def test_the_default_limits_add_up_to_less_than_a_minute() -> None:
+    """A name of eight addresses, none of which takes the connection; or none that answers."""
+    fresh = subprocess.run(
+        [sys.executable, "-c", "from hangtag.aws import s3; print(s3.CONNECT_SECONDS, "
+         "s3.READ_SECONDS, s3.PATIENCE_SECONDS, max(s3._PAUSES), s3._UPLOAD_ATTEMPTS)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    connect, read, patience, pause, uploads = map(float, fresh.stdout.split())
+    for attempt in (8 * connect, read):
+        # The last attempt begins after a pause that begins before patience is over.
+        assert patience + 0.75 * pause + attempt <= 64
+    assert 2 * read + 1.5 + read <= 60
+    assert uploads * read + 3 <= 60
+
+
+def test_an_endpoint_that_comes_back_is_asked_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_DEAD_SECONDS", 0.3)
+    put(ONE, b"1")
+    s3._endpoint.gave_no_answer()
+    with pytest.raises(ConnectionError, match="no answer from S3 just now"):
+        s3.read(ONE)
+    time.sleep(0.3)
+    assert s3.read(ONE) == b"1"
+
+
+ODD_KEYS = (
+    "50%20off.png", "a+b.png", "a?b=c.png", "a#b.png", " a  b .png", "a//b.png", "/a.png", "//a",
+    "../up.png", "a/../../../up.png", "a/./b.png", "..", "a\\b.png", "C:\\x.png",
+    "caf\u00e9 \u56f3.png", "cafe\u0301.png", "x" * 240 + ".png",
+    "\u30c6" * 100 + "/" + "\u30c6" * 100, "%=a", "%=", "a%", "&amp;<x>'\"",
+    "a\tb.png", "-a*[b].png", "con", "a.",
+)  # fmt: skip
+
+
+def test_every_key_can_be_written_listed_and_read(storage: Storage, tmp_path: Path) -> None:
+    """As itself, whatever URLs, XML and file systems make of its characters."""
+    (tmp_path / "new").write_bytes(b"new")
+    for number, key in enumerate(ODD_KEYS):
+        put(f"s3://library/odd/{key}", f"{number}".encode())
+    prefix = "s3://library/odd"
+    assert {item.key for item in s3.listed(prefix)} == {f"odd/{key}" for key in ODD_KEYS}
+    assert set(names_below(prefix)) == set(names_below(f"{prefix}/")) == set(ODD_KEYS)
+    found = list(read_ahead([f"{prefix}/{key}" for key in ODD_KEYS]))
+    assert found == [f"{number}".encode() for number in range(len(ODD_KEYS))]
+    assert len(etags([f"{prefix}/{key}" for key in ODD_KEYS])) == len(ODD_KEYS)
+    for key in ODD_KEYS[:8]:
+        assert s3.upload(tmp_path / "new", f"{prefix}/{key}").size == 3
+        assert s3.read(f"{prefix}/{key}") == b"new"
+        s3.delete(f"{prefix}/{key}")
+        assert s3.head(f"{prefix}/{key}") is None
+
+
+def test_copies_of_keys_lie_in_the_cache_and_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "cache"))
+    top = tmp_path / "cache" / "s3"
+    copies = {}
+    for key in ODD_KEYS:
+        address = f"s3://library/{key}"
+        copies[mirror_of(address)] = address
+        assert os.path.realpath(mirror_of(address)).startswith(f"{top}{os.sep}library{os.sep}")
+        assert address_of(str(mirror_of(address))) == address
+        mirror_of(address).parent.mkdir(parents=True, exist_ok=True)
+        if not mirror_of(address).is_dir():
+            mirror_of(address).write_bytes(b"1")
+        assert with_addresses(f"see {mirror_of(address)}: it") == f"see {address}: it"
+    assert len(copies) == len(ODD_KEYS)
+    assert mirror_of("s3://../../etc/x").is_relative_to(top)
+    # People find their files: what can be a name stays one.
+    assert mirror_of("s3://b/50%20off [1].png") == top / "b" / "50%20off [1].png"
 
 
 def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hangtag.dataset import batches as module
 from hangtag.dataset.batches import (
     Augmentation,
     Batches,
     PixelStore,
     augment,
     has_colour_tags,
+    shuffled,
     sided_designs,
 )
 from hangtag.dataset.images import encode_png
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 
+ORDER: list[int] = [4, 3, 1, 6, 0, 2, 5, 7]
 STRONG = Augmentation(
     flip=True, rotate=20, scale=0.3, aspect=0.2, shift=0.1, shear=0.1, hue=60, saturation=0.4,
     brightness=0.3, flatten=0.3, erase=0.3,
@@ -49,6 +52,37 @@ def test_a_step_is_the_same_in_any_order_and_from_any_store(records: RecordReade
         assert (labels == expected[step][1]).all()
     other = batches(records, seed=4).batch(0)
     assert (other[1] != expected[0][1]).any()
+
+
+def test_an_epochs_order_is_computed_once(
+    records: RecordReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def counted(designs: int, seed: int, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        asked.append(epoch)
+        return shuffled(designs, seed, epoch)
+
+    expected = [batches(records).batch(step) for step in range(8)]
+    monkeypatch.setattr(module, "shuffled", counted)
+    made = batches(records)
+    for found, (squares, labels) in zip(made.iterate(0, 4), expected[:4], strict=True):
+        assert (found[0] == squares).all()
+        assert (found[1] == labels).all()
+    assert asked == [0]
+    assert (made.batch(7)[1] == expected[7][1]).all()
+    assert (made.batch(3)[1] == expected[3][1]).all()
+    # The order of a seed and an epoch is part of every checkpoint: it stays what it was.
+    assert shuffled(8, 3, 1).tolist() == ORDER
+
+
+def test_lists_of_tags_do_not_depend_on_how_they_are_indented() -> None:
+    assert module._names("left,\n\t\tarrow  left,right,\n  word art") == {
+        "left", "arrow left", "right", "word art",
+    }  # fmt: skip
+    for names in (module.SIDED_TAGS, module.COLOUR_TAGS):
+        assert all(name == " ".join(name.split()) and name for name in names)
+    assert {"northwest", "words", "clock"} <= module.SIDED_TAGS
 
 
 def test_an_epoch_shows_no_design_twice_and_epochs_differ(records: RecordReader) -> None:

@@ -1,6 +1,8 @@
 """Packing: nothing lost, nothing twice, the same result after a kill."""
 
 import csv
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -67,6 +69,71 @@ def test_packing_is_the_same_every_time_and_with_any_workers(
     pack(library, tmp_path / "b", SMALL, workers=2)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert not (tmp_path / "a" / ".pack").exists()
+
+
+def test_the_fingerprint_tells_the_content_and_nothing_else(
+    library: Catalog, tmp_path: Path
+) -> None:
+    """Another folder, other times of files, another root, absolute paths: the same. A pixel, a tag,
+    a reviewed no, the split, the size: another."""
+
+    def packed(name: str, catalog: Catalog, config: PackConfig = SMALL) -> str:
+        pack(catalog, tmp_path / name, config, workers=1)
+        folder = DatasetFolder.open(tmp_path / name)
+        assert folder.was_known_as(folder.info.pack)
+        return folder.fingerprint()
+
+    few = replace(library, designs=library.designs[:40])
+    root = tmp_path / "moved" / "library"
+    shutil.copytree(library.root, root, copy_function=shutil.copyfile)
+    first = packed("a", few)
+    assert packed("b", replace(few, root=root)) == first
+    away = [replace(design, image=few.location(design)) for design in few]
+    assert packed("c", Catalog(tuple(away), tmp_path)) == first
+    keys = {DatasetFolder.open(tmp_path / name).info.pack for name in "abc"}
+    assert len(keys) == 3  # each packer knows its own work by its files
+
+    one = few.designs[0]
+    prints = {first}
+    others = {
+        "tag": (replace(one, tags=("disc", "blue")), SMALL),
+        "no": (replace(one, not_tags=("cross",)), SMALL),
+        "split": (replace(one, split="test"), SMALL),
+        "size": (one, replace(SMALL, size=40)),
+        "flat": (one, replace(SMALL, flatten="white")),
+    }
+    for name, (design, config) in others.items():
+        prints.add(packed(name, replace(few, designs=(design, *few.designs[1:])), config))
+    with Image.open(root / one.image) as image:
+        image.putpixel((50, 50), (9, 9, 9, 255))
+        image.save(root / one.image)
+    prints.add(packed("pixel", replace(few, root=root)))
+    assert len(prints) == 1 + len(others) + 1
+
+
+def test_a_dataset_of_before_keeps_its_name_and_the_seeds_is_known_by_its_bytes(
+    library: Catalog, tmp_path: Path
+) -> None:
+    pack(replace(library, designs=library.designs[:40]), tmp_path / "d", SMALL, workers=1)
+    info = json.loads((tmp_path / "d" / "dataset.json").read_text())
+    del info["fingerprint"]
+    (tmp_path / "d" / "dataset.json").write_text(json.dumps(info))
+    assert DatasetFolder.open(tmp_path / "d").fingerprint() == info["pack"]
+    for name in ("dataset.json", "designs.jsonl"):
+        (tmp_path / "d" / name).unlink()
+    first = DatasetFolder.open(tmp_path / "d")
+    copied = DatasetFolder.open(shutil.copytree(tmp_path / "d", tmp_path / "copy"))
+    assert copied.fingerprint() == first.fingerprint()
+    # As a hangtag of before November 2026 knew it.
+    digest = hashlib.sha256("\n".join(first.vocabulary.names).encode())
+    for split in first.splits():
+        digest.update(first.labels(split).tobytes())
+    assert copied.was_known_as(digest.hexdigest())
+    assert not copied.was_known_as("")
+    data = bytearray((tmp_path / "copy" / "training" / "train.rec").read_bytes())
+    data[-9] ^= 1  # in the last image
+    (tmp_path / "copy" / "training" / "train.rec").write_bytes(data)
+    assert DatasetFolder.open(tmp_path / "copy").fingerprint() != first.fingerprint()
 
 
 def test_doubles_and_groups_share_a_split(library: Catalog, tmp_path: Path) -> None:

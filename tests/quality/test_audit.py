@@ -14,6 +14,8 @@ from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.folds import write_folds
 from hangtag.library.catalog import Catalog
 from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
+from hangtag.training.config import TrainConfig
+from hangtag.training.folds import train_folds
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
@@ -113,6 +115,32 @@ def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Pa
     before = [(path / "dataset.json").stat().st_mtime_ns for path in paths]
     write_folds(whole, tmp_path)
     assert [(path / "dataset.json").stat().st_mtime_ns for path in paths] == before
+
+
+def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
+    library: Catalog, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other catalog left is replaced without a word about an option that audit lacks."""
+    trained: list[tuple[Path, bool]] = []
+
+    def train(dataset: Path, target: Path, config: TrainConfig, *, overwrite: bool) -> None:
+        trained.append((target, overwrite))
+
+    monkeypatch.setattr("hangtag.training.folds.train", train)
+    few = library.designs[:40]
+    corrected = (replace(few[0], tags=("ring", "blue")), *few[1:36])
+    seen = []
+    for designs in (few, few, corrected):
+        made = train_folds(
+            work / "model", replace(library, designs=designs), tmp_path / "work", workers=1
+        )
+        folders = [DatasetFolder.open(dataset) for dataset, _ in made]
+        seen.append([folder.fingerprint() for folder in folders])
+        for folder in folders:
+            assert [design.tags for design in folder.designs() or ()] == [d.tags for d in designs]
+    assert seen[0] == seen[1]  # a killed one resumes
+    assert not set(seen[0]) & set(seen[2])
+    assert all(overwrite for _, overwrite in trained)  # the models of other folds are replaced
 
 
 def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_path: Path) -> None:

@@ -4,18 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hangtag import __version__
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DatasetFolder, DatasetInfo
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordWriter
+from hangtag.errors import DatasetError
 from hangtag.library.catalog import Catalog, Design
-from hangtag.quality.evaluate import evaluate, table_lines
+from hangtag.quality.compare import compare
+from hangtag.quality.compare import table_lines as compared_lines
+from hangtag.quality.evaluate import _remember, evaluate, read_evaluations, table_lines
+from hangtag.quality.report import write_report
 
 
 def hangtag(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -38,7 +46,8 @@ def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
     shown = "\n".join(table_lines(evaluation))
     assert "tagging nothing" in shown
     evaluate(work / "model", work / "dataset", split="validation")
-    assert set(json.loads((work / "model" / "metrics.json").read_text())) == {"test", "validation"}
+    splits = [one["split"] for one in read_evaluations(work / "model")]
+    assert sorted(splits) == ["test", "validation"]
 
 
 def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path: Path) -> None:
@@ -70,8 +79,78 @@ def test_a_damaged_metrics_file_costs_no_evaluation(
     model = shutil.copytree(work / "model", tmp_path / "model")
     (model / "metrics.json").write_text('{"validation": ')
     evaluate(model, work / "dataset")
-    assert set(json.loads((model / "metrics.json").read_text())) == {"test"}
+    assert [one["split"] for one in read_evaluations(model)] == ["test"]
     assert "metrics.json was damaged: written anew" in capsys.readouterr().err
+
+
+@pytest.fixture
+def other(library: Catalog, tmp_path: Path) -> Path:
+    """A second dataset of the same tags."""
+    pack(
+        Catalog(library.designs[:80], library.root),
+        tmp_path / "other designs",
+        PackConfig(size=48, min_count=3, split="60/20/20"),
+    )
+    return tmp_path / "other designs"
+
+
+def test_every_dataset_keeps_its_own_figures(work: Path, other: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    (model / "metrics.json").unlink(missing_ok=True)
+    first, _ = evaluate(model, work / "dataset")
+    second, scored = evaluate(model, other)
+    shutil.copytree(other, tmp_path / "moved")
+    evaluate(model, tmp_path / "moved")  # the same, elsewhere: it takes the place of `other`
+    evaluate(model, other, split="validation")
+    found = read_evaluations(model)
+    assert [(one["dataset"]["name"], one["split"]) for one in found] == [
+        ("dataset", "test"), ("moved", "test"), ("other designs", "validation"),
+    ]  # fmt: skip
+    assert found[0]["macro_map"] == first.figures["macro_map"]
+    assert found[1]["macro_map"] == second.figures["macro_map"] != first.figures["macro_map"]
+    for one in found:
+        assert one["hangtag"] == __version__
+        assert datetime.fromisoformat(one["when"]).tzinfo is not None
+    assert found[0]["dataset"] == {
+        "name": "dataset",
+        "path": str((work / "dataset").resolve()),
+        "fingerprint": DatasetFolder.open(work / "dataset").fingerprint(),
+        "designs": {"train": 112, "validation": 24, "test": 24},
+    }
+    assert "16 test designs of other designs, 9 tags" in "\n".join(table_lines(second))
+    page = write_report(second, scored).read_text()
+    assert "a dataset that the model did not learn from" in page
+    assert ">other designs</span>" in page.partition("Other evaluations")[0]
+    assert ">dataset</span>" in page.partition("Other evaluations")[2]
+    same = compare(model, model, other)
+    assert same.dataset.name == "other designs"
+    assert "16 test designs of other designs" in "\n".join(compared_lines(same))
+
+
+def test_figures_of_an_earlier_hangtag_are_kept(work: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    old = {"split": "test", "macro_map": 0.5, "designs": 3, "per_tag": []}
+    (model / "metrics.json").write_text(json.dumps({"test": old}))
+    evaluation, scored = evaluate(model, work / "dataset")
+    found = read_evaluations(model)
+    assert found == [{**old, "dataset": None}, evaluation.as_json()]
+    assert "not noted by an earlier hangtag" in write_report(evaluation, scored).read_text()
+
+
+def test_figures_of_a_format_to_come_are_not_overwritten(work: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    (model / "metrics.json").write_text('{"format": 3, "evaluations": []}')
+    with pytest.raises(DatasetError, match="has format 3, this hangtag reads 2"):
+        evaluate(model, work / "dataset")
+    assert json.loads((model / "metrics.json").read_text())["format"] == 3
+
+
+def test_evaluations_at_the_same_time_are_all_kept(work: Path, tmp_path: Path) -> None:
+    evaluation, _ = evaluate(work / "model", work / "dataset")
+    parts = [replace(evaluation, split=f"part {number}") for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(_remember, tmp_path / "metrics.json"), parts))
+    assert {one["split"] for one in read_evaluations(tmp_path)} == {one.split for one in parts}
 
 
 def test_unknown_is_left_out_where_people_reviewed(

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset.config import PackConfig
@@ -33,12 +34,15 @@ from hangtag.errors import (
 )
 from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
+from hangtag.quality.evaluate import evaluate
+from hangtag.quality.report import write_report
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import finish
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
 from hangtag.training.designs import stores_of
+from hangtag.training.history import OnEpoch
 from hangtag.training.mxnet_model import import_mxnet
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
@@ -115,6 +119,83 @@ def started(dataset: Path, model: Path, config: TrainConfig) -> subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def stop_after(epoch: int) -> OnEpoch:
+    """Return what ends a run once it has saved so many epochs."""
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == epoch:
+            raise Stopped("for a test")
+
+    return stop
+
+
+@pytest.fixture
+def repacked(library: Catalog, tmp_path: Path) -> Path:
+    """The dataset as another machine packs it: from files with other times, in another folder."""
+    root = shutil.copytree(library.root, tmp_path / "other", copy_function=shutil.copyfile)
+    pack(
+        replace(library, root=root),
+        tmp_path / "packed again",
+        PackConfig(size=48, min_count=3, split="70/15/15"),
+    )
+    return tmp_path / "packed again"
+
+
+def test_a_run_resumes_on_another_machine_that_packed_again(
+    dataset: Path, repacked: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=2)
+    train(dataset, tmp_path / "undisturbed", config)
+    with pytest.raises(Stopped):
+        train(dataset, tmp_path / "a", config, on_epoch=stop_after(1))
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    seen: list[float] = []
+    train(repacked, tmp_path / "b", config, on_epoch=lambda row: seen.append(row["seconds"]))
+    with (tmp_path / "b" / "history.csv").open(newline="") as file:
+        assert [float(row["seconds"]) for row in csv.DictReader(file)] == seen
+    first, second = (
+        (tmp_path / name / "weights.safetensors").read_bytes() for name in ("undisturbed", "b")
+    )
+    assert first == second
+    # The finished model is known too, and says on what it was trained.
+    assert train(repacked, tmp_path / "undisturbed", config).epochs == 2
+    noted = ModelFolder.open(tmp_path / "b").dataset
+    assert noted["fingerprint"] == DatasetFolder.open(dataset).fingerprint()
+    assert "pack" not in noted
+
+
+def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
+    dataset: Path, repacked: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=2)
+    with pytest.raises(Stopped):
+        train(dataset, tmp_path / "m", config, on_epoch=stop_after(1))
+    last = tmp_path / "m" / "checkpoints" / "last.safetensors"
+    with safe_open(last, "pt") as file:
+        header = file.metadata()
+    progress = json.loads(header["progress"])
+    del progress["origin"]["fingerprint"]
+    progress["origin"]["pack"] = DatasetFolder.open(dataset).info.pack
+    tensors = load_file(last)
+    save_file(tensors, last, metadata={**header, "progress": json.dumps(progress)})
+    with pytest.raises(ConfigError, match="holds a run on another dataset; choose another folder"):
+        train(repacked, tmp_path / "m", config)
+    train(dataset, tmp_path / "m", config)
+    assert ModelFolder.open(tmp_path / "m").dataset["fingerprint"]
+
+
+def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
+    name = "-m [1]* 50%20off? #{x}&%s caf\u00e9"
+    packed = shutil.copytree(dataset, tmp_path / name / "dataset")
+    model = tmp_path / name / name
+    train(packed, model, replace(TINY, epochs=1, tracker="tensorboard"))
+    assert {path.name for path in model.iterdir()} == {
+        "config.json", "hangtag", "history.csv", "model.onnx", "tags.json", "weights.safetensors",
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    write_report(*evaluate(model, packed))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

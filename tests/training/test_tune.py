@@ -21,8 +21,10 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
+from sqlalchemy import make_url
 
 from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.library.catalog import Catalog
@@ -65,6 +67,17 @@ def study(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned") / "study"
     tune(dataset, folder, TINY, TuneConfig(trials=8), SPACE)
     return folder
+
+
+def repacked(library: Catalog, folder: Path) -> Path:
+    """Pack a copy of the library, whose files have other times, into another folder."""
+    root = folder / "another machine"
+    shutil.copytree(library.root, root, copy_function=shutil.copyfile)
+    pack(
+        replace(library, root=root), folder / "d",
+        PackConfig(size=48, min_count=3, split="70/15/15"),
+    )  # fmt: skip
+    return folder / "d"
 
 
 def trials_of(folder: Path, storage: str = "") -> list[FrozenTrial]:
@@ -543,6 +556,75 @@ def test_a_storage_that_cannot_be_had_is_named(dataset: Path, tmp_path: Path) ->
         tune(dataset, tmp_path / "study", TINY, storage="postgresql://nobody@127.0.0.1:9/none")
     with pytest.raises(ConfigError, match="holds no study"):
         open_study(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "postgresql://me:se@cret@host:port/db",
+        "postgresql://me:se/cret@host:x/db",
+        "://",
+        "mysqlx://a/b",
+    ],
+)
+def test_a_storage_that_is_no_url_is_named_without_its_password(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies.time, "sleep", lambda seconds: None)
+    with pytest.raises(ConfigError) as refused:
+        open_study(tmp_path, storage, create=True)
+    assert "cret" not in str(refused.value)
+
+
+def test_a_password_of_any_characters_reaches_the_driver() -> None:
+    found = make_url(studies._url("postgresql://me:%40%25%7Bx%7D%2F@host/db"))
+    assert (found.drivername, found.password) == ("postgresql+psycopg", "@%{x}/")
+
+
+ODD = (
+    "50%20off? #b&c=d;e", "{SCHEMA_VERSION} %s %(x)s %%", "C:\\x\\:memory:", "file:a?mode=ro@x",
+    "-caf\u00e9 \u56f3 [a]*'\"`$x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_study_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "study"
+    folder.mkdir(parents=True)
+    opened = open_study(folder, create=True)
+    opened.enqueue_trial({"x": 1})
+    assert len(trials_of(folder)) == 1
+    assert [path.name for path in folder.iterdir()] == ["study.db"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    # What is printed for other programs leads to the same file.
+    assert make_url(studies.database_url(folder)).database == str(folder / "study.db")
+
+
+def test_a_study_goes_on_with_the_same_dataset_packed_elsewhere(
+    library: Catalog, dataset: Path, study: Path, tmp_path: Path
+) -> None:
+    """Also one that noted the packer's key, as until November 2026."""
+    copied = shutil.copytree(study, tmp_path / "study")
+    again = repacked(library, tmp_path)
+    assert tune(again, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
+    known = open_study(copied)
+    about = known.user_attrs["about"]
+    assert about["dataset"] == DatasetFolder.open(dataset).fingerprint()
+    known.set_user_attr("about", {**about, "dataset": DatasetFolder.open(dataset).info.pack})
+    assert tune(dataset, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
+    with pytest.raises(ConfigError, match="is about another dataset"):
+        tune(again, copied, TINY, TuneConfig(trials=8), SPACE)
+
+
+def test_a_study_begun_anew_does_not_stumble_over_old_trials(
+    dataset: Path, study: Path, tmp_path: Path
+) -> None:
+    """Its database was removed, its trials were not."""
+    copied = shutil.copytree(study, tmp_path / "study")
+    (copied / "study.db").unlink()
+    (one,) = (copied / "trials").iterdir()
+    one.rename(one.with_name("0000"))
+    assert tune(dataset, copied, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE).trials == 1
 
 
 def test_the_report_tells_what_was_learned(study: Path) -> None:
