@@ -21,7 +21,7 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY hangtag hangtag
 EXPOSE 8080
-ENTRYPOINT ["python", "-m", "hangtag.aws.container"]
+ENTRYPOINT ["python", "-m", "hangtag.sagemaker.container"]
 
 FROM base AS serve
 RUN pip install --no-cache-dir "."

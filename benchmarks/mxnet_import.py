@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hangtag.sagemaker.mxnet_model import import_mxnet
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.mxnet_model import import_mxnet
 
 MODELS = Path(__file__).with_name("mxnet_models.py")
 

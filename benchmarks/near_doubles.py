@@ -26,13 +26,13 @@ from PIL import Image
 
 from hangtag.dataset import images
 from hangtag.errors import ImageError
-from hangtag.library.doubles import near_doubles
 from hangtag.library.fingerprints import (
     FINGERPRINT_BYTES,
     fingerprint,
     read_maps,
     same_drawing,
 )
+from hangtag.library.near_duplicates import near_doubles
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]

@@ -36,7 +36,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
 from hangtag.quality.audit import audit, write_findings
 from hangtag.quality.evaluate import evaluate
-from hangtag.service.review import (
+from hangtag.review.store import (
     Answer,
     Given,
     Question,

@@ -3,7 +3,7 @@
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from hangtag.cli import app
+from hangtag.cli.app import app
 
 # What a program of one's own would use.
 MODULES = (
@@ -11,7 +11,7 @@ MODULES = (
     "hangtag.dataset.config", "hangtag.dataset.pack", "hangtag.dataset.dataset_folder",
     "hangtag.dataset.recordio", "hangtag.dataset.images", "hangtag.training.config",
     "hangtag.training.train", "hangtag.tagging.model_folder", "hangtag.quality.metrics",
-    "hangtag.service.config", "hangtag.aws.places", "hangtag.errors",
+    "hangtag.service.config", "hangtag.storage.mirror", "hangtag.errors",
 )  # fmt: skip
 
 

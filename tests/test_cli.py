@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.cli import app
+from hangtag.cli.app import app
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMMANDS = [name for name in app if not name.startswith("-")]

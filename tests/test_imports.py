@@ -20,11 +20,11 @@ OPEN_TO_ALL = {
     "hangtag",
     "hangtag.__version__",
     "hangtag.errors",
-    "hangtag.files",
+    "hangtag.storage.files",
     "hangtag.cores",
     "hangtag.console",
-    "hangtag.pages",
-    "hangtag.path_lookup",
+    "hangtag.quality.pages",
+    "hangtag.storage.path_lookup",
 }
 PURE = {"hangtag.quality.metrics", "hangtag.quality.thresholds", "hangtag.tagging.model_folder"}
 
@@ -88,8 +88,8 @@ def test_pure_modules_need_only_numpy_and_the_standard_library() -> None:
 
 def test_help_and_tagging_run_without_torch() -> None:
     code = (
-        "import sys; import hangtag.cli, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
-        "import hangtag.aws.jobs, hangtag.aws.places\n"
+        "import sys; import hangtag.cli.app, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
+        "import hangtag.sagemaker.jobs, hangtag.storage.mirror\n"
         "try:\n    hangtag.cli.app(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'timm', 'optuna', 'boto3'} & set(sys.modules)"
     )

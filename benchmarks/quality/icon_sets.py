@@ -25,8 +25,8 @@ from wordnet import WordNet
 
 from hangtag.dataset.images import decode
 from hangtag.errors import ImageError
-from hangtag.library.doubles import near_doubles
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
+from hangtag.library.near_duplicates import near_doubles
 
 # What each set's licence may be (SPDX); the set itself says.
 LICENCES = {"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "ISC", "OFL-1.1"}

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from styles import style_pass
 from wordnet import WordNet
 
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
 SIDE = 64

@@ -38,7 +38,7 @@ from hangtag.training.checkpoints import (
     save_tensors,
 )
 from hangtag.training.config import TrainConfig, settled
-from hangtag.training.designs import labels_of, stores_of
+from hangtag.training.data import labels_of, stores_of
 from hangtag.training.features import features_of
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork

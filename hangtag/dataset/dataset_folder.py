@@ -16,9 +16,9 @@ from hangtag import __version__
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import DatasetError, Remedy
-from hangtag.files import read_text, write_text
 from hangtag.library.catalog import SPLITS, Catalog
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import read_text, write_text
 
 FORMAT: Final = 1
 # The seed's bucket layout, so that a plain sync of the folder is the upload.

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hangtag.dataset import svg
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.raster import decode_raster, is_raster
 from hangtag.dataset.resize import resized, scaled, shrunk
+from hangtag.dataset.svg import drawing
 from hangtag.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -36,7 +36,7 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
         raise ImageError("empty", "the file is empty")
     max_pixels = round(max_megapixels * 1e6)
     # Rasters first: a PNG may carry "<svg" in its metadata.
-    if not is_raster(data) and svg.is_svg(data):
+    if not is_raster(data) and drawing.is_svg(data):
         image = _render_svg(data, size, max_pixels)
         if max(image.size) > size:
             # The renderer rounds both sides of a drawing that is nearly square up, the longer one
@@ -84,7 +84,7 @@ def encode_jpeg(pixels: Pixels, background: tuple[int, int, int], quality: int =
 
 def _render_svg(data: bytes, size: int, max_pixels: int) -> Image.Image:
     try:
-        return svg.render(data, size, max_pixels, decode)
+        return drawing.render(data, size, max_pixels, decode)
     except (ImageError, KeyboardInterrupt, SystemExit):
         raise
     except MemoryError as cause:

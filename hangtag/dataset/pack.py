@@ -38,11 +38,12 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError, Remedy
-from hangtag.files import S3, atomic_path, etags, only_writer, write_text
-from hangtag.library import doubles, fingerprints, splits
+from hangtag.library import fingerprints, splits
+from hangtag.library import near_duplicates as doubles
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import S3, atomic_path, etags, only_writer, write_text
 
 SHARD_DESIGNS: Final = 512
 # What the mark of a file ends in that is not there, or in a bucket that may not be listed.

@@ -26,7 +26,7 @@ from hangtag.dataset.record_framing import (
     read_index,
 )
 from hangtag.errors import RecordError
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 
 _ROWS = 4096  # label rows gathered at once
 

@@ -14,7 +14,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
-from hangtag.files import read_ahead, read_bytes
+from hangtag.storage.files import read_ahead, read_bytes
 
 R = TypeVar("R")
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
-from hangtag.files import S3, address_of
 from hangtag.library.catalog_cells import TagCells, name_of, text_of
 from hangtag.library.catalog_columns import COLUMNS, LISTS
 from hangtag.library.catalog_files import Row, json_line, read_rows, write_rows
-from hangtag.path_lookup import look_up
+from hangtag.storage.files import S3, address_of
+from hangtag.storage.path_lookup import look_up
 
 SPLITS = ("train", "validation", "test")
 

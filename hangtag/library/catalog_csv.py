@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
-from hangtag.files import atomic_path
 from hangtag.library.catalog_columns import COLUMNS, LISTS, column_of, file_text, known_columns
 from hangtag.library.tag_text import NotUnderstood, comma_parts, join_tags
+from hangtag.storage.files import atomic_path
 
 _NEEDED: Final = COLUMNS[:2]
 _DELIMITERS: Final = (",", ";", "\t", "|")

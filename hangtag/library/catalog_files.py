@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hangtag.errors import CatalogError
-from hangtag.files import atomic_path, write_text
 from hangtag.library.catalog_columns import COLUMNS, LISTS, file_text, known_columns
 from hangtag.library.catalog_csv import read_csv, write_csv
 from hangtag.library.tag_text import join_tags
+from hangtag.storage.files import atomic_path, write_text
 
 Row = tuple[int, dict[str, Any]]  # line in the file (Parquet: row) from 1; values by column
 Values = tuple[str | tuple[str, ...], ...]  # of one design, in the order of the columns written

@@ -8,10 +8,10 @@ from typing import Any
 
 from hangtag.console import note, silenced, track
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.files import read_text
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.image_files import is_image
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import read_text
 
 _GROUND_TRUTH = "groundtruth/image-classification"  # one class; with -multilabel, class ids
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text, write_text
 from hangtag.library.rules import Rules, can_stand, normalise_tag
+from hangtag.storage.files import read_text, write_text
 
 
 def rename(rules_file: Path, old: str, new: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text
+from hangtag.storage.files import read_text
 
 _Pair = tuple[str, str, str]  # where it stands, left name, right name
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hangtag.errors import ConfigError
-from hangtag.library.doubles import merge_groups, near_doubles
 from hangtag.library.fingerprints import fingerprint
+from hangtag.library.near_duplicates import merge_groups, near_doubles
 
 __all__ = ["fingerprint", "merge_groups", "near_doubles", "split_groups"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Design
 from hangtag.library.rules import Rules, Split, closure, normalise_tag, split_names
+from hangtag.storage.files import read_text, write_text
 
 FORMAT = 1  # version of tags.json
 

@@ -9,7 +9,6 @@ from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from hangtag.errors import CatalogError
-from hangtag.files import atomic_path
 from hangtag.library import iptc
 from hangtag.library.encodings import decoded_utf16
 from hangtag.library.image_metadata import Blocks, read_blocks
@@ -18,6 +17,7 @@ from hangtag.library.sidecars import own_sidecars, remember, siblings, sidecars,
 from hangtag.library.tag_lists import distinct_keywords, split_semicolons
 from hangtag.library.xmp_packet import NEW_SIDECAR, extended
 from hangtag.library.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
+from hangtag.storage.files import atomic_path
 
 _SUFFIX: Final = ".xmp"
 

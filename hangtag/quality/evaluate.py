@@ -18,8 +18,8 @@ from hangtag import __version__
 from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError, ImageError
-from hangtag.files import address_of, only_writer, write_text
 from hangtag.quality import metrics
+from hangtag.storage.files import address_of, only_writer, write_text
 from hangtag.tagging.model_folder import METRICS_FILE
 from hangtag.tagging.tagger import BATCH, Tagger
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hangtag.pages import INK, svg
 from hangtag.quality.metrics import Floats, Labels
+from hangtag.quality.pages import INK, svg
 
 
 def training_curves(history: Sequence[dict[str, str]]) -> str:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from hangtag import __version__
 from hangtag.dataset.images import decode, encode_png
 from hangtag.dataset.recordio import RecordReader
-from hangtag.files import write_text
-from hangtag.pages import render
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, Scored, learned_from, read_evaluations
+from hangtag.quality.pages import render
 from hangtag.quality.thresholds import logit
+from hangtag.storage.files import write_text
 from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
 THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen

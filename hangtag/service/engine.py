@@ -17,7 +17,7 @@ from PIL import Image
 from hangtag.dataset.images import Pixels
 from hangtag.dataset.pixel_limit import check_size, max_pixels
 from hangtag.dataset.raster import FORMATS
-from hangtag.dataset.svg import is_svg
+from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError
 from hangtag.service.budget import PixelBudget

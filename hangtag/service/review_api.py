@@ -11,16 +11,16 @@ from pydantic import AfterValidator, BaseModel, Field
 from hangtag.console import note
 from hangtag.dataset.images import decode, encode_png
 from hangtag.errors import HangtagError, ImageError
-from hangtag.files import read_bytes
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
+from hangtag.review.errors import ReviewFileError
+from hangtag.review.leases import Leases, LeftOpen
+from hangtag.review.spelling import one_each, tag_key
+from hangtag.review.store import Answer, Given, Question, ReviewStore, guess, page_of
 from hangtag.service.config import RETRY_SECONDS
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
-from hangtag.service.leases import Leases, LeftOpen
-from hangtag.service.review import Answer, Given, Question, ReviewStore, guess, page_of
-from hangtag.service.review_errors import ReviewFileError
-from hangtag.service.spelling import one_each, tag_key
+from hangtag.storage.files import read_bytes
 
 PICTURE: Final = 320  # pixels
 PICTURE_BYTES: Final = 128 * 2**20  # of the largest file that is shown

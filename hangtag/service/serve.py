@@ -20,14 +20,14 @@ from fastapi import FastAPI
 
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError, HangtagError
-from hangtag.files import read_text
 from hangtag.library.catalog import Catalog
+from hangtag.review.store import ReviewStore, questions_of, questions_of_audit
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
 from hangtag.service.protocol import Protocol
-from hangtag.service.review import ReviewStore, questions_of, questions_of_audit
 from hangtag.service.review_api import add_review
+from hangtag.storage.files import read_text
 from hangtag.tagging.bulk import Selection, find_designs, tag_designs
 from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger

@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.files import (
+from hangtag.library.catalog import Catalog
+from hangtag.library.catalog_csv import write_csv
+from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
+from hangtag.library.tag_text import join_tags, split_tags
+from hangtag.library.xmp import write_sidecar
+from hangtag.storage.files import (
     S3,
     address_of,
     atomic_path,
@@ -30,12 +35,7 @@ from hangtag.files import (
     refuse_foreign,
     write_text,
 )
-from hangtag.library.catalog import Catalog
-from hangtag.library.catalog_csv import write_csv
-from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
-from hangtag.library.tag_text import join_tags, split_tags
-from hangtag.library.xmp import write_sidecar
-from hangtag.path_lookup import look_up
+from hangtag.storage.path_lookup import look_up
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from hangtag import __version__
 from hangtag.errors import ModelError
-from hangtag.files import read_text, write_text
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import read_text, write_text
 
 FORMAT: Final = 1
 CONFIG_FILE: Final = "config.json"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hangtag.cores import limited_cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
-from hangtag.files import read_bytes
 from hangtag.quality.thresholds import Calibration, with_implied
+from hangtag.storage.files import read_bytes
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 
 BATCH = 32

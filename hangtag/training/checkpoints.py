@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hangtag.errors import Remedy, TrainingError
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 
 
 @dataclass(frozen=True)

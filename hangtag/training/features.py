@@ -19,10 +19,10 @@ from hangtag.console import note, track
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import Stopped
-from hangtag.files import only_writer
+from hangtag.storage.files import only_writer
 from hangtag.training.checkpoints import save_tensors
 from hangtag.training.config import TrainConfig
-from hangtag.training.designs import (
+from hangtag.training.data import (
     EVALUATION_BATCH,
     Stores,
     known_store,

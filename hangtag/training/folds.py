@@ -11,8 +11,8 @@ from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.folds import FOLDS, write_folds
 from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError
-from hangtag.files import write_text
 from hangtag.library.catalog import Catalog
+from hangtag.storage.files import write_text
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.config import TrainConfig, from_stored, has_learned, settled
 from hangtag.training.train import train

@@ -21,9 +21,9 @@ from hangtag.training.config import (
     has_learned,
     settled,
 )
-from hangtag.training.designs import Stores, known_store
+from hangtag.training.data import Stores, known_store
+from hangtag.training.export import CHECKED, Best
 from hangtag.training.features import features_of
-from hangtag.training.finish import CHECKED, Best
 from hangtag.training.head import TrainedHead, head_logits, train_head
 from hangtag.training.network import TagNetwork
 from hangtag.training.speed import choose_precision

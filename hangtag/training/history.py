@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import TrainingError
-from hangtag.files import atomic_path
 from hangtag.quality import metrics
 from hangtag.quality.thresholds import Calibration
+from hangtag.storage.files import atomic_path
 from hangtag.training.config import TrainConfig
 
 Row = dict[str, float]

@@ -36,9 +36,9 @@ from hangtag.training.config import (
     batch_size,
     has_learned,
 )
-from hangtag.training.designs import Stores, labels_of, outputs, stores_of
+from hangtag.training.data import Stores, labels_of, outputs, stores_of
+from hangtag.training.export import CHECKED, Best
 from hangtag.training.features import features_of
-from hangtag.training.finish import CHECKED, Best
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork, network_of
 from hangtag.training.speed import Precision, autocast, choose_precision, step_seconds, to_device

@@ -30,7 +30,7 @@ from hangtag.errors import (
     Stopped,
     TrainingError,
 )
-from hangtag.files import only_writer
+from hangtag.storage.files import only_writer
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -44,9 +44,9 @@ from hangtag.tagging.model_folder import (
 )
 from hangtag.training.checkpoints import Origin, Progress, load_progress
 from hangtag.training.config import BEFORE, TrainConfig, settled
-from hangtag.training.designs import Stores
+from hangtag.training.data import Stores
+from hangtag.training.export import write_model
 from hangtag.training.features import FEATURES_FILE
-from hangtag.training.finish import write_model
 from hangtag.training.frozen import FrozenRun, check_frozen
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias, weights_file

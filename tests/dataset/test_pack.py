@@ -476,7 +476,7 @@ def test_an_s3_image_says_what_to_install_and_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)  # as where it is not installed
-    monkeypatch.delitem(sys.modules, "hangtag.aws.s3", raising=False)
+    monkeypatch.delitem(sys.modules, "hangtag.storage.s3", raising=False)
     catalog = Catalog((Design("s3://bucket/a.png", ("cat",)),), tmp_path)
     with pytest.raises(MissingExtra, match=r"hangtag\[aws\]"):
         pack(catalog, tmp_path / "d", PackConfig(min_count=1))

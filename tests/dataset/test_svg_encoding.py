@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from hangtag.dataset.images import decode
-from hangtag.dataset.svg import is_svg
+from hangtag.dataset.svg.drawing import is_svg
 from hangtag.errors import ImageError
 
 RED = (255, 0, 0, 255)

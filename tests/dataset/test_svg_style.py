@@ -342,7 +342,7 @@ def test_a_background_of_the_root_is_drawn() -> None:
 def test_style_sheets_out_of_all_bounds(
     css: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hangtag.dataset.svg_stylesheet.MAX_RULES", 100)
+    monkeypatch.setattr("hangtag.dataset.svg.stylesheet.MAX_RULES", 100)
     with pytest.raises(ImageError) as caught:
         decode(document(f"<style>{css}</style>"), 40)
     assert caught.value.reason == reason
@@ -350,7 +350,7 @@ def test_style_sheets_out_of_all_bounds(
 
 def test_a_plain_drawing_reaches_the_renderer_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nearly all drawings of a library are such, and must not pay for what others need."""
-    monkeypatch.setattr("hangtag.dataset.svg_style._Styler", None)
+    monkeypatch.setattr("hangtag.dataset.svg.style._Styler", None)
     style = "fill:#f00;stroke:none;stroke-width:1px;opacity:.9;font-family:'Sans';-x-y:a"
     assert colour(RECT.format(f'style="{style}"') + RECT.format('fill="red"')) == RED
 

@@ -7,8 +7,8 @@ import pytest
 
 from hangtag.errors import CatalogError, ConfigError, VocabularyError
 from hangtag.library.catalog import Catalog
+from hangtag.library.importers import import_catalog
 from hangtag.library.lists import label_columns
-from hangtag.library.sources import import_catalog
 
 
 def rows(catalog: Catalog) -> dict[str, tuple[str, ...]]:

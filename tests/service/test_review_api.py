@@ -24,7 +24,7 @@ from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.service.review import ReviewStore, reviewed
+from hangtag.review.store import ReviewStore, reviewed
 from hangtag.service.review_api import PICTURE_BYTES
 
 

@@ -11,10 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from hangtag.library.catalog import Catalog
+from hangtag.review.store import Question, ReviewStore
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
-from hangtag.service.review import Question, ReviewStore
 from hangtag.service.review_api import add_review
 from hangtag.tagging.tagger import Tagger
 

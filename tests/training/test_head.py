@@ -17,13 +17,13 @@ from hangtag.dataset import batches
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, ModelError, Stopped, TrainingError
 from hangtag.quality.evaluate import evaluate
+from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
 from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, settled
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
-from hangtag.training.hyperparameters import from_hyperparameters
 from hangtag.training.train import first_network, train
 
 CPU = torch.device("cpu")

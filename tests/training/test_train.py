@@ -32,18 +32,18 @@ from hangtag.errors import (
     Stopped,
     TrainingError,
 )
-from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
+from hangtag.sagemaker.mxnet_model import import_mxnet
+from hangtag.storage.files import only_writer
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training import finish
+from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
-from hangtag.training.designs import stores_of
+from hangtag.training.data import stores_of
 from hangtag.training.history import OnEpoch
-from hangtag.training.mxnet_model import import_mxnet
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train

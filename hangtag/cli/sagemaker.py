@@ -1,0 +1,447 @@
+"""`hangtag sagemaker ...`: parse, call, print. boto3 is loaded when a command runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+from hangtag.console import set_quiet
+from hangtag.errors import ConfigError, JobError, MissingExtra
+from hangtag.storage.files import S3
+
+if TYPE_CHECKING:
+    from hangtag.sagemaker.jobs import Account, Call, PackedDataset
+    from hangtag.sagemaker.requests import Training
+
+app = App(
+    name="sagemaker",
+    help="Train, tune and serve on Amazon SageMaker, in your own account and at your own cost.",
+    help_format="plaintext",
+)
+_OUTPUT = Group("Output", sort_key=9)
+Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="", help="No progress bars and notes.")]
+Wait = Annotated[bool, Parameter(negative="")]
+DryRun = Annotated[
+    bool,
+    Parameter(group=_OUTPUT, negative="", help="Print the requests as JSON; send nothing."),
+]
+Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]
+Algorithm = Literal["hangtag", "built-in"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a training or tuning job costs and reads; nothing that costs has a default."""
+
+    role: str
+    """The IAM role that SageMaker works as: its ARN."""
+    instance_type: str
+    """The machine, such as ml.g5.xlarge; SageMaker's price list says what an hour of it costs."""
+    max_hours: float
+    """A job is stopped after so many hours."""
+    algorithm: Algorithm = "hangtag"
+    """hangtag's container, or SageMaker's built-in image classification."""
+    image: str | None = None
+    """hangtag's training image in your registry (Dockerfile, target train)."""
+    name: str | None = None
+    """Name of the job; hangtag- goes before it. By default the time is its name."""
+    output: str | None = None
+    """s3://BUCKET/PREFIX for models and checkpoints, by default output/ in the dataset."""
+    hyperparameters: Path | None = None
+    """A JSON file of hyperparameters."""
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """NAME=VALUE, any number of times: hyperparameters, over those of the file."""
+    start_from: str | None = None
+    """s3://.../model.tar.gz to go on from."""
+    resume: str | None = None
+    """Name of an earlier job of the same settings, stopped by its time limit, to go on with."""
+    instances: int = 1
+    """Machines that train together."""
+    volume_gib: int = 50
+    """Disk of each machine."""
+    spot: Annotated[bool, Parameter(negative="")] = False
+    """Use spare capacity: cheaper, and stopped at any time; hangtag goes on from its checkpoint."""
+    max_wait_hours: float | None = None
+    """With --spot: how long a job may take, waiting included."""
+
+    def settings(self) -> dict[str, str]:
+        """Return the hyperparameters that the options give. Raises ConfigError."""
+        from hangtag.sagemaker.hyperparameters import read_hyperparameters
+
+        found = read_hyperparameters(self.hyperparameters) if self.hyperparameters else {}
+        for pair in self.set:
+            key, equals, value = pair.partition("=")
+            if not equals or not key:
+                raise ConfigError(f"--set {pair}: write NAME=VALUE")
+            found[key] = value
+        return found
+
+
+@app.command(name="train")
+def train(
+    dataset: str, /, options: JobOptions, *, wait: Wait = False,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Start a training job on a dataset in a bucket.
+
+    Parameters
+    ----------
+    dataset
+        s3://BUCKET/PREFIX, packed by hangtag or laid out by the seed.
+    wait
+        Return when the job has ended.
+    """
+    from hangtag.sagemaker import jobs, requests
+
+    set_quiet(quiet)
+    account = jobs.Account()
+    name = _name(options.name, "train")
+    job, _ = _training(account, dataset, options)
+    calls = [("create_training_job", requests.training_job(name, job))]
+    if _send(account, calls, dry_run=dry_run):
+        print(f"{name}: {_paid(options)}, model -> {job.output}/{name}/output/model.tar.gz")
+        _finish(account, "create_training_job", name, wait=wait)
+        print(f"next: hangtag sagemaker deploy {name} --role ... --instance-type ...")
+
+
+@app.command(name="tune")
+def tune(
+    dataset: str, /, options: JobOptions, *, trials: int, parallel: int = 1,
+    space: Path | None = None, objective: str | None = None, wait: Wait = False,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Start a hyperparameter tuning job: many training jobs, each of which costs.
+
+    `hangtag tune` on one machine usually finds as much for a fraction: it stops losers early.
+
+    Parameters
+    ----------
+    dataset
+        s3://BUCKET/PREFIX, packed by hangtag or laid out by the seed.
+    trials
+        How many training jobs in all.
+    parallel
+        How many at a time.
+    space
+        What to try: .json, or the tune.ipynb of the SageMaker SDK. By default hangtag's space, or
+        the seed's with --algorithm built-in.
+    objective
+        validation:macro_map, validation:micro_map or validation:accuracy.
+    wait
+        Return when the job has ended.
+    """
+    from hangtag.sagemaker import jobs, requests
+
+    set_quiet(quiet)
+    if parallel < 1 or trials < parallel:
+        raise ConfigError("trials must be at least parallel, and both above 0")
+    try:
+        from hangtag.sagemaker.tuning import check_ranges, default_ranges, ranges_of
+        from hangtag.tuning.space import OBJECTIVES, Space
+    except ImportError as cause:  # Optuna's ranges
+        raise MissingExtra("tuning", "train") from cause
+
+    account = jobs.Account()
+    name = _name(options.name, "tune", longest=32)
+    own = options.algorithm == "hangtag"
+    found = Space.read(space) if space else None
+    goal = objective or (found and found.objective)
+    goal = goal or ("validation:macro_map" if own else "validation:accuracy")
+    if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
+        raise ConfigError(f"objective {goal}: it is one of {', '.join(OBJECTIVES)}; the built-in "
+                          "algorithm measures validation:accuracy only")  # fmt: skip
+    job, packed = _training(account, dataset, options)
+    ranges = ranges_of(found) if found else default_ranges(packed, job)
+    check_ranges(packed, job, ranges)
+    request = requests.tuning_job(
+        name, job, ranges, objective=goal, trials=trials, parallel=parallel
+    )
+    if _send(account, [("create_hyper_parameter_tuning_job", request)], dry_run=dry_run):
+        print(f"{name}: {trials} jobs, each {_paid(options)}")
+        _finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
+
+
+def _training(
+    account: "Account", dataset: str, options: JobOptions
+) -> "tuple[Training, PackedDataset]":
+    from hangtag.sagemaker import jobs, requests
+
+    own = options.algorithm == "hangtag"
+    if options.resume and not own:
+        raise ConfigError("--resume: the built-in algorithm leaves no checkpoints of hangtag's")
+    machines = requests.Machines(
+        instance_type=options.instance_type, max_hours=options.max_hours, count=options.instances,
+        volume_gib=options.volume_gib, spot=options.spot, max_wait_hours=options.max_wait_hours,
+    )  # fmt: skip
+    image = _image(account, options.algorithm, options.image, "train")
+    packed = jobs.PackedDataset.at(dataset)
+    given = options.settings()
+    if own:
+        settings = jobs.own_settings(packed, given, options.instances)
+    else:
+        settings = jobs.built_in_settings(packed, given)
+    job = requests.Training(
+        image=image,
+        role=options.role,
+        dataset=packed.address,
+        output=(options.output or f"{packed.address}/output").rstrip("/"),
+        machines=machines,
+        hyperparameters=settings,
+        extra_files=packed.extra_files if own else (),
+        model=options.start_from,
+        own=own,
+        resumed=requests.full_name(options.resume) if options.resume else None,
+    )
+    return job, packed
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """What an endpoint or a transform job costs, and the image that serves."""
+
+    role: str
+    """The IAM role that SageMaker works as: its ARN."""
+    instance_type: str
+    """The machine, such as ml.c7i.large; SageMaker's price list says what an hour of it costs."""
+    instances: int = 1
+    """How many machines."""
+    algorithm: Algorithm = "hangtag"
+    """hangtag's container, or the built-in image classification for a model of its own."""
+    image: str | None = None
+    """hangtag's serving image in your registry (Dockerfile, target serve)."""
+    name: str | None = None
+    """Name of what is made; hangtag- goes before it. By default the time is its name."""
+    upload: str | None = None
+    """s3://BUCKET/PREFIX to write a local model folder to."""
+
+
+@app.command(name="deploy")
+def deploy(
+    model: str, /, options: ServingOptions, *, wait: Wait = False,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Start an endpoint, which costs until it is deleted.
+
+    Parameters
+    ----------
+    model
+        s3://.../model.tar.gz, a local model folder, or the name of a training or tuning job.
+    wait
+        Return when the endpoint answers.
+    """
+    from hangtag.sagemaker import jobs, requests
+
+    set_quiet(quiet)
+    account = jobs.Account()
+    name = _name(options.name, "endpoint")
+    config = requests.endpoint_config(name, name, options.instance_type, options.instances)
+    calls = [
+        _create_model(account, model, name, options, dry_run=dry_run),
+        ("create_endpoint_config", config),
+        ("create_endpoint", requests.endpoint(name)),
+    ]
+    if _send(account, calls, dry_run=dry_run):
+        print(f"{name}: {options.instances} x {options.instance_type}, costs until it is deleted")
+        _finish(account, "create_endpoint", name, wait=wait)
+        print(f"next: hangtag sagemaker invoke {name} design.png --tags tags.json")
+        print(f"      hangtag sagemaker delete {name}")
+
+
+@app.command(name="transform")
+def transform(
+    model: str, designs: str, out: str, /, options: ServingOptions, *, wait: Wait = False,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Tag every design below an address, with machines that go when it is done.
+
+    Parameters
+    ----------
+    model
+        s3://.../model.tar.gz, a local model folder, or the name of a training or tuning job.
+    designs
+        s3://BUCKET/PREFIX with PNG and JPEG files.
+    out
+        s3://BUCKET/PREFIX for the answers: NAME.out for each design NAME.
+    wait
+        Return when the job has ended.
+    """
+    from hangtag.sagemaker import jobs, requests
+
+    set_quiet(quiet)
+    for address in (designs, out):
+        if not address.startswith(S3):
+            raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
+    # With its slash, or the prefix would also take what lies beside it: new-old/ beside new/.
+    designs = f"{designs.rstrip('/')}/"
+    if f"{out.rstrip('/')}/".startswith(designs):
+        raise ConfigError(f"{out}: the next job would take these answers for designs; name another")
+    account = jobs.Account()
+    count = jobs.check_designs(designs.rstrip("/"))
+    name = _name(options.name, "transform")
+    job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
+    calls = [
+        _create_model(account, model, name, options, dry_run=dry_run),
+        ("create_transform_job", job),
+    ]
+    if _send(account, calls, dry_run=dry_run):
+        machines = f"{options.instances} x {options.instance_type}"
+        print(f"{name}: {machines}, {count:,} designs, answers -> {out}")
+        _finish(account, "create_transform_job", name, wait=wait)
+
+
+def _create_model(
+    account: "Account", model: str, name: str, options: ServingOptions, *, dry_run: bool
+) -> "Call":
+    from hangtag.sagemaker import jobs, requests
+
+    image = _image(account, options.algorithm, options.image, "serve")
+    address = jobs.model_address(account, model, options.upload, name, dry_run=dry_run)
+    return "create_model", requests.model(name, image, options.role, address)
+
+
+@app.command(name="invoke")
+def invoke(name: str, /, *designs: Path, tags: Path | None = None, quiet: Quiet = False) -> None:
+    """Ask an endpoint for the tags of designs; one line of JSON each.
+
+    Parameters
+    ----------
+    name
+        The endpoint.
+    designs
+        PNG or JPEG files.
+    tags
+        tags.json or tags.txt of the dataset: without it, scores come in the order of the tags.
+    """
+    from hangtag.library.vocabulary import Vocabulary
+    from hangtag.sagemaker import jobs
+
+    set_quiet(quiet)
+    if not designs:
+        raise ConfigError("name the designs to ask for")
+    names = Vocabulary.read(tags).names if tags else None
+    account = jobs.Account()
+    for path in designs:
+        try:
+            answer = jobs.invoke(account, name, path.read_bytes())
+        except ConfigError as cause:
+            raise ConfigError(f"{path}: {cause}") from cause
+        if names is not None:
+            if not isinstance(answer, list) or len(answer) != len(names):
+                raise ConfigError(f"{tags} names {len(names)} tags, but {name} answers otherwise")
+            pairs = sorted(zip(names, answer, strict=True), key=lambda pair: -pair[1])
+            answer = {tag: round(score, 4) for tag, score in pairs}
+        print(json.dumps({"image": str(path), "scores": answer}, ensure_ascii=False))
+
+
+@app.command(name="status")
+def status(name: str | None = None, /, *, json_: Json = False) -> None:
+    """List all that hangtag made on SageMaker, or tell of one thing.
+
+    Parameters
+    ----------
+    name
+        A job, model or endpoint.
+    json_
+        Print JSON.
+    """
+    from hangtag.sagemaker import jobs
+
+    account = jobs.Account()
+    if name is not None:
+        rows = jobs.details(account, name)
+        if json_:
+            print(json.dumps(rows, indent=2))
+            return
+        for row in rows:
+            for key, value in row.items():
+                print(f"{key:15} {value}")
+            print()
+        return
+    found = list(jobs.things(account))
+    if json_:
+        print(json.dumps([vars(thing) for thing in found], indent=2))
+        return
+    for thing in found:
+        print(f"{thing.created}  {thing.kind:22} {thing.status:11} {thing.name}")
+    if not found:
+        print(f"nothing of hangtag's in {account.region}")
+
+
+@app.command(name="delete")
+def delete(
+    *names: str, all_: Annotated[bool, Parameter(name="--all", negative="")] = False
+) -> None:
+    """Stop jobs, and remove endpoints with their configuration and model. Buckets stay as they are.
+
+    Parameters
+    ----------
+    names
+        Jobs, endpoints or models.
+    all_
+        All that hangtag made.
+    """
+    from hangtag.sagemaker import jobs
+
+    if bool(names) == all_:
+        raise ConfigError("name what to delete, or give --all")
+    account = jobs.Account()
+    wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
+    kept = []
+    for name in wanted:
+        try:
+            for line in jobs.delete(account, name):
+                print(line)
+        except JobError as cause:  # the others cost as well
+            kept.append(str(cause))
+    if kept:
+        raise JobError("; ".join(kept))
+    if not wanted:
+        print(f"nothing of hangtag's in {account.region}")
+
+
+def _name(name: str | None, purpose: str, longest: int = 63) -> str:
+    from hangtag.sagemaker.requests import full_name
+
+    return full_name(name or f"{purpose}-{datetime.now(UTC):%y%m%d-%H%M%S}", longest)
+
+
+def _image(account: "Account", algorithm: Algorithm, image: str | None, target: str) -> str:
+    from hangtag.sagemaker.requests import built_in_image
+
+    if algorithm == "built-in":
+        if image is not None:
+            raise ConfigError("--image is hangtag's container; leave it out with the built-in one")
+        return built_in_image(account.region)
+    if image is None:
+        raise ConfigError(
+            f"no --image: push hangtag's to your registry (docker build --target {target} .), or "
+            "take SageMaker's own algorithm with --algorithm built-in"
+        )
+    return image
+
+
+def _send(account: "Account", calls: "Sequence[Call]", *, dry_run: bool) -> bool:
+    """Send, or print what would be sent; return whether it was sent."""
+    if dry_run:
+        account.check(calls)
+        print(json.dumps([{name: request} for name, request in calls], indent=2))
+        return False
+    account.send(calls)
+    return True
+
+
+def _finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:
+    from hangtag.sagemaker import jobs
+
+    if wait:
+        jobs.wait(account, operation, name)
+
+
+def _paid(options: JobOptions) -> str:
+    return f"{options.instances} x {options.instance_type} for at most {options.max_hours:g} h"

@@ -1,0 +1,231 @@
+"""What runs in a SageMaker container: `train` and `serve`, by the contract of the developer guide,
+"Use Your Own Training Algorithms" and "Use Your Own Inference Code".
+
+    python -m hangtag.sagemaker.container train
+
+The serving half needs no torch.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hangtag.console import note
+from hangtag.errors import ConfigError, HangtagError, Remedy, Stopped
+from hangtag.storage.files import read_text, unpack, write_text
+
+if TYPE_CHECKING:
+    from hangtag.training.config import TrainConfig
+
+# As SageMaker's own containers let it be moved.
+BASE_VARIABLE: Final = "SAGEMAKER_BASE_DIR"
+PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
+MASTER_PORT: Final = 29_400
+TERMINATED: Final = 143  # 128 + SIGTERM: not done, but saved
+_LONGEST_REASON: Final = 1024  # SageMaker shows no more
+_RUN: Final = "run"
+_REMEDIES: Final = {
+    Remedy.OVERWRITE: "give the job another S3Uri in its CheckpointConfig, or empty that one",
+    Remedy.TAGS: "add a file tags.json, or tags.txt with one tag a line, to a channel",
+}
+
+
+def base() -> Path:
+    """Return the folder of the contract, /opt/ml unless the environment moves it."""
+    return Path(os.environ.get(BASE_VARIABLE, "/opt/ml"))
+
+
+def serve() -> None:
+    """Serve the model that SageMaker has unpacked, on its port, until SIGTERM.
+
+    Raises ModelError, ConfigError.
+    """
+    from hangtag.service.config import ServeConfig
+    from hangtag.service.serve import serve as run_server
+
+    # The endpoint itself is open only to whom IAM lets in.
+    port = int(os.environ.get(PORT_VARIABLE, "8080"))
+    run_server(base() / "model", ServeConfig(host="0.0.0.0", port=port, public=True))
+
+
+def train() -> None:
+    """Run one host's part of a training job: as many processes as it has GPUs, at least one.
+
+    Raises HangtagError; in a process of a parallel run, that of `train_here`.
+    """
+    config = base() / "input" / "config"
+    resources = _json(config / "resourceconfig.json", {"current_host": "algo-1", "hosts": []})
+    hosts = sorted(resources.get("hosts") or [resources["current_host"]])
+    from hangtag.sagemaker.hyperparameters import config_of
+    from hangtag.training.speed import gpus
+
+    given = _hyperparameters(config / "hyperparameters.json")
+    # A tag head alone has one process.
+    alone = "freeze" in given and config_of(given, tags=1, designs=1)[0].freeze
+    if len(hosts) == 1 and (gpus() <= 1 or alone):
+        train_here()
+        return
+    if not gpus():
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # else each process would train alone
+    if resources.get("network_interface_name"):
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, resources["network_interface_name"])
+    command = [
+        sys.executable, "-m", "torch.distributed.run",
+        "--nnodes", str(len(hosts)),
+        "--node-rank", str(hosts.index(resources["current_host"])),
+        "--nproc-per-node", str(max(1, gpus())),
+        "--master-addr", hosts[0],
+        "--master-port", str(MASTER_PORT),
+        "-m", "hangtag.sagemaker.container", "train-here",
+    ]  # fmt: skip
+    _become(command)
+
+
+def _become(command: list[str]) -> None:
+    """Replace this process, so that SageMaker's signals reach the launcher itself."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)
+
+
+def train_here() -> None:
+    """Train in this process, one of one or many, and put the model where SageMaker looks for it.
+
+    Raises HangtagError.
+    """
+    from hangtag.sagemaker.inputs import dataset_of
+    from hangtag.training.train import train as run
+
+    root = base()
+    config = root / "input" / "config"
+    given = _hyperparameters(config / "hyperparameters.json")
+    declared = _json(config / "inputdataconfig.json", {})
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    work = root / "hangtag" / f"dataset-{os.environ.get('LOCAL_RANK', '0')}"
+    channels = root / "input" / "data"
+    dataset = dataset_of(channels, declared, work, packed_size=int(given.get("resize", "256")))
+    # Runs where checkpoints are synced to S3: a job on spot capacity goes on from there.
+    model = root / "checkpoints" / _RUN
+    rows: dict[int, Mapping[str, float]] = {}
+
+    def told(row: Mapping[str, float]) -> None:
+        rows[round(row["epoch"])] = row
+        _print_metrics(row)
+
+    result = run(
+        dataset,
+        model,
+        _config(given, dataset),
+        continue_from=_earlier_model(channels / "model", root / "hangtag"),
+        on_epoch=told if int(os.environ.get("RANK", "0")) == 0 else None,
+    )
+    if first and (model / "config.json").exists():
+        shutil.copytree(model, root / "model", dirs_exist_ok=True)
+    if result.best_epoch in rows:
+        # A tuning job compares what was printed last, and the model is the best epoch's.
+        _print_metrics(rows[result.best_epoch])
+
+
+def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":
+    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.sagemaker.hyperparameters import config_of
+
+    folder = DatasetFolder.open(dataset)
+    config, notes = config_of(
+        given, tags=len(folder.vocabulary), designs=len(folder.labels("train"))
+    )
+    for line in notes:
+        note(line)
+    return config
+
+
+def _print_metrics(row: Mapping[str, float]) -> None:
+    """Print an epoch's figures on one line, which the job's metric definitions read."""
+    figures = " ".join(f"{name}={value:.6g}" for name, value in row.items() if name != "epoch")
+    print(f"epoch={row['epoch']:.0f} {figures}", flush=True)
+
+
+def _hyperparameters(path: Path) -> dict[str, str]:
+    """Return a job's hyperparameters without those that SageMaker itself adds."""
+    from hangtag.sagemaker.hyperparameters import read_hyperparameters
+
+    given = read_hyperparameters(path) if path.exists() else {}
+    return {
+        name: value.strip('"')  # SageMaker's SDK writes strings as JSON
+        for name, value in given.items()
+        if not name.startswith(("_", "sagemaker_"))
+    }
+
+
+def _earlier_model(channel: Path, work: Path) -> Path | None:
+    """Return the model folder of channel `model`, unpacked where it comes as model.tar.gz."""
+    if not channel.is_dir():
+        return None
+    archive = channel / "model.tar.gz"
+    if not archive.exists():
+        return channel
+    folder = work / f"model-{os.environ.get('LOCAL_RANK', '0')}"
+    unpack(archive, folder)
+    return folder
+
+
+def _json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
+    if not path.exists():
+        return default
+    try:
+        found = json.loads(read_text(path, ConfigError))
+    except ValueError as cause:
+        raise ConfigError(f"{path} is not JSON: {cause}") from cause
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} must hold one JSON object")
+    return found
+
+
+_COMMANDS: Final[Mapping[str, Callable[[], None]]] = {
+    "train": train,
+    "train-here": train_here,
+    "serve": serve,
+}
+
+
+def main() -> None:
+    """Run what the first argument names; tell SageMaker the reason of a failure."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in _COMMANDS:
+        print(f"usage: {' | '.join(('train', 'serve'))}; not {name!r}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        _COMMANDS[name]()
+    except Stopped as error:
+        print(f"hangtag: {error}", file=sys.stderr)
+        sys.exit(TERMINATED)
+    except HangtagError as error:
+        _fail(_in_a_job(error))
+    except Exception as error:  # SageMaker keeps nothing but this text and the log
+        traceback.print_exc()
+        _fail(f"{type(error).__name__}: {error}; the job's log has more")
+
+
+def _in_a_job(error: HangtagError) -> str:
+    """Return what an error says, with what a job's author can do in place of the command line's."""
+    text = error.message
+    if error.remedy in _REMEDIES:
+        text += f"; {_REMEDIES[error.remedy]}"
+    return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), text)
+
+
+def _fail(reason: str) -> None:
+    print(f"hangtag: {reason}", file=sys.stderr)
+    write_text(base() / "output" / "failure", reason[:_LONGEST_REASON] + "\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

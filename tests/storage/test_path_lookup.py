@@ -1,0 +1,96 @@
+"""Paths of other systems and spellings: found where one file is meant, else the cause is named."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from hangtag.storage.files import read_bytes
+from hangtag.storage.path_lookup import look_up
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems fold names")
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
+@pytest.mark.parametrize(
+    ("stored", "listed"),
+    [
+        ("Heart.PNG", "heart.png"),
+        ("heart.png", "HEART.PNG"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+        ("caf\u00e9.png", "cafe\u0301.png"),
+        ("Cafe\u0301.png", "caf\u00e9.PNG"),
+        ("STRASSE.png", "straße.png"),
+        ("heart.png ", "heart.png"),
+        ("heart.png", " heart.png "),
+        ("my heart.png", "my%20heart.png"),
+        ("my%20heart.png", "my heart.png"),
+        ("caf\u00e9.png", "caf%C3%A9.png"),
+        ("img/heart.png", "img\\heart.png"),
+        ("img/heart.png", "img\\Heart.png"),
+        ("img/heart.png", ".\\img\\heart.png"),
+        ("heart.png", "img\\..\\heart.png"),
+        ("Img/Sub/heart.png", "img/sub/heart.png"),
+        ("e\u0301t\u00e9/a.png", "\u00e9te\u0301/a.png"),
+        ("#50%/a.png", "#50%/A.png"),
+    ],
+)
+def test_the_one_file_that_is_meant(tmp_path: Path, stored: str, listed: str) -> None:
+    touch(tmp_path, stored, "other.png")
+    assert look_up(f"{tmp_path}/{listed}") == f"{tmp_path}/{stored}"
+    assert read_bytes(f"{tmp_path}/{listed}") == stored.encode()
+
+
+def test_the_nearest_spelling_comes_first(tmp_path: Path) -> None:
+    touch(tmp_path, "cafe\u0301.png", "CAFE\u0301.png", "my heart.png", "MY%20HEART.png")
+    assert look_up(f"{tmp_path}/caf\u00e9.png") == f"{tmp_path}/cafe\u0301.png"
+    assert look_up(f"{tmp_path}/My heart.png") == f"{tmp_path}/my heart.png"
+
+
+def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert look_up(f"{tmp_path}/x/~/a.png") == f"{tmp_path}/a.png"
+
+
+@pytest.mark.parametrize(
+    ("listed", "says"),
+    [
+        ("heart.png", "'HEART.png' and 'Heart.png' lie there; say which is meant"),
+        ("moon.png", r"there is no 'moon\.png' in .*, but 'moon\.svg'"),
+        ("star.png", r"there is no 'star\.png' in"),
+        ("no/star.png", "there is no folder .*/no$"),
+        ("no\\star.png", "there is no folder .*/no$"),
+        ("\\\\nas\\art\\a.png", "a network path of Windows"),
+        ("link.png", "A link to a file that is not there"),
+    ],
+)
+def test_the_cause_is_named(tmp_path: Path, listed: str, says: str) -> None:
+    touch(tmp_path, "Heart.png", "HEART.png", "moon.svg")
+    (tmp_path / "link.png").symlink_to("gone.png")
+    with pytest.raises(FileNotFoundError) as caught:
+        look_up(f"{tmp_path}/{listed}")
+    assert re.search(says, caught.value.strerror)
+
+
+def test_addresses_of_elsewhere() -> None:
+    with pytest.raises(FileNotFoundError, match="C: is a drive of a Windows machine"):
+        look_up("C:\\art\\a.png")
+    with pytest.raises(FileNotFoundError, match="download it first"):
+        look_up("https://example.com/a.png")
+
+
+def test_a_folder_is_listed_again_when_it_has_changed(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    os.utime(tmp_path, ns=(1, 1))
+    with pytest.raises(FileNotFoundError):
+        look_up(f"{tmp_path}/b.png")
+    touch(tmp_path, "B.png")
+    assert look_up(f"{tmp_path}/b.png") == f"{tmp_path}/B.png"
