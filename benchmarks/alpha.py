@@ -19,10 +19,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from hangtag.console import set_quiet
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.network import TagNetwork
 from hangtag.training.run import Run
 from hangtag.training.train import first_network
@@ -55,7 +54,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    set_quiet(True)
     print("| dataset | " + " | ".join(TREATMENTS) + " | minutes |\n|" + "---|" * 6, flush=True)
     for dataset in options.datasets:
         began = time.monotonic()
@@ -77,7 +75,7 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     config = TrainConfig(
         backbone="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
     )
-    config = settled(config)
+    config = resolved(config)
     folder = DatasetFolder.open(dataset)
     network = first_network(folder, config, None)
     if treatment != "four channels":

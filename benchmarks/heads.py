@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, settled
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.train import first_network
@@ -56,7 +56,7 @@ def main() -> None:
         config = TrainConfig(
             options.backbone, options.weights, freeze=True, input_size=options.input_size
         )
-        steps(options.dataset, settled(config), options.cache)
+        steps(options.dataset, resolved(config), options.cache)
 
 
 def speed(processes: int, threads: int, loss: str, epochs: int, heads: int) -> float:

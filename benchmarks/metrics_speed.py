@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import fit_calibration, fit_thresholds
+from hangtag.quality.calibration import fit_calibration
+from hangtag.quality.thresholds import fit_thresholds
 
 Work = Callable[[], Any]
 

@@ -1,11 +1,13 @@
 """A small library of real files, drawn once: shapes in colours, on transparency."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
+from hangtag.cli.terminal import shown
 from hangtag.library.catalog import Catalog, Design
 
 # The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
@@ -38,6 +40,13 @@ def draw(shape: str, colour: str, size: int, turn: int) -> Image.Image:
     mark = turn * size // 40
     pen.rectangle((mark, 0, mark + size // 14, size // 14 + turn % 5), colour)
     return image.rotate(turn * 3, resample=Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(autouse=True)
+def shown_messages() -> Iterator[None]:
+    """Messages and progress go to standard error, as the command line shows them."""
+    with shown():
+        yield
 
 
 @pytest.fixture(scope="session")

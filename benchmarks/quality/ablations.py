@@ -28,12 +28,11 @@ from numpy.typing import NDArray
 from rows import keep, kept, processor
 from torch import Tensor
 
-from hangtag.console import set_quiet
 from hangtag.dataset.batches import Batches, PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.dataset.images import Pixels
 from hangtag.quality.metrics import macro_map
-from hangtag.quality.thresholds import expit
+from hangtag.tagging.calibration import expit
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
 from hangtag.training.config import UNCHANGED, TrainConfig
@@ -98,7 +97,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    set_quiet(True)
     for seed in options.seeds:
         for dataset in options.datasets:
             for name, settings in variants(options):

@@ -37,7 +37,7 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.data import labels_of, stores_of
 from hangtag.training.features import features_of
 from hangtag.training.head import train_head
@@ -98,7 +98,7 @@ def contrast(projected: Tensor) -> Tensor:
 def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
     """Train from the backbone of `begin`; return a file with the average of all weights."""
     folder = DatasetFolder.open(dataset)
-    config = settled(
+    config = resolved(
         TrainConfig(
             weights=str(begin), input_size=side, batch_size=128, learning_rate=0.003,
             epochs=epochs, precision="bf16", hue=8.0,  # what the tags call red stays about red

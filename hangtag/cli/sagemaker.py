@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
-from hangtag.console import set_quiet
+from hangtag.cli.options import OUTPUT, Answer, Output
 from hangtag.errors import ConfigError, JobError, MissingExtra
-from hangtag.storage.files import S3
+from hangtag.storage.addresses import S3
 
 if TYPE_CHECKING:
     from hangtag.sagemaker.jobs import Account, Call, PackedDataset
@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 app = App(
     name="sagemaker",
     help="Train, tune and serve on Amazon SageMaker, in your own account and at your own cost.",
-    help_format="plaintext",
 )
-_OUTPUT = Group("Output", sort_key=9)
-Quiet = Annotated[bool, Parameter(group=_OUTPUT, negative="", help="No progress bars and notes.")]
 Wait = Annotated[bool, Parameter(negative="")]
 DryRun = Annotated[
     bool,
-    Parameter(group=_OUTPUT, negative="", help="Print the requests as JSON; send nothing."),
+    Parameter(group=OUTPUT, negative="", help="Print the requests as JSON; send nothing."),
 ]
-Json = Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")]
 Algorithm = Literal["hangtag", "built-in"]
 
 
@@ -85,36 +81,39 @@ class JobOptions:
 @app.command(name="train")
 def train(
     dataset: str, /, options: JobOptions, *, wait: Wait = False,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    dry_run: DryRun = False, output: Output | None = None,
+) -> Answer:  # fmt: skip
     """Start a training job on a dataset in a bucket.
 
     Parameters
     ----------
     dataset
-        s3://BUCKET/PREFIX, packed by hangtag or laid out by the seed.
+        s3://BUCKET/PREFIX, packed by hangtag or in the SageMaker layout.
     wait
         Return when the job has ended.
     """
     from hangtag.sagemaker import jobs, requests
 
-    set_quiet(quiet)
     account = jobs.Account()
     name = _name(options.name, "train")
     job, _ = _training(account, dataset, options)
     calls = [("create_training_job", requests.training_job(name, job))]
-    if _send(account, calls, dry_run=dry_run):
-        print(f"{name}: {_paid(options)}, model -> {job.output}/{name}/output/model.tar.gz")
-        _finish(account, "create_training_job", name, wait=wait)
-        print(f"next: hangtag sagemaker deploy {name} --role ... --instance-type ...")
+    if dry_run:
+        return _checked(account, calls)
+    account.send(calls)
+    model = f"{job.output}/{name}/output/model.tar.gz"
+    paid = f"{name}: {_paid(options)}, model -> {model}"
+    _finish(account, "create_training_job", name, wait=wait)
+    lines = [paid, f"next: hangtag sagemaker deploy {name} --role ... --instance-type ..."]
+    return Answer(lines, {"name": name, "model": model})
 
 
 @app.command(name="tune")
 def tune(
     dataset: str, /, options: JobOptions, *, trials: int, parallel: int = 1,
     space: Path | None = None, objective: str | None = None, wait: Wait = False,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    dry_run: DryRun = False, output: Output | None = None,
+) -> Answer:  # fmt: skip
     """Start a hyperparameter tuning job: many training jobs, each of which costs.
 
     `hangtag tune` on one machine usually finds as much for a fraction: it stops losers early.
@@ -122,14 +121,14 @@ def tune(
     Parameters
     ----------
     dataset
-        s3://BUCKET/PREFIX, packed by hangtag or laid out by the seed.
+        s3://BUCKET/PREFIX, packed by hangtag or in the SageMaker layout.
     trials
         How many training jobs in all.
     parallel
         How many at a time.
     space
         What to try: .json, or the tune.ipynb of the SageMaker SDK. By default hangtag's space, or
-        the seed's with --algorithm built-in.
+        SageMaker's with --algorithm built-in.
     objective
         validation:macro_map, validation:micro_map or validation:accuracy.
     wait
@@ -137,7 +136,6 @@ def tune(
     """
     from hangtag.sagemaker import jobs, requests
 
-    set_quiet(quiet)
     if parallel < 1 or trials < parallel:
         raise ConfigError("trials must be at least parallel, and both above 0")
     try:
@@ -161,9 +159,12 @@ def tune(
     request = requests.tuning_job(
         name, job, ranges, objective=goal, trials=trials, parallel=parallel
     )
-    if _send(account, [("create_hyper_parameter_tuning_job", request)], dry_run=dry_run):
-        print(f"{name}: {trials} jobs, each {_paid(options)}")
-        _finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
+    calls = [("create_hyper_parameter_tuning_job", request)]
+    if dry_run:
+        return _checked(account, calls)
+    account.send(calls)
+    _finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
+    return Answer([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
 
 
 def _training(
@@ -224,8 +225,8 @@ class ServingOptions:
 @app.command(name="deploy")
 def deploy(
     model: str, /, options: ServingOptions, *, wait: Wait = False,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    dry_run: DryRun = False, output: Output | None = None,
+) -> Answer:  # fmt: skip
     """Start an endpoint, which costs until it is deleted.
 
     Parameters
@@ -237,7 +238,6 @@ def deploy(
     """
     from hangtag.sagemaker import jobs, requests
 
-    set_quiet(quiet)
     account = jobs.Account()
     name = _name(options.name, "endpoint")
     config = requests.endpoint_config(name, name, options.instance_type, options.instances)
@@ -246,18 +246,23 @@ def deploy(
         ("create_endpoint_config", config),
         ("create_endpoint", requests.endpoint(name)),
     ]
-    if _send(account, calls, dry_run=dry_run):
-        print(f"{name}: {options.instances} x {options.instance_type}, costs until it is deleted")
-        _finish(account, "create_endpoint", name, wait=wait)
-        print(f"next: hangtag sagemaker invoke {name} design.png --tags tags.json")
-        print(f"      hangtag sagemaker delete {name}")
+    if dry_run:
+        return _checked(account, calls)
+    account.send(calls)
+    _finish(account, "create_endpoint", name, wait=wait)
+    lines = [
+        f"{name}: {options.instances} x {options.instance_type}, costs until it is deleted",
+        f"next: hangtag sagemaker invoke {name} design.png --tags-file tags.json",
+        f"      hangtag sagemaker delete {name}",
+    ]
+    return Answer(lines, {"name": name})
 
 
 @app.command(name="transform")
 def transform(
     model: str, designs: str, out: str, /, options: ServingOptions, *, wait: Wait = False,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    dry_run: DryRun = False, output: Output | None = None,
+) -> Answer:  # fmt: skip
     """Tag every design below an address, with machines that go when it is done.
 
     Parameters
@@ -273,7 +278,6 @@ def transform(
     """
     from hangtag.sagemaker import jobs, requests
 
-    set_quiet(quiet)
     for address in (designs, out):
         if not address.startswith(S3):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
@@ -289,10 +293,14 @@ def transform(
         _create_model(account, model, name, options, dry_run=dry_run),
         ("create_transform_job", job),
     ]
-    if _send(account, calls, dry_run=dry_run):
-        machines = f"{options.instances} x {options.instance_type}"
-        print(f"{name}: {machines}, {count:,} designs, answers -> {out}")
-        _finish(account, "create_transform_job", name, wait=wait)
+    if dry_run:
+        return _checked(account, calls)
+    account.send(calls)
+    _finish(account, "create_transform_job", name, wait=wait)
+    machines = f"{options.instances} x {options.instance_type}"
+    return Answer(
+        [f"{name}: {machines}, {count:,} designs, answers -> {out}"], {"name": name, "out": out}
+    )
 
 
 def _create_model(
@@ -306,7 +314,9 @@ def _create_model(
 
 
 @app.command(name="invoke")
-def invoke(name: str, /, *designs: Path, tags: Path | None = None, quiet: Quiet = False) -> None:
+def invoke(
+    name: str, /, *designs: Path, tags_file: Path | None = None, output: Output | None = None
+) -> Answer:
     """Ask an endpoint for the tags of designs; one line of JSON each.
 
     Parameters
@@ -315,16 +325,15 @@ def invoke(name: str, /, *designs: Path, tags: Path | None = None, quiet: Quiet 
         The endpoint.
     designs
         PNG or JPEG files.
-    tags
+    tags_file
         tags.json or tags.txt of the dataset: without it, scores come in the order of the tags.
     """
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.sagemaker import jobs
 
-    set_quiet(quiet)
     if not designs:
         raise ConfigError("name the designs to ask for")
-    names = Vocabulary.read(tags).names if tags else None
+    names = Vocabulary.read(tags_file).names if tags_file else None
     account = jobs.Account()
     for path in designs:
         try:
@@ -333,50 +342,43 @@ def invoke(name: str, /, *designs: Path, tags: Path | None = None, quiet: Quiet 
             raise ConfigError(f"{path}: {cause}") from cause
         if names is not None:
             if not isinstance(answer, list) or len(answer) != len(names):
-                raise ConfigError(f"{tags} names {len(names)} tags, but {name} answers otherwise")
+                raise ConfigError(
+                    f"{tags_file} names {len(names)} tags, but {name} answers otherwise"
+                )
             pairs = sorted(zip(names, answer, strict=True), key=lambda pair: -pair[1])
             answer = {tag: round(score, 4) for tag, score in pairs}
-        print(json.dumps({"image": str(path), "scores": answer}, ensure_ascii=False))
+        print(json.dumps({"image": str(path), "scores": answer}, ensure_ascii=False), flush=True)
+    return Answer([], None, streamed=True)
 
 
 @app.command(name="status")
-def status(name: str | None = None, /, *, json_: Json = False) -> None:
-    """List all that hangtag made on SageMaker, or tell of one thing.
+def status(name: str | None = None, /, *, output: Output | None = None) -> Answer:
+    """List all that hangtag made on SageMaker, or show one thing.
 
     Parameters
     ----------
     name
         A job, model or endpoint.
-    json_
-        Print JSON.
     """
     from hangtag.sagemaker import jobs
 
     account = jobs.Account()
     if name is not None:
         rows = jobs.details(account, name)
-        if json_:
-            print(json.dumps(rows, indent=2))
-            return
-        for row in rows:
-            for key, value in row.items():
-                print(f"{key:15} {value}")
-            print()
-        return
+        lines = [line for row in rows for line in (*(f"{k:15} {v}" for k, v in row.items()), "")]
+        return Answer(lines, rows)
     found = list(jobs.things(account))
-    if json_:
-        print(json.dumps([vars(thing) for thing in found], indent=2))
-        return
-    for thing in found:
-        print(f"{thing.created}  {thing.kind:22} {thing.status:11} {thing.name}")
-    if not found:
-        print(f"nothing of hangtag's in {account.region}")
+    lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in found]
+    return Answer(
+        lines or [f"nothing of hangtag's in {account.region}"], [vars(one) for one in found]
+    )
 
 
 @app.command(name="delete")
 def delete(
-    *names: str, all_: Annotated[bool, Parameter(name="--all", negative="")] = False
-) -> None:
+    *names: str, all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    output: Output | None = None,
+) -> Answer:  # fmt: skip
     """Stop jobs, and remove endpoints with their configuration and model. Buckets stay as they are.
 
     Parameters
@@ -392,17 +394,15 @@ def delete(
         raise ConfigError("name what to delete, or give --all")
     account = jobs.Account()
     wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
-    kept = []
+    kept, lines = [], []
     for name in wanted:
         try:
-            for line in jobs.delete(account, name):
-                print(line)
+            lines += list(jobs.delete(account, name))
         except JobError as cause:  # the others cost as well
             kept.append(str(cause))
-    if kept:
-        raise JobError("; ".join(kept))
     if not wanted:
-        print(f"nothing of hangtag's in {account.region}")
+        lines = [f"nothing of hangtag's in {account.region}"]
+    return Answer(lines, {"deleted": lines if wanted else [], "kept": kept}, "; ".join(kept))
 
 
 def _name(name: str | None, purpose: str, longest: int = 63) -> str:
@@ -426,14 +426,11 @@ def _image(account: "Account", algorithm: Algorithm, image: str | None, target: 
     return image
 
 
-def _send(account: "Account", calls: "Sequence[Call]", *, dry_run: bool) -> bool:
-    """Send, or print what would be sent; return whether it was sent."""
-    if dry_run:
-        account.check(calls)
-        print(json.dumps([{name: request} for name, request in calls], indent=2))
-        return False
-    account.send(calls)
-    return True
+def _checked(account: "Account", calls: "Sequence[Call]") -> Answer:
+    """Check requests and show what would be sent."""
+    account.check(calls)
+    found = [{name: request} for name, request in calls]
+    return Answer([json.dumps(found, indent=2)], found)
 
 
 def _finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:

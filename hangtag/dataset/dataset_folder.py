@@ -90,12 +90,14 @@ class DatasetFolder:
         self.info = info
 
     @classmethod
-    def open(cls, path: Path, tags_file: Path | None = None) -> "DatasetFolder":
+    def open(cls, path: "DatasetFolder | Path", tags_file: Path | None = None) -> "DatasetFolder":
         """Open DATASET/, packed by hangtag or laid out by the seed (.rec files and a tags file).
 
         `tags_file` (.json, or .txt with one tag a line in column order) replaces the folder's own.
-        Raises DatasetError where something is missing or was not finished.
+        An open one is returned. Raises DatasetError where something is missing or unfinished.
         """
+        if isinstance(path, DatasetFolder):
+            return path
         path = Path(path)
         info = DatasetInfo.read(path)
         if info is None and (path / WORK_FOLDER).exists():

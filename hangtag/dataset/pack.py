@@ -43,7 +43,10 @@ from hangtag.library import near_duplicates as doubles
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.storage.files import S3, atomic_path, etags, only_writer, write_text
+from hangtag.storage.addresses import S3
+from hangtag.storage.files import atomic_path, write_text
+from hangtag.storage.locks import only_writer
+from hangtag.storage.reading import etags
 
 SHARD_DESIGNS: Final = 512
 # What the mark of a file ends in that is not there, or in a bucket that may not be listed.
@@ -105,7 +108,7 @@ def pack(
         if existing and existing.pack == key and not partial:
             shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)  # killed before it was removed
             note(f"{folder} is packed already, from this catalog with these settings")
-            return _summary(folder, existing)
+            return summary_of(folder, existing)
         if existing and existing.pack != key and not overwrite:
             raise DatasetError(
                 f"{folder} holds a dataset packed from another catalog, other files or other "
@@ -120,7 +123,7 @@ def pack(
         info.write(folder)
         if UNREACHABLE not in info.rejected:
             shutil.rmtree(folder / WORK_FOLDER)
-        return _summary(folder, info)
+        return summary_of(folder, info)
 
 
 def _refuse_foreign(folder: Path, existing: DatasetInfo | None, overwrite: bool) -> None:
@@ -436,7 +439,7 @@ def _write_rejected(path: Path, rows: list[tuple[str, str, str]]) -> None:
         writer.writerows(rows)
 
 
-def _summary(folder: Path, info: DatasetInfo) -> PackSummary:
+def summary_of(folder: Path, info: DatasetInfo) -> PackSummary:
     size = sum(
         (folder / path).stat().st_size for path in RECORD_FILES.values() if (folder / path).exists()
     )

@@ -14,7 +14,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
-from hangtag.storage.files import read_ahead, read_bytes
+from hangtag.storage.reading import read_ahead, read_bytes
 
 R = TypeVar("R")
 
@@ -48,10 +48,11 @@ def map_designs(
     with _pool(workers) as pool:
         try:
             for source in read_ahead(locations, MAX_FILE_BYTES):
-                if isinstance(source, OSError):
-                    waiting.append(_unread(source))
+                if source.error is not None:
+                    waiting.append(_unread(source.error))
                 else:
-                    waiting.append(pool.submit(_call, timeout, function, source))
+                    given = source.location if source.data is None else source.data
+                    waiting.append(pool.submit(_call, timeout, function, given))
                 if len(waiting) >= 16 * workers:
                     yield _outcome(waiting.popleft(), timeout)
             while waiting:

@@ -21,7 +21,7 @@ from hangtag.errors import CatalogError
 from hangtag.library.catalog_cells import TagCells, name_of, text_of
 from hangtag.library.catalog_columns import COLUMNS, LISTS
 from hangtag.library.catalog_files import Row, json_line, read_rows, write_rows
-from hangtag.storage.files import S3, address_of
+from hangtag.storage.addresses import S3, address_of
 from hangtag.storage.path_lookup import look_up
 
 SPLITS = ("train", "validation", "test")

@@ -4,7 +4,6 @@ hangtag vocabulary suggest designs.csv
 """
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ import inflect
 
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import Rules, can_stand
+from hangtag.library.statistics import wilson_bound
 
 # Tags on fewer designs say nothing about each other.
 FEWEST: Final = 5
 # The share of a tag's designs that must have the other one too, by its lower 95 % Wilson bound.
 NEARLY_ALWAYS: Final = 0.85
+CONFIDENCE_Z: Final = 1.645  # one-sided 95 %
 # The tag that follows must be clearly wider, or the two are one tag with two names.
 WIDER: Final = 1.5
 SPELLING: Final = 0.86
@@ -125,7 +126,13 @@ def _same_designs(
 ) -> Iterator[Proposal]:
     """Propose tags that nearly always come together, either way round."""
     for (a, b), both in together.items():
-        if min(_wilson(both, counts[a]), _wilson(both, counts[b])) >= NEARLY_ALWAYS:
+        if (
+            min(
+                wilson_bound(both, counts[a], CONFIDENCE_Z),
+                wilson_bound(both, counts[b], CONFIDENCE_Z),
+            )
+            >= NEARLY_ALWAYS
+        ):
             why = f"together on {both} of {counts[a]} and {counts[b]} designs"
             yield _alias(counts, a, b, why)
 
@@ -151,7 +158,7 @@ def _implications(
         narrow, wide = sorted((a, b), key=lambda name: (counts[name], name))
         if (
             counts[wide] >= WIDER * counts[narrow]
-            and _wilson(both, counts[narrow]) >= NEARLY_ALWAYS
+            and wilson_bound(both, counts[narrow], CONFIDENCE_Z) >= NEARLY_ALWAYS
         ):
             why = f"{both} of its {counts[narrow]} designs have it"
             yield Proposal("implication", narrow, wide, why, counts[narrow])
@@ -167,10 +174,3 @@ def _rare(counts: Counter[str], min_count: int) -> Iterable[Proposal]:
 def _alias(counts: Counter[str], a: str, b: str, why: str) -> Proposal:
     rare, often = sorted((a, b), key=lambda name: (counts[name], name))
     return Proposal("alias", rare, often, why, counts[rare])
-
-
-def _wilson(part: int, whole: int) -> float:
-    """Return the lower 95 % bound of a share (Wilson 1927)."""
-    z, share = 1.645, part / whole
-    spread = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    return (share + z * z / (2 * whole) - spread) / (1 + z * z / whole)

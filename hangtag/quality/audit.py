@@ -17,8 +17,9 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.library.catalog_csv import write_csv
 from hangtag.library.tag_text import join_tags
 from hangtag.quality.evaluate import split_scores
+from hangtag.quality.label_errors import likely_wrong
 from hangtag.quality.metrics import Floats, Labels
-from hangtag.quality.thresholds import expit, likely_wrong, logit
+from hangtag.tagging.calibration import expit, logit
 from hangtag.tagging.tagger import Tagger
 
 COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")

@@ -55,7 +55,7 @@ class Comparison:
 def compare(
     model_a: Path,
     model_b: Path,
-    dataset: Path,
+    dataset: DatasetFolder | Path,
     *,
     split: str | None = None,
     tags_file: Path | None = None,

@@ -7,11 +7,13 @@ import numpy as np
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
 from hangtag.quality.evaluate import split_scores
-from hangtag.quality.thresholds import logit
+from hangtag.tagging.calibration import logit
 from hangtag.tagging.tagger import Tagger
 
 
-def alike_tags(model: Path, dataset: Path, least: float) -> dict[tuple[str, str], float]:
+def correlated_tags(
+    model: Path, dataset: DatasetFolder | Path, least: float
+) -> dict[tuple[str, str], float]:
     """Return pairs of tags, names in sorted order, whose logits correlate by `least` or more.
 
     Over the validation and test designs, which the model did not learn from. Raises ModelError,
@@ -20,7 +22,7 @@ def alike_tags(model: Path, dataset: Path, least: float) -> dict[tuple[str, str]
     tagger, folder = Tagger.open(model), DatasetFolder.open(dataset)
     splits = [split for split in folder.splits() if split != "train"]
     if not splits:
-        raise DatasetError(f"{dataset} has no designs that the model did not learn from")
+        raise DatasetError(f"{folder.path} has no designs that the model did not learn from")
     scores = np.concatenate([split_scores(tagger, folder, split)[0] for split in splits])
     correlation = np.atleast_2d(np.corrcoef(logit(scores), rowvar=False))
     names = tagger.vocabulary.names

@@ -19,7 +19,9 @@ from hangtag.console import note, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError, ImageError
 from hangtag.quality import metrics
-from hangtag.storage.files import address_of, only_writer, write_text
+from hangtag.storage.addresses import address_of
+from hangtag.storage.files import write_text
+from hangtag.storage.locks import one_at_a_time
 from hangtag.tagging.model_folder import METRICS_FILE
 from hangtag.tagging.tagger import BATCH, Tagger
 
@@ -108,7 +110,11 @@ class Evaluation:
 
 
 def evaluate(
-    model: Path, dataset: Path, *, split: str | None = None, tags_file: Path | None = None
+    model: Path,
+    dataset: DatasetFolder | Path,
+    *,
+    split: str | None = None,
+    tags_file: Path | None = None,
 ) -> tuple[Evaluation, Scored]:
     """Measure a model folder on a split of a packed dataset and note it in metrics.json.
 
@@ -262,7 +268,7 @@ def _remember(path: Path, evaluation: Evaluation) -> None:
 
     Several processes may evaluate one model at the same time.
     """
-    with only_writer(path.with_name(f".{path.name}.lock"), path, wait=True):
+    with one_at_a_time(path.with_name(f".{path.name}.lock"), path):
         new = evaluation.as_json()
         kept = [one for one in read_evaluations(path.parent) if not _is_about_the_same(one, new)]
         content = {"format": METRICS_FORMAT, "evaluations": [*kept, new]}

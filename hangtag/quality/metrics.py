@@ -201,7 +201,8 @@ def micro_f1(scores: Floats, labels: Labels, thresholds: Floats | float) -> floa
 def element_accuracy(scores: Floats, labels: Labels, threshold: float = 0.5) -> float:
     """Return the share of known cells on the right side of `threshold`.
 
-    The seed system's accuracy. Read it only beside `tag_nothing_accuracy`.
+    The accuracy that SageMaker's image classification reports. Read it only beside
+    `tag_nothing_accuracy`.
     """
     check(scores, labels)
     right = ((scores >= threshold) == labels) & (labels >= 0)

@@ -45,7 +45,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def svg(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (5.6, 3.6)) -> str:
-    """Return what `draw` draws, as SVG of the page's width; `name` tells what it shows, and `size`,
+    """Return what `draw` draws, as SVG of the page's width; `name` says what it shows, and `size`,
     in inches, its proportions."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")

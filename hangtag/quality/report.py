@@ -18,8 +18,8 @@ from hangtag.dataset.recordio import RecordReader
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, Scored, learned_from, read_evaluations
 from hangtag.quality.pages import render
-from hangtag.quality.thresholds import logit
 from hangtag.storage.files import write_text
+from hangtag.tagging.calibration import logit
 from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
 THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen
@@ -40,9 +40,9 @@ class Picture:
     """(text, kind), the kind right, wrong or missed."""
 
 
-def write_report(evaluation: Evaluation, scored: Scored) -> Path:
-    """Write report.html into the model folder and return its path."""
-    path = scored.tagger.folder.path / REPORT_FILE
+def write_report(evaluation: Evaluation, scored: Scored, path: Path | None = None) -> Path:
+    """Write the page, by default report.html in the model folder, and return its path."""
+    path = path or scored.tagger.folder.path / REPORT_FILE
     history: list[dict[str, str]] = []
     if (scored.tagger.folder.path / HISTORY_FILE).exists():  # a model from elsewhere has none
         with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
@@ -159,7 +159,7 @@ class _Gallery:
         return self._cells(np.where(labels == 0, self.scored.scores, -1.0), "wrong", 0.0)
 
     def surprising_missing(self) -> list[Picture]:
-        """Return the tags that people gave and the model believes least, by odds against its own
+        """Return the human tags that the model believes least, by odds against its own
         average score of the tag: a rare tag's low scores are no surprise."""
         scores, labels = self.scored.scores, self.scored.labels
         usual = scores.mean(axis=0, keepdims=True)

@@ -17,11 +17,11 @@ from typing import Final, Literal
 import numpy as np
 
 from hangtag.console import note
-from hangtag.errors import CatalogError
+from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import normalise_tag
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.quality.thresholds import likely_wrong
+from hangtag.quality.label_errors import likely_wrong
 from hangtag.review.errors import ReviewFileError
 from hangtag.review.spelling import one_each
 
@@ -246,6 +246,20 @@ def about(catalog: Catalog, answers: Iterable[Given]) -> list[Given]:
             "that was reviewed"
         )
     return found
+
+
+def answers_about(catalog: Catalog, path: Path) -> list[Given]:
+    """Return the answers in a review file that are about designs of a catalog.
+
+    Raises ConfigError where there is no such file, or where none of its answers is.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; name the review file with --answers")
+    stored = ReviewStore(path).given()
+    given = about(catalog, stored)
+    if stored and not given:
+        raise ConfigError(f"none of the answers in {path} is about a design of the catalog")
+    return given
 
 
 def reviewed(catalog: Catalog, answers: Iterable[Given]) -> Catalog:

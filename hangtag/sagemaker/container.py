@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hangtag.console import note
 from hangtag.errors import ConfigError, HangtagError, Remedy, Stopped
-from hangtag.storage.files import read_text, unpack, write_text
+from hangtag.storage.archives import unpack
+from hangtag.storage.files import read_text, write_text
 
 if TYPE_CHECKING:
     from hangtag.training.config import TrainConfig
@@ -111,11 +112,11 @@ def train_here() -> None:
     work = root / "hangtag" / f"dataset-{os.environ.get('LOCAL_RANK', '0')}"
     channels = root / "input" / "data"
     dataset = dataset_of(channels, declared, work, packed_size=int(given.get("resize", "256")))
-    # Runs where checkpoints are synced to S3: a job on spot capacity goes on from there.
+    # Runs where checkpoints are synced to S3: a job on spot capacity resumes from there.
     model = root / "checkpoints" / _RUN
     rows: dict[int, Mapping[str, float]] = {}
 
-    def told(row: Mapping[str, float]) -> None:
+    def after_epoch(row: Mapping[str, float]) -> None:
         rows[round(row["epoch"])] = row
         _print_metrics(row)
 
@@ -124,7 +125,7 @@ def train_here() -> None:
         model,
         _config(given, dataset),
         continue_from=_earlier_model(channels / "model", root / "hangtag"),
-        on_epoch=told if int(os.environ.get("RANK", "0")) == 0 else None,
+        on_epoch=after_epoch if int(os.environ.get("RANK", "0")) == 0 else None,
     )
     if first and (model / "config.json").exists():
         shutil.copytree(model, root / "model", dirs_exist_ok=True)
@@ -196,7 +197,7 @@ _COMMANDS: Final[Mapping[str, Callable[[], None]]] = {
 
 
 def main() -> None:
-    """Run what the first argument names; tell SageMaker the reason of a failure."""
+    """Run what the first argument names; report the reason of a failure to SageMaker."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in _COMMANDS:
         print(f"usage: {' | '.join(('train', 'serve'))}; not {name!r}", file=sys.stderr)

@@ -16,12 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from hangtag.errors import ConfigError
 from hangtag.storage.files import read_text
-from hangtag.training.config import UNCHANGED, TrainConfig
+from hangtag.training.config import UNCHANGED, TrainConfig, automatic
 
 _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
 _PRECISIONS: Final[dict[str, Literal["fp32", "fp16"]]] = {"float32": "fp32", "float16": "fp16"}
-# What each augmentation type does, on top of the one before it (SEED.md's table of the guide).
+# What each augmentation type does, on top of the one before it (the guide's table).
 # A crop moves and cuts what is larger than the input; designs are fitted whole, so nothing is.
 _CROP: Final[dict[str, Any]] = {"flip": "always"}
 # The guide adds up to 36, 50 and 50 to hue, saturation and lightness. MXNet does so in 8-bit HLS,
@@ -63,7 +63,7 @@ def config_of(
         return from_hyperparameters(values, tags=tags, designs=designs)
     if foreign:
         raise ConfigError(f"unknown hyperparameters: {', '.join(foreign)}")
-    read: dict[str, Any] = dict(values)
+    read: dict[str, Any] = {name: _given(name, text) for name, text in values.items()}
     if "step_epochs" in read:
         read["step_epochs"] = read["step_epochs"].split(",")
     try:
@@ -74,13 +74,23 @@ def config_of(
         raise ConfigError(f"{name} = {values.get(name)!r}: {first['msg']}") from cause
 
 
+def _given(name: str, text: str) -> str | None:
+    """Return a setting as it was given, None where that leaves the choice to hangtag."""
+    try:
+        value: float | str = float(text)
+    except ValueError:
+        value = text.strip()
+    return None if automatic(name, value) is None else text
+
+
 def from_hyperparameters(
     values: Mapping[str, str], *, tags: int, designs: int
 ) -> tuple[TrainConfig, list[str]]:
-    """Return the run that the seed's hyperparameters describe, and what has no meaning here.
+    """Return the run that the built-in algorithm's hyperparameters describe, and what has no
+    meaning here.
 
     `tags` and `designs` are counted in the dataset; `num_classes` and `num_training_samples`, typed
-    by hand in the seed, may be wrong: the note says so, and the count is used. Raises ConfigError
+    by hand, may be wrong: the note says so, and the count is used. Raises ConfigError
     for an unknown name (all of them are named) and for a value out of range.
     """
     unknown = sorted(set(values) - set(KNOWN))
@@ -100,7 +110,7 @@ def _config(read: dict[str, Any]) -> TrainConfig:
     stops = read.get("early_stopping", False)
     config = TrainConfig(
         backbone=f"resnet{layers}" if layers in _DEEP else f"thin_resnet{layers}",
-        weights="hub" if read.get("use_pretrained_model") else "none",
+        weights="hub" if read.get("use_pretrained_model") else None,
         input_size=shape[1],
         epochs=read.get("epochs", 30),
         batch_size=read.get("mini_batch_size", 32),

@@ -30,7 +30,7 @@ from hangtag.sagemaker.hyperparameters import config_of, from_hyperparameters
 from hangtag.sagemaker.requests import PREFIX, Request, full_name, prefixed
 from hangtag.service.config import ServeConfig
 from hangtag.storage import s3
-from hangtag.storage.files import S3
+from hangtag.storage.addresses import S3
 from hangtag.tagging.model_folder import ModelFolder
 
 MAX_BODY: Final = 6 * 2**20  # bytes that InvokeEndpoint takes
@@ -40,7 +40,7 @@ _ENDED: Final = {
     "DeleteFailed",
 }  # fmt: skip
 _WELL: Final = {"Completed", "InService"}
-# Jobs have a code of their own for what is not there; endpoints and models tell it in words.
+# Jobs have a code of their own for what is not there; endpoints and models say it in words.
 _ABSENT_CODE: Final = "ResourceNotFound"
 _ABSENT: Final = ("could not find", "can't find", "not found", "does not exist")
 _LONGEST: Final = {"hyper_parameter_tuning_job": 32}  # letters of a name; elsewhere 63
@@ -193,7 +193,7 @@ class PackedDataset:
                 f"`hangtag pack CATALOG s3://BUCKET/PREFIX`, or copy the folder, and name that"
             )
         address = address.rstrip("/")
-        next(s3.listed(address), None)  # tells a bucket that is not there
+        next(s3.listed(address), None)  # finds out whether the bucket is there
         for split in ("train", "validation"):
             if s3.head(f"{address}/{RECORD_FILES[split].as_posix()}") is None:
                 raise DatasetError(
@@ -219,7 +219,7 @@ class PackedDataset:
 
 
 def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the built-in algorithm's hyperparameters, what it must be told counted.
+    """Return the built-in algorithm's hyperparameters, with what it must know counted.
 
     Raises ConfigError for unknown names, values out of range, counts that are wrong or cannot be
     known, and for designs that still have their transparency, which it would drop.
@@ -236,7 +236,7 @@ def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[
     ):
         if counted is None and name not in found:
             raise ConfigError(
-                f"{dataset.address} does not tell {name}: give it with --set {name}=NUMBER"
+                f"{dataset.address} does not say {name}: give it with --set {name}=NUMBER"
             )
         if counted is not None and found.setdefault(name, str(counted)) != str(counted):
             raise ConfigError(
@@ -245,7 +245,7 @@ def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[
     found.setdefault("multi_label", "1")
     config, _ = from_hyperparameters(found, tags=dataset.tags or 1, designs=dataset.designs or 1)
     designs = int(found["num_training_samples"])
-    if config.batch_size > designs:
+    if config.batch_size is not None and config.batch_size > designs:
         raise ConfigError(f"mini_batch_size = {config.batch_size}, but {designs} designs train")
     return found
 

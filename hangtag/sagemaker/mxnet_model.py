@@ -1,6 +1,6 @@
 """A model of SageMaker's built-in image classification -> MODEL/, without MXNet.
 
-    hangtag import mxnet model.tar.gz --tags tags.txt --out MODEL
+    hangtag import-model model.tar.gz MODEL --tags-file tags.txt
 
 The network's graph is turned into ONNX operator by operator; its probabilities stay the same.
 """
@@ -25,7 +25,8 @@ from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.sagemaker.mxnet_params import read_params
-from hangtag.storage.files import atomic_path, read_text, unpack
+from hangtag.storage.archives import unpack
+from hangtag.storage.files import atomic_path, read_text
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.training.onnx_export import INPUT, OUTPUT
 

@@ -1,7 +1,7 @@
 """What is asked of SageMaker: each request as boto3 takes it, built and checked without a call.
 
 Source: the SageMaker API reference; the built-in algorithm's requests are those that the SageMaker
-SDK made of the seed's notebooks (tests/aws/seed_requests.json).
+SDK makes of notebooks for the built-in algorithm (tests/sagemaker/sdk_requests.json).
 """
 
 import re
@@ -104,18 +104,18 @@ class Training:
     image: str
     role: str
     dataset: str
-    """`s3://BUCKET/PREFIX`, in the seed's layout, with no slash at its end."""
+    """`s3://BUCKET/PREFIX`, in the SageMaker layout, with no slash at its end."""
     output: str
     machines: Machines
     hyperparameters: Mapping[str, str]
     extra_files: Sequence[str] = ()
     """Files of the dataset that hangtag's container reads beside the records, such as tags.json."""
     model: str | None = None
-    """Channel `model`: the model.tar.gz to go on from."""
+    """Channel `model`: the model.tar.gz to continue from."""
     own: bool = True
     """hangtag's container, not the built-in algorithm."""
     resumed: str | None = None
-    """Name of the earlier job whose checkpoints this one goes on from."""
+    """Name of the earlier job from whose checkpoints this one resumes."""
 
 
 def training_job(name: str, job: Training) -> Request:
@@ -128,7 +128,7 @@ def training_job(name: str, job: Training) -> Request:
         "Tags": _tags("train"),
     }
     if job.own:
-        # A job on spot capacity goes on from there.
+        # A job on spot capacity resumes from there.
         request["CheckpointConfig"] = {"S3Uri": f"{job.output}/{job.resumed or name}/checkpoints"}
     return request
 

@@ -24,7 +24,7 @@ def ranges_of(space: Space) -> list[Range]:
 
 
 def default_ranges(dataset: PackedDataset, job: Training) -> list[Range]:
-    """Return what is tuned where nobody says: hangtag's own space, or the seed's."""
+    """Return what is tuned where nobody says: hangtag's own space, or SageMaker's."""
     if job.own:
         known = {"tags": dataset.tags or 1, "designs": dataset.designs or 1}
         return ranges_of(Space.default(config_of(job.hyperparameters, **known)[0]))

@@ -24,7 +24,7 @@ COLOURS = {
 _LIGHT = ("yellow", "pink", "orange", "white")
 _DARK = ("red", "blue", "purple", "green", "brown")
 BRIGHT = tuple(name for name in COLOURS if name not in ("black", "white"))
-# Pairs that are hard to tell apart where they touch.
+# Pairs that are hard to distinguish where they touch.
 _CLASHES = """
 orange red, orange yellow, brown black, brown red, brown orange, blue purple, pink purple, \
 yellow white, pink white, pink red
@@ -91,7 +91,7 @@ def scheme(
 def visible(svg: str, paints: Iterable[tuple[str, str]]) -> list[str]:
     """Names of the `paints` (name, shade) that cover a fifth of what `svg` shows, or the most.
 
-    A paint without a name takes its share and is not told.
+    A paint without a name takes its share and is not returned.
     """
     png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).reshape(-1, 4)

@@ -20,7 +20,7 @@ from hangtag.review.store import Answer, Given, Question, ReviewStore, guess, pa
 from hangtag.service.config import RETRY_SECONDS
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
-from hangtag.storage.files import read_bytes
+from hangtag.storage.reading import read_bytes
 
 PICTURE: Final = 320  # pixels
 PICTURE_BYTES: Final = 128 * 2**20  # of the largest file that is shown

@@ -1,6 +1,4 @@
-"""`s3://` in place of a folder or file of the command line: fetched before, written back after.
-
-    hangtag train s3://BUCKET/PREFIX s3://BUCKET/MODEL
+"""Local copies of what lies at `s3://` addresses: fetched, and written back.
 
 The local copy stays in the cache, so that only what changed travels. Hidden files stay local, and
 so does a dataset's output/, where SageMaker puts what it made of it.
@@ -8,108 +6,35 @@ so does a dataset's output/, where SageMaker puts what it made of it.
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from hangtag.console import note, track
-from hangtag.dataset.dataset_folder import INFO_FILE, RECORD_FILES
-from hangtag.errors import HangtagError, ModelError, StorageError
+from hangtag.errors import ModelError, StorageError
 from hangtag.storage import s3
-from hangtag.storage.download import download
-from hangtag.storage.files import (
+from hangtag.storage.addresses import (
     S3,
     address_of,
     cache_folder,
     file_name,
     key_segment,
     mirror_of,
-    only_writer,
-    unpack,
     with_addresses,
-    write_text,
 )
-from hangtag.tagging.bulk import CATALOG_SUFFIXES
-from hangtag.tagging.model_folder import CONFIG_FILE
+from hangtag.storage.archives import unpack
+from hangtag.storage.download import download
+from hangtag.storage.files import write_text
+from hangtag.storage.locks import one_at_a_time
 
 MOST_OBJECTS: Final = 10_000
 # Their presence says that a folder is whole: removed before what they vouch for changes.
-_MARKERS: Final = (CONFIG_FILE, INFO_FILE)
-# Designs stay in the bucket, and are read from there one by one.
-_OF_DESIGNS: Final = ("paths", "images", "image")
-_COLLAPSED: Final = "s3:/"  # what pathlib makes of s3://
-
-
-@contextmanager
-def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give a command's arguments with local copies in place of `s3://` paths; write them back.
-
-    Written back also after an error: a stopped run's checkpoints are what the next one goes on
-    from. Raises StorageError, OSError.
-    """
-    places: list[Place] = []
-    found = {
-        name: tuple(_local(one, name, places) for one in value)
-        if isinstance(value, tuple)
-        else _local(value, name, places)
-        for name, value in arguments.items()
-    }
-    try:
-        yield found
-    finally:
-        if os.environ.get("RANK", "0") == "0":
-            for place in places:
-                with place.locked():
-                    place.push()
-
-
-def refuse_folded(arguments: Iterable[str]) -> None:
-    """Raise StorageError for an address that the path made of an argument would fold to another."""
-    for text in arguments:
-        _, mark, address = text.partition(S3)
-        parts = address.removesuffix("/").split("/")[1:]
-        if mark and ("" in parts or "." in parts):
-            raise StorageError(
-                f"{S3}{address}: empty names and . cannot be given here; name the folder above"
-            )
-
-
-@contextmanager
-def named_by_address() -> Iterator[None]:
-    """Name the addresses in what a block prints and raises, not the local copies of them.
-
-    "next: hangtag evaluate ..." on a local copy would leave the bucket as it is.
-    """
-    out, err = _Naming(sys.stdout), _Naming(sys.stderr)
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            yield
-        except HangtagError as error:
-            error.args = (with_addresses(error.message),)
-            raise
-        except OSError as error:
-            if isinstance(error.filename, str):
-                error.filename = with_addresses(error.filename)
-            raise
-
-
-class _Naming:
-    """A stream that writes addresses where it is given the paths of their copies."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return self._stream.write(with_addresses(text))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+_MARKERS: Final = ("config.json", "dataset.json")
+_OF_A_DATASET: Final = ("dataset.json", "training/train.rec")
 
 
 def local(address: str) -> Path:
@@ -123,24 +48,6 @@ def local(address: str) -> Path:
     with place.locked():
         place.pull()
     return unpacked(place.local) if address.endswith(".tar.gz") else place.local
-
-
-def _local(value: Any, name: str, places: list["Place"]) -> Any:
-    if not isinstance(value, Path):
-        return value
-    if str(value).startswith(_COLLAPSED):
-        address = S3 + str(value).removeprefix(_COLLAPSED)
-        value = mirror_of(address)
-        s3.split(address)
-        if name in _OF_DESIGNS and value.suffix.lower() not in CATALOG_SUFFIXES:
-            return value
-        place = Place(address)
-        with place.locked():  # processes that train together share the copy
-            place.pull()
-        places.append(place)
-    if name.startswith(("model", "start_from")) and value.name.endswith(".tar.gz"):
-        return unpacked(value)
-    return value
 
 
 class Place:
@@ -158,7 +65,7 @@ class Place:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes of this machine from the copy; wait until they are done with it."""
-        with only_writer(self._state_file.with_suffix(".lock"), self.local, wait=True):
+        with one_at_a_time(self._state_file.with_suffix(".lock"), self.local):
             yield
 
     def pull(self) -> None:
@@ -313,7 +220,7 @@ def _is_hidden(name: str) -> bool:
 
 def _without_output(names: Collection[str]) -> set[str]:
     """Leave out what SageMaker put into a dataset's output/; elsewhere that is any folder."""
-    if not any(name in names for name in (INFO_FILE, RECORD_FILES["train"].as_posix())):
+    if not any(name in names for name in _OF_A_DATASET):
         return set(names)
     return {name for name in names if not name.startswith("output/")}
 
@@ -334,7 +241,7 @@ def unpacked(archive: Path) -> Path:
     digest = hashlib.sha256(f"{archive.resolve()} {size} {modified}".encode()).hexdigest()[:16]
     folder = cache_folder() / "models" / f"{archive.name.removesuffix('.tar.gz')}-{digest}"
     partial = folder.with_name(f".{folder.name}")
-    with only_writer(folder.with_name(f".{folder.name}.lock"), folder, wait=True):
+    with one_at_a_time(folder.with_name(f".{folder.name}.lock"), folder):
         if not folder.exists():
             shutil.rmtree(partial, ignore_errors=True)  # of a killed run
             unpack(archive, partial)

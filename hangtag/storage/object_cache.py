@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hangtag.errors import ConfigError
-from hangtag.storage.files import cache_folder
+from hangtag.storage.addresses import cache_folder
 
 SIZE_VARIABLE: Final = "HANGTAG_CACHE_GIB"
 DEFAULT_GIB: Final = 4.0

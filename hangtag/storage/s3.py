@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hangtag.errors import MissingExtra, StorageError
-from hangtag.storage.files import S3
+from hangtag.storage.addresses import S3
 from hangtag.storage.object_cache import ObjectCache
 
 R = TypeVar("R")

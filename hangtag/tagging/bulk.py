@@ -26,16 +26,11 @@ from hangtag.library.catalog_csv import write_csv
 from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.library.xmp import write_sidecar
-from hangtag.storage.files import (
-    S3,
-    address_of,
-    atomic_path,
-    names_below,
-    only_writer,
-    refuse_foreign,
-    write_text,
-)
+from hangtag.storage.addresses import S3, address_of
+from hangtag.storage.files import atomic_path, refuse_foreign, write_text
+from hangtag.storage.locks import only_writer
 from hangtag.storage.path_lookup import look_up
+from hangtag.storage.reading import names_below
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hangtag.cores import limited_cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
-from hangtag.quality.thresholds import Calibration, with_implied
-from hangtag.storage.files import read_bytes
+from hangtag.storage.reading import read_bytes
+from hangtag.tagging.calibration import Calibration, with_implied
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 
 BATCH = 32
@@ -89,9 +89,15 @@ class Tagger:
 
         Raises ImageError, naming the image by its place or path, for one that cannot be decoded.
         """
-        squares = [self._square(place, image) for place, image in enumerate(images)]
-        scores = self.scores(squares)
+        scores = self.score_images(images)
         return [self.suggestions(row, min_score=min_score, top=top) for row in scores]
+
+    def score_images(self, images: Iterable[bytes | str | Path]) -> NDArray[np.float32]:
+        """Return float32 (n, T), calibrated, of images by their bytes or paths.
+
+        Raises ImageError as `tag` does.
+        """
+        return self.scores([self._square(place, image) for place, image in enumerate(images)])
 
     def logits(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return float32 (n, T), the network's own, for squares that `square` made."""

@@ -49,7 +49,7 @@ def save_checkpoint(
     average: nn.Module | None,
     optimizer: Optimizer,
 ) -> None:
-    """Write everything a run needs to go on as if nothing had happened."""
+    """Write everything a run needs to resume as if nothing had happened."""
     tensors = _prefixed("network", network.state_dict())
     if average is not None:
         tensors |= _prefixed("average", average.state_dict())
@@ -65,7 +65,7 @@ def save_checkpoint(
 
 
 def save_progress(path: Path, progress: Progress) -> None:
-    """Write where a run stands that has no tensors to go on from."""
+    """Write where a run stands that has no tensors to resume from."""
     save_tensors(path, {}, _header(progress))
 
 

@@ -3,6 +3,7 @@ to all of a split."""
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,13 +15,38 @@ from torch import Tensor
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import ResolvedConfig
 from hangtag.training.speed import autocast
 
 EVALUATION_BATCH: Final = 128
 
 # Decoded designs by split and side, kept from run to run of one dataset.
 Stores = dict[tuple[str, int], PixelStore]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The designs of a run that can be decoded, with their labels."""
+
+    store: PixelStore
+    labels: NDArray[np.int8]
+    """(n, T), of the training designs."""
+
+    validation_store: PixelStore
+    validation_labels: NDArray[np.int8]
+    """(m, T)."""
+
+    @classmethod
+    def of(cls, folder: DatasetFolder, config: ResolvedConfig, stores: Stores) -> "Data":
+        """Decode the designs as far as memory allows. Raises DatasetError."""
+        labels, validation_labels = labels_of(folder)
+        store, validation_store = stores_of(folder, config, stores)
+        return cls(
+            store,
+            labels[store.kept],
+            validation_store,
+            validation_labels[validation_store.kept],
+        )
 
 
 def labels_of(folder: DatasetFolder) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
@@ -38,7 +64,7 @@ def labels_of(folder: DatasetFolder) -> tuple[NDArray[np.int8], NDArray[np.int8]
 
 
 def stores_of(
-    folder: DatasetFolder, config: TrainConfig, stores: Stores
+    folder: DatasetFolder, config: ResolvedConfig, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of the train and the validation part, in memory as far as allowed.
 
@@ -61,7 +87,7 @@ def stores_of(
 
 
 def known_store(
-    folder: DatasetFolder, config: TrainConfig, split: str, kept: NDArray[np.int64]
+    folder: DatasetFolder, config: ResolvedConfig, split: str, kept: NDArray[np.int64]
 ) -> PixelStore:
     """Return the pixels of the `kept` records of a split, decoded as they are asked for."""
     return PixelStore(folder.records(split), folder.info.size, config.input_size, 0, kept)

@@ -19,9 +19,9 @@ from hangtag.console import note, track
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import Stopped
-from hangtag.storage.files import only_writer
+from hangtag.storage.locks import one_at_a_time
 from hangtag.training.checkpoints import save_tensors
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import ResolvedConfig
 from hangtag.training.data import (
     EVALUATION_BATCH,
     Stores,
@@ -73,7 +73,7 @@ class _Held:
 def features_of(
     network: TagNetwork,
     folder: DatasetFolder,
-    config: TrainConfig,
+    config: ResolvedConfig,
     cache: Path,
     device: torch.device,
     *,
@@ -85,7 +85,7 @@ def features_of(
     `network` is moved to `device` and set to eval mode. It runs in `config.precision` (auto: fp32)
     on the training designs and in fp32 on the validation designs, as the exported model will: what
     is measured is what ships. The features are kept in `cache`, written every
-    `config.checkpoint_minutes` and at the end: the same call again goes on there, or decodes
+    `config.checkpoint_minutes` and at the end: the same call again resumes there, or decodes
     nothing when all is there. A file made from another dataset, backbone, stages, stride, input
     size or precision is replaced. `stores` keeps decoded designs, see `stores_of`.
 
@@ -95,7 +95,7 @@ def features_of(
     precision = choose_precision(config, len(folder.vocabulary), device)
     key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
     # Workers of one study want the same at the same time: one computes, the others wait for it.
-    with only_writer(cache.with_name(f".{cache.name}.lock"), cache, wait=True):
+    with one_at_a_time(cache.with_name(f".{cache.name}.lock"), cache):
         held = _read(cache, key, folder)
         if held is None or not held.whole:
             opened = _opened(folder, config, held, {} if stores is None else stores)
@@ -113,7 +113,7 @@ def features_of(
 
 
 def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision: str) -> str:
-    """Return what tells these features from others."""
+    """Return what identifies these features."""
     digest = hashlib.sha256()
     for name, value in network.backbone.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} ".encode())
@@ -164,7 +164,7 @@ def _write(held: _Held, cache: Path, key: str) -> None:
 
 
 def _opened(
-    folder: DatasetFolder, config: TrainConfig, held: _Held | None, stores: Stores
+    folder: DatasetFolder, config: ResolvedConfig, held: _Held | None, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of both splits; after a stop, none is decoded for a second time."""
     if held is None:
@@ -216,5 +216,5 @@ def _complete(
         if stop:
             raise Stopped(
                 f"stopped after the features of {held.done} of {len(held.features)} designs, all "
-                "is saved; the same command goes on from here"
+                "is saved; run the same command again to resume"
             )

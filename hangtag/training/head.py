@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hangtag.dataset.batches import shuffled
 from hangtag.errors import TrainingError
 from hangtag.training import history, recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, settled
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features
 from hangtag.training.network import set_bias, tag_head
 
@@ -38,7 +38,7 @@ def train_head(
 
     It starts as a copy of `head`, (F) -> (T), or afresh from `config.seed`. Of `config` all that is
     about optimiser, schedule, loss, average, dropout, batches, epochs and early stopping holds, and
-    nothing else; `minutes` is not heeded. `on_epoch` gets every epoch's row of history.csv; what it
+    nothing else; `minutes` is ignored. `on_epoch` gets every epoch's row of history.csv; what it
     raises ends the training. The same seed gives the same head, on a CPU bit for bit with as many
     threads. Raises TrainingError for a loss that is not finite.
     """
@@ -74,10 +74,10 @@ def _fresh_head(
 
 
 class _HeadRun:
-    """All that the training of one head holds while it goes on."""
+    """The training of one head in progress."""
 
     def __init__(self, features: Features, config: TrainConfig, head: nn.Linear | None) -> None:
-        config = settled(config)
+        config = resolved(config)
         self.features, self.config = features, config
         device, designs = features.train.device, len(features.train)
         # On the CPU: Apple's GPUs have no double precision.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from hangtag.console import note
 from hangtag.errors import TrainingError
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import Calibration
 from hangtag.storage.files import atomic_path
+from hangtag.tagging.calibration import Calibration
 from hangtag.training.config import TrainConfig
 
 Row = dict[str, float]
@@ -48,12 +48,12 @@ def measured(
 
 
 def is_better(row: Row, best_epoch: int, best_score: float) -> bool:
-    """Tell whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
+    """Return whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
     return row["validation_macro_map"] > best_score or best_epoch < 0
 
 
 def stops_early(config: TrainConfig, rows: list[Row]) -> bool:
-    """Tell whether a run ends after the epochs of `rows`: too many bettered none by enough.
+    """Return whether a run ends after the epochs of `rows`: too many without a better score.
 
     The tolerance is for this question alone; the epoch that is kept is the best.
     """
@@ -66,8 +66,8 @@ def stops_early(config: TrainConfig, rows: list[Row]) -> bool:
     return len(rows) - 1 - best_epoch >= config.early_stopping
 
 
-def tell(row: Row) -> None:
-    """Print an epoch's figures."""
+def report(row: Row) -> None:
+    """Log an epoch's figures."""
     note(
         f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, validation macro mAP "
         f"{row['validation_macro_map']:.4f}, micro mAP {row['validation_micro_map']:.4f}"

@@ -18,7 +18,7 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
 def weighted_bce(logits: Tensor, labels: Tensor, frequencies: Tensor) -> Tensor:
     """Binary cross-entropy whose yes and no weigh the same in sum, tag by tag.
 
-    `frequencies`: (T,), share of yes among the training designs. The seed's
+    `frequencies`: (T,), share of yes among the training designs. SageMaker's
     `use_weighted_loss`: weights "based on the distribution of classes".
     """
     yes = frequencies.clamp(1e-3, 1 - 1e-3)

@@ -14,13 +14,13 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.config import OWN_BACKBONE, Loss, Pooling, TrainConfig, has_learned
+from hangtag.training.config import OWN_BACKBONE, Loss, Pooling, ResolvedConfig, is_pretrained
 
 # hangtag-base is this network of timm's, with these weights (half precision, four channels).
 OWN_NETWORK: Final = "resnet10t"
 OWN_WEIGHTS: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.safetensors")
-# The seed's algorithm names thin residual networks for small images by their depth, 6n + 2
-# (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
+# SageMaker's image classification names thin residual networks for small images by their depth, 6n
+# + 2 (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
 THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
 
 
@@ -76,7 +76,7 @@ class TagNetwork(nn.Module):
         return torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in pooled], dim=1)
 
 
-def network_of(config: TrainConfig, tags: int) -> TagNetwork:
+def network_of(config: ResolvedConfig, tags: int) -> TagNetwork:
     """Return the network that a settled configuration describes. Raises ConfigError."""
     network = TagNetwork(
         config.backbone, tags, config.dropout, config.pooling, config.output_stride
@@ -108,7 +108,7 @@ def set_bias(head: nn.Linear, frequencies: NDArray[np.float64], loss: Loss) -> N
     """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
 
     Otherwise the first epoch is spent on learning that most tags are rare. A loss that weighs yes
-    and no alike believes in one half from the start: frequencies would give it gradients of
+    and no equally believes in one half from the start: frequencies would give it gradients of
     hundreds, which rule Adam's second moment for a thousand steps.
     """
     if loss == "weighted-bce":
@@ -140,7 +140,7 @@ class ThinResNet(nn.Sequential):
 def four_channels(squares: Tensor) -> Tensor:
     """Map uint8 (n, s, s, 4), premultiplied, to float (n, 4, s, s) about -1..1.
 
-    Three channels show the design on mid grey, where black and white stand out alike; the fourth
+    Three channels show the design on mid grey, where black and white stand out equally; the fourth
     is alpha, so that a grey design does too. Part of the network, and so of the exported model:
     nobody can feed it otherwise.
     """
@@ -149,14 +149,14 @@ def four_channels(squares: Tensor) -> Tensor:
     return torch.cat([planes[:, :3] * 2 - alpha, alpha * 2 - 1], dim=1)
 
 
-def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
+def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     """Fill the backbone with pretrained weights: `hub` or a .safetensors, .pth or .pt file.
 
-    `none` gives hangtag's own backbone its own, and leaves any other as it is. Raises ConfigError
+    None gives hangtag's own backbone its own, and leaves any other as it is. Raises ConfigError
     when they cannot be had, TrainingError when they do not fit. A weights file of another form is
     unpickled with tensors only allowed.
     """
-    if not has_learned(name, weights):
+    if not is_pretrained(name, weights):
         return
     state = (
         _hub_state(name) if weights == "hub" else _file_state(weights_file(weights) or OWN_WEIGHTS)
@@ -179,22 +179,22 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     network.backbone.load_state_dict({**own, **fitting})
 
 
-def weights_file(weights: str) -> Path | None:
-    """Return the file that a setting of weights names, None for `none` and `hub`.
+def weights_file(weights: str | None) -> Path | None:
+    """Return the file that a setting of weights names, None for None and `hub`.
 
     Raises ConfigError for a file that is not there.
     """
-    if weights in ("none", "hub"):
+    if weights in (None, "hub"):
         return None
     path = Path(weights)
     if not path.is_file():
-        raise ConfigError(f"no weights file {path}; give none, hub or a .safetensors or .pth file")
+        raise ConfigError(f"no weights file {path}; give hub or a .safetensors or .pth file")
     return path
 
 
 def _backbone(name: str, output_stride: int = 32) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
-    # 32 is what nearly all have; networks that cannot be told otherwise do not take the argument.
+    # 32 is what nearly all have; networks with a fixed stride do not take the argument.
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
     known = OWN_NETWORK if name == OWN_BACKBONE else name
     try:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from hangtag.dataset.batches import Augmentation, has_colour_tags
 from hangtag.training import losses
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import ResolvedConfig, TrainConfig
 
 _TIMM_NAMES = {
     "adamw": "adamw",
@@ -23,7 +23,7 @@ _TIMM_NAMES = {
 }
 
 
-def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
+def augmentation(config: ResolvedConfig, names: Sequence[str]) -> Augmentation:
     """Return how far designs are changed."""
     return Augmentation(
         flip=config.flip != "never",
@@ -42,15 +42,15 @@ def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
 
 def hue(config: TrainConfig, names: Sequence[str]) -> float:
     """Return how far the hue is turned, in degrees: little where tags name colours."""
-    if config.hue >= 0:
+    if config.hue is not None:
         return config.hue
     return 8.0 if has_colour_tags(names) else 60.0
 
 
-def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+def optimizer(network: nn.Module, config: ResolvedConfig) -> Optimizer:
     """Make the optimiser; biases and normalisation layers get no weight decay.
 
-    timm's "sgd" is Nesterov's, its "momentum" the plain one: the seed's nag and sgd.
+    timm's "sgd" is Nesterov's, its "momentum" the plain one: nag and sgd here.
     """
     options: dict[str, Any] = {"eps": config.eps}
     if config.optimizer in ("adam", "adamw"):
@@ -60,7 +60,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
         options |= {"alpha": config.beta_2, "momentum": config.momentum}
     else:
         options = {"momentum": config.momentum}
-    # Nesterov's momentum of 0, the seed's default, is plain descent; torch refuses the name.
+    # Nesterov's momentum of 0, SageMaker's default, is plain descent; torch refuses the name.
     plain = config.optimizer == "nag" and config.momentum == 0
     made: Optimizer = create_optimizer_v2(
         network,
@@ -72,7 +72,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
     return made
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) -> float:
+def learning_rate(config: ResolvedConfig, step: int, steps: int, per_epoch: int) -> float:
     """Return the learning rate of a step, counted from 0, of `steps` in all."""
     highest, warm_up = config.learning_rate, round(config.warmup * steps)
     if step < warm_up:

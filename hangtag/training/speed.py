@@ -2,18 +2,17 @@
 
 import statistics
 import time
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import nn
 
 from hangtag.console import note
 from hangtag.cores import cores
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import Precision, ResolvedConfig
 from hangtag.training.losses import bce
 from hangtag.training.network import TagNetwork, network_of
 
-Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: Final[dict[str, torch.dtype]] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
@@ -34,14 +33,14 @@ def limit_threads() -> None:
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
 
 
-def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Precision:
+def choose_precision(config: ResolvedConfig, tags: int, device: torch.device) -> Precision:
     """Return the number format to train in: the configured one, or the clearly fastest.
 
     On a CPU that means fp32 or bf16 (which the dense convolutions of recent server CPUs like and
     depthwise ones do not); on a GPU bf16 where it is built in, else fp32.
     Features that are computed once are worth fp32.
     """
-    if config.precision != "auto":
+    if config.precision is not None:
         return config.precision
     if config.freeze:
         return "fp32"
@@ -55,14 +54,15 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Pr
     return "bf16" if ratio > CLEARLY else "fp32"
 
 
-def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
+def step_seconds(config: ResolvedConfig, tags: int, device: torch.device, precision: str) -> float:
     """Measure one training step: the median of a few, on a network thrown away afterwards."""
     with torch.random.fork_rng(devices=[]):
         network = to_device(network_of(config, tags), device)
     optimizer = torch.optim.AdamW(network.parameters())
-    shape = (config.batch_size, config.input_size, config.input_size, 4)
+    designs = config.batch_size or 64
+    shape = (designs, config.input_size, config.input_size, 4)
     squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
-    labels = torch.zeros(config.batch_size, tags, dtype=torch.int8, device=device)
+    labels = torch.zeros(designs, tags, dtype=torch.int8, device=device)
     times = []
     for _ in range(WARM_UP + MEASURED):
         start = time.perf_counter()

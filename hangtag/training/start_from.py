@@ -16,31 +16,34 @@ from hangtag.training.network import TagNetwork
 
 
 def with_weights(model: Path) -> ModelFolder:
-    """Open a model folder that training can go on from. Raises ModelError for an imported one."""
+    """Open a model folder that training can continue from.
+
+    Raises ModelError for an imported one.
+    """
     folder = ModelFolder.open(model)
     if not folder.weights.exists():
         raise ModelError(
-            f"{model} has no {folder.weights.name} to go on from: a model that was"
+            f"{model} has no {folder.weights.name} to continue from: a model that was"
             " imported can tag and be served, but not be trained"
         )
     return folder
 
 
-def going_on(config: TrainConfig, model: Path) -> TrainConfig:
-    """Return a configuration with what a run that goes on from a model has from it: its side in
-    pixels, its pooling and its stride where they are left to us, and its weights.
+def continued(config: TrainConfig, model: Path) -> TrainConfig:
+    """Return a configuration with what a run takes from the model that it continues: its input
+    size, pooling and stride where they are not given, and its weights.
 
     Raises ModelError.
     """
     earlier = with_weights(model)
     seen = from_stored(earlier.training)
-    if config.weights != "none":
+    if config.weights is not None:
         note(f"{config.weights} is not read: the weights are those of {model}")
     return replace(
         config,
-        weights="none",
+        weights=None,
         input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=seen.pooling if config.pooling == "auto" else config.pooling,
+        pooling=config.pooling or seen.pooling,
         output_stride=config.output_stride or seen.output_stride,
     )
 

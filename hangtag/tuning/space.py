@@ -1,7 +1,7 @@
 """The search space of a study: which settings are tried, and between which limits. No torch.
 
 Three forms are read: hangtag's own JSON, the JSON of SageMaker's CreateHyperParameterTuningJob, and
-a notebook or script that calls the SageMaker SDK (the seed's tune.ipynb), which is parsed, not run.
+a notebook or script that calls the SageMaker SDK, which is parsed, not run.
 """
 
 import ast
@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from optuna.distributions import (
     BaseDistribution,
@@ -21,7 +22,8 @@ from optuna.distributions import (
 
 from hangtag.errors import ConfigError
 from hangtag.storage.files import read_text
-from hangtag.training.config import Objective, TrainConfig
+from hangtag.training.config import AUTO, TrainConfig, automatic
+from hangtag.tuning.config import Objective
 
 OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 Ranges = dict[str, BaseDistribution]
@@ -30,9 +32,9 @@ Ranges = dict[str, BaseDistribution]
 WIDE: Final = 100
 # Not what a run computes, or, for minutes, in the way of comparing trials by epochs.
 _FIXED: Final = ("cache_gib", "checkpoint_minutes", "tracker", "minutes", "freeze")
-# What the seed's algorithm lets one tune, where hangtag has another name for it. Three of these are
-# one setting here, whose meaning the optimiser decides: see `Space.config`.
-_SEED_NAMES: Final = {"mini_batch_size": "batch_size", "beta_1": "momentum", "gamma": "beta_2"}
+# What SageMaker's image classification lets one tune, where hangtag has another name for it. Three
+# of these are one setting here, whose meaning the optimiser decides: see `Space.config`.
+_SAGEMAKER_NAMES: Final = {"mini_batch_size": "batch_size", "beta_1": "momentum", "gamma": "beta_2"}
 
 DEFAULT: Final[Ranges] = {
     "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
@@ -59,7 +61,7 @@ DEFAULT_FROZEN: Final[Ranges] = {
 
 @dataclass(frozen=True)
 class Space:
-    """Names, hangtag's or the seed's, and what each may be."""
+    """Names, hangtag's or SageMaker's, and the values to try for each."""
 
     ranges: Ranges
     objective: Objective | None = None
@@ -95,7 +97,7 @@ class Space:
     def config(self, base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
         """Return `base` with the chosen values. Raises ConfigError for what cannot go together.
 
-        The seed's `beta_1` counts with adam, `gamma` with rmsprop, and beside them `momentum` and
+        SageMaker's `beta_1` counts with adam, `gamma` with rmsprop, and beside them `momentum` and
         `beta_2` with the other optimisers.
         """
         optimizer = values.get("optimizer", base.optimizer)
@@ -107,17 +109,19 @@ class Space:
             "beta_2": rmsprop and "gamma" in values,
         }
         kept = {
-            _SEED_NAMES.get(name, name): value
+            _SAGEMAKER_NAMES.get(name, name): value
             for name, value in values.items()
             if not unused.get(name)
         }
-        return replace(base, **kept)
+        return replace(base, **{name: automatic(name, value) for name, value in kept.items()})
 
     def values(self, config: TrainConfig) -> dict[str, Any]:
         """Return what of a configuration lies in the space, by the space's names."""
         found = {}
         for name, distribution in self.ranges.items():
-            value = getattr(config, _SEED_NAMES.get(name, name))
+            value = getattr(config, _SAGEMAKER_NAMES.get(name, name))
+            if value is None:
+                continue
             try:
                 inside = distribution._contains(distribution.to_internal_repr(value))
             except ValueError:
@@ -131,9 +135,11 @@ def _check(space: Space) -> None:
     """Raise ConfigError for a name that is no setting or a value that it cannot take."""
     if not space.ranges:
         raise ConfigError("no setting to try was found in it")
-    types = {field.name: field.type for field in fields(TrainConfig) if field.name not in _FIXED}
+    types = {
+        field.name: _type(field.name) for field in fields(TrainConfig) if field.name not in _FIXED
+    }
     for name, distribution in space.ranges.items():
-        kind = types.get(_SEED_NAMES.get(name, name))
+        kind = types.get(_SAGEMAKER_NAMES.get(name, name))
         if kind is None:
             near = difflib.get_close_matches(name, types)
             raise ConfigError(
@@ -156,8 +162,8 @@ def _check(space: Space) -> None:
 
 def _check_choices(name: str, kind: Any, choices: tuple[Any, ...]) -> None:
     allowed = get_args(kind) if get_origin(kind) is Literal else ()
-    if name == "pooling":
-        allowed = tuple(choice for choice in allowed if choice != "auto")  # a trial is one or other
+    if allowed and name in AUTO and name != "pooling":  # which decides what else is right
+        allowed += (AUTO[name],)
     for choice in choices:
         fits = (
             choice in allowed
@@ -201,8 +207,12 @@ def _own(name: str, value: Any) -> BaseDistribution:
 
 
 def _type(name: str) -> Any:
+    """Return the type of a setting's values but None, None for what is no setting."""
     known = {field.name: field.type for field in fields(TrainConfig)}
-    return known.get(_SEED_NAMES.get(name, name))
+    kind = known.get(_SAGEMAKER_NAMES.get(name, name))
+    if get_origin(kind) in (Union, UnionType):
+        (kind,) = (one for one in get_args(kind) if one is not NoneType)
+    return kind
 
 
 def _range(name: str, low: Any, high: Any, *, log: bool, whole: bool) -> BaseDistribution:
@@ -238,13 +248,14 @@ def _from_request(ranges: Mapping[str, Any]) -> Ranges:
 
 
 def _value(name: str, text: Any) -> Any:
-    """Return what a string means for a setting; one of no meaning stays, and is told of later."""
+    """Return what a string means for a setting; one without meaning stays, for a later error."""
     kind = _type(name)
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
         if get_origin(kind) is Literal:
-            return next((choice for choice in get_args(kind) if str(choice) == text), text)
+            choices = (*get_args(kind), AUTO.get(name))
+            return next((choice for choice in choices if str(choice) == text), text)
         return kind(text) if kind in (int, float) else text
     except (AttributeError, ValueError):
         return text

@@ -29,7 +29,7 @@ DATABASE: Final = "study.db"
 # Seconds between two signs of life of a trial, and without one until it counts as dead.
 HEARTBEAT: Final = 15
 GRACE: Final = 90
-# A trial that took so many processes with it is not begun again.
+# A trial that took so many processes with it is not requeued.
 DEATHS: Final = 5
 _FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -126,7 +126,7 @@ def _begin_at_once(connection: Connection) -> None:
 
 
 def first_number(trial: FrozenTrial) -> int:
-    """Return the number of the trial that this one goes on with, or its own."""
+    """Return the number of the trial that this one resumes, or its own."""
     return int(trial.system_attrs.get("failed_trial", trial.number))
 
 
@@ -157,7 +157,7 @@ def sign(trial: Trial) -> None:
     )
 
 
-def again(study: Study, number: int, most: int | None = None) -> None:
+def requeue(study: Study, number: int, most: int | None = None) -> None:
     """Queue a trial that did not come to its end once more; no-op for others.
 
     `most`: how many times; given for a trial found dead, which only one finder may queue.
@@ -175,11 +175,11 @@ def again(study: Study, number: int, most: int | None = None) -> None:
         RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
 
 
-def take_up_dead(study: Study) -> None:
-    """Queue again the trials that died with a process of this machine, or on another one."""
+def requeue_stale(study: Study) -> None:
+    """Requeue the trials that died with a process of this machine, or on another one."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_dead(trial):
-            again(study, trial.number, DEATHS)
+            requeue(study, trial.number, DEATHS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
@@ -195,7 +195,7 @@ def _is_dead(trial: FrozenTrial) -> bool:
     if worker["pid"] == os.getpid():
         return False
     try:
-        # Counted from the time of the boot, which Linux tells in whole seconds and corrects.
+        # Counted from the boot time, which Linux gives in whole seconds and corrects.
         return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["began"]) > 30)
     except psutil.NoSuchProcess:
         return True

@@ -98,7 +98,7 @@ class Summary:
         return f"The best trial is {self.gain:.4f} above the settings that the study began with."
 
     def importances(self) -> dict[str, float]:
-        """Return how much of what tells good trials from others each setting decides (PED-ANOVA,
+        """Return how much each setting decides which trials are good (PED-ANOVA,
         Watanabe et al. 2023); shares that sum to 1, empty while trials are few.
 
         By the score after the first epoch that counts for pruning, which every trial reached: the
@@ -120,7 +120,7 @@ class Summary:
                 )
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that every trial had alike
+            warnings.simplefilter("ignore")  # of settings that were the same in every trial
             return {
                 name: share
                 for name, share in get_param_importances(study).items()

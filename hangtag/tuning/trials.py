@@ -31,25 +31,26 @@ from hangtag.console import note, silenced, track
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training.config import Objective, TrainConfig, TuneConfig, settled
+from hangtag.training.config import ResolvedConfig, TrainConfig, resolved
 from hangtag.training.data import Stores
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.train import first_network, train
+from hangtag.tuning.config import Objective, TuneConfig
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import (
-    again,
     begun,
     best_trial,
     finished,
     first_number,
     open_study,
+    requeue,
+    requeue_stale,
     sign,
-    take_up_dead,
 )
 
 TRIALS: Final = "trials"
-# Of so many trials that reach a rung one goes on, and the first rung is this share of all epochs.
+# One of so many trials that reach a rung continues; the first rung is this share of all epochs.
 REDUCTION: Final = 6
 FIRST_RUNG: Final = 1 / 7
 
@@ -66,7 +67,7 @@ class _Twice(Exception):
 class Job:
     """What every worker of a study needs; goes to other processes."""
 
-    dataset: Path
+    dataset: DatasetFolder | Path
     tags_file: Path | None
     folder: Path
     storage: str
@@ -82,11 +83,17 @@ class Job:
         study.pruner = self.pruner()
         return study
 
+    @property
+    def epochs(self) -> int:
+        """The epochs of a trial."""
+        assert self.base.epochs is not None  # `tune` has chosen them
+        return self.base.epochs
+
     def pruner(self) -> BasePruner:
-        """Return what decides which trials go on."""
+        """Return what decides which trials continue."""
         if not self.tuning.prune:
             return NopPruner()
-        least = max(1, round(self.base.epochs * FIRST_RUNG))
+        least = max(1, round(self.epochs * FIRST_RUNG))
         return SuccessiveHalvingPruner(min_resource=least, reduction_factor=REDUCTION)
 
     @property
@@ -102,8 +109,8 @@ class Job:
         if parent is not None and not parent.is_alive():
             raise Stopped
 
-    def features(self, config: TrainConfig) -> Path:
-        """Where what a backbone that has learned before makes of the designs is kept."""
+    def features(self, config: ResolvedConfig) -> Path:
+        """Return where the features of a pretrained backbone are kept."""
         seen = (
             config.backbone, config.weights, config.pooling, config.output_stride,
             config.input_size, config.precision,
@@ -112,7 +119,7 @@ class Job:
         return self.folder / f"features-{digest[:8]}.safetensors"
 
     def place(self, trial: FrozenTrial) -> Path:
-        """Where a trial trains; one that goes on with another trains in its folder."""
+        """Return where a trial trains; one that resumes another trains in its folder."""
         return self.folder / TRIALS / f"{first_number(trial):04d}"
 
 
@@ -127,7 +134,7 @@ class Worker:
         self.number: int | None = None
         self.raised: BaseException | None = None  # by the trial, whatever Optuna raises then
 
-    def work(self, teller: "Teller | None") -> None:
+    def work(self, reporter: "Reporter | None") -> None:
         """Do trials until all are begun. Raises Stopped, and what `train` raises."""
         while time.time() < self.job.deadline and self._more():
             self.number = self.raised = None
@@ -141,25 +148,25 @@ class Worker:
                         continue
                     error = self.raised
                 elif isinstance(error, Stopped) or not isinstance(error, HangtagError):
-                    self._again()
+                    self._requeue()
                 if isinstance(error, _TimeUp):
                     return
                 raise error
-            if teller:
-                teller.tell()
+            if reporter:
+                reporter.report()
             _tidy(self.job, self.study)
 
     def _more(self) -> bool:
-        """Tell whether another trial is to be begun, if only one that died."""
-        take_up_dead(self.study)
+        """Return whether to begin another trial, if only one that died."""
+        requeue_stale(self.study)
         return len(begun(self.study.get_trials(deepcopy=False))) < self.job.tuning.trials
 
-    def _again(self) -> None:
+    def _requeue(self) -> None:
         if self.number is not None:
-            again(self.study, self.number)
+            requeue(self.study, self.number)
 
     def _is_taken(self, error: BaseException) -> bool:
-        """Tell whether another worker took the trial for dead, and has queued it.
+        """Return whether another worker took the trial for dead and requeued it.
 
         One whose clock ran ahead, or that waited long. Optuna's own error then hides the trial's.
         """
@@ -182,8 +189,8 @@ class Worker:
             raise _Twice
         names = job.space.values(job.base) if defaults else job.space.ranges
         chosen = {name: _suggest(trial, name, job.space.ranges[name]) for name in names}
-        # Settled: among the values of a space may be the one that leaves the choice to us.
-        config = job.base if defaults else settled(job.space.config(job.base, chosen))
+        # Among the values of a space may be the one that leaves the choice to hangtag.
+        config = resolved(job.base if defaults else job.space.config(job.base, chosen))
         try:
             if config.freeze:
                 return self._train_head(trial, config)
@@ -193,18 +200,18 @@ class Worker:
             raise optuna.TrialPruned(str(error)) from error
 
     def _enough(self, number: int) -> bool:
-        """Tell whether others have begun all trials since `_more` counted them."""
+        """Return whether others have begun all trials since `_more` counted them."""
         trials = begun(self.study.get_trials(deepcopy=False))
         return sum(one.number < number for one in trials) >= self.job.tuning.trials
 
     def _are_tried_before(self, number: int) -> bool:
-        """Tell whether a trial of the defaults with a lower number has not failed."""
+        """Return whether a trial of the defaults with a lower number has not failed."""
         return any(
             one.number < number and one.user_attrs.get("defaults") and one.state != TrialState.FAIL
             for one in self.study.get_trials(deepcopy=False)
         )
 
-    def _train_head(self, trial: Trial, config: TrainConfig) -> float:
+    def _train_head(self, trial: Trial, config: ResolvedConfig) -> float:
         """Train a head on features that all trials share: too quick to prune or to report of.
 
         No model is written; the best one's is made at the end.
@@ -221,10 +228,10 @@ class Worker:
         trial.report(value, len(trained.history))
         return value
 
-    def _train(self, trial: Trial, config: TrainConfig, defaults: bool) -> float:
+    def _train(self, trial: Trial, config: ResolvedConfig, defaults: bool) -> float:
         stored = self.study.get_trials(deepcopy=False)[trial.number]
         job, place, known = self.job, self.job.place(stored), stored.intermediate_values
-        bar = _bar(f"trial {trial.number}", config.epochs)
+        bar = _bar(f"trial {trial.number}", job.epochs)
         next(bar)
 
         def on_epoch(row: dict[str, float]) -> None:
@@ -232,7 +239,7 @@ class Worker:
             epoch = int(row["epoch"])
             if epoch not in known:
                 trial.report(row[job.key], epoch)
-            if epoch == config.epochs:
+            if epoch == job.epochs:
                 return
             # Asked for the defaults too, so that others are compared with them.
             if trial.should_prune() and not defaults:
@@ -310,21 +317,21 @@ def _suggest(trial: Trial, name: str, one: BaseDistribution) -> Any:
     return trial.suggest_float(name, one.low, one.high, log=one.log)
 
 
-class Teller:
+class Reporter:
     """Says how trials ended, wherever they ran."""
 
     def __init__(self, job: Job, study: Study) -> None:
         self.job, self.study = job, study
-        self.told = {trial.number for trial in finished(study.get_trials(deepcopy=False))}
+        self.reported = {trial.number for trial in finished(study.get_trials(deepcopy=False))}
 
-    def tell(self) -> int:
+    def report(self) -> int:
         """Say a line for each trial that has ended since the last call; return how many have."""
         ended = finished(self.study.get_trials(deepcopy=False))
         best = best_trial(self.study)
         for trial in ended:
-            if trial.number not in self.told:
-                self.told.add(trial.number)
-                note(_line(trial, best, len(self.told), self.job.tuning.trials))
+            if trial.number not in self.reported:
+                self.reported.add(trial.number)
+                note(_line(trial, best, len(self.reported), self.job.tuning.trials))
         return len(ended)
 
 

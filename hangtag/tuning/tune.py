@@ -3,7 +3,6 @@
 hangtag tune DATASET STUDY
 """
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
@@ -26,30 +25,31 @@ from optuna.distributions import distribution_to_json
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hangtag.console import note, set_quiet
+from hangtag.console import note, silenced
 from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training import recipe
 from hangtag.training.config import (
-    Objective,
     TrainConfig,
-    TuneConfig,
     automatic_epochs,
     batch_size,
-    settled,
+    from_stored,
+    resolved,
+    stored,
 )
 from hangtag.training.speed import choose_precision, limit_threads
 from hangtag.training.train import train
+from hangtag.tuning.config import Objective, TuneConfig
 from hangtag.tuning.space import Space
-from hangtag.tuning.study import DATABASE, best_trial, finished, open_study, take_up_dead
-from hangtag.tuning.trials import TRIALS, Job, Teller, Worker
+from hangtag.tuning.study import DATABASE, best_trial, finished, open_study, requeue_stale
+from hangtag.tuning.trials import TRIALS, Job, Reporter, Worker
 
 MODEL: Final = "model"
 # Workers that die without finishing a trial before the study gives up.
 LOSSES: Final = 5
-# Seconds within which a trial that was found dead is queued again.
+# Seconds within which a trial that was found dead is requeued.
 QUEUEING: Final = 3.0
 
 
@@ -67,7 +67,7 @@ class TuneResult:
 
 
 def tune(
-    dataset: Path,
+    dataset: DatasetFolder | Path,
     folder: Path,
     config: TrainConfig | None = None,
     tuning: TuneConfig | None = None,
@@ -109,7 +109,7 @@ def tune(
         raise Stopped(
             f"stopped with {done} of {tuning.trials} trials done, all is saved"
             + (f", the best so far in {folder / MODEL}" if best is not None else "")
-            + "; the same command goes on from here"
+            + "; run the same command again to resume"
         ) from stop
     return _place_best(job, study)
 
@@ -126,7 +126,7 @@ def _begin(
     ranges = {name: distribution_to_json(one) for name, one in space.ranges.items()}
     about = {
         "dataset": data.fingerprint(),
-        "config": json.loads(json.dumps(asdict(config))),
+        "config": stored(config),
         "space": ranges,
         "objective": objective,
         "prune": tuning.prune,
@@ -134,15 +134,14 @@ def _begin(
     known = study.user_attrs.get("about")
     if known is None:
         base = _settled(config, data, space)
-        study.set_user_attr("base", asdict(base))
+        study.set_user_attr("base", stored(base))
         study.set_user_attr("about", about)
     elif changed := _changed(known, about, data):
         raise ConfigError(
             f"the study {study.study_name} is about another {', another '.join(changed)}; choose "
-            "another folder, or go on with the settings that it began with"
+            "another folder, or resume with the settings that it began with"
         )
-    stored = study.user_attrs["base"]
-    base = TrainConfig(**{**stored, "step_epochs": tuple(stored["step_epochs"])})
+    base = from_stored(study.user_attrs["base"])
     tried = _tried_defaults(study)
     if all(one.state == TrialState.FAIL for one in tried):
         # Of two processes that begin at the same moment one is to be enough.
@@ -160,8 +159,8 @@ def _changed(known: dict[str, Any], about: dict[str, Any], data: DatasetFolder) 
 def _tried_defaults(study: Study) -> list[FrozenTrial]:
     """Return the trials of the defaults.
 
-    Whoever finds one dead first fails it, and then queues it again: where all have failed, and one
-    only just now, that moment is waited for.
+    Whoever finds one dead first fails it, then requeues it: where all have failed, and one only
+    just now, wait for that moment.
     """
     until = time.monotonic() + QUEUEING
     while True:
@@ -184,28 +183,28 @@ def _settled(config: TrainConfig, data: DatasetFolder, space: Space) -> TrainCon
     But the weight decay, where the space has the optimiser alone: what is right follows from it.
     """
     designs, tags = len(data.labels("train")), data.vocabulary.names
-    decay = config.weight_decay
-    config = replace(
-        settled(config),
+    chosen = replace(
+        resolved(config),
         epochs=config.epochs or automatic_epochs(config, designs),
         batch_size=min(batch_size(config, designs), designs),
         hue=recipe.hue(config, tags),
     )
-    precision = choose_precision(config, len(tags), Accelerator().device)
+    precision = choose_precision(chosen, len(tags), Accelerator().device)
+    base: TrainConfig = replace(chosen, precision=precision)
     if "optimizer" in space.ranges and "weight_decay" not in space.ranges:
-        config = replace(config, weight_decay=decay)
-    return replace(config, precision=precision)
+        base = TrainConfig(**{**vars(base), "weight_decay": config.weight_decay})
+    return base
 
 
 def _work_alone(job: Job) -> None:
     study = job.study()
-    Worker(job, study).work(Teller(job, study))
+    Worker(job, study).work(Reporter(job, study))
 
 
 def _work_together(job: Job) -> None:
     """Run workers in processes of their own; one that dies is replaced, its trial taken up."""
     study, context = job.study(), multiprocessing.get_context("spawn")
-    teller, failures = Teller(job, study), context.SimpleQueue()
+    reporter, failures = Reporter(job, study), context.SimpleQueue()
 
     def start() -> BaseProcess:
         process = context.Process(target=_worker_process, args=(job, failures), daemon=True)
@@ -216,7 +215,7 @@ def _work_together(job: Job) -> None:
     try:
         while workers:
             time.sleep(0.5)
-            before, done = done, teller.tell()
+            before, done = done, reporter.report()
             losses = 0 if done > before else losses
             for worker in [one for one in workers if not one.is_alive()]:
                 workers.remove(worker)
@@ -225,7 +224,7 @@ def _work_together(job: Job) -> None:
                 if worker.exitcode:
                     losses += 1
                     _count_loss(losses, worker.exitcode)
-                    take_up_dead(study)
+                    requeue_stale(study)
                     workers.append(start())
     except BaseException:
         for worker in workers:
@@ -233,11 +232,11 @@ def _work_together(job: Job) -> None:
         for worker in workers:
             worker.join()
         raise
-    teller.tell()
+    reporter.report()
 
 
 def _count_loss(losses: int, exit_code: int) -> None:
-    note(f"a worker died (exit code {exit_code}); another goes on with its trial")
+    note(f"a worker died (exit code {exit_code}); another resumes its trial")
     if losses == LOSSES:
         raise TrainingError(
             f"workers keep dying (exit code {exit_code}); if memory is short, lower --parallel"
@@ -245,14 +244,14 @@ def _count_loss(losses: int, exit_code: int) -> None:
 
 
 def _worker_process(job: Job, failures: "SimpleQueue[HangtagError]") -> None:
-    """Work in a process of its own, without a word."""
+    """Work in a process of its own, silently."""
     if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C is for the process that started this one; it tells by SIGTERM
-    set_quiet(True)
+        os.setsid()  # Ctrl-C is for the process that started this one; it sends SIGTERM
     torch.set_num_threads(max(1, cores() // job.tuning.parallel))
     os.environ["LOCAL_WORLD_SIZE"] = str(job.tuning.parallel)  # they share the memory
     try:
-        Worker(job, job.study()).work(None)
+        with silenced():
+            Worker(job, job.study()).work(None)
     except HangtagError as error:
         failures.put(error)
         raise SystemExit(1) from None
@@ -280,14 +279,15 @@ def _place_best(job: Job, study: Study) -> TuneResult:
     best = best_trial(study)
     if best is None:
         raise TrainingError(
-            f"no trial of {job.folder} has come to its end yet; the same command goes on, with "
-            "more --hours"
+            f"no trial of {job.folder} has ended yet; run the same command again with more --hours"
         )
     model, source = job.folder / MODEL, job.place(best)
     if not (source / CONFIG_FILE).exists():  # on another machine, or of a head not written yet
         note("training the model of the best trial ...")
         chosen = best.params
-        config = job.base if best.user_attrs.get("defaults") else job.space.config(job.base, chosen)
+        config = resolved(
+            job.base if best.user_attrs.get("defaults") else job.space.config(job.base, chosen)
+        )
         features = job.features(config)
         train(
             job.dataset, source, config, tags_file=job.tags_file, features=features, overwrite=True
@@ -301,12 +301,12 @@ def _place_best(job: Job, study: Study) -> TuneResult:
         best.number,
         float(best.value or 0),
         next((trial.value for trial in done if trial.user_attrs.get("defaults")), None),
-        sum(trial.last_step or 0 for trial in done) / job.base.epochs,
+        sum(trial.last_step or 0 for trial in done) / job.epochs,
     )
 
 
 def _copy(source: Path, model: Path) -> None:
-    """Copy a model folder in place of another, whole; linked files take no room."""
+    """Copy a model folder in place of another, whole; linked files take no space."""
     fresh, old = model.with_name(".model.new"), model.with_name(".model.old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)

@@ -300,7 +300,7 @@ def test_the_seeds_own_layout_with_a_tags_file_is_a_dataset(
         target = seeds / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((tmp_path / "ours" / RECORD_FILES[split]).read_bytes())
-    with pytest.raises(DatasetError, match="--tags FILE"):
+    with pytest.raises(DatasetError, match="--tags-file FILE"):
         DatasetFolder.open(seeds)
     (tmp_path / "names.txt").write_text("\n".join(ours.vocabulary.names))
     folder = DatasetFolder.open(seeds, tmp_path / "names.txt")

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.dataset.folds import write_folds
 from hangtag.library.catalog import Catalog
 from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
 from hangtag.training.config import TrainConfig
-from hangtag.training.folds import train_folds
+from hangtag.training.folds import train_folds, write_folds
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:

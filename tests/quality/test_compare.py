@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.cli.app import app
+from hangtag.cli.app import run
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import DatasetError
 from hangtag.library.vocabulary import Vocabulary
@@ -80,7 +80,7 @@ def test_the_command_prints_one_object(
     work: Path, poor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", str(poor), str(work / "model"), str(work / "dataset"), "--json"]
-    app(arguments, result_action="return_value")
+    run(arguments)
     said = json.loads(capsys.readouterr().out)
     assert said["designs"] == 24
     assert np.isfinite(said["macro_map"]["low"])

@@ -6,14 +6,9 @@ from numpy.typing import NDArray
 
 from hangtag.library.vocabulary import Tag, Vocabulary
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import (
-    Calibration,
-    fit_apply_thresholds,
-    fit_calibration,
-    fit_thresholds,
-    fitted,
-    with_implied,
-)
+from hangtag.quality.calibration import fit_calibration
+from hangtag.quality.thresholds import fit_apply_thresholds, fit_thresholds, fitted
+from hangtag.tagging.calibration import Calibration, with_implied
 
 
 def expit(logits: NDArray[np.float64]) -> NDArray[np.float64]:

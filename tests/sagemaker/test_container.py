@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.aws.test_inputs import LST, image_channels, record_channels
 
 from hangtag.dataset.dataset_folder import DatasetFolder
 from hangtag.errors import ConfigError, DatasetError, HangtagError, Remedy, TrainingError
@@ -25,6 +24,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.sagemaker import container
 from hangtag.sagemaker.inputs import dataset_of
 from hangtag.tagging.model_folder import ModelFolder
+from tests.sagemaker.test_inputs import LST, image_channels, record_channels
 
 SEED = {  # all strings, as they arrive; one of them was typed wrong
     "num_classes": "9", "num_training_samples": "116945", "num_layers": "20",
@@ -137,7 +137,8 @@ def test_its_model_is_served(seed_job: tuple[Path, str], library: Catalog) -> No
 
 
 def test_serving_needs_no_torch() -> None:
-    code = "import sys, hangtag.sagemaker.container, hangtag.service.serve; print('torch' in sys.modules)"
+    modules = "hangtag.sagemaker.container, hangtag.service.serve"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

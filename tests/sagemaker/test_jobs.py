@@ -10,9 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
-from tests.aws.conftest import Storage, put
 
-from hangtag.cli.app import app as cli
+from hangtag.cli import app as cli
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import pack
 from hangtag.errors import JobError
@@ -20,6 +19,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.sagemaker import jobs
 from hangtag.storage import s3
+from tests.storage.conftest import Storage, put
 
 DATASET = "s3://library/ic-multi-label"
 ROLE = "arn:aws:iam::123456789012:role/hangtag"
@@ -352,7 +352,9 @@ def test_an_endpoint_is_asked(
     hangtag: Any, endpoint: list[dict[str, str]], library: Catalog, model: Path, tmp_path: Path
 ) -> None:
     designs = [library.location(design) for design in library.designs[:2]]
-    code, out, err = hangtag("sagemaker", "invoke", "shop", *designs, "--tags", model / "tags.json")
+    code, out, err = hangtag(
+        "sagemaker", "invoke", "shop", *designs, "--tags-file", model / "tags.json"
+    )
     assert code == 0, err
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["image"] for row in rows] == [str(design) for design in designs]
@@ -366,7 +368,7 @@ def test_an_endpoint_is_asked(
     assert "AWS4-HMAC-SHA256" in endpoint[0]["Authorization"]
     (tmp_path / "two.txt").write_text("a\nb\n")
     code, _, err = hangtag(
-        "sagemaker", "invoke", "shop", designs[0], "--tags", tmp_path / "two.txt"
+        "sagemaker", "invoke", "shop", designs[0], "--tags-file", tmp_path / "two.txt"
     )
     assert (code, "names 2 tags" in err) == (1, True)
     (tmp_path / "large.png").write_bytes(bytes(jobs.MAX_BODY + 1))

@@ -84,7 +84,7 @@ def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None
     squares, probabilities = expected()
     Image.fromarray(squares[0]).save(tmp_path / "design.png")
     for command in (
-        ("import", "mxnet", MADE / "model.tar.gz", "--tags", tags, "--out", model),
+        ("import-model", MADE / "model.tar.gz", model, "--tags-file", tags),
         ("tag", model, tmp_path / "design.png", "--all", "--out", out),
     ):
         hangtag(*command)

@@ -8,11 +8,11 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from tests.aws.conftest import Storage
-from tests.aws.test_jobs import ROLE
 
 from hangtag.sagemaker.jobs import upload_model
 from hangtag.storage import s3
+from tests.sagemaker.test_jobs import ROLE
+from tests.storage.conftest import Storage
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL = "--backbone resnet10t --input-size 32 --epochs"

@@ -17,7 +17,7 @@ from hangtag.sagemaker.requests import Machines, Range, Training, full_name
 from hangtag.sagemaker.tuning import default_ranges
 
 # Recorded from the SageMaker SDK, run as in the seed's notebooks (benchmarks/seed_requests.py).
-SEED = json.loads(Path(__file__).with_name("seed_requests.json").read_text())
+SDK_REQUESTS = json.loads(Path(__file__).with_name("sdk_requests.json").read_text())
 DATA = "s3://sagemaker-multi-label-data/ic-multi-label"
 ROLE = "arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-ExecutionRole"
 MACHINES = Machines(instance_type="ml.p2.xlarge", max_hours=100)
@@ -45,7 +45,7 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_training_job_is_the_seeds() -> None:
-    assert plain(requests.training_job("JOB", job())) == plain(SEED["CreateTrainingJob"])
+    assert plain(requests.training_job("JOB", job())) == plain(SDK_REQUESTS["CreateTrainingJob"])
 
 
 def test_the_tuning_job_is_the_seeds() -> None:
@@ -53,11 +53,11 @@ def test_the_tuning_job_is_the_seeds() -> None:
         "JOB", job(), default_ranges(PackedDataset(DATA, None, None, ()), job()),
         objective="validation:accuracy", trials=10, parallel=1,
     )  # fmt: skip
-    assert plain(found) == plain(SEED["CreateHyperParameterTuningJob"])
+    assert plain(found) == plain(SDK_REQUESTS["CreateHyperParameterTuningJob"])
 
 
 def test_the_endpoint_is_the_seeds() -> None:
-    name = SEED["CreateModel"]["ModelName"]
+    name = SDK_REQUESTS["CreateModel"]["ModelName"]
     artifact = f"{DATA}/output/JOB/output/model.tar.gz"
     image = requests.built_in_image("us-east-1")
     for found, operation in (
@@ -65,7 +65,7 @@ def test_the_endpoint_is_the_seeds() -> None:
         (requests.endpoint_config("JOB", name, "ml.m4.xlarge", 1), "CreateEndpointConfig"),
         (requests.endpoint("JOB"), "CreateEndpoint"),
     ):
-        assert plain(found) == plain(SEED[operation])
+        assert plain(found) == plain(SDK_REQUESTS[operation])
 
 
 def every() -> dict[str, dict[str, Any]]:
@@ -96,7 +96,7 @@ def every() -> dict[str, dict[str, Any]]:
 def test_requests_fit_the_services_description(operation: str) -> None:
     model = boto3.client("sagemaker", region_name="us-east-1").meta.service_model
     shape = model.operation_model(operation).input_shape
-    for request in (every()[operation], SEED.get(operation, every()[operation])):
+    for request in (every()[operation], SDK_REQUESTS.get(operation, every()[operation])):
         report = ParamValidator().validate(request, shape)
         assert not report.has_errors(), report.generate_report()
         assert set(request) <= set(shape.members)

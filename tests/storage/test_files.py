@@ -13,7 +13,9 @@ import pytest
 
 from hangtag.errors import ModelError
 from hangtag.storage import files
-from hangtag.storage.files import atomic_path, read_bytes, unpack, write_text
+from hangtag.storage.archives import unpack
+from hangtag.storage.files import atomic_path, write_text
+from hangtag.storage.reading import read_bytes
 
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

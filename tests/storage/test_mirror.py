@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 from boto3.s3.transfer import TransferConfig
-from tests.aws.conftest import Storage, put
 
-from hangtag.cli.app import app as cli
+from hangtag.cli import app as cli
+from hangtag.cli.addresses import fetched
 from hangtag.errors import StorageError
 from hangtag.library.catalog import Catalog
 from hangtag.storage import download, s3
-from hangtag.storage.files import mirror_of
-from hangtag.storage.mirror import Place, fetched, unpacked
+from hangtag.storage.addresses import mirror_of
+from hangtag.storage.mirror import Place, unpacked
 from hangtag.tagging.model_folder import ModelFolder
+from tests.storage.conftest import Storage, put
 
 DATASET = "s3://library/ic-multi-label"
 
@@ -111,7 +112,7 @@ def test_a_design_that_is_gone_costs_one_row(
     (tmp_path / "tags.txt").write_text("odd\nall\n")
     catalog, packed = tmp_path / "designs.csv", tmp_path / "packed"
     hangtag(
-        monkeypatch, "import", "lst", lst, "--tags", tmp_path / "tags.txt",
+        monkeypatch, "import", "lst", lst, "--tags-file", tmp_path / "tags.txt",
         "--images", "s3://library", "--out", catalog, "--quiet",
     )  # fmt: skip
     assert f"s3://library/designs/{library.designs[0].image}" in catalog.read_text()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.storage.files import read_bytes
 from hangtag.storage.path_lookup import look_up
+from hangtag.storage.reading import read_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems fold names")
 

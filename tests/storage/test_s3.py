@@ -13,23 +13,17 @@ from pathlib import Path
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from tests.aws.conftest import Storage, put
 
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import PackSummary, pack
 from hangtag.errors import ConfigError, DatasetError, StorageError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.storage import s3
+from hangtag.storage.addresses import address_of, mirror_of, with_addresses
 from hangtag.storage.download import download
-from hangtag.storage.files import (
-    address_of,
-    etags,
-    mirror_of,
-    names_below,
-    read_ahead,
-    with_addresses,
-)
 from hangtag.storage.object_cache import ObjectCache
+from hangtag.storage.reading import etags, names_below, read_ahead
+from tests.storage.conftest import Storage, put
 
 ONE = "s3://library/folder/one.png"
 

@@ -20,7 +20,7 @@ from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.library.xmp import keywords
-from hangtag.storage.files import only_writer
+from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import Selection, find_designs, tag_library
 from hangtag.tagging.tagger import Tagger
 

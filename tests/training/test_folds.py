@@ -8,7 +8,7 @@ import pytest
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 
 
 def test_a_folder_of_somebody_elses_is_neither_used_nor_emptied(
@@ -36,11 +36,11 @@ def test_what_was_computed_is_removed_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_backbone_that_knew_something_from_a_model_knows_nothing_in_a_fold() -> None:
-    stored = settled(TrainConfig("resnet18", epochs=0, learning_rate=0.001), continues=True)
+    stored = resolved(TrainConfig("resnet18", epochs=0, learning_rate=0.001), continues=True)
     fold = folds._of_a_fold(stored, continued=True)
-    assert settled(fold) == settled(TrainConfig("resnet18", learning_rate=0.001))
+    assert resolved(fold) == resolved(TrainConfig("resnet18", learning_rate=0.001))
     chosen = replace(stored, weight_decay=0.3, input_size=48)  # by a person, who is heeded
     fold = folds._of_a_fold(chosen, continued=True)
     assert (fold.weight_decay, fold.input_size, fold.erase) == (0.3, 48, -1)
-    own = settled(TrainConfig(), continues=True)
+    own = resolved(TrainConfig(), continues=True)
     assert folds._of_a_fold(own, continued=True) == own

@@ -21,7 +21,7 @@ from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, settled
+from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
 from hangtag.training.train import first_network, train
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def config(work: Path) -> TrainConfig:
     """A head on the backbone of the session's trained model."""
-    return settled(
+    return resolved(
         TrainConfig(
             "test_resnet",
             weights=str(work / "model" / "weights.safetensors"),

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from hangtag.errors import ConfigError
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.network import TagNetwork, four_channels, network_of
 
 RANDOM = torch.Generator().manual_seed(3)
@@ -56,7 +56,7 @@ def test_backbones_of_other_kinds_show_all_stages_too(backbone: str, width: int)
 )
 def test_a_network_that_cannot_be_is_one_clear_error(backbone: str, side: int, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        network_of(settled(TrainConfig(backbone, input_size=side)), 3)
+        network_of(resolved(TrainConfig(backbone, input_size=side)), 3)
 
 
 def test_an_error_names_the_backbone_that_was_asked_for() -> None:

@@ -36,20 +36,20 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
 from hangtag.sagemaker.mxnet_model import import_mxnet
-from hangtag.storage.files import only_writer
+from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, resolved
 from hangtag.training.data import stores_of
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
 from hangtag.training.train import first_network, train
 
-MADE = Path(__file__).parent / "mxnet"
-TINY = settled(
+MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
+TINY = resolved(
     TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1),
     continues=True,
 )

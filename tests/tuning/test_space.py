@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hangtag.errors import ConfigError
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 from hangtag.tuning.space import Space
 
 SEED = """\
@@ -124,7 +124,7 @@ def test_what_the_defaults_have_of_a_space() -> None:
 def test_the_built_in_spaces_hold_the_defaults(freeze: bool, optimizer: str) -> None:
     auto = TrainConfig(batch_size=32, hue=8.0, freeze=freeze, optimizer=optimizer)
     space = Space.default(auto)
-    assert set(space.values(settled(auto))) == set(space.ranges)
+    assert set(space.values(resolved(auto))) == set(space.ranges)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import load_progress
-from hangtag.training.config import TrainConfig, TuneConfig, settled
+from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.network import TagNetwork
 from hangtag.tuning import study as studies
+from hangtag.tuning.config import TuneConfig
 from hangtag.tuning.report import write_report
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import open_study
@@ -223,7 +224,7 @@ def test_the_decay_that_is_left_to_us_follows_the_optimiser_of_a_trial(
     space = Space({"optimizer": CategoricalDistribution(("adam", "adamw"))})
     tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=1), space)
     base = TrainConfig(**open_study(tmp_path / "study").user_attrs["base"])
-    decays = [settled(space.config(base, {"optimizer": name})).weight_decay
+    decays = [resolved(space.config(base, {"optimizer": name})).weight_decay
               for name in ("adam", "adamw")]  # fmt: skip
     assert decays == [1e-4, 0.5]
 
@@ -482,7 +483,7 @@ def test_a_trial_that_was_taken_for_dead_costs_no_worker(
         if not judged:
             study = open_study(job.folder)
             judged.append(study.trials[-1].number)
-            studies.again(study, judged[0], studies.DEATHS)
+            studies.requeue(study, judged[0], studies.DEATHS)
         check(job)
 
     monkeypatch.setattr(Job, "check", leaps)
@@ -500,7 +501,7 @@ def test_a_stop_is_heeded_also_in_a_trial_that_was_taken_for_dead(
 
     def leaps(job: Job) -> None:
         study = open_study(job.folder)
-        studies.again(study, study.trials[-1].number, studies.DEATHS)
+        studies.requeue(study, study.trials[-1].number, studies.DEATHS)
         raise Stopped
 
     monkeypatch.setattr(Job, "check", leaps)

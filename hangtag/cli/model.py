@@ -1,0 +1,217 @@
+"""Commands that make models: train, tune, study, import-model."""
+
+import os
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from hangtag.cli.options import Answer, Output, Overwrite, TagsFile, config_of, options_of
+from hangtag.errors import ConfigError
+from hangtag.training.config import TrainConfig
+from hangtag.tuning.config import Objective, TuneConfig
+
+if TYPE_CHECKING:
+    TrainOptions = TrainConfig | None
+    TuneOptions = TuneConfig | None
+else:
+    TrainOptions = options_of(
+        TrainConfig,
+        {
+            Group("Model", sort_key=10): (
+                "backbone", "weights", "freeze", "pooling", "output_stride", "input_size",
+                "dropout",
+            ),
+            Group("Optimisation", sort_key=20): (
+                "epochs", "minutes", "batch_size", "optimizer", "learning_rate", "weight_decay",
+                "momentum", "beta_2", "eps", "schedule", "warmup", "step_epochs", "step_factor",
+                "loss",
+                "ema", "early_stopping", "early_stopping_min_epochs", "early_stopping_tolerance",
+            ),
+            Group("Augmentation", sort_key=30): (
+                "flip", "rotate", "scale", "aspect", "shift", "shear", "hue", "saturation",
+                "brightness", "flatten", "erase",
+            ),
+            Group("Run", sort_key=40): (
+                "precision", "checkpoint_minutes", "cache_gib", "tracker", "seed",
+            ),
+        },
+    )  # fmt: skip
+    TuneOptions = options_of(TuneConfig)
+Hyperparameters = Annotated[
+    Path | None,
+    Parameter(
+        help="JSON file with the hyperparameters of SageMaker's image classification, in place of"
+        " hangtag's settings."
+    ),
+]
+
+
+def train(
+    dataset: Path,
+    model: Path,
+    /,
+    *,
+    config: TrainOptions = None,
+    hyperparameters: Hyperparameters = None,
+    tags_file: TagsFile = None,
+    start_from: Path | None = None,
+    overwrite: Overwrite = False,
+    output: Output | None = None,
+) -> Answer | None:
+    """Train a model on a packed dataset; resumable.
+
+    Parameters
+    ----------
+    dataset
+        The folder that `hangtag pack` wrote, or one with training/train.rec, validation/val.rec
+        and a tags file.
+    model
+        The folder to write.
+    start_from
+        A trained model to continue from; its tags may differ.
+    overwrite
+        Start over in a folder that holds a run with other settings.
+    """
+    from hangtag import api
+    from hangtag.console import silenced
+
+    folder = api.load_dataset(dataset, tags_file=tags_file)
+    settings = _settings(config, hyperparameters, folder)
+    if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one reports
+        with silenced():
+            api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
+        return None
+    trained = api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
+    values = asdict(trained.training)
+    return Answer([*_table(values), f"next: hangtag evaluate {model} {dataset}"], values)
+
+
+def tune(
+    dataset: Path,
+    study: Path,
+    /,
+    *,
+    tuning: TuneOptions = None,
+    config: TrainOptions = None,
+    space: Path | None = None,
+    objective: Objective | None = None,
+    hyperparameters: Hyperparameters = None,
+    storage: str | None = None,
+    tags_file: TagsFile = None,
+    output: Output | None = None,
+) -> Answer:
+    """Search for the best settings; resumable, also on other machines at the same time.
+
+    The settings below are the first trial; STUDY/model is the best one's model, STUDY/report.html
+    says what was learned. `hangtag study STUDY` prints where a study stands.
+
+    Parameters
+    ----------
+    dataset
+        The packed dataset.
+    study
+        The folder to write.
+    space
+        File of the settings to try and their limits: .json, or a notebook of the SageMaker SDK; by
+        default learning rate, weight decay, batch size, loss, dropout, augmentation.
+    objective
+        What to maximise; by default what the file of the space says, or validation:macro_map.
+    storage
+        URL of a database that several machines share, such as postgresql://user@host/name.
+    """
+    from hangtag import api
+
+    folder = api.load_dataset(dataset, tags_file=tags_file)
+    found = api.tune(
+        folder,
+        study,
+        config=_settings(config, hyperparameters, folder),
+        tuning=config_of(TuneConfig, tuning),
+        space=space,
+        objective=objective,
+        storage=storage,
+    )
+    return _study(found, storage)
+
+
+def study(study: Path, /, *, storage: str | None = None, output: Output | None = None) -> Answer:
+    """Print where a study stands, and write its report again.
+
+    Parameters
+    ----------
+    study
+        The folder that `hangtag tune` wrote.
+    storage
+        URL of the database that its machines share, if they do.
+    """
+    from hangtag import api
+
+    return _study(api.load_study(study, storage=storage), storage)
+
+
+def import_model(
+    source: Path,
+    model: Path,
+    /,
+    *,
+    tags_file: Path,
+    output: Output | None = None,
+) -> Answer:
+    """Turn a model of SageMaker's image classification into a model folder.
+
+    Parameters
+    ----------
+    source
+        The model.tar.gz.
+    model
+        The folder to write.
+    tags_file
+        Tag names, one a line, in the order of the model's outputs.
+    """
+    from hangtag import api
+
+    made = api.import_model(source, model, tags_file=tags_file)
+    size = made.input_size
+    return Answer(
+        [
+            f"{len(made.vocabulary)} tags at {size} px -> {model}",
+            f"next: hangtag evaluate {model} DATASET",
+        ],
+        {"model": model, "tags": len(made.vocabulary), "input_size": size},
+    )
+
+
+def _settings(options: Any, hyperparameters: Path | None, folder: Any) -> TrainConfig | None:
+    config = config_of(TrainConfig, options)
+    if hyperparameters is None:
+        return config
+    from hangtag.console import note
+    from hangtag.sagemaker.hyperparameters import from_hyperparameters, read_hyperparameters
+
+    if config is not None and config != TrainConfig():
+        raise ConfigError("give --hyperparameters or settings of hangtag's own, not both")
+    config, notes = from_hyperparameters(
+        read_hyperparameters(hyperparameters),
+        tags=len(folder.vocabulary),
+        designs=len(folder.labels("train")),
+    )
+    for line in notes:
+        note(line)
+    return config
+
+
+def _study(found: Any, storage: str | None) -> Answer:
+    lines = [*found.summary.lines(), f"\nreport with pictures: {found.save_report()}"]
+    if storage is None:
+        lines.append(f"more of it: optuna-dashboard {shlex.quote(found.database)}")
+    return Answer(lines, found.summary.as_json())
+
+
+def _table(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{name.replace('_', ' '):12} {f'{value:.4f}' if isinstance(value, float) else value}"
+        for name, value in values.items()
+    ]

@@ -1,0 +1,75 @@
+"""Calibrated scores from a network's logits, and what follows from a tag. Numpy only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+Cell = TypeVar("Cell", bound=np.generic)
+
+
+class Calibrated(Protocol):
+    """A tag as it stands in tags.json."""
+
+    @property
+    def calibration(self) -> tuple[float, float] | None:
+        """Slope and intercept, or None before anything was fitted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The map from a tag's logit to its score, expit(slope * logit + intercept)."""
+
+    slope: Array
+    """(tags,) float64, above 0."""
+
+    intercept: Array
+    """(tags,) float64."""
+
+    @classmethod
+    def identity(cls, tags: int) -> "Calibration":
+        """Return the map that leaves the network's own probabilities as they are."""
+        return cls(np.ones(tags), np.zeros(tags))
+
+    @classmethod
+    def of(cls, tags: Iterable[Calibrated]) -> "Calibration":
+        """Return the map that the tags of a vocabulary carry; identity for those without."""
+        pairs = [tag.calibration or (1.0, 0.0) for tag in tags]
+        slope, intercept = np.array(pairs, np.float64).reshape(-1, 2).T
+        return cls(slope, intercept)
+
+    def apply(self, logits: Floats) -> Floats:
+        """Return scores in 0..1 for (n, tags) logits, in the dtype of the logits."""
+        scores = expit(logits.astype(np.float64) * self.slope + self.intercept)
+        return scores.astype(logits.dtype)
+
+
+def with_implied(cells: NDArray[Cell], implied: Sequence[Sequence[int]]) -> NDArray[Cell]:
+    """Return (n, tags) scores in which a tag scores at least as high as all that imply it.
+
+    Of yes and no, bool, a tag is yes where one is that implies it. `implied` names, for every
+    column, the columns that follow from it.
+    """
+    raised = cells.copy()
+    for column, others in enumerate(implied):
+        for other in others:
+            raised[:, other] = np.maximum(raised[:, other], cells[:, column])
+    return raised
+
+
+def logit(scores: Floats, least: float = 1e-6) -> Array:
+    """Return log odds, float64, of scores in 0..1 that are kept `least` away from both ends."""
+    kept = np.clip(scores.astype(np.float64), least, 1 - least)
+    odds: Array = np.log(kept / (1 - kept))
+    return odds
+
+
+def expit(logits: Array) -> Array:
+    """Return 1 / (1 + exp(-logits)), the inverse of `logit`."""
+    # A logit under -709 overflows to inf, and 1 / inf is the 0 that is meant.
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-logits))
