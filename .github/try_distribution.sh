@@ -5,11 +5,12 @@
 #   .github/try_distribution.sh dist/hangtag-*.whl lowest     the lowest ones that pyproject.toml allows
 #
 # Needs uv. PYTHON chooses the interpreter, EXTRA the extra (train; empty for the base install, which
-# then tags with the model folder that MODEL names).
+# then tags with a copy of the model folder that MODEL names).
 set -euo pipefail
 distribution=$(realpath "$1")
 project=$(realpath pyproject.toml)
 extra=${EXTRA-train}
+model=${MODEL:+$(realpath "$MODEL")}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -31,7 +32,9 @@ set -x
 "$hangtag" pack library/designs.csv dataset --min-count 5 --quiet
 if [ -n "$extra" ]; then
     "$hangtag" train dataset model --freeze --quiet
+else
+    cp -r "$model" model  # evaluate writes into it
 fi
-"$hangtag" evaluate "${MODEL:-model}" dataset --split validation --quiet
-"$hangtag" tag "${MODEL:-model}" library/designs --out tags.jsonl --quiet
+"$hangtag" evaluate model dataset --split validation --quiet
+"$hangtag" tag model library/designs --out tags.jsonl --quiet
 test "$(wc -l < tags.jsonl)" -eq 200
