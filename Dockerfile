@@ -18,7 +18,7 @@ ENV PATH=/opt/hangtag/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 ENV PYTHONUNBUFFERED=1
 RUN python3 -m venv /opt/hangtag
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY hangtag hangtag
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "hangtag.sagemaker.container"]

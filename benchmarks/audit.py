@@ -5,9 +5,9 @@
 The folder holds `designs.csv` (or its path is given with --catalog) and `model`, as
 `real_designs.py` leaves them. Of the model's tags 20 % are hidden at random and 5 % made up, three
 models are trained on what is left (`--minutes` for all of them), and every ranking sees the same
-out-of-fold scores. Ours also heeds the design's other tags and those of its group; cleanlab's
+out-of-fold scores. hangtag's also uses the design's other tags and those of its group; cleanlab's
 rankings take scores alone. Precision counts as true only what was hidden or made up here: a tag
-that people had really forgotten counts as a mistake, for every row alike.
+that people had really forgotten counts as a mistake, for every row.
 """
 
 import argparse
@@ -111,12 +111,12 @@ def ranked(
     found: dict[str, dict[str, NDArray[np.floating]]] = {
         "missing": {
             "hangtag": missing_sureness(likely, labels),
-            "hangtag, pictures alone": missing_sureness(scores, labels),
+            "hangtag, by pictures alone": missing_sureness(scores, labels),
             "cleanlab label quality": np.where(yes, np.nan, 1 - quality),
         },
         "wrong": {
             "hangtag": wrong_sureness(likely, labels),
-            "hangtag, pictures alone": wrong_sureness(scores, labels),
+            "hangtag, by pictures alone": wrong_sureness(scores, labels),
             "cleanlab label quality": np.where(yes, 1 - quality, np.nan),
         },
     }

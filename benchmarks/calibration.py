@@ -1,4 +1,4 @@
-"""Calibration maps and apply thresholds side by side, fitted on some designs, judged on others.
+"""Calibration maps and automatic thresholds side by side, fitted on some designs, judged on others.
 
     python benchmarks/calibration.py runs/real/emoji runs/real/openclipart-png
 

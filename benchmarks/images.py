@@ -2,7 +2,7 @@
 
     python benchmarks/images.py [FOLDER] [DESIGNS]
 
-FOLDER holds PNGs (default ../shared/designs/emoji). Interleaved runs, medians of five, on one
+FOLDER holds PNGs (default designs/emoji). Interleaved runs, medians of five, on one
 core. Costs about half a minute. OpenCV has no premultiplied resize and no palette transparency on
 its own: what it takes to do both right is part of its time. Prints a table.
 """
@@ -27,7 +27,7 @@ WARP = np.array([[1.1, 0.1, -4.0], [-0.1, 0.95, 6.0]])
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("../shared/designs/emoji")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("designs/emoji")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 300
     paths = sorted(folder.rglob("*.png"))
     random.Random(0).shuffle(paths)
@@ -38,7 +38,7 @@ def main() -> None:
     jobs: list[tuple[str, list, Callable, Callable]] = [
         ("decode to RGBA", files, pillow_decode, opencv_decode),
         ("resize, premultiplied", decoded, pillow_resize, opencv_resize),
-        ("warp a 96 px square", squares, pillow_warp, opencv_warp),
+        ("warp an input of 96 px", squares, pillow_warp, opencv_warp),
     ]
     print("| job | Pillow ms | OpenCV ms | Pillow / OpenCV |\n|---|---|---|---|")
     for name, inputs, pillow, opencv in jobs:

@@ -1,4 +1,4 @@
-"""The seed's models in hangtag: probabilities and time, beside the MXNet that made them.
+"""MXNet models in hangtag: probabilities and time, beside the MXNet that made them.
 
     python benchmarks/mxnet_import.py --mxnet ENV_WITH_MXNET/bin/python
 

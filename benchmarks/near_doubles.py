@@ -1,4 +1,4 @@
-"""Near doubles: what is found, what is wrongly joined, and how long half a million designs take.
+"""Near-duplicates: what is found, what is wrongly joined, and how long half a million designs take.
 
     python benchmarks/near_doubles.py [--designs DIR] [--openclipart DIR] [--sheets DIR]
 
@@ -160,12 +160,12 @@ def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
 
 
 def left_apart(prints: Pixels, labels: NDArray[np.int64]) -> tuple[int, int]:
-    """Compare all pairs that can be doubles: how many are, and how many of these lie apart."""
+    """Compare all pairs that can be near-duplicates: how many are, how many of these lie apart."""
     seen = np.flatnonzero(prints[:, 0])
     kinds, labels = prints[seen], labels[seen]
     maps = read_maps(kinds).reshape(len(kinds), -1)
     squares = (maps**2).sum(axis=1)
-    doubles = apart = 0
+    pairs = apart = 0
     for i in range(0, len(kinds), 500):
         part = slice(i, i + 500)
         distances = squares[part, None] + squares - 2 * maps[part] @ maps.T
@@ -174,9 +174,9 @@ def left_apart(prints: Pixels, labels: NDArray[np.int64]) -> tuple[int, int]:
         for j in range(0, len(one), 4096):
             a, b = one[j : j + 4096], other[j : j + 4096]
             same = same_drawing(kinds[a], kinds[b])
-            doubles += int(same.sum())
+            pairs += int(same.sum())
             apart += int((same & (labels[a] != labels[b])).sum())
-    return doubles, apart
+    return pairs, apart
 
 
 def sheet(
@@ -215,8 +215,8 @@ def measure(
     inside = sum(len(g) for g in groups)
     print(f"  {'groups of two or more':24} {len(groups)} with {inside} designs")
     print(f"  {'largest':24} {[len(g) for g in groups[:8]]}")
-    doubles, apart = left_apart(prints, labels)
-    print(f"  {'pairs of doubles':24} {doubles}, {apart} of them left in different groups")
+    pairs, apart = left_apart(prints, labels)
+    print(f"  {'near-duplicate pairs':24} {pairs}, {apart} of them left in different groups")
     shown = [("largest", groups[:24])]
     if any(concepts):
         mixed = [g for g in groups if len({concepts[i] for i in g}) > 1]
@@ -231,10 +231,10 @@ def measure(
 
 
 def scale(prints: Pixels, count: int) -> None:
-    """Time `near_doubles` on `count` fingerprints bred from real ones, a fifth of them doubles.
+    """Time `near_doubles` on `count` fingerprints bred from real ones, a fifth near-duplicates.
 
     A new design takes each byte column of its maps from one of two random parents in runs of 32;
-    a double differs from its original by one step in a twentieth of the cells.
+    a near-duplicate differs from its original by one step in a twentieth of the cells.
     """
     rng = np.random.default_rng(0)
     prints = prints[prints[:, 0] > 0]
@@ -259,13 +259,15 @@ def scale(prints: Pixels, count: int) -> None:
     found = (labels[fresh:] == labels[origins]).mean()
     print(f"\n{count} fingerprints: {seconds:.0f} s ({busy:.0f} s of processor time),")
     print(f"  {grown / 1024:.0f} MB above the highest use before")
-    print(f"  doubles found {found:.4f}, largest groups {np.sort(np.bincount(labels))[:-6:-1]}")
+    print(
+        f"  near-duplicates found {found:.4f}, "
+        f"largest groups {np.sort(np.bincount(labels))[:-6:-1]}"
+    )
 
 
 def main() -> None:
-    here = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--designs", type=Path, default=here.parent / "shared" / "designs")
+    parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart/png"))
     parser.add_argument("--sheets", type=Path, help="folder for pictures of the groups")
     parser.add_argument("--sample", type=int, default=500, help="designs changed per library")

@@ -1,6 +1,6 @@
 """What 500 answers of a truthful reviewer are worth: the review's questions against random ones.
 
-    python benchmarks/review.py ../shared/designs/emoji/designs.csv --out runs/review
+    python benchmarks/review.py designs/emoji/designs.csv --out runs/review
 
 The catalog's own validation part, with all its tags, judges; no model sees it. Of the other designs
 30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer answers
@@ -136,7 +136,7 @@ class Bench:
     def trained(self, name: str, catalog: Catalog, seed: int, more_epochs: int = 0) -> float:
         """Pack, train and evaluate, unless that was done; return macro mAP on the judging part.
 
-        `more_epochs` go on from the first model; 0 trains from scratch.
+        `more_epochs` continue from the first model; 0 trains from scratch.
         """
         dataset, model = self.out / f"{name}-dataset", self.out / f"{name}-{seed}"
         config, base = replace(self.config, seed=seed), None

@@ -3,11 +3,11 @@
     python benchmarks/quality/ablations.py runs/quality/emoji/dataset --groups network --epochs 8
 
 The datasets are those that rows.py packs. Every variant differs from hangtag's defaults in what its
-name says and in nothing else, at equal epochs; those of "network" and "nothing" learn from nothing.
-`mirrored` is the same model after a second look at each design's mirror image. Designs per second
-are those of the fastest epoch, milliseconds those that one design takes to tag, one thread. What
-has run is kept in ablations.jsonl beside this file and not run again; the table is made of all that
-is there.
+name says and in nothing else, at equal epochs; those of "network" and "random" start from random
+initialisation. `mirrored` is the same model with a second look at each design's mirror image.
+Designs per second are those of the fastest epoch, milliseconds those that one design takes to tag,
+one thread. What has run is kept in ablations.jsonl beside this file and not run again; the table is
+made of all that is there.
 """
 
 import argparse
@@ -70,19 +70,18 @@ RECIPE: dict[str, Settings] = {
 }
 GROUPS: dict[str, dict[str, Settings]] = {
     "network": {name: {"backbone": name} for name in NETWORKS},
-    "nothing": {
-        f"from nothing: {name}": {"backbone": OWN_NETWORK} | settings
-        for name, settings in RECIPE.items()
+    "random": {
+        f"random: {name}": {"backbone": OWN_NETWORK} | settings for name, settings in RECIPE.items()
     },
     "recipe": RECIPE,
     "size": {f"{side} px": {"input_size": side} for side in (48, 64, 96, 128, 160)},
-    "nothing at size": {
-        f"from nothing: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
+    "random at size": {
+        f"random: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
         for side in (48, 64, 96, 128, 160)
     },
     "rate": {f"rate {rate:g}": {"learning_rate": rate} for rate in (0.001, 0.002, 0.008)},
-    "nothing at rate": {
-        f"from nothing: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
+    "random at rate": {
+        f"random: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
         for rate in (0.002, 0.004, 0.008)
     },
 }

@@ -1,21 +1,21 @@
 """How good the tags are, beside what hangtag replaces and its peers: one row per recipe.
 
-    python benchmarks/quality/rows.py --rows seed hangtag --sets emoji --mxnet ENV/bin/python
+    python benchmarks/quality/rows.py --rows mxnet hangtag --sets emoji --mxnet ENV/bin/python
 
-The same designs, splits and tags for all. emoji and icons (../shared/designs) have their own split
+The same designs, splits and tags for all. emoji and icons (in --designs) have their own split
 and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test part,
-which nothing else looks at. What has run is kept in results.jsonl beside this file and not run
+which nothing else uses. What has run is kept in results.jsonl beside this file and not run
 again; the table at the end is made of all that is there. A row costs 10 to 60 minutes per set and
 seed on two cores; seconds are comparable only within one machine, whose processor each line names.
 
-    seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
+    mxnet     MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
     same      the same recipe in hangtag, by SageMaker's hyperparameters
     plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
-    fastai    fastai's multi-label defaults from nothing, ResNet-18 at 96 px
-    scratch   hangtag's defaults, but a backbone that has learned nothing
+    fastai    fastai's multi-label defaults, randomly initialised ResNet-18 at 96 px
+    scratch   hangtag's defaults, but a randomly initialised backbone
     hangtag   hangtag's defaults
     fifth     hangtag's defaults in a fifth of the epochs
-    frozen    a tag head alone, on hangtag-base as it comes (--freeze)
+    frozen    a tag head alone, on hangtag-base as it is (--freeze)
 """
 
 import argparse
@@ -45,7 +45,7 @@ from hangtag.training.network import OWN_NETWORK
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
 JUNK = HERE.parent / "junk-tags.txt"
-SEED_RECIPE = {
+MXNET_RECIPE = {
     "num_layers": "18", "image_shape": "3,96,96", "augmentation_type": "crop_color_transform",
     "learning_rate": "0.001", "mini_batch_size": "64", "multi_label": "1", "optimizer": "adam",
     "use_weighted_loss": "1", "lr_scheduler_step": "1000", "weight_decay": "0",
@@ -90,8 +90,8 @@ class Bench:
         assert scored.groups is not None
         return scored.scores, scored.labels, scored.groups, seconds
 
-    def seed(self, row: str, seed: int) -> Judged:
-        return self.peer(row, seed, self.options.mxnet, "seed_mxnet.py")
+    def mxnet(self, row: str, seed: int) -> Judged:
+        return self.peer(row, seed, self.options.mxnet, "mxnet_recipe.py")
 
     def fastai(self, row: str, seed: int) -> Judged:
         return self.peer(row, seed, self.options.fastai, "plain_fastai.py")
@@ -124,7 +124,7 @@ class Bench:
     def same(self, row: str, seed: int) -> Judged:
         values = self.folder / "hyperparameters.json"
         dataset = self.dataset()
-        values.write_text(json.dumps(SEED_RECIPE | {"epochs": str(self.options.epochs)}))
+        values.write_text(json.dumps(MXNET_RECIPE | {"epochs": str(self.options.epochs)}))
         return self.trained(row, seed, dataset, "--hyperparameters", values)
 
     def plain(self, row: str, seed: int) -> Judged:
@@ -149,7 +149,7 @@ class Bench:
 
 
 ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
-    "seed": Bench.seed,
+    "mxnet": Bench.mxnet,
     "same": Bench.same,
     "plain": Bench.plain,
     "fastai": Bench.fastai,
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--mxnet", help="Python of an environment with MXNet 1.9.1")
     parser.add_argument("--fastai", help="Python of an environment with fastai 2.8")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
+    parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
     options = parser.parse_args()
     for name in options.sets:

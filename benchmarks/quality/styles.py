@@ -1,17 +1,16 @@
-"""A third pass of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
+"""A third stage of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
 
-hangtag-base as it comes has not been through it: it gained on coloured designs and lost on black
-ones (docs/decisions.md, 2026-11-27).
+hangtag-base does not include it: it gained on coloured designs and lost on black ones
+(docs/decisions/tried.md).
 
-Tags alone teach a network to forget by whom and how a thing is drawn, and much of what people tag
-is just that: a series, a technique, an artist. So beside the tags it learns here
+Tags alone teach a network to forget by whom and how a thing is drawn, and many human tags are
+just that: a series, a technique, an artist. So beside the tags it learns here
 
 - which set a drawing belongs to (its `vendor`), by a softmax over all sets; and
 - which two of a batch's views are of one drawing: SimCLR's contrastive loss on two augmentations of
   each (arXiv:2002.05709), through a projector that is thrown away.
 
-Each weighs as much as two tags of a drawing do. Killed and called again, it goes on where it
-stopped.
+Each weighs as much as two tags of a drawing do. A killed run resumes.
 """
 
 import time
@@ -51,7 +50,7 @@ CHECKPOINT_SECONDS: Final = 300
 
 @dataclass(frozen=True, eq=False)
 class Drawings:
-    """What the pass learns from."""
+    """What the stage learns from."""
 
     store: PixelStore
     labels: NDArray[np.int8]  # (n, T)
@@ -91,11 +90,11 @@ class Styled(nn.Module):
 def contrast(projected: Tensor) -> Tensor:
     """Return the loss of (2n, d), of which row i and row n + i are views of one drawing."""
     unit, n = F.normalize(projected.float(), dim=1), len(projected) // 2
-    alike = (unit @ unit.T / TEMPERATURE).fill_diagonal_(-1e4)
-    return F.cross_entropy(alike, torch.arange(2 * n).roll(n))
+    similarity = (unit @ unit.T / TEMPERATURE).fill_diagonal_(-1e4)
+    return F.cross_entropy(similarity, torch.arange(2 * n).roll(n))
 
 
-def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
+def style_stage(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
     """Train from the backbone of `begin`; return a file with the average of all weights."""
     folder = DatasetFolder.open(dataset)
     config = resolved(
@@ -114,7 +113,7 @@ def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int
     if state.exists():
         progress = load_progress(state)
         load_checkpoint(state, model, average, optimizer)
-        print(f"going on after step {progress.step}")
+        print(f"resuming after step {progress.step}")
     else:
         progress = Progress(asdict(config), {}, "bf16", epochs)
         features = features_of(

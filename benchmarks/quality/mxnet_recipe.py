@@ -1,6 +1,6 @@
-"""The seed's recipe by its own engine: im2rec, ResNet-18, weighted sigmoid loss, Adam; MXNet 1.9.1.
+"""SageMaker's image classification as an MXNet 1.9.1 recipe: im2rec, ResNet-18, weighted loss.
 
-    python benchmarks/quality/seed_mxnet.py FOLDER --epochs 15 --seed 0
+    python benchmarks/quality/mxnet_recipe.py FOLDER --epochs 15 --seed 0
 
 Runs in an environment with MXNet (`pip install mxnet==1.9.1 numpy==1.23.5
 opencv-python-headless==4.8.1.78`), not hangtag's; `rows.py` calls it. FOLDER holds train.lst,
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from peer import asked, leave
+from peer import leave, options_of
 
 SIDE, BATCH = 96, 64
 LEAST, PATIENCE = 15, 5  # epochs at least, and then without a better score until it is over
@@ -32,7 +32,7 @@ IMAGENET = {
 
 
 def main():
-    options = asked(__doc__)
+    options = options_of(__doc__)
     mx.random.seed(options.seed)
     np.random.seed(options.seed)
     labels = {split: packed(options.folder, split) for split in {"train", "validation"}}
@@ -80,7 +80,7 @@ def packed(folder, split):
 
 
 def images(folder, split, tags, seed, **augmentation):
-    """Iterate over a split. No `seed_aug`: it would change a design in every epoch alike."""
+    """Iterate over a split. With `seed_aug` every epoch would change a design in the same way."""
     return mx.io.ImageRecordIter(
         path_imgrec=str(folder / f"{split}.rec"), path_imgidx=str(folder / f"{split}.idx"),
         data_shape=(3, SIDE, SIDE), label_width=tags, batch_size=BATCH, preprocess_threads=1,
@@ -89,7 +89,7 @@ def images(folder, split, tags, seed, **augmentation):
 
 
 def balanced(labels):
-    """Weigh yes and no of every tag alike in sum, as the guide has `use_weighted_loss`."""
+    """Give yes and no of a tag the same total weight: `use_weighted_loss` of SageMaker's guide."""
     yes = np.clip(labels.mean(axis=0), 1e-3, 1 - 1e-3)
     return mx.nd.array(0.5 / yes), mx.nd.array(0.5 / (1 - yes))
 

@@ -1,9 +1,10 @@
-"""The requests that the seed's notebooks made, recorded from the SageMaker SDK that they used.
+"""The requests of notebooks for SageMaker's image classification, recorded from the SageMaker SDK.
 
-    python benchmarks/seed_requests.py tests/aws/seed_requests.json
+    python benchmarks/sagemaker_requests.py REQUESTS.json
 
-Runs in an environment of its own (`pip install "sagemaker<2.200" "setuptools<80"`), not hangtag's.
-Nothing is sent: the calls are taken down where the SDK hands them to boto3.
+The tests compare hangtag's own requests with REQUESTS.json. Runs in an environment of its own
+(`pip install "sagemaker<2.200" "setuptools<80"`), not hangtag's. Nothing is sent: the calls are
+recorded where the SDK hands them to boto3.
 """
 
 import json
