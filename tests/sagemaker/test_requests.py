@@ -16,7 +16,7 @@ from hangtag.sagemaker.jobs import PackedDataset
 from hangtag.sagemaker.requests import Machines, Range, Training, full_name
 from hangtag.sagemaker.tuning import default_ranges
 
-# Recorded from the SageMaker SDK, run as in notebooks for the built-in algorithm (benchmarks/sagemaker_requests.py).
+# Recorded from the SageMaker SDK by benchmarks/sagemaker_requests.py.
 SDK_REQUESTS = json.loads(Path(__file__).with_name("sdk_requests.json").read_text())
 DATA = "s3://sagemaker-multi-label-data/ic-multi-label"
 ROLE = "arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-ExecutionRole"
