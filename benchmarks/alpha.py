@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.network import TagNetwork
@@ -34,8 +34,8 @@ class Flattened(TagNetwork):
 
     treatment = "white"
 
-    def forward(self, squares: Tensor) -> Tensor:
-        colours, alpha = squares[..., :3].float(), squares[..., 3:].float()
+    def forward(self, inputs: Tensor) -> Tensor:
+        colours, alpha = inputs[..., :3].float(), inputs[..., 3:].float()
         flat = colours + (255 - alpha) * self.background(colours, alpha)
         return super().forward(torch.cat([flat, torch.full_like(alpha, 255)], -1).round().byte())
 
@@ -76,7 +76,7 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
         backbone="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
     )
     config = resolved(config)
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     network = first_network(folder, config, None)
     if treatment != "four channels":
         network.__class__ = type("Network", (Flattened,), {"treatment": treatment})

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
@@ -92,7 +92,7 @@ def random_features(designs: int = 5_000, width: int = 1_920, tags: int = 250) -
 
 def steps(dataset: Path, config: TrainConfig, cache: Path) -> None:
     """Print the macro mAP by learning rate and epochs."""
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     features = features_of(first_network(folder, config, None), folder, config, cache, CPU)
     print("\n| learning rate | " + " | ".join(f"{n} epochs" for n in EPOCHS) + " |")
     print("|---" * (len(EPOCHS) + 1) + "|")

@@ -34,11 +34,11 @@ def main() -> None:
     files = [path.read_bytes() for path in paths[:count]]
     cv2.setNumThreads(1)
     decoded = [decode(data, 256) for data in files]
-    squares = [fit(pixels, SIZE) for pixels in decoded]
+    inputs = [fit(pixels, SIZE) for pixels in decoded]
     jobs: list[tuple[str, list, Callable, Callable]] = [
         ("decode to RGBA", files, pillow_decode, opencv_decode),
         ("resize, premultiplied", decoded, pillow_resize, opencv_resize),
-        ("warp an input of 96 px", squares, pillow_warp, opencv_warp),
+        ("warp an input of 96 px", inputs, pillow_warp, opencv_warp),
     ]
     print("| job | Pillow ms | OpenCV ms | Pillow / OpenCV |\n|---|---|---|---|")
     for name, inputs, pillow, opencv in jobs:

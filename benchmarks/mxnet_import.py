@@ -37,12 +37,12 @@ def compare(python: str, layers: int, size: int, folder: Path) -> None:
     (folder / "tags.txt").write_text("".join(f"tag {number}\n" for number in range(10)))
     import_mxnet(folder / "model.tar.gz", folder / "tags.txt", folder / "model")
     expected = np.load(folder / "expected.npz")
-    squares = squares_of(expected)
+    inputs = squares_of(expected)
     tagger = Tagger.open(folder / "model")
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
-        scores = tagger.scores(list(squares))
+        scores = tagger.scores(list(inputs))
         seconds.append(time.perf_counter() - begin)
     known = expected["probabilities"]
     apart = np.abs(scores - known).max()

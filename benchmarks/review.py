@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
@@ -144,7 +144,7 @@ class Bench:
             model, base = self.out / f"{name}-{seed}-more", self.out / "before-0"
             config = replace(config, epochs=more_epochs)
         first = self.out / "before-dataset"
-        tags = None if name == "before" else DatasetFolder.open(first).vocabulary
+        tags = None if name == "before" else Dataset.open(first).vocabulary
         pack(catalog, dataset, PackConfig(size=160, split="90/10"), vocabulary=tags)
         kept = model / "judged.json"
         if not kept.exists():
@@ -155,7 +155,7 @@ class Bench:
     def in_same_parts(self, catalog: Catalog) -> Catalog:
         """Return a catalog with the parts of the first dataset: with other tags they would be
         others, and other training designs change the figures more than 500 answers do."""
-        packed = DatasetFolder.open(self.out / "before-dataset").designs()
+        packed = Dataset.open(self.out / "before-dataset").designs()
         parts = {catalog.location(d): d.split for d in packed or ()}
         designs = tuple(replace(d, split=parts.get(catalog.location(d), d.split)) for d in catalog)
         return replace(catalog, designs=designs)
@@ -173,7 +173,7 @@ class Bench:
 
     def at_random(self) -> Iterator[Question]:
         rng = np.random.default_rng(1)
-        names = DatasetFolder.open(self.out / "before-dataset").vocabulary.names
+        names = Dataset.open(self.out / "before-dataset").vocabulary.names
         while True:
             design = self.asked.designs[rng.integers(len(self.asked.designs))]
             tag = names[rng.integers(len(names))]

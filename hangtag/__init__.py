@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hangtag.api import Dataset as Dataset
     from hangtag.api import Model as Model
     from hangtag.api import Report as Report
     from hangtag.api import Study as Study
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from hangtag.console import Progress as Progress
     from hangtag.console import progress as progress
     from hangtag.dataset.config import PackConfig as PackConfig
+    from hangtag.dataset.dataset_folder import Dataset as Dataset
     from hangtag.errors import CatalogError as CatalogError
     from hangtag.errors import ConfigError as ConfigError
     from hangtag.errors import DatasetError as DatasetError
@@ -53,12 +53,13 @@ __version__ = "0.1.0"
 # By module: imported when a name of it is first used, so that `import hangtag` is quick.
 _MODULES = {
     "api": (
-        "Dataset", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
+        "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
         "import_catalog", "import_model", "load_dataset", "load_model", "load_study", "pack",
         "serve", "serve_review", "suggest_rules", "train", "tune",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),
+    "dataset.dataset_folder": ("Dataset",),
     "errors": (
         "CatalogError", "ConfigError", "DatasetError", "HangtagError", "ImageError", "JobError",
         "MissingExtra", "ModelError", "RecordError", "Stopped", "StorageError", "TrainingError",

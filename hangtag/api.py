@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import Rules
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from hangtag.tuning.summary import Summary
 
 StrPath = str | os.PathLike[str]
-Dataset = DatasetFolder
 
 
 # A library
@@ -64,7 +63,7 @@ def import_catalog(
 
 def suggest_rules(
     catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = 20,
-    model: "Model | StrPath | None" = None, dataset: DatasetFolder | StrPath | None = None,
+    model: "Model | StrPath | None" = None, dataset: Dataset | StrPath | None = None,
 ) -> "list[Proposal]":  # fmt: skip
     """Return aliases and implications that a catalog suggests; nothing is changed.
 
@@ -89,7 +88,7 @@ def suggest_rules(
 def pack(
     catalog: Catalog | StrPath, dataset: StrPath, *, config: PackConfig | None = None,
     rules: Rules | StrPath | None = None, workers: int | None = None, overwrite: bool = False,
-) -> DatasetFolder:  # fmt: skip
+) -> Dataset:  # fmt: skip
     """Pack a catalog, or the file that holds one, into a dataset to train on; resumable.
 
     `rules` are aliases, implications and tags to drop. `workers` processes decode, by default one
@@ -103,15 +102,15 @@ def pack(
         _catalog(catalog), folder, config, rules=_rules(rules), workers=workers or 0,
         overwrite=overwrite,
     )  # fmt: skip
-    return DatasetFolder.open(folder)
+    return Dataset.open(folder)
 
 
-def load_dataset(dataset: StrPath, *, tags_file: StrPath | None = None) -> DatasetFolder:
+def load_dataset(dataset: StrPath, *, tags_file: StrPath | None = None) -> Dataset:
     """Open a packed dataset, or one in the SageMaker layout whose tags `tags_file` names.
 
     Raises DatasetError.
     """
-    return DatasetFolder.open(_local(dataset), _optional(tags_file))
+    return Dataset.open(_local(dataset), _optional(tags_file))
 
 
 # A model
@@ -220,7 +219,7 @@ class Model:
         designs = bulk.find_designs([_local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 
-    def evaluate(self, dataset: DatasetFolder | StrPath, *, split: str | None = None) -> "Report":
+    def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":
         """Measure the model on a split of a dataset and add the figures to metrics.json.
 
         `split` is test or validation; by default test, or validation where there is no test split.
@@ -278,7 +277,7 @@ def load_model(model: StrPath) -> Model:
 
 
 def train(
-    dataset: DatasetFolder | StrPath, model: StrPath, *, minutes: float | None = None,
+    dataset: Dataset | StrPath, model: StrPath, *, minutes: float | None = None,
     config: TrainConfig | None = None, start_from: "Model | StrPath | None" = None,
     overwrite: bool = False,
 ) -> Model:  # fmt: skip
@@ -342,7 +341,7 @@ class Study:
 
 
 def tune(
-    dataset: DatasetFolder | StrPath, study: StrPath, *, config: TrainConfig | None = None,
+    dataset: Dataset | StrPath, study: StrPath, *, config: TrainConfig | None = None,
     tuning: "TuneConfig | None" = None, space: "Space | StrPath | None" = None,
     objective: "Objective | None" = None, storage: str | None = None,
 ) -> Study:  # fmt: skip
@@ -383,7 +382,7 @@ def load_study(study: StrPath, *, storage: str | None = None) -> Study:
 
 
 def compare(
-    model_a: Model | StrPath, model_b: Model | StrPath, dataset: DatasetFolder | StrPath, *,
+    model_a: Model | StrPath, model_b: Model | StrPath, dataset: Dataset | StrPath, *,
     split: str | None = None,
 ) -> "Comparison":  # fmt: skip
     """Measure two models on the same designs, with paired intervals of their differences.
@@ -508,8 +507,8 @@ def _rules(rules: Rules | StrPath | None) -> Rules:
     return rules if isinstance(rules, Rules) else Rules.read(_optional(rules), None)
 
 
-def _dataset(dataset: DatasetFolder | StrPath) -> DatasetFolder:
-    return dataset if isinstance(dataset, DatasetFolder) else load_dataset(dataset)
+def _dataset(dataset: Dataset | StrPath) -> Dataset:
+    return dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
 
 
 def _model(model: Model | StrPath) -> Model:

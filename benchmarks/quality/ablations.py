@@ -29,7 +29,7 @@ from rows import keep, kept, processor
 from torch import Tensor
 
 from hangtag.dataset.batches import Batches, PixelStore
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
 from hangtag.quality.metrics import macro_map
 from hangtag.tagging.calibration import expit
@@ -130,7 +130,7 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
     trick = settings.pop("trick", None)
     config = replace(config, **settings)
     rows: list[Row] = []
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     with tempfile.TemporaryDirectory() as work:
         model = Path(work) / "model"
         with TRICKS[trick]() if trick else nullcontext():
@@ -152,28 +152,28 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
 
 
 def looks(
-    tagger: Tagger, folder: DatasetFolder
+    tagger: Tagger, folder: Dataset
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Return the logits of validation, (m, T), of it mirrored, and the seconds of the first."""
     size = tagger.folder.preprocessing.input_size
     store = PixelStore(folder.records("validation"), folder.info.size, size, 2**31)
-    squares = store.squares(range(len(store)))
+    inputs = store.inputs(range(len(store)))
     began = time.monotonic()
-    once = tagger.logits(list(squares))
+    once = tagger.logits(list(inputs))
     seconds = time.monotonic() - began
-    return once, tagger.logits(list(np.ascontiguousarray(squares[:, :, ::-1]))), seconds
+    return once, tagger.logits(list(np.ascontiguousarray(inputs[:, :, ::-1]))), seconds
 
 
 @contextmanager
 def mixed(mix: Callable[..., tuple[Pixels, float]]) -> Iterator[None]:
-    """Train on pairs: mix(squares, others, rng) gives both in one, and the first one's share."""
+    """Train on pairs: mix(inputs, others, rng) gives both in one, and the first one's share."""
     plain = Batches.batch
 
     def batch(self: Batches, step: int, part: int = 0, parts: int = 1) -> tuple[Any, Any]:
-        squares, labels = plain(self, step, part, parts)
+        inputs, labels = plain(self, step, part, parts)
         rng = np.random.default_rng((self.seed, 2, step, part))
-        other, targets = rng.permutation(len(squares)), (labels == 1).astype(np.float32)
-        both, share = mix(squares, squares[other], rng)
+        other, targets = rng.permutation(len(inputs)), (labels == 1).astype(np.float32)
+        both, share = mix(inputs, inputs[other], rng)
         return both, share * targets + (1 - share) * targets[other]
 
     with patch.object(Batches, "batch", batch), losing(lambda targets, frequencies: targets):
@@ -193,18 +193,18 @@ def losing(of: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
         yield
 
 
-def mixup(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+def mixup(inputs: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
     """Blend (arXiv:1710.09412); premultiplied pixels blend linearly."""
     share = float(rng.beta(0.4, 0.4))
-    return (squares * share + others * (1 - share)).round().astype(np.uint8), share
+    return (inputs * share + others * (1 - share)).round().astype(np.uint8), share
 
 
-def cutmix(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+def cutmix(inputs: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
     """Put a rectangle of one into the other (arXiv:1905.04899)."""
-    size = squares.shape[1]
+    size = inputs.shape[1]
     side = round(size * float(np.sqrt(1 - rng.beta(1, 1))))
     top, left = rng.integers(0, size - side + 1, 2)
-    both = squares.copy()
+    both = inputs.copy()
     both[:, top : top + side, left : left + side] = others[:, top : top + side, left : left + side]
     return both, 1 - (side / size) ** 2
 

@@ -34,7 +34,7 @@ import numpy as np
 from losses import run
 from numpy.typing import NDArray
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.quality import metrics
 from hangtag.quality.evaluate import score
 from hangtag.tagging.model_folder import ModelFolder
@@ -86,7 +86,7 @@ class Bench:
         began = time.monotonic()
         run("train", dataset, model, "--seed", seed, *settings, "--quiet")
         seconds = time.monotonic() - began
-        scored = score(uncalibrated(model), DatasetFolder.open(dataset), self.split)
+        scored = score(uncalibrated(model), Dataset.open(dataset), self.split)
         assert scored.groups is not None
         return scored.scores, scored.labels, scored.groups, seconds
 
@@ -98,7 +98,7 @@ class Bench:
 
     def peer(self, row: str, seed: int, python: str, script: str) -> Judged:
         """Train with another engine, in its own environment, on the same designs."""
-        folder = DatasetFolder.open(self.dataset())
+        folder = Dataset.open(self.dataset())
         work = self.folder / f"{row}-{seed}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -140,7 +140,7 @@ class Bench:
 
     def fifth(self, row: str, seed: int) -> Judged:
         dataset = self.dataset()
-        designs = DatasetFolder.open(dataset).info.designs["train"]
+        designs = Dataset.open(dataset).info.designs["train"]
         epochs = max(1, round(automatic_epochs(TrainConfig(), designs) / 5))
         return self.trained(row, seed, dataset, "--epochs", epochs)
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hangtag.dataset.batches import PixelStore, augment, shuffled, sided_designs
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training import recipe
 from hangtag.training.checkpoints import (
     Progress,
@@ -58,7 +58,7 @@ class Drawings:
     sided: NDArray[np.bool_]  # (n,)
 
     @classmethod
-    def of(cls, folder: DatasetFolder, config: TrainConfig) -> "Drawings":
+    def of(cls, folder: Dataset, config: TrainConfig) -> "Drawings":
         designs = folder.designs()
         assert designs is not None
         store, _ = stores_of(folder, config, {})
@@ -81,9 +81,9 @@ class Styled(nn.Module):
             nn.Linear(width, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 128)
         )
 
-    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map uint8 (n, s, s, 4) to logits (n, T) of tags and (n, S) of sets, and (n, 128)."""
-        features = self.network.features(squares)
+        features = self.network.features(inputs)
         return self.network.head(features), self.sets(features), self.projector(features)
 
 
@@ -96,7 +96,7 @@ def contrast(projected: Tensor) -> Tensor:
 
 def style_stage(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
     """Train from the backbone of `begin`; return a file with the average of all weights."""
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     config = resolved(
         TrainConfig(
             weights=str(begin), input_size=side, batch_size=128, learning_rate=0.003,
@@ -145,9 +145,9 @@ def _train(
     for step in range(progress.step, steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(config, step, steps, per_epoch)
-        squares, chosen = _views(drawings, config, step, per_epoch)
+        inputs, chosen = _views(drawings, config, step, per_epoch)
         with torch.autocast("cpu", torch.bfloat16):
-            tags, sets, projected = model(torch.from_numpy(squares))
+            tags, sets, projected = model(torch.from_numpy(inputs))
         wanted = torch.from_numpy(drawings.labels[chosen] == 1).float().repeat(2, 1)
         of = torch.from_numpy(drawings.sets[chosen]).repeat(2)
         # The tags' loss is a mean over all of them: the others count as so many of them.
@@ -174,7 +174,7 @@ def _views(
     epoch, place = divmod(step, per_epoch)
     first = place * config.batch_size
     chosen = shuffled(len(drawings.store), config.seed, epoch)[first : first + config.batch_size]
-    squares, sided = drawings.store.squares(chosen), drawings.sided[chosen]
+    inputs, sided = drawings.store.inputs(chosen), drawings.sided[chosen]
     how = recipe.augmentation(config, ())
     rng = np.random.default_rng((config.seed, 1, step))
-    return np.concatenate([augment(squares, how, sided, rng) for _ in range(2)]), chosen
+    return np.concatenate([augment(inputs, how, sided, rng) for _ in range(2)]), chosen

@@ -64,7 +64,7 @@ class Augmentation:
 
 
 class PixelStore:
-    """The designs of one split as input squares, decoded once while memory allows.
+    """The designs of one split as network inputs, decoded once while memory allows.
 
     `kept` (int64 (n,)) names the records whose images can be decoded; the others are left out, and
     a note says which: one bad image must not stop a run.
@@ -95,15 +95,15 @@ class PixelStore:
         """How much memory the decoded designs take; 0 when they are decoded anew each time."""
         return 0 if self._cache is None else self._cache.nbytes
 
-    def squares(self, positions: Sequence[int] | NDArray[np.integer]) -> Pixels:
+    def inputs(self, positions: Sequence[int] | NDArray[np.integer]) -> Pixels:
         """Return uint8 (n, size, size, 4), premultiplied; `positions` count the kept records."""
         records = self.kept[np.asarray(positions)]
         if self._cache is not None:
             found: Pixels = self._cache[records]
             return found
-        return np.stack([self._square(int(record)) for record in records])
+        return np.stack([self._input(int(record)) for record in records])
 
-    def _square(self, record: int) -> Pixels:
+    def _input(self, record: int) -> Pixels:
         return fit(decode(self.records[record].data, self.packed_size), self.size)
 
     def _decode_all(self) -> NDArray[np.int64]:
@@ -119,11 +119,11 @@ class PixelStore:
 
     def _decodes(self, record: int) -> bool:
         try:
-            square = self._square(record)
+            pixels = self._input(record)
         except ImageError:
             return False
         if self._cache is not None:
-            self._cache[record] = square
+            self._cache[record] = pixels
         return True
 
 
@@ -151,7 +151,7 @@ class Batches:
         self._epoch, self._shuffled = -1, np.empty(0, np.int64)
 
     def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Pixels, NDArray[np.int8]]:
-        """Return (squares uint8 (b, s, s, 4), labels int8 (b, T)) of a step.
+        """Return (inputs uint8 (b, s, s, 4), labels int8 (b, T)) of a step.
 
         With several processes, `part` of `parts` gets its slice of the batch, equal but for one
         design. The few designs that a whole number of batches leaves over differ from epoch to
@@ -161,9 +161,9 @@ class Batches:
         order = self._order(epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         chosen = np.array_split(chosen, parts)[part]
-        squares = self.store.squares(chosen)
+        inputs = self.store.inputs(chosen)
         rng = np.random.default_rng((self.seed, 1, step, part))
-        return augment(squares, self.augmentation, self.sided[chosen], rng), self.labels[chosen]
+        return augment(inputs, self.augmentation, self.sided[chosen], rng), self.labels[chosen]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Return `shuffled`, computed once an epoch. Called from several threads."""
@@ -197,33 +197,33 @@ def shuffled(designs: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def augment(
-    squares: Pixels,
+    inputs: Pixels,
     how: Augmentation,
     sided: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> Pixels:
-    """Return changed copies of uint8 (n, s, s, 4) premultiplied squares.
+    """Return changed copies of uint8 (n, s, s, 4) premultiplied inputs.
 
     Premultiplied pixels make both changes linear: an affine warp moves colour and coverage
     together, and a colour change is one 4x4 matrix whose constant part is scaled by alpha, so
     that transparency stays transparent.
     """
-    count, size = len(squares), squares.shape[1]
+    count, size = len(inputs), inputs.shape[1]
     warps = _warps(count, size, how, sided, rng)
     colours = _colour_matrices(count, how, rng)
     opaque = rng.random(count) < how.flatten
     white = rng.random(count) < 0.5
     backgrounds = np.where(white[:, None], 255, rng.integers(0, 256, (count, 3)))
     erased = rng.random(count) < how.erase
-    out = np.empty_like(squares)
+    out = np.empty_like(inputs)
     for n in range(count):
-        square = squares[n]
+        pixels = inputs[n]
         if how.hue or how.saturation or how.brightness:
-            square = cv2.transform(square, colours[n])
-            np.minimum(square[..., :3], square[..., 3:], out=square[..., :3])
+            pixels = cv2.transform(pixels, colours[n])
+            np.minimum(pixels[..., :3], pixels[..., 3:], out=pixels[..., :3])
         if opaque[n]:
-            square = _flatten(square, backgrounds[n])
-        out[n] = cv2.warpAffine(square, warps[n], (size, size), flags=cv2.INTER_LINEAR)
+            pixels = _flatten(pixels, backgrounds[n])
+        out[n] = cv2.warpAffine(pixels, warps[n], (size, size), flags=cv2.INTER_LINEAR)
         if erased[n]:
             _erase(out[n], rng)
     return out
@@ -276,24 +276,24 @@ def _colour_matrices(
     return matrices.astype(np.float32)
 
 
-def _flatten(square: Pixels, background: NDArray[np.integer]) -> Pixels:
-    """Put a premultiplied square on an opaque colour."""
-    hidden = 255 - square[..., 3:].astype(np.uint16)
-    flat = np.full_like(square, 255)
-    flat[..., :3] = square[..., :3] + (hidden * background.astype(np.uint16) + 127) // 255
+def _flatten(pixels: Pixels, background: NDArray[np.integer]) -> Pixels:
+    """Put premultiplied pixels on an opaque colour."""
+    hidden = 255 - pixels[..., 3:].astype(np.uint16)
+    flat = np.full_like(pixels, 255)
+    flat[..., :3] = pixels[..., :3] + (hidden * background.astype(np.uint16) + 127) // 255
     return flat
 
 
-def _erase(square: Pixels, rng: np.random.Generator) -> None:
+def _erase(pixels: Pixels, rng: np.random.Generator) -> None:
     """Clear a rectangle of 4 to 20 % of the square's area to transparency, in place."""
-    size = len(square)
+    size = len(pixels)
     area = rng.uniform(0.04, 0.2) * size * size
     ratio = np.exp(rng.uniform(-1, 1))
     height, width = (
         min(size, round(float(np.sqrt(side)))) for side in (area * ratio, area / ratio)
     )
     top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
-    square[top : top + height, left : left + width] = 0
+    pixels[top : top + height, left : left + width] = 0
 
 
 def sided_designs(labels: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.bool_]:

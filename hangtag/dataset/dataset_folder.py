@@ -81,7 +81,7 @@ class DatasetInfo:
         return info
 
 
-class DatasetFolder:
+class Dataset:
     """A packed dataset: its vocabulary and, for each split, its records and labels."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary, info: DatasetInfo) -> None:
@@ -90,13 +90,13 @@ class DatasetFolder:
         self.info = info
 
     @classmethod
-    def open(cls, path: "DatasetFolder | Path", tags_file: Path | None = None) -> "DatasetFolder":
+    def open(cls, path: "Dataset | Path", tags_file: Path | None = None) -> "Dataset":
         """Open DATASET/, packed by hangtag or laid out by the seed (.rec files and a tags file).
 
         `tags_file` (.json, or .txt with one tag a line in column order) replaces the folder's own.
         An open one is returned. Raises DatasetError where something is missing or unfinished.
         """
-        if isinstance(path, DatasetFolder):
+        if isinstance(path, Dataset):
             return path
         path = Path(path)
         info = DatasetInfo.read(path)
@@ -237,13 +237,13 @@ class DatasetFolder:
         path = self.path / DESIGNS_FILE
         return Catalog.read(path, merge=False) if path.exists() else None
 
-    def _with_counts(self) -> "DatasetFolder":
+    def _with_counts(self) -> "Dataset":
         counts = (self.labels("train") == 1).sum(axis=0)
         tags = tuple(
             replace(tag, count=int(count))
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
-        return DatasetFolder(self.path, replace(self.vocabulary, tags=tags), self.info)
+        return Dataset(self.path, replace(self.vocabulary, tags=tags), self.info)
 
 
 @functools.lru_cache(maxsize=16)  # every trial of a study asks

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.catalog_csv import write_csv
@@ -53,7 +53,7 @@ def audit(folds: Sequence[tuple[Path, Path]], rows: Catalog) -> list[Finding]:
     DatasetError, ModelError.
     """
     catalog, names, scores, fold = out_of_fold(folds)
-    labels = DatasetFolder.open(folds[0][0]).vocabulary.label_matrix(catalog.designs)
+    labels = Dataset.open(folds[0][0]).vocabulary.label_matrix(catalog.designs)
     likely = with_company(scores, labels, fold, catalog.group_numbers())
     missing, wrong = missing_sureness(likely, labels), wrong_sureness(likely, labels)
     limits = Tagger.open(folds[0][1]).thresholds
@@ -79,7 +79,7 @@ def out_of_fold(
         raise DatasetError("out-of-fold scores need at least one fold")
     parts = []
     for dataset, model in folds:
-        tagger, folder = Tagger.open(model), DatasetFolder.open(dataset)
+        tagger, folder = Tagger.open(model), Dataset.open(dataset)
         catalog = _designs(folder)
         rows = np.array([n for n, design in enumerate(catalog) if design.split == "test"])
         found, kept = split_scores(tagger, folder, "test")
@@ -91,7 +91,7 @@ def out_of_fold(
     return catalog, tagger.vocabulary.names, scores, fold_of
 
 
-def _designs(folder: DatasetFolder) -> Catalog:
+def _designs(folder: Dataset) -> Catalog:
     catalog = folder.designs()
     if catalog is None:
         raise DatasetError(f"{folder.path} does not say which designs it holds")

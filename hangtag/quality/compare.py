@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.quality import metrics
 from hangtag.quality.evaluate import RESAMPLES, MeasuredOn, Scored, score
@@ -55,7 +55,7 @@ class Comparison:
 def compare(
     model_a: Path,
     model_b: Path,
-    dataset: DatasetFolder | Path,
+    dataset: Dataset | Path,
     *,
     split: str | None = None,
     tags_file: Path | None = None,
@@ -65,7 +65,7 @@ def compare(
     Both see the same bootstrap draws, so that designs which are hard for both cancel out. `split`
     None takes test, or validation where there is none. Raises ModelError, DatasetError.
     """
-    folder = DatasetFolder.open(dataset, tags_file)
+    folder = Dataset.open(dataset, tags_file)
     a, b = (score(Tagger.open(model), folder, split) for model in (model_a, model_b))
     names_a, names_b = a.tagger.vocabulary.names, b.tagger.vocabulary.names
     column_b = {name: n for n, name in enumerate(names_b)}

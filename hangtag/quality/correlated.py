@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.quality.evaluate import split_scores
 from hangtag.tagging.calibration import logit
@@ -12,14 +12,14 @@ from hangtag.tagging.tagger import Tagger
 
 
 def correlated_tags(
-    model: Path, dataset: DatasetFolder | Path, least: float
+    model: Path, dataset: Dataset | Path, least: float
 ) -> dict[tuple[str, str], float]:
     """Return pairs of tags, names in sorted order, whose logits correlate by `least` or more.
 
     Over the validation and test designs, which the model did not learn from. Raises ModelError,
     DatasetError.
     """
-    tagger, folder = Tagger.open(model), DatasetFolder.open(dataset)
+    tagger, folder = Tagger.open(model), Dataset.open(dataset)
     splits = [split for split in folder.splits() if split != "train"]
     if not splits:
         raise DatasetError(f"{folder.path} has no designs that the model did not learn from")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hangtag import __version__
 from hangtag.console import note, track
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError, ImageError
 from hangtag.quality import metrics
 from hangtag.storage.addresses import address_of
@@ -34,14 +34,14 @@ class Scored:
     """A split as a model scores it: n designs that can be read, T tags in the model's order."""
 
     tagger: Tagger
-    folder: DatasetFolder
+    folder: Dataset
     split: str
     records: NDArray[np.int64]
     """(n,), the records of the split."""
     scores: NDArray[np.float32]
     """(n, T), calibrated."""
     labels: NDArray[np.int8]
-    """(n, T), as `DatasetFolder.judged_labels` gives them; -1 for tags that the dataset lacks."""
+    """(n, T), as `Dataset.judged_labels` gives them; -1 for tags that the dataset lacks."""
     groups: NDArray[np.int64] | None
     """(n,), by which the bootstrap draws; None for a dataset of the seed's."""
 
@@ -69,7 +69,7 @@ class MeasuredOn:
     """Per split, as packed."""
 
     @classmethod
-    def of(cls, folder: DatasetFolder) -> "MeasuredOn":
+    def of(cls, folder: Dataset) -> "MeasuredOn":
         """Return what there is to say of a dataset."""
         path = folder.path.resolve()
         address = address_of(str(path))
@@ -78,7 +78,7 @@ class MeasuredOn:
         return cls(name, address or str(path), folder.fingerprint(), dict(counts))
 
 
-def _count(folder: DatasetFolder, split: str) -> int:
+def _count(folder: Dataset, split: str) -> int:
     with folder.records(split) as records:
         return len(records)
 
@@ -111,7 +111,7 @@ class Evaluation:
 
 def evaluate(
     model: Path,
-    dataset: DatasetFolder | Path,
+    dataset: Dataset | Path,
     *,
     split: str | None = None,
     tags_file: Path | None = None,
@@ -122,13 +122,13 @@ def evaluate(
     `split` None takes test, or validation where there is none. Tags are matched by name: the
     dataset may have been packed again since. Raises ModelError, DatasetError.
     """
-    scored = score(Tagger.open(model), DatasetFolder.open(dataset, tags_file), split)
+    scored = score(Tagger.open(model), Dataset.open(dataset, tags_file), split)
     evaluation = measure(scored)
     _remember(model / METRICS_FILE, evaluation)
     return evaluation, scored
 
 
-def score(tagger: Tagger, folder: DatasetFolder, split: str | None = None) -> Scored:
+def score(tagger: Tagger, folder: Dataset, split: str | None = None) -> Scored:
     """Score a split of a dataset; notes say where its figures will be too good.
 
     `split` None takes test, or validation where there is none. Raises DatasetError.
@@ -145,14 +145,14 @@ def score(tagger: Tagger, folder: DatasetFolder, split: str | None = None) -> Sc
     )
 
 
-def learned_from(tagger: Tagger, folder: DatasetFolder) -> bool:
+def learned_from(tagger: Tagger, folder: Dataset) -> bool:
     """Tell whether a model learned from this very dataset, whose test part it has not seen then."""
     noted = tagger.folder.dataset
     return folder.was_known_as(str(noted.get("fingerprint", noted.get("pack", ""))))
 
 
 def split_scores(
-    tagger: Tagger, folder: DatasetFolder, split: str
+    tagger: Tagger, folder: Dataset, split: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return float32 (n, T), the scores of a split through Tagger, and int64 (n,), their records.
 
@@ -164,20 +164,20 @@ def split_scores(
         for start in track(
             range(0, len(records), BATCH), f"scoring {split}", -(-len(records) // BATCH)
         ):
-            squares = []
+            inputs = []
             for row in range(start, min(start + BATCH, len(records))):
                 try:
-                    squares.append(tagger.square(records[row].data))
+                    inputs.append(tagger.input_of(records[row].data))
                     kept.append(row)
                 except ImageError as error:
                     note(f"left out record {row} of {split}: {error}")
-            found.append(tagger.scores(squares))
+            found.append(tagger.scores(inputs))
     if not kept:
         raise DatasetError(f"the {split} split of {folder.path} has no readable design")
     return np.concatenate(found), np.array(kept)
 
 
-def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np.int8]:
+def _labels_for(tagger: Tagger, folder: Dataset, split: str) -> NDArray[np.int8]:
     """Return a split's labels in the order of the model's tags; -1 where it has no such tag."""
     labels = folder.judged_labels(split)
     column = {name: n for n, name in enumerate(folder.vocabulary.names)}
@@ -194,7 +194,7 @@ def _labels_for(tagger: Tagger, folder: DatasetFolder, split: str) -> NDArray[np
     return found
 
 
-def _groups(folder: DatasetFolder, split: str) -> NDArray[np.int64] | None:
+def _groups(folder: Dataset, split: str) -> NDArray[np.int64] | None:
     """Return the group of every record, by which the bootstrap resamples; None for the seed's."""
     catalog = folder.designs()
     if catalog is None:

@@ -135,10 +135,10 @@ def train_here() -> None:
 
 
 def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":
-    from hangtag.dataset.dataset_folder import DatasetFolder
+    from hangtag.dataset.dataset_folder import Dataset
     from hangtag.sagemaker.hyperparameters import config_of
 
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     config, notes = config_of(
         given, tags=len(folder.vocabulary), designs=len(folder.labels("train"))
     )

@@ -36,7 +36,7 @@ class Busy(Exception):
 
 class _Job(NamedTuple):
     tagger: Tagger
-    square: Pixels
+    pixels: Pixels
     answer: "asyncio.Future[NDArray[np.float32]]"
 
 
@@ -78,8 +78,8 @@ class Engine:
     async def score(self, data: bytes) -> tuple[Tagger, NDArray[np.float32]]:
         """Return the tagger that answers and its scores, float32 (T,). Raises ImageError."""
         loop, tagger = asyncio.get_running_loop(), self.tagger
-        square = await self._square(tagger, data)
-        job = _Job(tagger, square, loop.create_future())
+        pixels = await self._input(tagger, data)
+        job = _Job(tagger, pixels, loop.create_future())
         self._waiting.append(job)
         if self._batches is None or self._batches.done():
             self._batches = loop.create_task(self._run())
@@ -90,9 +90,9 @@ class Engine:
         loop, tagger = asyncio.get_running_loop(), self.tagger
         if tag not in tagger.vocabulary.names:
             raise KeyError(tag)
-        square = await self._square(tagger, data)
+        pixels = await self._input(tagger, data)
         column = tagger.vocabulary.names.index(tag)
-        return await loop.run_in_executor(self._looker, tagger.look, square, column)
+        return await loop.run_in_executor(self._looker, tagger.look, pixels, column)
 
     async def decoded(self, function: Callable[[bytes], R], data: bytes) -> R:
         """Return `function(data)` of a design's bytes, picklable. Raises ImageError.
@@ -109,7 +109,7 @@ class Engine:
         async with self._budget.taken(limit if pixels is None else pixels):
             return await loop.run_in_executor(self._decoders, function, data)
 
-    async def _square(self, tagger: Tagger, data: bytes) -> Pixels:
+    async def _input(self, tagger: Tagger, data: bytes) -> Pixels:
         trained = tagger.folder.preprocessing
         limit = min(trained.max_megapixels, self.max_megapixels)
         function = partial(model_input, preprocessing=replace(trained, max_megapixels=limit))
@@ -124,9 +124,9 @@ class Engine:
             batch = [job for job in self._waiting if job.tagger is tagger][:BATCH]
             taken = set(map(id, batch))
             self._waiting = [job for job in self._waiting if id(job) not in taken]
-            squares = [job.square for job in batch]
+            inputs = [job.pixels for job in batch]
             try:
-                scores = await loop.run_in_executor(self._runner, tagger.scores, squares)
+                scores = await loop.run_in_executor(self._runner, tagger.scores, inputs)
             except Exception as error:  # told to every request of the batch, none hangs
                 for job in batch:
                     if not job.answer.done():
@@ -154,7 +154,7 @@ class Engine:
 
 
 def _warm(model: Path) -> Tagger:
-    """Open MODEL/ and score one blank square, so that the first request is not slow."""
+    """Open MODEL/ and score one blank input, so that the first request is not slow."""
     tagger = Tagger.open(model)
     size = tagger.folder.preprocessing.input_size
     tagger.scores([np.zeros((size, size, 4), np.uint8)])

@@ -141,18 +141,18 @@ def tag_designs(
     `designs` as `find_designs` returns them, decoded on `workers` cores (0: all). One that cannot
     be decoded yields {"image", "reason", "message"}.
     """
-    squares = map_designs(
+    inputs = map_designs(
         partial(model_input, preprocessing=tagger.folder.preprocessing),
         (location for _, location in designs),
         workers=workers,
     )
-    named = zip((name for name, _ in designs), squares, strict=True)
+    named = zip((name for name, _ in designs), inputs, strict=True)
     while batch := list(islice(named, BATCH)):
-        good = [square for _, square in batch if not isinstance(square, ImageError)]
+        good = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
         scores = iter(tagger.scores(good))
-        for name, square in batch:
-            if isinstance(square, ImageError):
-                yield {"image": name, "reason": square.reason, "message": str(square)}
+        for name, pixels in batch:
+            if isinstance(pixels, ImageError):
+                yield {"image": name, "reason": pixels.reason, "message": str(pixels)}
             else:
                 kept = selection.of(tagger, next(scores))
                 tags = [rounded(suggestion) for suggestion in kept]

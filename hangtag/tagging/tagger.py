@@ -97,25 +97,25 @@ class Tagger:
 
         Raises ImageError as `tag` does.
         """
-        return self.scores([self._square(place, image) for place, image in enumerate(images)])
+        return self.scores([self._input_at(place, image) for place, image in enumerate(images)])
 
-    def logits(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return float32 (n, T), the network's own, for squares that `square` made."""
+    def logits(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return float32 (n, T), the network's own, for inputs that `input_of` made."""
         found = [
-            self._session.run(None, {self._input: np.stack(squares[start : start + BATCH])})[0]
-            for start in range(0, len(squares), BATCH)
+            self._session.run(None, {self._input: np.stack(inputs[start : start + BATCH])})[0]
+            for start in range(0, len(inputs), BATCH)
         ]
         return np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
 
-    def scores(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return float32 (n, T), calibrated, for squares that `square` made.
+    def scores(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return float32 (n, T), calibrated, for inputs that `input_of` made.
 
         A tag scores at least as high as every tag that implies it.
         """
-        scores = self._calibration.apply(self.logits(squares))
+        scores = self._calibration.apply(self.logits(inputs))
         return with_implied(scores, self.vocabulary.implied).astype(np.float32)
 
-    def square(self, data: bytes) -> Pixels:
+    def input_of(self, data: bytes) -> Pixels:
         """Turn the bytes of a design into the model's input. Raises ImageError."""
         return model_input(data, self.folder.preprocessing)
 
@@ -154,7 +154,7 @@ class Tagger:
         """
         return with_implied(scores >= limits, self.vocabulary.implied)
 
-    def look(self, square: Pixels, tag: int) -> NDArray[np.float32]:
+    def look(self, pixels: Pixels, tag: int) -> NDArray[np.float32]:
         """Return where a tag's score comes from: float32 (LOOK, LOOK) in 0..1, row by row.
 
         Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2): patches of the design are made
@@ -163,9 +163,9 @@ class Tagger:
         nothing of the network but answers, so it holds for every model. All 0 where nothing lowers
         the score.
         """
-        size = len(square)
+        size = len(pixels)
         edges = np.linspace(0, size, LOOK + 1).astype(int)
-        covered = np.repeat(square[np.newaxis], LOOK * LOOK + 1, axis=0)
+        covered = np.repeat(pixels[np.newaxis], LOOK * LOOK + 1, axis=0)
         reach = LOOK // 4  # a patch covers its cell and the cells around it
         spans = [(max(0, cell - reach), min(LOOK, cell + reach + 1)) for cell in range(LOOK)]
         patches = [(rows, columns) for rows in spans for columns in spans]
@@ -182,10 +182,10 @@ class Tagger:
         falls -= falls.min()  # what every place weighs tells of none
         return falls / falls.max() if falls.any() else falls
 
-    def _square(self, place: int, image: bytes | str | Path) -> Pixels:
+    def _input_at(self, place: int, image: bytes | str | Path) -> Pixels:
         name = f"image {place}" if isinstance(image, bytes) else str(image)
         try:
-            return self.square(image if isinstance(image, bytes) else read_bytes(str(image)))
+            return self.input_of(image if isinstance(image, bytes) else read_bytes(str(image)))
         except ImageError as cause:
             raise ImageError(cause.reason, f"{name}: {cause}") from cause
         except OSError as cause:

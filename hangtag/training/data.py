@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hangtag.dataset.batches import PixelStore
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.training.config import ResolvedConfig
 from hangtag.training.speed import autocast
@@ -37,7 +37,7 @@ class Data:
     """(m, T)."""
 
     @classmethod
-    def of(cls, folder: DatasetFolder, config: ResolvedConfig, stores: Stores) -> "Data":
+    def of(cls, folder: Dataset, config: ResolvedConfig, stores: Stores) -> "Data":
         """Decode the designs as far as memory allows. Raises DatasetError."""
         labels, validation_labels = labels_of(folder)
         store, validation_store = stores_of(folder, config, stores)
@@ -49,7 +49,7 @@ class Data:
         )
 
 
-def labels_of(folder: DatasetFolder) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def labels_of(folder: Dataset) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Return the labels to learn from, (n, T), and to measure by, (m, T): 1 yes, 0 no, -1 unknown.
 
     Raises DatasetError where there is nothing to learn or nothing to measure.
@@ -64,7 +64,7 @@ def labels_of(folder: DatasetFolder) -> tuple[NDArray[np.int8], NDArray[np.int8]
 
 
 def stores_of(
-    folder: DatasetFolder, config: ResolvedConfig, stores: Stores
+    folder: Dataset, config: ResolvedConfig, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of the train and the validation part, in memory as far as allowed.
 
@@ -87,7 +87,7 @@ def stores_of(
 
 
 def known_store(
-    folder: DatasetFolder, config: ResolvedConfig, split: str, kept: NDArray[np.int64]
+    folder: Dataset, config: ResolvedConfig, split: str, kept: NDArray[np.int64]
 ) -> PixelStore:
     """Return the pixels of the `kept` records of a split, decoded as they are asked for."""
     return PixelStore(folder.records(split), folder.info.size, config.input_size, 0, kept)
@@ -107,5 +107,5 @@ def outputs(
     with torch.inference_mode(), autocast(device, precision):
         for start in range(first, len(store), EVALUATION_BATCH):
             positions = range(start, min(start + EVALUATION_BATCH, len(store)))
-            squares = torch.from_numpy(store.squares(positions)).to(device)
-            yield network(squares).float().cpu().numpy()
+            inputs = torch.from_numpy(store.inputs(positions)).to(device)
+            yield network(inputs).float().cpu().numpy()

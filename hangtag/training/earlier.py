@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, ModelError, Remedy, TrainingError
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
@@ -59,7 +59,7 @@ class Earlier:
 
 
 def earlier_run(
-    model: Path, folder: DatasetFolder, config: TrainConfig, origin: Origin, *, overwrite: bool
+    model: Path, folder: Dataset, config: TrainConfig, origin: Origin, *, overwrite: bool
 ) -> Earlier:
     """Return what lies in the model folder, and refuse to mix two runs in it.
 
@@ -75,7 +75,7 @@ def earlier_run(
 
 
 def _found(
-    model: Path, folder: DatasetFolder, config: TrainConfig, origin: Origin, overwrite: bool
+    model: Path, folder: Dataset, config: TrainConfig, origin: Origin, overwrite: bool
 ) -> Earlier:
     others: list[str] = []
     for run in _runs_in(model):
@@ -95,7 +95,7 @@ def _found(
     return Earlier(another=True)
 
 
-def _renamed(earlier: dict[str, Any], folder: DatasetFolder, origin: Origin) -> dict[str, Any]:
+def _renamed(earlier: dict[str, Any], folder: Dataset, origin: Origin) -> dict[str, Any]:
     """Return an earlier run's settings, with the dataset's present name if it is the same."""
     noted = earlier.get(_DATASET, earlier.get("pack"))
     if noted is None:
@@ -146,7 +146,7 @@ def _holds_others(model: Path) -> bool:
 
 
 def origin_of(
-    folder: DatasetFolder, model: Path, config: TrainConfig, continue_from: Path | None
+    folder: Dataset, model: Path, config: TrainConfig, continue_from: Path | None
 ) -> Origin:
     """Return what a run begins with. Raises ModelError, and ConfigError for a missing file."""
     begun = _digest(with_weights(continue_from).weights) if continue_from else ""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
 from hangtag.quality import thresholds
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
@@ -27,10 +27,10 @@ class Best:
     network: TagNetwork
     logits: NDArray[np.float32]  # (m, T)
     labels: NDArray[np.int8]  # (m, T)
-    squares: Pixels  # uint8 (up to CHECKED, s, s, 4), the first of them
+    inputs: Pixels  # uint8 (up to CHECKED, s, s, 4), the first of them
 
 
-def write_model(folder: DatasetFolder, model: Path, progress: Progress, best: Best) -> None:
+def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) -> None:
     """Write MODEL/: weights, ONNX, tags with calibration and thresholds; config.json comes last.
 
     Raises TrainingError when the ONNX model differs from the network.
@@ -46,6 +46,6 @@ def write_model(folder: DatasetFolder, model: Path, progress: Progress, best: Be
     )
     save_tensors(written.weights, best.network.state_dict(), {})
     export_onnx(best.network, size, written.onnx)
-    check_onnx(best.network, written.onnx, best.squares)
+    check_onnx(best.network, written.onnx, best.inputs)
     written.write()
     shutil.rmtree(model / CHECKPOINTS)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hangtag.console import note, track
 from hangtag.dataset.batches import PixelStore
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import Stopped
 from hangtag.storage.locks import one_at_a_time
 from hangtag.training.checkpoints import save_tensors
@@ -72,7 +72,7 @@ class _Held:
 
 def features_of(
     network: TagNetwork,
-    folder: DatasetFolder,
+    folder: Dataset,
     config: ResolvedConfig,
     cache: Path,
     device: torch.device,
@@ -112,7 +112,7 @@ def features_of(
     )
 
 
-def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision: str) -> str:
+def _key(network: TagNetwork, folder: Dataset, input_size: int, precision: str) -> str:
     """Return what identifies these features."""
     digest = hashlib.sha256()
     for name, value in network.backbone.state_dict().items():
@@ -129,7 +129,7 @@ def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision:
     return json.dumps(made_from)
 
 
-def _is_same(noted: str, key: str, folder: DatasetFolder) -> bool:
+def _is_same(noted: str, key: str, folder: Dataset) -> bool:
     """Tell whether a file's key is `key`, as this or an earlier hangtag wrote it."""
     if noted == key:
         return True
@@ -141,7 +141,7 @@ def _is_same(noted: str, key: str, folder: DatasetFolder) -> bool:
     return known and {**earlier, "dataset": folder.fingerprint()} == json.loads(key)
 
 
-def _read(cache: Path, key: str, folder: DatasetFolder) -> _Held | None:
+def _read(cache: Path, key: str, folder: Dataset) -> _Held | None:
     """Read the file, or return None where it is missing, damaged or about something else."""
     if not cache.exists():
         return None
@@ -164,7 +164,7 @@ def _write(held: _Held, cache: Path, key: str) -> None:
 
 
 def _opened(
-    folder: DatasetFolder, config: ResolvedConfig, held: _Held | None, stores: Stores
+    folder: Dataset, config: ResolvedConfig, held: _Held | None, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of both splits; after a stop, none is decoded for a second time."""
     if held is None:

@@ -17,7 +17,7 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import (
     DESIGNS_FILE,
     RECORD_FILES,
-    DatasetFolder,
+    Dataset,
     DatasetInfo,
     write_records,
 )
@@ -79,7 +79,7 @@ def train_folds(
         overwrite=True,  # our own folder: what another catalog left there is replaced
     )
     config = _of_a_fold(from_stored(folder.training), bool(folder.dataset.get("start_from")))
-    datasets = write_folds(DatasetFolder.open(work / "dataset"), work)
+    datasets = write_folds(Dataset.open(work / "dataset"), work)
     if minutes:
         config = replace(config, epochs=0, minutes=minutes / len(datasets))
     models = [path.with_name(f"{path.name}-model") for path in datasets]
@@ -114,7 +114,7 @@ def _of_a_fold(config: TrainConfig, continued: bool) -> TrainConfig:
 # The datasets of the folds
 
 
-def write_folds(dataset: DatasetFolder, folder: Path) -> list[Path]:
+def write_folds(dataset: Dataset, folder: Path) -> list[Path]:
     """Write FOLDS datasets into `folder`; the same call again writes only what is missing.
 
     A group lies whole in one test part, and tags are spread evenly. Record ids are the rows of the
@@ -140,7 +140,7 @@ def write_folds(dataset: DatasetFolder, folder: Path) -> list[Path]:
 class _Whole:
     """All designs of a dataset, whatever their split, in the order of designs.jsonl."""
 
-    dataset: DatasetFolder
+    dataset: Dataset
     catalog: Catalog
 
     @cached_property

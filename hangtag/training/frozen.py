@@ -111,5 +111,5 @@ class FrozenRun:
             self.network,
             head_logits(self.network.head, features),
             features.validation_labels,
-            store.squares(range(min(CHECKED, len(store)))),
+            store.inputs(range(min(CHECKED, len(store)))),
         )

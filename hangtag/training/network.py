@@ -25,7 +25,7 @@ THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
 
 
 class TagNetwork(nn.Module):
-    """Logits of every tag, from premultiplied RGBA squares.
+    """Logits of every tag, from premultiplied RGBA inputs.
 
     The head sees what the backbone itself makes of its last feature map, or with `pooling` "all"
     the mean and the maximum of the maps before it too: of a backbone that is not trained, edges and
@@ -56,14 +56,14 @@ class TagNetwork(nn.Module):
             width += 2 * sum(widths) - widths[-1]
         self.head = tag_head(width, tags)
 
-    def forward(self, squares: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to float logits (n, T)."""
-        logits: Tensor = self.head(self.dropout(self.features(squares)))
+        logits: Tensor = self.head(self.dropout(self.features(inputs)))
         return logits
 
-    def features(self, squares: Tensor) -> Tensor:
+    def features(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to what the head sees, float (n, F)."""
-        planes = four_channels(squares)
+        planes = four_channels(inputs)
         if not self.stages:
             features: Tensor = self.backbone(planes)
             return features
@@ -84,14 +84,14 @@ def network_of(config: ResolvedConfig, tags: int) -> TagNetwork:
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
     side = known["input_size"][-1] if known.get("fixed_input_size") else config.input_size
     if side != config.input_size:
-        raise ConfigError(f"{config.backbone} sees squares of {side} px: give --input-size {side}")
+        raise ConfigError(f"{config.backbone} sees inputs of {side} px: give --input-size {side}")
     try:
         with torch.no_grad():
             network.eval().features(torch.zeros(1, side, side, 4, dtype=torch.uint8))
     except Exception as cause:  # networks do not look before they compute
         why = (str(cause).splitlines() or ["it does not say why"])[0]
         raise ConfigError(
-            f"{config.backbone} cannot see squares of {side} px ({why}): give another --input-size"
+            f"{config.backbone} cannot see inputs of {side} px ({why}): give another --input-size"
         ) from cause
     return network.train()
 
@@ -137,14 +137,14 @@ class ThinResNet(nn.Sequential):
         self.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
 
 
-def four_channels(squares: Tensor) -> Tensor:
+def four_channels(inputs: Tensor) -> Tensor:
     """Map uint8 (n, s, s, 4), premultiplied, to float (n, 4, s, s) about -1..1.
 
     Three channels show the design on mid grey, where black and white stand out equally; the fourth
     is alpha, so that a grey design does too. Part of the network, and so of the exported model:
     nobody can feed it otherwise.
     """
-    planes = squares.permute(0, 3, 1, 2).float() / 255
+    planes = inputs.permute(0, 3, 1, 2).float() / 255
     alpha = planes[:, 3:]
     return torch.cat([planes[:, :3] * 2 - alpha, alpha * 2 - 1], dim=1)
 

@@ -38,15 +38,15 @@ def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
         )
 
 
-def check_onnx(network: nn.Module, path: Path, squares: Pixels) -> float:
+def check_onnx(network: nn.Module, path: Path, inputs: Pixels) -> float:
     """Return the largest difference of a probability between torch and ONNX Runtime.
 
-    `squares`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4.
+    `inputs`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4.
     """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = torch.sigmoid(network.eval().cpu()(torch.from_numpy(squares))).numpy()
-    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: squares})[0]
+        expected = torch.sigmoid(network.eval().cpu()(torch.from_numpy(inputs))).numpy()
+    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: inputs})[0]
     difference = float(np.abs(1 / (1 + np.exp(-logits.astype(np.float64))) - expected).max())
     if not difference < TOLERANCE:
         raise TrainingError(

@@ -162,8 +162,8 @@ class Run:
         saved = began = time.monotonic()
         self.epoch_began = began - self.progress.epoch_seconds
         self.parallel.train()
-        for squares, labels in shown if self.accelerator.is_main_process else batches:
-            self._step(squares, labels)
+        for pixels, labels in shown if self.accelerator.is_main_process else batches:
+            self._step(pixels, labels)
             if self._anyone_stopped():
                 self._save()
                 raise Stopped(
@@ -178,12 +178,12 @@ class Run:
         self._replan(time.monotonic() - began if first == epoch * per_epoch else None)
         self._save()
 
-    def _step(self, squares: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
+    def _step(self, pixels: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
         step, device = self.progress.step, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
         torch.manual_seed(self.config.seed * 1_000_003 + step)  # dropout, the same after a resume
-        inputs = torch.from_numpy(squares).to(device, non_blocking=True)
+        inputs = torch.from_numpy(pixels).to(device, non_blocking=True)
         targets = torch.from_numpy(labels).to(device, non_blocking=True)
         with autocast(device, self.progress.precision):
             logits = self.parallel(inputs)
@@ -258,7 +258,7 @@ class Run:
             network,
             self._logits(network, "fp32"),
             self.data.validation_labels,
-            self.data.validation_store.squares(range(checked)),
+            self.data.validation_store.inputs(range(checked)),
         )
 
     def _stops_early(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.tagging.model_folder import CHECKPOINTS
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import ResolvedConfig
@@ -19,7 +19,7 @@ from hangtag.training.network import TagNetwork
 class Setup:
     """What a run begins with."""
 
-    folder: DatasetFolder
+    folder: Dataset
     model: Path
     """The folder to write."""
 

@@ -61,12 +61,12 @@ def step_seconds(config: ResolvedConfig, tags: int, device: torch.device, precis
     optimizer = torch.optim.AdamW(network.parameters())
     designs = config.batch_size or 64
     shape = (designs, config.input_size, config.input_size, 4)
-    squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
     labels = torch.zeros(designs, tags, dtype=torch.int8, device=device)
     times = []
     for _ in range(WARM_UP + MEASURED):
         start = time.perf_counter()
-        _step(network, optimizer, squares, labels, precision)
+        _step(network, optimizer, pixels, labels, precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
@@ -85,12 +85,12 @@ def _generator() -> torch.Generator:
 def _step(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    squares: torch.Tensor,
+    pixels: torch.Tensor,
     labels: torch.Tensor,
     precision: str,
 ) -> None:
-    with autocast(squares.device, precision):
-        loss = bce(network(squares).float(), labels)
+    with autocast(pixels.device, precision):
+        loss = bce(network(pixels).float(), labels)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, DatasetError, MissingExtra, Stopped, TrainingError
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder
@@ -36,7 +36,7 @@ from hangtag.training.start_from import continued, start_from
 
 
 def train(
-    dataset: DatasetFolder | Path,
+    dataset: Dataset | Path,
     model: Path,
     config: TrainConfig | None = None,
     *,
@@ -58,7 +58,7 @@ def train(
     limit_threads()
     model = Path(model)
     settings = _settings(config or TrainConfig(), model, continue_from)
-    folder = DatasetFolder.open(dataset, tags_file)
+    folder = Dataset.open(dataset, tags_file)
     if "validation" not in folder.splits():
         raise DatasetError(f"{folder.path} has no validation split, which training needs")
     accelerator = _accelerator(settings, model)
@@ -117,7 +117,7 @@ def _result(model: Path, progress: Progress) -> TrainResult:
 
 
 def first_network(
-    folder: DatasetFolder, config: ResolvedConfig, continue_from: Path | None
+    folder: Dataset, config: ResolvedConfig, continue_from: Path | None
 ) -> TagNetwork:
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)

@@ -28,7 +28,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hangtag.console import note, silenced, track
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training.config import ResolvedConfig, TrainConfig, resolved
@@ -67,7 +67,7 @@ class _Twice(Exception):
 class Job:
     """What every worker of a study needs; goes to other processes."""
 
-    dataset: DatasetFolder | Path
+    dataset: Dataset | Path
     tags_file: Path | None
     folder: Path
     storage: str
@@ -218,7 +218,7 @@ class Worker:
         """
         place = self.job.features(config)
         if self.features is None or self.features[0] != place:
-            folder = DatasetFolder.open(self.job.dataset, self.job.tags_file)
+            folder = Dataset.open(self.job.dataset, self.job.tags_file)
             device = Accelerator().device
             network = first_network(folder, config, None)
             found = features_of(network, folder, config, place, device, stores=self.stores)

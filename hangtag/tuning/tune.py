@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hangtag.console import note, silenced
 from hangtag.cores import cores
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training import recipe
@@ -67,7 +67,7 @@ class TuneResult:
 
 
 def tune(
-    dataset: DatasetFolder | Path,
+    dataset: Dataset | Path,
     folder: Path,
     config: TrainConfig | None = None,
     tuning: TuneConfig | None = None,
@@ -88,7 +88,7 @@ def tune(
     space = space or Space.default(config)
     if config.minutes:
         raise ConfigError("a study compares equal epochs: give --epochs, not --minutes")
-    data = DatasetFolder.open(dataset, tags_file)
+    data = Dataset.open(dataset, tags_file)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not any((folder / name).exists() for name in (DATABASE, TRIALS)):
         raise ConfigError(f"{folder} holds other files; choose a new folder for the study")
@@ -116,7 +116,7 @@ def tune(
 
 def _begin(
     study: Study,
-    data: DatasetFolder,
+    data: Dataset,
     config: TrainConfig,
     tuning: TuneConfig,
     space: Space,
@@ -149,7 +149,7 @@ def _begin(
     return base
 
 
-def _changed(known: dict[str, Any], about: dict[str, Any], data: DatasetFolder) -> list[str]:
+def _changed(known: dict[str, Any], about: dict[str, Any], data: Dataset) -> list[str]:
     """Return the names of what differs from the study's beginning."""
     if data.was_known_as(known["dataset"]):  # an earlier hangtag called the same one otherwise
         known = {**known, "dataset": about["dataset"]}
@@ -177,7 +177,7 @@ def _tried_defaults(study: Study) -> list[FrozenTrial]:
         time.sleep(0.1)
 
 
-def _settled(config: TrainConfig, data: DatasetFolder, space: Space) -> TrainConfig:
+def _settled(config: TrainConfig, data: Dataset, space: Space) -> TrainConfig:
     """Return the configuration with all that is left to the run decided once, for all trials.
 
     But the weight decay, where the space has the optimiser alone: what is right follows from it.

@@ -44,11 +44,11 @@ def test_a_step_is_the_same_in_any_order_and_from_any_store(records: RecordReade
     forward, backward = batches(records), batches(records, cache=0)
     expected = [forward.batch(step) for step in range(12)]
     for step in reversed(range(12)):
-        squares, labels = backward.batch(step)
-        assert (squares == expected[step][0]).all()
+        inputs, labels = backward.batch(step)
+        assert (inputs == expected[step][0]).all()
         assert (labels == expected[step][1]).all()
-    for step, (squares, labels) in enumerate(forward.iterate(5, 12), start=5):
-        assert (squares == expected[step][0]).all()
+    for step, (inputs, labels) in enumerate(forward.iterate(5, 12), start=5):
+        assert (inputs == expected[step][0]).all()
         assert (labels == expected[step][1]).all()
     other = batches(records, seed=4).batch(0)
     assert (other[1] != expected[0][1]).any()
@@ -66,8 +66,8 @@ def test_an_epochs_order_is_computed_once(
     expected = [batches(records).batch(step) for step in range(8)]
     monkeypatch.setattr(module, "shuffled", counted)
     made = batches(records)
-    for found, (squares, labels) in zip(made.iterate(0, 4), expected[:4], strict=True):
-        assert (found[0] == squares).all()
+    for found, (inputs, labels) in zip(made.iterate(0, 4), expected[:4], strict=True):
+        assert (found[0] == inputs).all()
         assert (found[1] == labels).all()
     assert asked == [0]
     assert (made.batch(7)[1] == expected[7][1]).all()
@@ -113,26 +113,26 @@ def test_a_record_that_is_no_image_is_left_out(
     store = PixelStore(RecordReader(tmp_path / "b.rec"), 256, 24, cache)
     assert store.kept.tolist() == [0, 2]
     assert len(store) == 2
-    assert store.squares([0, 1])[:, 12, 12, 3].tolist() == [255, 127]
+    assert store.inputs([0, 1])[:, 12, 12, 3].tolist() == [255, 127]
     assert "left out 1 images that are unreadable: 1" in capsys.readouterr().err
 
 
 def square_with(colour: tuple[int, int, int], left: int, size: int = 64) -> np.ndarray:
-    squares = np.zeros((1, size, size, 4), np.uint8)
-    squares[0, 20:44, left : left + 16] = (*colour, 255)
-    return squares
+    inputs = np.zeros((1, size, size, 4), np.uint8)
+    inputs[0, 20:44, left : left + 16] = (*colour, 255)
+    return inputs
 
 
 def many(
-    squares: np.ndarray, how: Augmentation, sided: bool = False, count: int = 200
+    inputs: np.ndarray, how: Augmentation, sided: bool = False, count: int = 200
 ) -> np.ndarray:
-    repeated = np.repeat(squares, count, axis=0)
+    repeated = np.repeat(inputs, count, axis=0)
     return augment(repeated, how, np.full(count, sided), np.random.default_rng(0))
 
 
 def test_nothing_asked_for_changes_nothing() -> None:
-    squares = square_with((10, 200, 30), 4)
-    assert (many(squares, Augmentation(), count=3) == squares).all()
+    inputs = square_with((10, 200, 30), 4)
+    assert (many(inputs, Augmentation(), count=3) == inputs).all()
 
 
 def test_pixels_stay_premultiplied_and_transparency_stays_transparent() -> None:
@@ -145,10 +145,10 @@ def test_pixels_stay_premultiplied_and_transparency_stays_transparent() -> None:
 
 
 def test_mirrors_half_of_the_designs_but_no_sided_one() -> None:
-    squares = square_with((9, 9, 9), 4)
-    mirrored = many(squares, Augmentation(flip=True))[:, 32, 55, 3] > 0
+    inputs = square_with((9, 9, 9), 4)
+    mirrored = many(inputs, Augmentation(flip=True))[:, 32, 55, 3] > 0
     assert 70 < mirrored.sum() < 130
-    assert not (many(squares, Augmentation(flip=True), sided=True)[:, 32, 55, 3] > 0).any()
+    assert not (many(inputs, Augmentation(flip=True), sided=True)[:, 32, 55, 3] > 0).any()
 
 
 def test_small_hue_turns_leave_a_colour_its_name() -> None:

@@ -165,14 +165,14 @@ def test_black_and_white_stamps_and_their_shapes_survive() -> None:
     black, white = disc((0, 0, 0, 255)), disc((255, 255, 255, 255))
     ring = disc((0, 0, 0, 255))
     ImageDraw.Draw(ring).ellipse((80, 80, 120, 120), (0, 0, 0, 0))
-    squares = [
+    inputs = [
         fit(decode(saved(image, "PNG"), 256), 96).astype(int) for image in (black, white, ring)
     ]
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(squares[first] - squares[second]).max() == 255
-    assert (squares[0][48, 48] == [0, 0, 0, 255]).all()
-    assert (squares[1][48, 48] == [255, 255, 255, 255]).all()
-    assert (squares[2][48, 48] == 0).all()
+        assert np.abs(inputs[first] - inputs[second]).max() == 255
+    assert (inputs[0][48, 48] == [0, 0, 0, 255]).all()
+    assert (inputs[1][48, 48] == [255, 255, 255, 255]).all()
+    assert (inputs[2][48, 48] == 0).all()
 
 
 def test_packing_then_fitting_equals_fitting_the_file() -> None:

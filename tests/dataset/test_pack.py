@@ -19,7 +19,7 @@ from PIL import Image
 
 from hangtag.dataset import pack as packing
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
 from hangtag.dataset.images import decode
 from hangtag.dataset.pack import pack
 from hangtag.dataset.workers import map_designs
@@ -44,7 +44,7 @@ def test_every_design_arrives_once_with_its_tags_and_pixels(
     summary = pack(library, tmp_path / "d", SMALL)
     assert sum(summary.designs.values()) == len(library)
     assert summary.rejected == {}
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     packed = folder.designs()
     assert packed is not None
     seen = []
@@ -79,7 +79,7 @@ def test_the_fingerprint_tells_the_content_and_nothing_else(
 
     def packed(name: str, catalog: Catalog, config: PackConfig = SMALL) -> str:
         pack(catalog, tmp_path / name, config, workers=1)
-        folder = DatasetFolder.open(tmp_path / name)
+        folder = Dataset.open(tmp_path / name)
         assert folder.was_known_as(folder.info.pack)
         return folder.fingerprint()
 
@@ -90,7 +90,7 @@ def test_the_fingerprint_tells_the_content_and_nothing_else(
     assert packed("b", replace(few, root=root)) == first
     away = [replace(design, image=few.location(design)) for design in few]
     assert packed("c", Catalog(tuple(away), tmp_path)) == first
-    keys = {DatasetFolder.open(tmp_path / name).info.pack for name in "abc"}
+    keys = {Dataset.open(tmp_path / name).info.pack for name in "abc"}
     assert len(keys) == 3  # each packer knows its own work by its files
 
     one = few.designs[0]
@@ -118,11 +118,11 @@ def test_a_dataset_of_before_keeps_its_name_and_the_seeds_is_known_by_its_bytes(
     info = json.loads((tmp_path / "d" / "dataset.json").read_text())
     del info["fingerprint"]
     (tmp_path / "d" / "dataset.json").write_text(json.dumps(info))
-    assert DatasetFolder.open(tmp_path / "d").fingerprint() == info["pack"]
+    assert Dataset.open(tmp_path / "d").fingerprint() == info["pack"]
     for name in ("dataset.json", "designs.jsonl"):
         (tmp_path / "d" / name).unlink()
-    first = DatasetFolder.open(tmp_path / "d")
-    copied = DatasetFolder.open(shutil.copytree(tmp_path / "d", tmp_path / "copy"))
+    first = Dataset.open(tmp_path / "d")
+    copied = Dataset.open(shutil.copytree(tmp_path / "d", tmp_path / "copy"))
     assert copied.fingerprint() == first.fingerprint()
     # As a hangtag of before November 2026 knew it.
     digest = hashlib.sha256("\n".join(first.vocabulary.names).encode())
@@ -133,7 +133,7 @@ def test_a_dataset_of_before_keeps_its_name_and_the_seeds_is_known_by_its_bytes(
     data = bytearray((tmp_path / "copy" / "training" / "train.rec").read_bytes())
     data[-9] ^= 1  # in the last image
     (tmp_path / "copy" / "training" / "train.rec").write_bytes(data)
-    assert DatasetFolder.open(tmp_path / "copy").fingerprint() != first.fingerprint()
+    assert Dataset.open(tmp_path / "copy").fingerprint() != first.fingerprint()
 
 
 def test_doubles_and_groups_share_a_split(library: Catalog, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_doubles_and_groups_share_a_split(library: Catalog, tmp_path: Path) -> N
         Design(library.location(d), d.tags, group=f"kit{n // 8}") for n, d in enumerate(library)
     ]
     pack(Catalog((*rows, *kits), tmp_path), tmp_path / "d", PackConfig(min_count=3))
-    packed = DatasetFolder.open(tmp_path / "d").designs()
+    packed = Dataset.open(tmp_path / "d").designs()
     assert packed is not None
     groups = {Path(design.image).name: design.group for design in packed}
     for first in range(0, len(kits), 8):
@@ -166,7 +166,7 @@ def test_the_catalogs_own_split_is_kept_and_may_lack_test(library: Catalog, tmp_
     )
     summary = pack(Catalog(rows, library.root), tmp_path / "d", SMALL)
     assert summary.designs == {"train": 120, "validation": 40}
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     assert folder.splits() == ["train", "validation"]
     with pytest.raises(DatasetError, match="no test split; it has train, validation"):
         folder.labels("test")
@@ -249,7 +249,7 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     assert done
     assert not (disturbed / "dataset.json").exists()
     with pytest.raises(DatasetError, match="not packed to the end"):
-        DatasetFolder.open(disturbed)
+        Dataset.open(disturbed)
     before = {path: path.stat().st_mtime_ns for path in done}
     subprocess.run([*command, str(disturbed)], check=True, capture_output=True)
     assert before
@@ -271,7 +271,7 @@ def test_another_catalog_does_not_overwrite_a_dataset_unasked(
 
 def test_flattened_for_the_built_in_algorithm(library: Catalog, tmp_path: Path) -> None:
     pack(library, tmp_path / "d", PackConfig(size=32, min_count=3, flatten="white"))
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     with folder.records("train") as records:
         assert records[0].data[:2] == b"\xff\xd8"
         assert decode(records[0].data, 32)[-1, -1].min() > 240
@@ -282,11 +282,11 @@ def test_three_valued_labels_only_when_asked_for(library: Catalog, tmp_path: Pat
     catalog = Catalog(rows, library.root)
     pack(catalog, tmp_path / "two", SMALL)
     pack(catalog, tmp_path / "three", PackConfig(size=32, min_count=3, three_valued=True))
-    two, three = (DatasetFolder.open(tmp_path / name).labels("train") for name in ("two", "three"))
+    two, three = (Dataset.open(tmp_path / name).labels("train") for name in ("two", "three"))
     assert set(np.unique(two)) == {0, 1}
     assert set(np.unique(three)) == {-1, 0, 1}
     assert ((two == 1) == (three == 1)).all()
-    names = DatasetFolder.open(tmp_path / "three").vocabulary.names
+    names = Dataset.open(tmp_path / "three").vocabulary.names
     discs = three[:, names.index("disc")] == 1
     assert (three[discs, names.index("cross")] == 0).all()
 
@@ -295,21 +295,21 @@ def test_the_seeds_own_layout_with_a_tags_file_is_a_dataset(
     library: Catalog, tmp_path: Path
 ) -> None:
     pack(library, tmp_path / "ours", SMALL)
-    ours, seeds = DatasetFolder.open(tmp_path / "ours"), tmp_path / "seeds"
+    ours, seeds = Dataset.open(tmp_path / "ours"), tmp_path / "seeds"
     for split in ("train", "validation"):
         target = seeds / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((tmp_path / "ours" / RECORD_FILES[split]).read_bytes())
     with pytest.raises(DatasetError, match="--tags-file FILE"):
-        DatasetFolder.open(seeds)
+        Dataset.open(seeds)
     (tmp_path / "names.txt").write_text("\n".join(ours.vocabulary.names))
-    folder = DatasetFolder.open(seeds, tmp_path / "names.txt")
+    folder = Dataset.open(seeds, tmp_path / "names.txt")
     assert folder.splits() == ["train", "validation"]
     assert (folder.labels("train") == ours.labels("train")).all()
     assert folder.vocabulary.tags[0].count == (ours.labels("train")[:, 0] == 1).sum()
     (tmp_path / "names.txt").write_text("one\ntwo")
     with pytest.raises(DatasetError, match="9 labels a record, but the vocabulary has 2"):
-        DatasetFolder.open(seeds, tmp_path / "names.txt")
+        Dataset.open(seeds, tmp_path / "names.txt")
 
 
 @pytest.mark.parametrize("split", ["80", "a/b", "0/50/50", "80/0/20", "-1/2", "1/2/3/4"])
@@ -399,7 +399,7 @@ def test_a_dataset_stays_until_the_one_that_replaces_it_is_decoded(
             pack(half, tmp_path / "d", SMALL, overwrite=True)
     after = contents(tmp_path / "d")
     assert {name: after[name] for name in before} == before
-    assert len(DatasetFolder.open(tmp_path / "d").labels("train"))
+    assert len(Dataset.open(tmp_path / "d").labels("train"))
     with pytest.raises(DatasetError, match="another catalog"):
         pack(half, tmp_path / "d", SMALL)
 
@@ -432,7 +432,7 @@ def test_rows_that_repeat_an_image_keep_their_own_records(library: Catalog, tmp_
     """Lists of the container come unmerged: a label must not slide to the next design."""
     rows = (library.designs[0], *library.designs)
     pack(Catalog(rows, library.root), tmp_path / "d", SMALL)
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     for split in folder.splits():
         assert (folder.reviewed_labels(split) == 1).tolist() == (folder.labels(split) == 1).tolist()
 
@@ -440,13 +440,13 @@ def test_rows_that_repeat_an_image_keep_their_own_records(library: Catalog, tmp_
 def test_a_list_of_the_same_names_keeps_the_aliases(library: Catalog, tmp_path: Path) -> None:
     rules = Rules(aliases={"disc": "circle"})
     pack(library, tmp_path / "d", SMALL, rules=rules)
-    plain = DatasetFolder.open(tmp_path / "d")
+    plain = Dataset.open(tmp_path / "d")
     (tmp_path / "names.txt").write_text("\n".join(plain.vocabulary.names))
-    named = DatasetFolder.open(tmp_path / "d", tmp_path / "names.txt")
+    named = Dataset.open(tmp_path / "d", tmp_path / "names.txt")
     assert (named.reviewed_labels("train") == plain.reviewed_labels("train")).all()
     others = [f"tag {name}" for name in plain.vocabulary.names]
     (tmp_path / "names.txt").write_text("\n".join(others))
-    renamed = DatasetFolder.open(tmp_path / "d", tmp_path / "names.txt")
+    renamed = Dataset.open(tmp_path / "d", tmp_path / "names.txt")
     assert ((renamed.reviewed_labels("train") == 1) == (plain.labels("train") == 1)).all()
 
 
@@ -464,7 +464,7 @@ def test_a_drawing_and_what_was_exported_from_it_share_a_side(
         rows[-1] = Design(str(flat.with_suffix(".png")), design.tags)
         rows.append(Design(str(flat), design.tags))
     pack(Catalog(tuple(rows), tmp_path), tmp_path / "d", SMALL)
-    packed = DatasetFolder.open(tmp_path / "d").designs()
+    packed = Dataset.open(tmp_path / "d").designs()
     assert packed is not None
     groups: dict[str, set[str]] = {}
     for design in packed:
@@ -488,7 +488,7 @@ def test_a_tag_without_a_reviewed_no_is_judged_by_its_unknowns(
     rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
     config = PackConfig(size=32, min_count=3, three_valued=True)
     pack(Catalog(rows, library.root), tmp_path / "d", config)
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     labels, names = folder.judged_labels("train"), folder.vocabulary.names
     assert set(np.unique(labels[:, names.index("cross")])) == {-1, 0, 1}
     assert set(np.unique(labels[:, names.index("red")])) == {0, 1}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.library.catalog import Catalog
 from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
 from hangtag.training.config import TrainConfig
@@ -91,13 +91,13 @@ def test_a_tag_that_the_rest_of_the_group_has_is_missing() -> None:
 
 
 def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Path) -> None:
-    whole = DatasetFolder.open(work / "dataset")
+    whole = Dataset.open(work / "dataset")
     paths = write_folds(whole, tmp_path)
     catalog = whole.designs()
     assert catalog is not None
     tested: list[str] = []
     for path in paths:
-        folder = DatasetFolder.open(path)
+        folder = Dataset.open(path)
         designs = folder.designs()
         assert designs is not None
         assert [d.image for d in designs] == [d.image for d in catalog]
@@ -133,7 +133,7 @@ def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
         made = train_folds(
             work / "model", replace(library, designs=designs), tmp_path / "work", workers=1
         )
-        folders = [DatasetFolder.open(dataset) for dataset, _ in made]
+        folders = [Dataset.open(dataset) for dataset, _ in made]
         seen.append([folder.fingerprint() for folder in folders])
         for folder in folders:
             assert [design.tags for design in folder.designs() or ()] == [d.tags for d in designs]

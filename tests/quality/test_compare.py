@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hangtag.cli.app import run
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import metrics
@@ -44,7 +44,7 @@ def test_a_trained_model_beats_one_that_hardly_is(work: Path, poor: Path) -> Non
     assert found.macro_map.low > 0
     assert found.macro_map.low < found.macro_map.b - found.macro_map.a < found.macro_map.high
     assert any(tag.low > 0 for tag in found.per_tag)
-    folder = DatasetFolder.open(work / "dataset")
+    folder = Dataset.open(work / "dataset")
     for model, value in ((poor, found.macro_map.a), (work / "model", found.macro_map.b)):
         scored = score(Tagger.open(model), folder, "test")
         assert metrics.macro_map(scored.scores, scored.labels) == pytest.approx(value)
@@ -55,7 +55,7 @@ def test_pairing_narrows_the_interval(work: Path, poor: Path) -> None:
     found = compare(poor, work / "model", work / "dataset")
     draws = []
     for seed, model in enumerate((poor, work / "model")):
-        scored = score(Tagger.open(model), DatasetFolder.open(work / "dataset"), "test")
+        scored = score(Tagger.open(model), Dataset.open(work / "dataset"), "test")
         drawn = metrics.resample(scored.scores, scored.labels, scored.groups, seed=seed)
         draws.append(drawn.macro)
     apart = metrics.interval(draws[1] - draws[0], found.macro_map.b - found.macro_map.a)

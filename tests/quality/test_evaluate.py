@@ -15,7 +15,7 @@ import pytest
 
 from hangtag import __version__
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder, DatasetInfo
+from hangtag.dataset.dataset_folder import Dataset, DatasetInfo
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordWriter
 from hangtag.errors import DatasetError
@@ -52,7 +52,7 @@ def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
 
 def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path: Path) -> None:
     """The dataset was packed again with fewer tags, in another order: same scores, same AP."""
-    folder = DatasetFolder.open(work / "dataset")
+    folder = Dataset.open(work / "dataset")
     kept = [n for n, name in enumerate(folder.vocabulary.names) if name not in ("bar", "blue")][
         ::-1
     ]
@@ -114,7 +114,7 @@ def test_every_dataset_keeps_its_own_figures(work: Path, other: Path, tmp_path: 
     assert found[0]["dataset"] == {
         "name": "dataset",
         "path": str((work / "dataset").resolve()),
-        "fingerprint": DatasetFolder.open(work / "dataset").fingerprint(),
+        "fingerprint": Dataset.open(work / "dataset").fingerprint(),
         "designs": {"train": 112, "validation": 24, "test": 24},
     }
     assert "16 test designs of other designs, 9 tags" in "\n".join(table_lines(second))
@@ -159,7 +159,7 @@ def test_unknown_is_left_out_where_people_reviewed(
     """Reviewed: every disc is no cross. The other designs say nothing about `cross` then."""
     rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
     pack(Catalog(rows, library.root), tmp_path / "d", PackConfig(size=48, min_count=3, split="1/1"))
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     cross = folder.judged_labels("validation")[:, folder.vocabulary.names.index("cross")]
     assert set(np.unique(cross)) == {-1, 0, 1}
     evaluation, scored = evaluate(work / "model", tmp_path / "d", split="validation")

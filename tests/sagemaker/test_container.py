@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, DatasetError, HangtagError, Remedy, TrainingError
 from hangtag.library.catalog import Catalog
 from hangtag.sagemaker import container
@@ -176,14 +176,14 @@ def test_what_another_job_left_on_the_machine_is_replaced(library: Catalog, tmp_
     """The dataset that is put together of a job's images is the job's own to replace."""
     few = replace(library, designs=library.designs[:50])
     image_channels(few, tmp_path / "a", LST)
-    first = DatasetFolder.open(dataset_of(tmp_path / "a", {}, tmp_path / "work" / "d"))
+    first = Dataset.open(dataset_of(tmp_path / "a", {}, tmp_path / "work" / "d"))
     image_channels(replace(library, designs=library.designs[:60]), tmp_path / "b", LST)
-    second = DatasetFolder.open(dataset_of(tmp_path / "b", {}, tmp_path / "work" / "d"))
+    second = Dataset.open(dataset_of(tmp_path / "b", {}, tmp_path / "work" / "d"))
     assert first.fingerprint() != second.fingerprint()
     # Another instance, to which the same channels came at another time.
     image_channels(few, tmp_path / "elsewhere" / "a", LST)
     moved = dataset_of(tmp_path / "elsewhere" / "a", {}, tmp_path / "elsewhere" / "work" / "d")
-    assert DatasetFolder.open(moved).fingerprint() == first.fingerprint()
+    assert Dataset.open(moved).fingerprint() == first.fingerprint()
 
 
 def test_a_stopped_job_goes_on_and_continues_a_model(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
 from hangtag.errors import DatasetError
 from hangtag.library.catalog import Catalog
 from hangtag.sagemaker.inputs import dataset_of
@@ -47,8 +47,8 @@ def test_records_are_taken_where_they_lie(work: Path, tmp_path: Path) -> None:
     record_channels(work / "dataset", channels)
     (channels / "tags").mkdir()
     shutil.copy(work / "dataset" / "tags.json", channels / "tags")
-    ours = DatasetFolder.open(dataset_of(channels, {}, tmp_path / "work"))
-    packed = DatasetFolder.open(work / "dataset")
+    ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work"))
+    packed = Dataset.open(work / "dataset")
     assert ours.vocabulary.names == packed.vocabulary.names
     np.testing.assert_array_equal(ours.labels("train"), packed.labels("train"))
     assert (ours.path / RECORD_FILES["train"]).is_symlink()
@@ -57,8 +57,8 @@ def test_records_are_taken_where_they_lie(work: Path, tmp_path: Path) -> None:
 def test_tags_without_names_are_numbered(work: Path, tmp_path: Path) -> None:
     channels = tmp_path / "data"
     record_channels(work / "dataset", channels)
-    ours = DatasetFolder.open(dataset_of(channels, {}, tmp_path / "work"))
-    count = len(DatasetFolder.open(work / "dataset").vocabulary)
+    ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work"))
+    count = len(Dataset.open(work / "dataset").vocabulary)
     assert ours.vocabulary.names == tuple(f"tag {number}" for number in range(count))
 
 
@@ -72,7 +72,7 @@ def test_images_with_lists(library: Catalog, tmp_path: Path) -> None:
     channels = tmp_path / "data"
     image_channels(library, channels, LST)
     (channels / "train_lst" / "tags.txt").write_text("disc\nred\n")
-    ours = DatasetFolder.open(dataset_of(channels, {}, tmp_path / "work", packed_size=64))
+    ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work", packed_size=64))
     assert ours.vocabulary.names == ("disc", "red")
     assert ours.info.size == 64
     # Designs with neither tag are no use to train on, and are told of.
@@ -88,7 +88,7 @@ def test_images_with_a_manifest(library: Catalog, tmp_path: Path) -> None:
     row = "{{" + row[1:-1] + "}}"
     image_channels(library, channels, {"file": "{split}/{split}.manifest", "row": row})
     (channels / "train" / "tags.txt").write_text("disc\nred\n")
-    ours = DatasetFolder.open(dataset_of(channels, {}, tmp_path / "work"))
+    ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work"))
     assert ours.vocabulary.names == ("disc", "red")
     assert ours.labels("validation").sum() == sum(
         ("disc" in d.tags) + ("red" in d.tags) for d in library.designs[40:60]

@@ -43,7 +43,7 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def expected() -> tuple[np.ndarray, np.ndarray]:
-    """Return designs as opaque squares, (n, s, s, 4), and MXNet's probabilities, (n, T)."""
+    """Return designs as opaque inputs, (n, s, s, 4), and MXNet's probabilities, (n, T)."""
     made = np.load(MADE / "expected.npz")
     small, size = made["designs"], int(made["size"])
     cells = -(-size // small.shape[1])
@@ -69,20 +69,20 @@ def node(symbol: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_probabilities_are_mxnets(tags: Path, tmp_path: Path) -> None:
     model = import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
-    squares, probabilities = expected()
+    inputs, probabilities = expected()
     assert probabilities.min() > 0.05
     assert probabilities.max() < 0.95
     assert np.ptp(probabilities, axis=0).min() > 0.01  # it tells the designs apart
     tagger = Tagger.open(model.path)
-    np.testing.assert_allclose(tagger.scores(list(squares)), probabilities, atol=1e-5)
+    np.testing.assert_allclose(tagger.scores(list(inputs)), probabilities, atol=1e-5)
     assert tagger.vocabulary.names == ("flower", "heart", "word")
     assert model.preprocessing.input_size == 32
 
 
 def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "model", tmp_path / "out.jsonl"
-    squares, probabilities = expected()
-    Image.fromarray(squares[0]).save(tmp_path / "design.png")
+    inputs, probabilities = expected()
+    Image.fromarray(inputs[0]).save(tmp_path / "design.png")
     for command in (
         ("import-model", MADE / "model.tar.gz", model, "--tags-file", tags),
         ("tag", model, tmp_path / "design.png", "--all", "--out", out),
@@ -112,8 +112,8 @@ def test_a_network_of_normalised_colours_is_told_by_its_first_layer(
         data[at : at + 12] = new.astype("<f4").tobytes()
     params.write_bytes(data)
     model = import_mxnet(artifact, tags, tmp_path / "model")
-    squares, probabilities = expected()
-    scores = Tagger.open(model.path).scores(list(squares))
+    inputs, probabilities = expected()
+    scores = Tagger.open(model.path).scores(list(inputs))
     np.testing.assert_allclose(scores, probabilities, atol=1e-3)
 
 

@@ -41,7 +41,7 @@ def image(library: Catalog) -> bytes:
 def test_sagemakers_contract(server, work: Path, image: bytes) -> None:
     assert httpx.get(f"{server.url}/ping").status_code == 200
     tagger = Tagger.open(work / "model")
-    expected = tagger.scores([tagger.square(image)])[0]
+    expected = tagger.scores([tagger.input_of(image)])[0]
     for kind in ("application/x-image", "image/png", "image/jpeg"):  # the content decides
         answer = httpx.post(
             f"{server.url}/invocations", content=image, headers={"Content-Type": kind}

@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.vocabulary import Vocabulary
@@ -353,7 +353,7 @@ def test_what_people_said_reaches_the_next_dataset(
     assert done.stdout.startswith(f"1 yes and {len(said) - 1} no")
     exported = Catalog.read(tmp_path / "reviewed.jsonl")
     pack(exported, tmp_path / "d", PackConfig(size=32, min_count=3))
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     packed = folder.designs()
     assert packed is not None
     column = folder.vocabulary.names.index(grid["tag"])

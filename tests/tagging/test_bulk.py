@@ -66,7 +66,7 @@ def test_bulk_says_what_tagger_says(library: Catalog, work: Path, tmp_path: Path
 def test_selections(library: Catalog, work: Path) -> None:
     tagger = Tagger.open(work / "model")
     scores = tagger.scores(
-        [tagger.square(Path(library.location(library.designs[0])).read_bytes())]
+        [tagger.input_of(Path(library.location(library.designs[0])).read_bytes())]
     )[0]
     by_threshold = Selection().of(tagger, scores)
     limits = dict(zip(tagger.vocabulary.names, tagger.thresholds, strict=True))
@@ -114,7 +114,7 @@ def test_implications_hold_at_tagging_time(library: Catalog, work: Path, tmp_pat
         found = {s.tag: s for s in suggestions}
         assert found["disc"].score >= found["ring"].score
         assert found["disc"].mark == "apply"
-    scores = tagger.scores([tagger.square(images[0].read_bytes())])[0]
+    scores = tagger.scores([tagger.input_of(images[0].read_bytes())])[0]
     assert {"ring", "disc"} <= {s.tag for s in Selection().of(tagger, scores)}
 
 
@@ -378,14 +378,14 @@ def test_where_a_score_comes_from_has_its_peak_there(work: Path, tmp_path: Path)
         "shape": [-1, 1],
     }  # fmt: skip
     steps = [
-        helper.make_node("Slice", ["squares", "starts", "ends", "axes"], ["pixel"]),
+        helper.make_node("Slice", ["inputs", "starts", "ends", "axes"], ["pixel"]),
         helper.make_node("Cast", ["pixel"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["number", "shape"], ["column"]),
         helper.make_node("MatMul", ["column", "ones"], ["logits"]),
     ]
     graph = helper.make_graph(
         steps, "one pixel",
-        [helper.make_tensor_value_info("squares", TensorProto.UINT8, ["n", size, size, 4])],
+        [helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["n", size, size, 4])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", tags])],
         [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
         + [numpy_helper.from_array(np.ones((1, tags), np.float32), "ones")],

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset import batches
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, ModelError, Stopped, TrainingError
 from hangtag.quality.evaluate import evaluate
 from hangtag.sagemaker.hyperparameters import from_hyperparameters
@@ -45,7 +45,7 @@ def config(work: Path) -> TrainConfig:
 
 
 def features(work: Path, config: TrainConfig, cache: Path) -> Features:
-    folder = DatasetFolder.open(work / "dataset")
+    folder = Dataset.open(work / "dataset")
     return features_of(first_network(folder, config, None), folder, config, cache, CPU)
 
 
@@ -97,10 +97,10 @@ def test_the_exported_model_is_the_head_on_the_features(
     work: Path, model: Path, ready: Features
 ) -> None:
     tagger, weights = Tagger.open(model), load_file(model / "weights.safetensors")
-    with DatasetFolder.open(work / "dataset").records("validation") as records:
-        squares = [tagger.square(record.data) for record in records]
+    with Dataset.open(work / "dataset").records("validation") as records:
+        inputs = [tagger.input_of(record.data) for record in records]
     expected = ready.validation @ weights["head.weight"].T + weights["head.bias"]
-    assert np.abs(tagger.logits(squares) - expected.numpy()).max() < 1e-4
+    assert np.abs(tagger.logits(inputs) - expected.numpy()).max() < 1e-4
 
 
 def test_a_head_learns(config: TrainConfig, ready: Features) -> None:
@@ -239,7 +239,7 @@ def test_features_of_something_else_are_not_taken(
 def test_features_go_on_where_they_were_stopped(
     work: Path, config: TrainConfig, ready: Features, tmp_path: Path, decoded: list[int]
 ) -> None:
-    folder, cache, stopped = DatasetFolder.open(work / "dataset"), tmp_path / "f", threading.Event()
+    folder, cache, stopped = Dataset.open(work / "dataset"), tmp_path / "f", threading.Event()
     network = first_network(folder, config, None)
     stopped.set()
     with pytest.raises(Stopped, match=f"the features of {len(ready.train)} of 136 designs"):

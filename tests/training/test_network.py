@@ -48,8 +48,8 @@ def test_backbones_of_other_kinds_show_all_stages_too(backbone: str, width: int)
 @pytest.mark.parametrize(
     ("backbone", "side", "said"),
     [
-        ("inception_v3", 64, "cannot see squares of 64 px .*give another --input-size"),
-        ("halonet26t", 64, "cannot see squares of 64 px .*give another --input-size"),
+        ("inception_v3", 64, "cannot see inputs of 64 px .*give another --input-size"),
+        ("halonet26t", 64, "cannot see inputs of 64 px .*give another --input-size"),
         ("timm/resnet18.a1_in1k", 64, "timm has no network .*near: resnet18"),
         ("local-dir:/nowhere", 64, "timm has no network"),
     ],

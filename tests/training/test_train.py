@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import (
@@ -91,13 +91,13 @@ def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path
     tagger = Tagger.open(model)
     network = TagNetwork("test_resnet", len(tagger.vocabulary)).eval()
     network.load_state_dict(load_file(model / "weights.safetensors"))
-    with DatasetFolder.open(dataset).records("validation") as records:
-        squares = [tagger.square(record.data) for record in records]
+    with Dataset.open(dataset).records("validation") as records:
+        inputs = [tagger.input_of(record.data) for record in records]
     with torch.inference_mode():
-        logits = network(torch.from_numpy(np.stack(squares))).numpy()
+        logits = network(torch.from_numpy(np.stack(inputs))).numpy()
     slope, intercept = np.array([tag.calibration for tag in tagger.vocabulary.tags]).T
     expected = 1 / (1 + np.exp(-(logits * slope + intercept)))
-    assert np.abs(tagger.scores(squares) - expected).max() < 1e-4
+    assert np.abs(tagger.scores(inputs) - expected).max() < 1e-4
 
 
 SCRIPT = """
@@ -162,7 +162,7 @@ def test_a_run_resumes_on_another_machine_that_packed_again(
     # The finished model is known too, and says on what it was trained.
     assert train(repacked, tmp_path / "undisturbed", config).epochs == 2
     noted = ModelFolder.open(tmp_path / "b").dataset
-    assert noted["fingerprint"] == DatasetFolder.open(dataset).fingerprint()
+    assert noted["fingerprint"] == Dataset.open(dataset).fingerprint()
     assert "pack" not in noted
 
 
@@ -177,7 +177,7 @@ def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
         header = file.metadata()
     progress = json.loads(header["progress"])
     del progress["origin"]["fingerprint"]
-    progress["origin"]["pack"] = DatasetFolder.open(dataset).info.pack
+    progress["origin"]["pack"] = Dataset.open(dataset).info.pack
     tensors = load_file(last)
     save_file(tensors, last, metadata={**header, "progress": json.dumps(progress)})
     with pytest.raises(ConfigError, match="holds a run on another dataset; choose another folder"):
@@ -532,14 +532,14 @@ def test_weights_of_three_channels_see_colours_as_strong_as_they_are_used_to(
     save_file(source.state_dict(), tmp_path / "w.safetensors")
     network = TagNetwork("resnet18", 3).eval()
     load_backbone(network, "resnet18", str(tmp_path / "w.safetensors"))
-    squares = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 4), np.uint8)
-    squares[..., 3] = 255
-    colours = torch.from_numpy(squares[..., :3]).permute(0, 3, 1, 2) / 255
+    inputs = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 4), np.uint8)
+    inputs[..., 3] = 255
+    colours = torch.from_numpy(inputs[..., :3]).permute(0, 3, 1, 2) / 255
     std = torch.tensor(source.pretrained_cfg["std"]).view(3, 1, 1)
     assert std.max() < 0.3
     with torch.inference_mode():
         expected = source((colours - 0.5) / std)
-        torch.testing.assert_close(network.features(torch.from_numpy(squares)), expected)
+        torch.testing.assert_close(network.features(torch.from_numpy(inputs)), expected)
 
 
 def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
@@ -648,7 +648,7 @@ def test_the_seeds_two_files_and_a_tags_file_are_enough(dataset: Path, tmp_path:
         target = tmp_path / "seed" / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((dataset / RECORD_FILES[split]).read_bytes())
-    names = DatasetFolder.open(dataset).vocabulary.names
+    names = Dataset.open(dataset).vocabulary.names
     (tmp_path / "seed" / "tags.txt").write_text("\n".join(names))
     train(tmp_path / "seed", tmp_path / "m", replace(TINY, epochs=1))
     assert Tagger.open(tmp_path / "m").vocabulary.names == names
@@ -716,7 +716,7 @@ def test_what_goes_on_from_a_model_sees_squares_of_its_side(
 
 
 def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     often = (folder.labels("train") == 1).mean(axis=0)
     for loss in ("bce", "weighted-bce"):
         logits = first_network(folder, replace(TINY, loss=loss), None).head.bias.detach()
@@ -725,7 +725,7 @@ def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -
 
 
 def test_a_backbone_of_one_side_says_which(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="squares of 224 px: give --input-size 224"):
+    with pytest.raises(ConfigError, match="inputs of 224 px: give --input-size 224"):
         train(dataset, tmp_path / "m", TrainConfig(backbone="vit_tiny_patch16_224"))
 
 
@@ -744,7 +744,7 @@ def test_starting_from_another_model_is_another_run(
 
 
 def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     network = first_network(folder, config, None)
     origin = Origin(folder.fingerprint())
     features, stopped = model / "features", threading.Event()
@@ -758,7 +758,7 @@ def test_the_cache_of_designs_leaves_half_of_the_memory_free(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
     run = begin(dataset, tmp_path / "m", replace(TINY, epochs=1))
     assert run.store.cached_bytes == run.validation_store.cached_bytes == 0
-    assert run.store.squares([0]).shape == (1, 32, 32, 4)
+    assert run.store.inputs([0]).shape == (1, 32, 32, 4)
 
 
 def test_a_tracker_gets_the_figures_of_every_epoch(dataset: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import make_url
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.library.catalog import Catalog
@@ -610,8 +610,8 @@ def test_a_study_goes_on_with_the_same_dataset_packed_elsewhere(
     assert tune(again, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
     known = open_study(copied)
     about = known.user_attrs["about"]
-    assert about["dataset"] == DatasetFolder.open(dataset).fingerprint()
-    known.set_user_attr("about", {**about, "dataset": DatasetFolder.open(dataset).info.pack})
+    assert about["dataset"] == Dataset.open(dataset).fingerprint()
+    known.set_user_attr("about", {**about, "dataset": Dataset.open(dataset).info.pack})
     assert tune(dataset, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
     with pytest.raises(ConfigError, match="is about another dataset"):
         tune(again, copied, TINY, TuneConfig(trials=8), SPACE)
