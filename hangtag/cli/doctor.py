@@ -67,7 +67,7 @@ def _extra(name: str) -> str:
 
 
 def _cores() -> str:
-    from hangtag.dataset.workers import cores
+    from hangtag.cores import cores
 
     return f"{cores()} to use, {os.cpu_count()} in the machine"
 
@@ -92,11 +92,6 @@ def _devices() -> dict[str, str]:
     found = {"onnxruntime": ", ".join(onnxruntime.get_available_providers())}
     if _version("torch") is None:
         return found
-    import torch
+    from hangtag.training.devices import devices
 
-    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        gpus.append("Apple GPU (mps)")
-    found["torch"] = ", ".join(gpus) or "CPU only"
-    found["cpu"] = torch.backends.cpu.get_cpu_capability()
-    return found
+    return found | devices()
