@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.library.captions import read_caption
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.image_files import image_files
+from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
+from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
 from hangtag.library.lists import distinct_tags, from_lst, from_manifest
-from hangtag.library.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
-from hangtag.library.xmp import embedded_keywords, read_keywords
 
 _NOTED = 5  # unreadable files named one by one; the rest is counted
 

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
 from hangtag.library.catalog import Catalog
+from hangtag.library.keywords.xmp import keywords
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.library.xmp import keywords
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import Selection, find_designs, tag_library
 from hangtag.tagging.tagger import Tagger
@@ -137,7 +137,7 @@ def test_bad_files_are_listed_and_the_rest_is_tagged(
 
 
 def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_path: Path) -> None:
-    from hangtag.library.xmp import write_sidecar
+    from hangtag.library.keywords.xmp import write_sidecar
 
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)

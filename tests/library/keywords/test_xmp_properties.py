@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hangtag.library.xmp import keywords
+from hangtag.library.keywords.xmp import keywords
 
 NAMESPACES = " ".join(
     f'xmlns:{prefix}="{address}"'

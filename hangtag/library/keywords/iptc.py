@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hangtag.library.encodings import decoded_utf16, is_utf8
+from hangtag.library.keywords.encodings import decoded_utf16, is_utf8
 
 _CHARACTER_SET: Final = (1, 90)
 _KEYWORD: Final = (2, 25)

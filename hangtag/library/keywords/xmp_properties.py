@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 
+from hangtag.library.keywords.separators import COMMAS, distinct_keywords, split_list
 from hangtag.library.rules import normalise_tag
-from hangtag.library.tag_lists import COMMAS, distinct_keywords, split_list
 
 RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC: Final = "http://purl.org/dc/elements/1.1/"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hangtag.errors import CatalogError
-from hangtag.library.xmp import embedded_keywords
+from hangtag.library.keywords.xmp import embedded_keywords
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"

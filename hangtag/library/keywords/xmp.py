@@ -9,14 +9,20 @@ from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from hangtag.errors import CatalogError
-from hangtag.library import iptc
-from hangtag.library.encodings import decoded_utf16
-from hangtag.library.image_metadata import Blocks, read_blocks
-from hangtag.library.keyword_copies import Copies
-from hangtag.library.sidecars import own_sidecars, remember, siblings, sidecars, stem_sidecars
-from hangtag.library.tag_lists import distinct_keywords, split_semicolons
-from hangtag.library.xmp_packet import NEW_SIDECAR, extended
-from hangtag.library.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
+from hangtag.library.keywords import iptc
+from hangtag.library.keywords.copies import Copies
+from hangtag.library.keywords.encodings import decoded_utf16
+from hangtag.library.keywords.image_metadata import Blocks, read_blocks
+from hangtag.library.keywords.separators import distinct_keywords, split_semicolons
+from hangtag.library.keywords.sidecars import (
+    own_sidecars,
+    remember,
+    siblings,
+    sidecars,
+    stem_sidecars,
+)
+from hangtag.library.keywords.xmp_packet import NEW_SIDECAR, extended
+from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
 from hangtag.storage.files import atomic_path
 
 _SUFFIX: Final = ".xmp"

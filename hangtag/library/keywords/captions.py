@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hangtag.library.encodings import decoded_text
-from hangtag.library.sidecars import CAPTIONS, sidecars
-from hangtag.library.tag_lists import split_list, unescaped
+from hangtag.library.keywords.encodings import decoded_text
+from hangtag.library.keywords.separators import split_list, unescaped
+from hangtag.library.keywords.sidecars import CAPTIONS, sidecars
 
 _LARGEST = 1 << 20  # bytes; a caption is a line or two
 

@@ -10,7 +10,7 @@ from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from hangtag.errors import CatalogError
-from hangtag.library.xmp import embedded_keywords, keywords, write_sidecar
+from hangtag.library.keywords.xmp import embedded_keywords, keywords, write_sidecar
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from hangtag.errors import CatalogError
-from hangtag.library.encodings import decoded_utf16
-from hangtag.library.xmp import embedded_keywords, read_keywords
+from hangtag.library.keywords.encodings import decoded_utf16
+from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
 
 XAP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"

@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 
 from PIL import Image
 
-from hangtag.library.iptc import photoshop_resources
-from hangtag.library.tiff_tags import tag_bytes
+from hangtag.library.keywords.iptc import photoshop_resources
+from hangtag.library.keywords.tiff_tags import tag_bytes
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"

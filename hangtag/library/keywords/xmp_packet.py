@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from hangtag.library.encodings import decoded_xml
+from hangtag.library.keywords.encodings import decoded_xml
+from hangtag.library.keywords.separators import distinct_keywords
+from hangtag.library.keywords.xmp_properties import DC, RDF
+from hangtag.library.keywords.xmp_reader import located
 from hangtag.library.rules import normalise_tag
-from hangtag.library.tag_lists import distinct_keywords
-from hangtag.library.xmp_properties import DC, RDF
-from hangtag.library.xmp_reader import located
 
 NEW_SIDECAR: Final = f"""\
 <?xml version="1.0" encoding="UTF-8"?>

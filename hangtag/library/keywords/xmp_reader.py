@@ -10,8 +10,8 @@ from xml.parsers.expat import errors
 from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import XMLParser
 
-from hangtag.library.encodings import decoded_xml
-from hangtag.library.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
+from hangtag.library.keywords.encodings import decoded_xml
+from hangtag.library.keywords.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
 
 _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
     RDF + name for name in ("RDF", "Description", "about", "Bag", "Seq", "Alt")

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.library.captions import read_caption
-from hangtag.library.tag_lists import distinct_keywords, split_list, split_semicolons, unescaped
+from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.separators import (
+    distinct_keywords,
+    split_list,
+    split_semicolons,
+    unescaped,
+)
 
 CAFE = unicodedata.normalize("NFC", "café")
 
