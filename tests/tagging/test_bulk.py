@@ -240,7 +240,7 @@ def test_files_of_others_are_not_overwritten(
     library.write(mine)
     before = mine.read_bytes()
     found = find_designs([image])
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="was not written by `hangtag tag`"):
         tag_library(work / "model", found, mine, Selection())
     assert mine.read_bytes() == before
     for _ in range(2):  # its own it replaces
@@ -269,7 +269,7 @@ def test_what_is_no_output_is_not_overwritten(
     """New uploads have no tags yet; what else stands in their rows must not be lost."""
     mine, image = tmp_path / name, Path(library.location(library.designs[0]))
     mine.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="was not written by `hangtag tag`"):
         tag_library(work / "model", find_designs([image]), mine, Selection())
     assert mine.read_bytes() == text.encode("latin-1")
 
@@ -406,7 +406,7 @@ def test_a_second_run_does_not_write_into_the_first(
     out = tmp_path / "tags.jsonl"
     with (
         only_writer(tmp_path / ".tags.jsonl.lock", out),
-        pytest.raises(ConfigError, match=r"another hangtag is writing .*tags\.jsonl"),
+        pytest.raises(ConfigError, match=r"another hangtag process is writing .*tags\.jsonl"),
     ):
         tag_library(work / "model", found, out, Selection())
     tag_library(work / "model", found, out, Selection())
