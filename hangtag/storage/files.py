@@ -80,7 +80,7 @@ def _machine() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    """Return whether a process of this machine runs; True on Windows, where a check would end it."""
+    """Return whether a process of this machine runs; True on Windows, where checking ends it."""
     if os.name == "nt":
         return True
     try:

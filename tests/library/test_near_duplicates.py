@@ -1,4 +1,4 @@
-"""Near doubles: a drawing recoloured, resized or padded shares its group, another drawing not."""
+"""Near-duplicates: a drawing recoloured, resized or padded has its group, another drawing not."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
-from hangtag.library.near_duplicates import merge_groups, near_doubles
+from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def labels_of(designs: list[Pixels]) -> NDArray[np.int64]:
-    return near_doubles(np.stack([fingerprint(design) for design in designs]))
+    return near_duplicate_groups(np.stack([fingerprint(design) for design in designs]))
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -208,7 +208,7 @@ def test_many_blanks_and_many_copies_cost_little() -> None:
     blanks = np.zeros((100_000, FINGERPRINT_BYTES), np.uint8)
     copies = np.tile(fingerprint(DRAWINGS["smile"]), (100_000, 1))
     start = time.process_time()
-    labels = near_doubles(np.concatenate([blanks, copies]))
+    labels = near_duplicate_groups(np.concatenate([blanks, copies]))
     assert time.process_time() - start < 20
     assert len(np.unique(labels[:100_000])) == 100_000
     assert len(np.unique(labels[100_000:])) == 1
@@ -247,14 +247,14 @@ def test_the_order_of_designs_does_not_matter() -> None:
     designs = [*DRAWINGS.values(), *map(inverted, DRAWINGS.values())]
     prints = np.stack([fingerprint(design) for design in designs])
     order = np.random.default_rng(0).permutation(len(prints))
-    one, other = near_doubles(prints)[order], near_doubles(prints[order])
+    one, other = near_duplicate_groups(prints)[order], near_duplicate_groups(prints[order])
     assert ((one[:, None] == one) == (other[:, None] == other)).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_few_designs(count: int) -> None:
     prints = [fingerprint(design) for design in list(DRAWINGS.values())[:count]]
-    labels = near_doubles(np.array(prints, np.uint8).reshape(count, FINGERPRINT_BYTES))
+    labels = near_duplicate_groups(np.array(prints, np.uint8).reshape(count, FINGERPRINT_BYTES))
     assert labels.dtype == np.int64
     assert labels.tolist() == list(dict.fromkeys(labels.tolist()))
 
