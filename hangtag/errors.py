@@ -12,7 +12,7 @@ HangtagError              base: one clear line for the user; the CLI prints it a
 ├── JobError              SageMaker refused a request, or a job failed there
 ├── ModelError            a model folder is missing, incomplete or does not fit
 ├── Stopped               a run was stopped by Ctrl-C or SIGTERM after saving its state
-└── MissingExtra          an optional dependency is needed; says what to install
+└── MissingExtra          an optional dependency is needed; names what to install
 """
 
 from enum import Enum

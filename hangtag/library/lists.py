@@ -1,31 +1,33 @@
-"""Lists that name images and their tags, into a Catalog: MXNet's `.lst`, SageMaker's manifest."""
+"""Lists of images and their tags as a Catalog: MXNet's `.lst`, SageMaker's augmented manifest."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hangtag.console import note, silenced, track
+from hangtag.console import note, silenced, track, warn
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.library.catalog_files import json_object
 from hangtag.library.image_files import is_image
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.storage.files import read_text
+from hangtag.storage.files import StrPath, read_text
 
 _GROUND_TRUTH = "groundtruth/image-classification"  # one class; with -multilabel, class ids
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def from_lst(source: Path, *, tags_file: Path | None = None, images: Path | None = None) -> Catalog:
+def from_lst(
+    source: Path, *, tags_file: StrPath | None = None, images: StrPath | None = None
+) -> Catalog:
     """Read a `.lst` file: on each line an ID, the labels, a path.
 
     Tabs or runs of blanks separate the columns (blanks within a path need tabs). There is a 0/1
-    label per tag, also in one comma-separated column, or, of several tags, one label that is the
-    number of a class from 0, as im2rec writes it for folders. Labels of 0 and -1 both mean "not
-    tagged": a list does not tell a reviewed no from a tag that nobody thought of. `tags_file` names
-    the tags in the order of the columns. Paths start from `images` (default: the folder of
-    `source`); a leading `/` is dropped unless the file is there. The order of the lines is kept.
+    label per tag, also in one comma-separated column; or one label that is the number of a class
+    from 0, as im2rec writes it for folders. Labels of 0 and -1 both mean "not tagged": a list does
+    not distinguish a reviewed no from a missing tag. `tags_file` names the tags in the order of the
+    columns. Paths start from `images` (default: the folder of `source`); a leading `/` is dropped
+    unless the file exists. The order of the lines is kept.
     """
     if tags_file is None:
         raise ConfigError("a .lst file does not name its tags; give a tags file, one name per line")
@@ -51,9 +53,9 @@ def from_lst(source: Path, *, tags_file: Path | None = None, images: Path | None
 
 
 def label_columns(source: Path) -> int:
-    """Return how many tags the labels of a `.lst` file are about. Raises CatalogError.
+    """Return the number of tags that a `.lst` file has labels for. Raises CatalogError.
 
-    That is how many the first line has; where it has one, they may be the numbers of classes.
+    It is the number of labels on the first line; a single one may be the number of a class.
     """
     first, classes = 0, 0
     for line, where in _lines(source):
@@ -70,20 +72,20 @@ def label_columns(source: Path) -> int:
 def from_manifest(
     source: Path,
     *,
-    tags_file: Path | None = None,
-    images: Path | None = None,
+    tags_file: StrPath | None = None,
+    images: StrPath | None = None,
     attribute: str | None = None,
     label_format: str | None = None,
 ) -> Catalog:
     """Read a SageMaker augmented manifest: JSON Lines with `source-ref` or `image-ref`.
 
-    `attribute` is the key of the labels, a list or one class: by default the one that has a
-    `KEY-metadata` of image classification beside it, else the only list. A line that failed or was
-    never labelled gives a design without tags; a note counts them. `label_format` is `multi-hot` or
-    `class-id`: by default class-id where the metadata says that Ground Truth wrote it, else
+    `attribute` is the key of the labels, a list or one class: by default the one with a
+    `KEY-metadata` of image classification, else the only list. A line that failed or was never
+    labelled gives a design without tags; a warning counts them. `label_format` is `multi-hot` or
+    `class-id`: by default class-id where the metadata names Ground Truth as its source, else
     multi-hot, as in SageMaker itself. Class names come from the metadata's `class-map`, else from
-    `tags_file`. s3:// addresses stay; other paths are taken as in `from_lst`. The order of the
-    lines is kept.
+    `tags_file`. s3:// addresses stay; other paths are read as in `from_lst`. The order of the lines
+    is kept.
 
     Format: SageMaker developer guide, "Image Classification Algorithm", augmented manifest.
     """
@@ -95,7 +97,7 @@ def from_manifest(
     attribute = attribute or _label_attribute(source)
     designs, unlabelled = [], []
     for line, where in _lines(source):
-        row = _json_object(line, where)
+        row = json_object(line, where, "source-ref and labels")
         image = _image(_address(row, where), root, where)
         reason = _no_label(row, attribute)
         if reason:
@@ -104,9 +106,9 @@ def from_manifest(
         designs.append(Design(image, distinct_tags(tags)))
     if unlabelled:
         first = unlabelled[0].removeprefix(f"{source}, ")
-        note(
+        warn(
             f"{source}: {len(unlabelled):,} of {len(designs):,} designs have no {attribute!r} and"
-            f" come without tags (first: {first})"
+            f" are imported without tags (first: {first})"
         )
     return Catalog(tuple(designs), root)
 
@@ -115,8 +117,8 @@ def from_manifest(
 
 
 def _lines(source: Path) -> Iterator[tuple[str, str]]:
-    """Yield each line that is not blank, and what an error calls it."""
-    # Not splitlines: a name may hold U+2028 and its like.
+    """Yield each line that is not blank, and its file and line number."""
+    # Not splitlines: a name may hold U+2028 and the like.
     lines = read_text(source, CatalogError).split("\n")
     for number, line in enumerate(track(lines, "Reading tags", total=len(lines)), start=1):
         if line.strip():
@@ -126,7 +128,7 @@ def _lines(source: Path) -> Iterator[tuple[str, str]]:
 def _image(path: str, root: Path, where: str) -> str:
     path = path.strip()
     if path.startswith("/") and not Path(path).is_file():
-        path = path.lstrip("/")  # lists made for a bucket begin their keys so
+        path = path.lstrip("/")  # keys in lists made for a bucket begin with it
     if not path:
         raise CatalogError(f"{where}: no path of an image; add it or remove the line")
     return path
@@ -171,15 +173,15 @@ def _check_labels(labels: list[str], where: str) -> None:
 
 
 def _is_detection(labels: list[str]) -> bool:
-    """Tell whether labels are packed as MXNet's detection iterator reads them: the width of the
-    header, the width of an object (class and box), the rest of the header, the objects."""
+    """Return whether labels are packed for MXNet's detection iterator: the width of the header, the
+    width of an object (class and box), the rest of the header, the objects."""
     if len(labels) < 2 or not all(map(_is_number, labels)):
         return False
     header, width = float(labels[0]), float(labels[1])
     return header >= 2 and width >= 5 and (len(labels) - header) % width == 0
 
 
-def _class_of(label: str, names: Sequence[str], tags_file: Path, where: str) -> list[str]:
+def _class_of(label: str, names: Sequence[str], tags_file: StrPath, where: str) -> list[str]:
     """Return the name of a class, by its number from 0; none for -1."""
     number = float(label) if _is_number(label) else -2.0
     if number == -1:
@@ -195,18 +197,8 @@ def _class_of(label: str, names: Sequence[str], tags_file: Path, where: str) -> 
 # One line of a manifest
 
 
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as cause:
-        raise CatalogError(f"{where}: not valid JSON ({cause}); one object per line") from cause
-    if not isinstance(row, dict):
-        raise CatalogError(f"{where}: not a JSON object with source-ref and labels")
-    return row
-
-
 def _address(row: dict[str, Any], where: str) -> str:
-    """Return where the image lies; `source` holds text in other jobs, but a path in some."""
+    """Return the path or address of the image; `source` holds text in some jobs, else a path."""
     for key in ("source-ref", "image-ref", "source"):
         image = row.get(key)
         if isinstance(image, str) and (key != "source" or is_image(image)):
@@ -215,13 +207,13 @@ def _address(row: dict[str, Any], where: str) -> str:
 
 
 def _label_attribute(source: Path) -> str:
-    """Return the key that holds the labels, from all lines: the first ones may have failed."""
+    """Return the key of the labels, from all lines, as labelling the first ones may have failed."""
     described: dict[str, str] = {}  # type in the metadata, by key
     lists: dict[str, None] = {}
     seen = ""  # the first line with either, else the first line
     with silenced():
         for line, where in _lines(source):
-            row = _json_object(line, where)
+            row = json_object(line, where, "source-ref and labels")
             found = [key for key in row if f"{key}-metadata" in row]
             some = [key for key, value in row.items() if isinstance(value, list)]
             if not seen or ((found or some) and not (described or lists)):
@@ -238,9 +230,7 @@ def _label_attribute(source: Path) -> str:
     if not seen:
         raise CatalogError(f"{source}: no designs in it")
     what = f"one of {', '.join(candidates)}" if candidates else "no key with a list"
-    raise CatalogError(
-        f"{seen}: {what} may hold the labels; say which with attribute (--attribute)"
-    )
+    raise CatalogError(f"{seen}: {what} may hold the labels; name it with attribute (--attribute)")
 
 
 def _no_label(row: dict[str, Any], attribute: str) -> str:

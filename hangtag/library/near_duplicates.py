@@ -40,7 +40,7 @@ def near_duplicate_groups(fingerprints: Bytes) -> Ints:
 
 
 def merge_groups(*labelings: npt.NDArray[np.integer]) -> Ints:
-    """Return the finest grouping, int64 (n,), that keeps the groups of all `labelings` (n,) whole."""
+    """Return the finest grouping, int64 (n,), that keeps groups of all `labelings` (n,) whole."""
     joined = np.arange(len(labelings[0]))
     for labeling in labelings:
         _, first, group = np.unique(labeling, return_index=True, return_inverse=True)

@@ -37,7 +37,7 @@ class Proposal:
     kind: Kind
     tag: str
     other: str
-    """What the tag stands for or implies; empty for a rare tag."""
+    """The tag that it is an alias of, or that it implies; empty for a rare tag."""
     why: str
     designs: int
     """Number of designs that it concerns."""

@@ -1,4 +1,4 @@
-"""Rules on tag names: their one spelling, aliases, implications and what to drop."""
+"""Rules on tag names: their normalised spelling, aliases, implications, splits and drops."""
 
 import re
 import unicodedata
@@ -18,7 +18,7 @@ _Pair = tuple[str, str, str]  # source line, left name, right name
 
 @lru_cache(maxsize=1 << 16)
 def normalise_tag(text: str) -> str:
-    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank.
+    """Return the normalised spelling of a tag: Unicode NFC, case folded, single blanks, no `_`.
 
     An emoticon keeps its underscores: `^_^`, `o_o`.
     """
@@ -175,7 +175,7 @@ def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
                 f"{where}: {alias!r} is already an alias of {targets[alias]!r} ({sources[alias]});"
                 " remove one of the two"
             )
-        if alias != target:  # "Kitty_Cat -> kitty cat" is what normalising does anyway
+        if alias != target:  # "Kitty_Cat -> kitty cat" changes nothing: normalising does the same
             targets[alias], sources[alias] = target, where
     resolved = {}
     for alias, name in targets.items():

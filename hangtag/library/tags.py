@@ -76,10 +76,10 @@ def names_from_json(value: Any, where: str) -> tuple[str, ...]:
     return tuple(normalise_tag(name) for name in value)
 
 
-def checked(tags: Sequence[Tag], places: Sequence[str]) -> tuple[Tag, ...]:
+def checked(tags: Sequence[Tag], sources: Sequence[str]) -> tuple[Tag, ...]:
     """Return the tags; raise VocabularyError for a blank name and for one that two tags have."""
     owners: dict[str, str] = {}
-    for tag, where in zip(tags, places, strict=True):
+    for tag, where in zip(tags, sources, strict=True):
         for name in (tag.name, *tag.aliases):
             if not name:
                 raise VocabularyError(f"{where}: the name is blank; every line is one tag")

@@ -227,11 +227,11 @@ def _from_json(path: Path) -> Vocabulary:
         )
     if not content["tags"]:
         raise VocabularyError(f"{path}: no tags in it")
-    places = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
-    tags = [from_json(row, where) for row, where in zip(content["tags"], places, strict=True)]
+    sources = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
+    tags = [from_json(row, where) for row, where in zip(content["tags"], sources, strict=True)]
     drop = frozenset(names_from_json(content.get("drop", []), f"{path}: drop"))
     rows = content.get("splits", [])
     splits = [names_from_json(row, f"{path}: split {n}") for n, row in enumerate(rows, start=1)]
     if any(len(names) != 3 for names in splits):
         raise VocabularyError(f"{path}: a split has three names: the tag, the other, the new one")
-    return Vocabulary(checked(tags, places), drop, tuple(Split(*names) for names in splits))
+    return Vocabulary(checked(tags, sources), drop, tuple(Split(*names) for names in splits))

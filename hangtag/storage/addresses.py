@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 S3: Final = "s3://"
-_LONGEST_NAME: Final = 180  # bytes; with what a temporary file adds, under the usual limit of 255
+_LONGEST_NAME: Final = 180  # bytes; a temporary file adds to it and stays under the usual 255
 
 
 def cache_folder() -> Path:

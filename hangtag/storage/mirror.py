@@ -41,7 +41,7 @@ _OF_A_DATASET: Final = ("dataset.json", "training/train.rec")
 
 
 def local(address: str) -> Path:
-    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, what is in it.
+    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, its folder.
 
     A path of this machine stays as it is. Raises StorageError, ModelError, OSError.
     """

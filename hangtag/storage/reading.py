@@ -37,7 +37,7 @@ def read_bytes(location: str, limit: int | None = None) -> bytes:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a design is read from: a local path, or an `s3://` address and what it gave."""
+    """Where a design is read from: a local path, or an `s3://` address with its bytes or error."""
 
     location: str
     data: bytes | None = None

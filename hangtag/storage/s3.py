@@ -35,7 +35,7 @@ def read(address: str, limit: int | None = None) -> bytes:
 
     Its length and, where that is an MD5, its ETag must fit. Raises FileNotFoundError,
     PermissionError, ConnectionError (no whole answer in spite of retries), OSError (over `limit`
-    bytes), and StorageError for what no other object could do better.
+    bytes), and StorageError where every other object would fail as well.
     """
     bucket, key = split(address)
     cache = ObjectCache.default()

@@ -97,7 +97,7 @@ def with_retries(address: str, attempt: Callable[[], R], *, repeat: bool = True)
     hundreds of addresses would wait as long.
 
     Raises FileNotFoundError, PermissionError, ConnectionError (no whole answer in spite of
-    retries), Changed, and StorageError for what no other object of the bucket could do better.
+    retries), Changed, and StorageError where every other object of the bucket would fail as well.
     """
     import botocore.exceptions
     import urllib3.exceptions
@@ -183,7 +183,7 @@ def check_body(data: bytes, answer: dict[str, Any]) -> None:
     if len(data) != answer["ContentLength"]:
         raise ConnectionError(f"{len(data)} of {answer['ContentLength']} bytes came")
     md5 = MD5_ETAG.fullmatch(answer["ETag"])
-    # The ETag of an object encrypted by KMS, or with a customer's key, only looks like an MD5.
+    # The ETag of an object encrypted by KMS, or with a customer's key, is not an MD5.
     plain = answer.get("ServerSideEncryption", "AES256") == "AES256"
     span = f"bytes 0-{len(data) - 1}/{len(data)}"
     whole = "SSECustomerAlgorithm" not in answer and answer.get("ContentRange", span) == span

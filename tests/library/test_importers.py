@@ -147,7 +147,7 @@ def test_a_damaged_block_is_named_and_the_others_are_read(
         "a.webp: its keywords cannot be read (damaged EXIF); its other keywords were read" in said
     )
     assert "b.xmp: its keywords cannot be read" in said
-    assert "taken in without tags" in said
+    assert "imported without tags" in said
 
 
 def test_keywords_inside_and_beside_images(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_openclipart_pairs_images_with_drawings(openclipart: Path) -> None:
 
 
 def test_openclipart_wants_the_folder_above_svg(openclipart: Path) -> None:
-    with pytest.raises(CatalogError, match="name the folder above it"):
+    with pytest.raises(CatalogError, match="name its parent folder"):
         import_catalog("openclipart", openclipart / "svg")
     with pytest.raises(ConfigError, match="use png or svg"):
         import_catalog("openclipart", openclipart, prefer="gif")

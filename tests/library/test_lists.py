@@ -290,9 +290,7 @@ def test_lines_without_labels_are_designs_without_tags(
         "s3://b/c.png": ("cat", "blue"),
     }
     said = capsys.readouterr().err
-    note = (
-        f"1 of 3 designs have no 'lab' and come without tags (first: line {place + 1}, s3://b/b.png"
-    )
+    note = f"1 of 3 designs have no 'lab' and are imported without tags (first: line {place + 1}, s3://b/b.png"
     assert (f"{note}: {reason})" in said) if reason else "designs have no" not in said
 
 
