@@ -15,7 +15,9 @@ from hangtag.library.image_files import image_files
 from hangtag.library.keywords.captions import read_caption
 from hangtag.library.keywords.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
 from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
-from hangtag.library.lists import distinct_tags, from_lst, from_manifest
+from hangtag.library.list_lines import distinct_tags
+from hangtag.library.lst import from_lst
+from hangtag.library.manifest import from_manifest
 from hangtag.storage.files import StrPath
 
 _NAMED: Final = 5  # unreadable files that are named; the rest is counted

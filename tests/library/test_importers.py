@@ -1,4 +1,4 @@
-"""Other people's formats into a catalog: what each kind reads, and what it says of bad input."""
+"""Other formats into a catalog: what each kind reads, and its messages about bad input."""
 
 import os
 import sys
@@ -8,21 +8,12 @@ import pytest
 from PIL import Image
 
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.library.catalog import Catalog
-from hangtag.library.importers import KINDS, image_files, import_catalog
+from hangtag.library.image_files import image_files
+from hangtag.library.importers import KINDS, import_catalog
+from tests.library.conftest import rows, touch
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
-
-
-def rows(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    return {design.image: design.tags for design in catalog}
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 def svg(*tags: str) -> str:
@@ -32,13 +23,6 @@ def svg(*tags: str) -> str:
         f' xmlns:dc="{DC}" xmlns:cc="urn:cc"><cc:Work><dc:subject><rdf:Bag>{items}</rdf:Bag>'
         "</dc:subject></cc:Work></rdf:RDF></metadata></svg>"
     )
-
-
-@pytest.fixture
-def tags_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tags.txt"
-    path.write_text("cat\nred car\nBlume\n", encoding="utf-8")
-    return path
 
 
 # Folders
