@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from hangtag.storage.files import LONGEST_NAME
+
 S3: Final = "s3://"
-_LONGEST_NAME: Final = 180  # bytes; a temporary file adds to it and stays under the usual 255
 
 
 def cache_folder() -> Path:
@@ -55,12 +56,12 @@ def file_name(segment: str) -> str:
     unfit = segment in ("", ".", "..") or "\0" in segment or segment.startswith(_MARKED)
     unfit = unfit or (os.name == "nt" and _UNFIT.search(segment) is not None)
     data = segment.encode("utf-8", "surrogatepass")
-    if not unfit and len(data) <= _LONGEST_NAME:
+    if not unfit and len(data) <= LONGEST_NAME:
         return segment
     name = _MARKED + quote(data, safe="")
     if name.endswith("."):
         name = f"{name[:-1]}%2E"  # Windows drops a dot at the end
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         name = f"{_MARKED}~{hashlib.sha256(data).hexdigest()}"
     _segments[name] = segment
     return name

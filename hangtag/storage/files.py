@@ -19,7 +19,7 @@ StrPath = str | os.PathLike[str]
 # Marks of the temporary files that this process is writing.
 _writing: set[str] = set()
 _STALE_SECONDS: Final = 86_400.0
-_LONGEST_NAME: Final = 180  # bytes; a temporary file adds to it and stays under the usual 255
+LONGEST_NAME: Final = 180  # bytes; a temporary file adds to it and stays under the usual 255
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def atomic_path(target: StrPath) -> Iterator[Path]:
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     name = target.name
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > LONGEST_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     for left in target.parent.glob(f".{glob.escape(name)}.*.tmp"):
         if _is_stale(left):

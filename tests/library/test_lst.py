@@ -100,7 +100,7 @@ def test_images_folder_becomes_the_root(tmp_path: Path, tags_file: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "expected"),
     [
         ("2\t1\t0\ta.png", r"2 labels, but .*tags\.txt names 3 tags"),
         ("2\t1,0,1,1\ta.png", r"4 labels, but .*tags\.txt names 3 tags"),
@@ -120,8 +120,8 @@ def test_images_folder_becomes_the_root(tmp_path: Path, tags_file: Path) -> None
         ("1\t0\t1\ta.png", "2 labels"),
     ],
 )
-def test_wrong_line_is_named(tmp_path: Path, tags_file: Path, line: str, says: str) -> None:
-    with pytest.raises(CatalogError, match=rf"train\.lst, line 3: .*{says}"):
+def test_wrong_line_is_named(tmp_path: Path, tags_file: Path, line: str, expected: str) -> None:
+    with pytest.raises(CatalogError, match=rf"train\.lst, line 3: .*{expected}"):
         read_lst(tmp_path, f"1\t1\t0\t1\ta.png\n\n{line}\n", tags_file)
 
 

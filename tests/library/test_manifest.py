@@ -69,7 +69,7 @@ def test_attribute_chooses_between_lists(tmp_path: Path, tags_file: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "expected"),
     [
         ({"class": [1, 0, 1]}, "no image"),
         ({"source-ref": "", "class": [1, 0, 1]}, "no path"),
@@ -81,10 +81,10 @@ def test_attribute_chooses_between_lists(tmp_path: Path, tags_file: Path) -> Non
     ],
 )
 def test_wrong_manifest_line_is_named(
-    tmp_path: Path, tags_file: Path, line: object, says: str
+    tmp_path: Path, tags_file: Path, line: object, expected: str
 ) -> None:
     good = {"source-ref": "a.png", "class": [1, 0, 1]}
-    with pytest.raises(CatalogError, match=rf"train\.manifest, line 2: .*{says}"):
+    with pytest.raises(CatalogError, match=rf"train\.manifest, line 2: .*{expected}"):
         read_manifest(tmp_path, good, line, tags_file=tags_file)
 
 
@@ -124,25 +124,28 @@ LABELLED = {"source-ref": "s3://b/a.png", "lab": [0, 2], "lab-metadata": GROUND_
         ({"lab": []}, None),
     ],
 )
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("position", [0, 1])
 def test_lines_without_labels_are_designs_without_tags(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     line: dict[str, object],
     reason: str | None,
-    place: int,
+    position: int,
 ) -> None:
     lines = [LABELLED, LABELLED | {"source-ref": "s3://b/c.png"}]
-    lines.insert(place, {"source-ref": "s3://b/b.png", **line})
+    lines.insert(position, {"source-ref": "s3://b/b.png", **line})
     catalog = rows(read_manifest(tmp_path, *lines))
     assert catalog == {
         "s3://b/a.png": ("cat", "blue"),
         "s3://b/b.png": (),
         "s3://b/c.png": ("cat", "blue"),
     }
-    said = capsys.readouterr().err
-    note = f"1 of 3 designs have no 'lab' and are imported without tags (first: line {place + 1}, s3://b/b.png"
-    assert (f"{note}: {reason})" in said) if reason else "designs have no" not in said
+    logged = capsys.readouterr().err
+    note = (
+        "1 of 3 designs have no 'lab' and are imported without tags"
+        f" (first: line {position + 1}, s3://b/b.png"
+    )
+    assert (f"{note}: {reason})" in logged) if reason else "designs have no" not in logged
 
 
 def test_a_manifest_of_one_class_for_each_image(tmp_path: Path, tags_file: Path) -> None:

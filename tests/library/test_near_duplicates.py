@@ -80,7 +80,7 @@ DRAWINGS = {
     ),
     "broad stripes": paper("across", 64),
     "stripes": paper("across", 40),
-    "lying stripes": paper("down", 64),
+    "level stripes": paper("down", 64),
     "slanting stripes": paper("slanting", 64),
     "dots": paper("dots", 64),
     "many dots": paper("dots", 36),
@@ -163,7 +163,7 @@ def test_colour_under_full_transparency_is_never_seen() -> None:
     assert (fingerprint(garbage) == fingerprint(design)).all()
 
 
-def test_faint_textures_are_told_apart() -> None:
+def test_faint_textures_are_distinguished() -> None:
     rng = np.random.default_rng(0)
     grain = cv2.GaussianBlur(rng.normal(0, 60, (12, 256, 256)).transpose(1, 2, 0), (0, 0), 5)
     papers = [
@@ -185,7 +185,7 @@ def test_tiny_designs_have_a_fingerprint(shape: tuple[int, int]) -> None:
     assert found.dtype == np.uint8
 
 
-def test_blank_designs_stand_alone() -> None:
+def test_blank_designs_are_groups_of_their_own() -> None:
     clear = np.zeros((256, 256, 4), np.uint8)
     hidden_noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     hidden_noise[..., 3] = 0

@@ -61,7 +61,7 @@ def test_a_few_designs_prove_nothing() -> None:
     assert rules_of(propose(some, Rules(), min_count=5)) == set()
 
 
-def test_designs_that_look_alike_but_are_seldom_tagged_alike() -> None:
+def test_designs_that_look_the_same_but_seldom_have_both_tags() -> None:
     some = catalog((30, "autumn"), (20, "fall"), (3, "autumn;fall"), (30, "sea"), (30, "sea;sky"),
                    (30, "sky"))  # fmt: skip
     correlations = {("autumn", "fall"): 0.95, ("sea", "sky"): 0.95, ("autumn", "sea"): 0.2}

@@ -32,7 +32,7 @@ def test_changes_add_up_and_keep_their_history(rules: Path) -> None:
     assert read.implications == {"rose": ("flower",)}
 
 
-def test_a_split_tag_is_told_apart_by_the_other_one(rules: Path, tmp_path: Path) -> None:
+def test_a_tag_is_split_by_the_other_one(rules: Path, tmp_path: Path) -> None:
     rule_changes.split(rules, "bat", "ball", "baseball bat")
     rule_changes.rename(rules, "flittermouse", "bat")
     read = Rules.read(rules, None)

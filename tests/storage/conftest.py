@@ -1,4 +1,4 @@
-"""A real S3 server on loopback (moto), and a proxy before it that breaks what a test tells it."""
+"""A real S3 server on loopback (moto), and a proxy before it that fails as a test wants."""
 
 import contextlib
 import threading

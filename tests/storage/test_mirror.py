@@ -106,7 +106,7 @@ def test_a_design_that_is_gone_costs_one_row(
     library: Catalog, storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     upload(library, 12)
-    lst = tmp_path / "train.lst"  # as the seed's were: a leading slash, blanks around the tabs
+    lst = tmp_path / "train.lst"  # as older lists have it: a leading slash, blanks around the tabs
     rows = [f"{n} \t {n % 2}\t1 \t /designs/{d.image} " for n, d in enumerate(library.designs[:13])]
     lst.write_text("\n".join(rows) + "\n")
     (tmp_path / "tags.txt").write_text("odd\nall\n")
@@ -402,8 +402,8 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 def test_parts_that_are_damaged_on_the_disk_are_not_taken(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, parts: bool
 ) -> None:
-    """Of the right size, as a lost page of a disk leaves them: the ETag tells, also of an object
-    that was written in parts of another size than boto3's own."""
+    """Of the right size, as a lost page of a disk leaves them: the ETag shows it, also for an
+    object that was written in parts of another size than boto3's own."""
     monkeypatch.setattr(download, "PART_BYTES", 2**20 if parts else 1000)
     monkeypatch.setattr(download, "THREADS", 1)
     data = bytes(range(256)) * (2**15 if parts else 20)
@@ -416,7 +416,7 @@ def test_parts_that_are_damaged_on_the_disk_are_not_taken(
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_journal_without_its_parts_or_cut_in_a_line_is_not_believed(storage: Storage) -> None:
+def test_a_journal_without_its_parts_or_cut_in_a_line_is_not_used(storage: Storage) -> None:
     data = bytes(range(256)) * 20
     mirror = stopped_half_way(storage, data)
     (journal,) = mirror.local.glob(".*.parts")

@@ -54,7 +54,7 @@ def test_a_fault_that_passes_is_not_seen(storage: Storage, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["truncate", "garble"])
-def test_a_fault_that_stays_is_told(storage: Storage, fault: str) -> None:
+def test_a_lasting_fault_is_reported(storage: Storage, fault: str) -> None:
     put(ONE, b"0123456789" * 1000)
     storage.faults["/one.png"] = [f"always {fault}"]
     with pytest.raises(ConnectionError, match=ONE):
@@ -73,7 +73,7 @@ def test_what_is_missing_and_what_is_too_large(storage: Storage) -> None:
         s3.read("s3:///one.png")
 
 
-def test_missing_credentials_are_told_in_one_line(
+def test_missing_credentials_are_one_clear_line(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -286,7 +286,7 @@ def test_every_key_can_be_written_listed_and_read(storage: Storage, tmp_path: Pa
         assert s3.head(f"{prefix}/{key}") is None
 
 
-def test_copies_of_keys_lie_in_the_cache_and_apart(
+def test_copies_of_keys_are_in_the_cache_and_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "cache"))
@@ -322,7 +322,7 @@ def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:
     assert cache.get("s3://b/19") is not None
 
 
-def test_a_damaged_cache_is_not_believed(storage: Storage, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_not_used(storage: Storage, tmp_path: Path) -> None:
     put(ONE, b"first")
     s3.read(ONE)
     (file,) = (tmp_path / "cache" / "objects").glob("*/*")

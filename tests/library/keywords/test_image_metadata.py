@@ -1,4 +1,4 @@
-"""Blocks of metadata inside image files: every place is read, and each block for itself."""
+"""Blocks of metadata inside image files: all are read, each one separately."""
 
 import hashlib
 import io
@@ -151,7 +151,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_keywords_are_found_wherever_they_stand(tmp_path: Path, name: str) -> None:
+def test_keywords_are_found_in_every_block(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(IMAGES[name])
     found = read_keywords(tmp_path / name)
     assert found.tags == ["cat", "red"]
