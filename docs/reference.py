@@ -7,8 +7,9 @@ from hangtag.cli.app import app
 
 # What a program of one's own would use.
 MODULES = (
-    "hangtag.tagging.tagger", "hangtag.library.catalog", "hangtag.library.vocabulary", "hangtag.library.tags",
-    "hangtag.dataset.config", "hangtag.dataset.pack", "hangtag.dataset.dataset_folder",
+    "hangtag.tagging.tagger", "hangtag.library.catalog", "hangtag.library.vocabulary",
+    "hangtag.library.tags", "hangtag.dataset.config", "hangtag.dataset.pack",
+    "hangtag.dataset.dataset_folder",
     "hangtag.dataset.recordio", "hangtag.dataset.images", "hangtag.training.config",
     "hangtag.training.train", "hangtag.tagging.model_folder", "hangtag.quality.metrics",
     "hangtag.service.config", "hangtag.storage.mirror", "hangtag.errors",

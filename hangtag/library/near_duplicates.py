@@ -101,8 +101,8 @@ def _linked(prints: Bytes) -> Ints:
 
 
 def _same_pairs(prints: Bytes, one: Ints, other: Ints, slack: float = 1) -> Bools:
-    parts = [slice(i, i + _CHUNK) for i in range(0, len(one), _CHUNK)]
-    same = [same_drawing(prints[one[part]], prints[other[part]], slack) for part in parts]
+    chunks = [slice(i, i + _CHUNK) for i in range(0, len(one), _CHUNK)]
+    same = [same_drawing(prints[one[chunk]], prints[other[chunk]], slack) for chunk in chunks]
     return np.concatenate([np.empty(0, np.bool_), *same])
 
 
@@ -153,7 +153,7 @@ def _sketches(prints: Bytes) -> tuple[Bools, Floats]:
     """Return on which sides of random planes the maps are, and their positions on random axes.
 
     Sides are bool (n, _PLANES); the planes go through the median of this library, so each halves
-    it. Positions are float32 (n, _AXES); squared differences have the mean of those of the maps.
+    it. Positions are float32 (n, _AXES); their mean squared difference estimates that of the maps.
     """
     rng = np.random.default_rng(0)
     sample = _vectors(prints[np.sort(rng.permutation(len(prints))[:_SAMPLE])])
