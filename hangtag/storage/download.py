@@ -150,7 +150,7 @@ def _fetch(jobs: list[Download], arrived: Callable[[s3.Object, Path], None]) -> 
 
 
 def _restarted(job: Download) -> Download:
-    """Return the download of an object as it is now. Raises FileNotFoundError for one gone."""
+    """Return a new download of an object as it is now. Raises StorageError for a removed one."""
     job.discard()
     found = s3.head(job.address)
     if found is None:
