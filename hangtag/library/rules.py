@@ -71,7 +71,7 @@ class Rules:
         Rules: one per line, `kitty -> cat` (alias), `rose => flower, plant` (implication), `bat +
         ball -> baseball bat` (split) or `hash -> -` (drop); the left side may be a comma-separated
         list too, except for a split. Drop file: one tag per line. In both, `#` at the start of a
-        line or after a blank opens a comment. Raises VocabularyError, with file and line, for a line
+        line or after a blank opens a comment. Raises VocabularyError, with file and line, for one
         that is no rule and for rules that contradict each other.
         """
         pairs: dict[str, list[_Pair]] = {"->": [], "=>": [], "-> -": [], "+": []}
