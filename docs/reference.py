@@ -8,7 +8,8 @@ from hangtag.cli.app import app
 # What a program of one's own would use.
 MODULES = (
     "hangtag.tagging.tagger", "hangtag.library.catalog", "hangtag.library.vocabulary",
-    "hangtag.dataset.config", "hangtag.dataset.pack", "hangtag.dataset.dataset_folder",
+    "hangtag.library.tags", "hangtag.dataset.config", "hangtag.dataset.pack",
+    "hangtag.dataset.dataset_folder",
     "hangtag.dataset.recordio", "hangtag.dataset.images", "hangtag.training.config",
     "hangtag.training.train", "hangtag.tagging.model_folder", "hangtag.quality.metrics",
     "hangtag.service.config", "hangtag.storage.mirror", "hangtag.errors",

@@ -11,7 +11,7 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
-from hangtag.library.rules import Rules
+from hangtag.library.rules import MIN_COUNT, Rules
 from hangtag.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def import_catalog(
 
 
 def suggest_rules(
-    catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = 20,
+    catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = MIN_COUNT,
     model: "Model | StrPath | None" = None, dataset: Dataset | StrPath | None = None,
 ) -> "list[Proposal]":  # fmt: skip
     """Return aliases and implications that a catalog suggests; nothing is changed.
@@ -74,12 +74,12 @@ def suggest_rules(
 
     if (model is None) != (dataset is None):
         raise ConfigError("model and dataset belong together: give both or neither")
-    correlated = None
+    correlations = None
     if model is not None and dataset is not None:
         from hangtag.quality.correlated import correlated_tags
 
-        correlated = correlated_tags(_model(model).path, _dataset(dataset).path, LOOK_ALIKE)
-    return list(propose(_catalog(catalog), _rules(rules), min_count=min_count, alike=correlated))
+        correlations = correlated_tags(_model(model).path, _dataset(dataset).path, LOOK_ALIKE)
+    return propose(_catalog(catalog), _rules(rules), min_count=min_count, correlations=correlations)
 
 
 # A dataset

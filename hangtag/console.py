@@ -73,6 +73,12 @@ def track(
 
 
 def note(message: str) -> None:
-    """Log one line for the user."""
+    """Log one line of information for the user."""
     if not _silent.get():
         logger.info(message)
+
+
+def warn(message: str) -> None:
+    """Log one line about input that is left out or ignored."""
+    if not _silent.get():
+        logger.warning(message)

@@ -71,7 +71,7 @@ def test_the_commands_are_these() -> None:
         (("serve", "nowhere"), "is no model folder"),
         (("serve", "nowhere", "--port", "70000"), "choose 0"),
         (("vocabulary", "suggest", "nowhere.csv"), "nowhere.csv"),
-        (("vocabulary", "rename", "a", ","), "cannot stand in a rules file"),
+        (("vocabulary", "rename", "a", ","), "cannot be written in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
         (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t"), "t: No such file"),

@@ -26,7 +26,7 @@ from wordnet import WordNet
 from hangtag.dataset.images import decode
 from hangtag.errors import ImageError
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
-from hangtag.library.near_duplicates import near_doubles
+from hangtag.library.near_duplicates import near_duplicate_groups
 
 # What each set's licence may be (SPDX); the set itself says.
 LICENCES = {"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "ISC", "OFL-1.1"}
@@ -229,7 +229,7 @@ def near_judged(images: list[str], judged: list[Path]) -> list[bool]:
     paths = [*images, *map(str, judged)]
     with ProcessPoolExecutor() as pool:
         prints = np.stack(list(pool.map(_print, paths, chunksize=256)))
-    groups = near_doubles(prints)
+    groups = near_duplicate_groups(prints)
     seen = set(groups[len(images) :].tolist())
     return [int(group) in seen for group in groups[: len(images)]]
 

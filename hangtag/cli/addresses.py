@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 from hangtag.errors import HangtagError, StorageError
 from hangtag.storage import s3
 from hangtag.storage.addresses import S3, mirror_of, with_addresses
-from hangtag.storage.mirror import Place, unpacked
+from hangtag.storage.mirror import Mirror, unpacked
 from hangtag.tagging.bulk import CATALOG_SUFFIXES
 
 # Designs stay in the bucket, and are read from there one by one.
@@ -28,20 +28,20 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Written back also after an error: a stopped run's checkpoints are what the next one goes on
     from. Raises StorageError, OSError.
     """
-    places: list[Place] = []
+    mirrors: list[Mirror] = []
     found = {
-        name: tuple(_local(one, name, places) for one in value)
+        name: tuple(_local(one, name, mirrors) for one in value)
         if isinstance(value, tuple)
-        else _local(value, name, places)
+        else _local(value, name, mirrors)
         for name, value in arguments.items()
     }
     try:
         yield found
     finally:
         if os.environ.get("RANK", "0") == "0":
-            for place in places:
-                with place.locked():
-                    place.push()
+            for mirror in mirrors:
+                with mirror.locked():
+                    mirror.push()
 
 
 def refuse_folded(arguments: Iterable[str]) -> None:
@@ -87,7 +87,7 @@ class _Naming:
         return getattr(self._stream, name)
 
 
-def _local(value: Any, name: str, places: list["Place"]) -> Any:
+def _local(value: Any, name: str, mirrors: list["Mirror"]) -> Any:
     if not isinstance(value, Path):
         return value
     if str(value).startswith(_COLLAPSED):
@@ -96,10 +96,10 @@ def _local(value: Any, name: str, places: list["Place"]) -> Any:
         s3.split(address)
         if name in _OF_DESIGNS and value.suffix.lower() not in CATALOG_SUFFIXES:
             return value
-        place = Place(address)
-        with place.locked():  # processes that train together share the copy
-            place.pull()
-        places.append(place)
+        mirror = Mirror(address)
+        with mirror.locked():  # processes that train together share the copy
+            mirror.pull()
+        mirrors.append(mirror)
     if name.startswith(("model", "start_from")) and value.name.endswith(".tar.gz"):
         return unpacked(value)
     return value

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from hangtag.cli.options import Answer, Output, Overwrite
 from hangtag.errors import ConfigError
+from hangtag.library.rules import MIN_COUNT
 
 Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder"]
 
@@ -107,7 +108,7 @@ def suggest(
     out: Path = Path("proposed-rules.txt"),
     rules: Path | None = None,
     drop: Path | None = None,
-    min_count: int = 20,
+    min_count: int = MIN_COUNT,
     model: Path | None = None,
     dataset: Path | None = None,
     output: Output | None = None,

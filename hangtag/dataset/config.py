@@ -1,11 +1,12 @@
 """The whole configuration of packing: one dataclass, whose field texts `hangtag pack --help` shows.
-Standard library only, so that help is quick."""
+Light imports only, so that help is quick."""
 
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from hangtag.errors import ConfigError
+from hangtag.library.rules import MIN_COUNT
 
 MAX_MEGAPIXELS: Final = 100.0  # up to 1.8 GB in a worker, as WebP (benchmarks/image_memory.py)
 
@@ -17,7 +18,7 @@ class PackConfig:
     size: int = 256
     """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
 
-    min_count: int = 20
+    min_count: int = MIN_COUNT
     """Leave out tags that fewer designs carry."""
 
     split: str = "80/10/10"

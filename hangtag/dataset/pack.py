@@ -39,8 +39,8 @@ from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import UNREACHABLE, map_designs
 from hangtag.errors import DatasetError, ImageError, Remedy
 from hangtag.library import fingerprints, splits
-from hangtag.library import near_duplicates as doubles
 from hangtag.library.catalog import SPLITS, Catalog, Design
+from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.addresses import S3
@@ -383,7 +383,7 @@ def _groups(prepared: _Prepared) -> NDArray[np.int64]:
     )
     stems = [design.image[: -len(Path(design.image).suffix) or None] for design in prepared.designs]
     _, files = np.unique(stems, return_inverse=True)
-    return doubles.merge_groups(doubles.near_doubles(hashes), exact, files, named)
+    return merge_groups(near_duplicate_groups(hashes), exact, files, named)
 
 
 def _parts(

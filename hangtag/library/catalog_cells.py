@@ -1,4 +1,4 @@
-"""What stands in one field of a catalog, as the text or the tags that are meant."""
+"""Cells of a catalog, read as the text or the tags that they mean."""
 
 import math
 import re
@@ -20,7 +20,7 @@ from hangtag.library.tag_text import (
     split_tags,
 )
 
-# What other programs write where a group is missing.
+# Written by other programs where a group is missing.
 _NO_GROUP: Final = frozenset(("nan", "none", "null", "nat", "<na>", "inf", "-inf"))
 _IN_CAPTION: Final = re.compile(r"(?:^|\s)#\w")
 
@@ -43,8 +43,8 @@ def text_of(value: Any, column: str, where: str) -> str:
 def name_of(value: Any, column: str, where: str) -> str:
     """Return the text of a name that may be missing, stripped: a group, a vendor, a split.
 
-    Integers that became floats, as pandas has them where some are missing, are integers; NaN,
-    infinity and, for a group, `nan`, `None` and the like are none.
+    Floats with an integer value, which pandas makes of integers where some are missing, are read as
+    integers. NaN, infinity and, for a group, `nan`, `None` and the like are empty.
     """
     if not value and value != 0:
         return ""
@@ -55,14 +55,14 @@ def name_of(value: Any, column: str, where: str) -> str:
 
 
 def number_text(value: float | Decimal) -> str:
-    """Return a number as a person writes it, an integer without a point; "" for NaN, infinity."""
+    """Return a number as text, an integer without a point; "" for NaN and infinity."""
     if not math.isfinite(value):
         return ""
     return str(int(value)) if value == int(value) else str(value)
 
 
 class TagCells:
-    """Reads the tags of every row of one file, and says at its end what it met on the way."""
+    """Reads the tags of every row of one file; `finish` reports unusual forms."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,13 +70,13 @@ class TagCells:
         self._names: set[str] = set()
         self._commas: Counter[str] = Counter()  # texts that commas may separate
         self._hashtags = self._single_hashtags = 0  # texts of several hashtags, and of one
-        self._lists = 0  # texts in another form than ours
-        self._first: dict[str, str] = {}  # where the first of a kind stands, and what it is
+        self._lists = 0  # texts in the form of another program
+        self._first: dict[str, str] = {}  # the first text of each kind, and where it is
 
     def read(self, value: Any, column: str, where: str) -> tuple[str, ...]:
         """Return the tags in a field of `column`, tags or not_tags: stripped, each once.
 
-        Raises CatalogError for what cannot be understood.
+        Raises CatalogError for a value that cannot be read as tags.
         """
         if value is None or value == "" or value != value:  # NaN
             return ()
@@ -125,9 +125,10 @@ class TagCells:
             self._first.setdefault("caption", f"{where}: {text[:60]!r}")
 
     def finish(self) -> bool:
-        """Raise CatalogError where tags are lists in a form that is not ours; write the notes.
+        """Return whether the tags are hashtags, from which `#` is to be removed.
 
-        Returns whether the tags are hashtags, from which `#` is to be removed.
+        Logs what was read in an unusual form. Raises CatalogError where commas separate tags, or
+        where hashtags are mixed with other words.
         """
         self._refuse_commas()
         hashtags = self._hashtags > 0 or 0 < self._tagged == self._single_hashtags
@@ -148,9 +149,9 @@ class TagCells:
     def _refuse_commas(self) -> None:
         """Raise CatalogError where tags are lists with commas instead of SEPARATOR.
 
-        A name with a comma in it is a tag. But where every text has commas, where of such texts
-        there are more than of the names in them, or where most of them have no part that does not
-        occur elsewhere as well, they are lists.
+        A name with a comma in it may be a tag. Texts with commas are lists if every text has
+        commas, if there are more such texts than names in them, or if most consist of parts that
+        all occur elsewhere as well.
         """
         texts, total = self._commas, self._commas.total()
         if not texts:
@@ -177,7 +178,7 @@ def _item(value: Any, column: str, where: str) -> str:
 
 
 def _is_another_form(text: str, tags: list[str]) -> bool:
-    """Tell whether a text was read as another list than one with SEPARATOR and double quotes."""
+    """Return whether a text was read as a list other than with SEPARATOR and double quotes."""
     if text.lstrip()[:1] == '"' or f'{SEPARATOR}"' in text:
         return False
     return tags != [tag for part in text.split(SEPARATOR) if (tag := part.strip())]

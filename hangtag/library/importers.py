@@ -1,51 +1,48 @@
-"""Other people's formats into a Catalog: `hangtag import KIND SOURCE --out designs.csv`."""
+"""Importers: a library in another format becomes a Catalog.
 
-import inspect
+hangtag import KIND SOURCE --out designs.csv
+"""
+
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
 
-from hangtag.console import note, track
+from hangtag.console import note, track, warn
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.library.captions import read_caption
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.image_files import image_files
-from hangtag.library.lists import distinct_tags, from_lst, from_manifest
-from hangtag.library.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
-from hangtag.library.xmp import embedded_keywords, read_keywords
+from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
+from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
+from hangtag.library.list_lines import distinct_tags
+from hangtag.library.lst import from_lst
+from hangtag.library.manifest import from_manifest
+from hangtag.storage.files import StrPath
 
-_NOTED = 5  # unreadable files named one by one; the rest is counted
+_NAMED: Final = 5  # unreadable files that are named; the rest is counted
 
 
-def import_catalog(
-    kind: str,
-    source: Path,
-    *,
-    tags_file: Path | None = None,
-    images: Path | None = None,
-    attribute: str | None = None,
-    label_format: str | None = None,
-    prefer: str | None = None,
-) -> Catalog:
-    """Return the catalog of what lies at `source`; `kind` is one of KINDS.
+class Kind(NamedTuple):
+    """A format to import: its reader, and the options that the reader takes."""
 
-    The options are those of the kind's own function; None leaves its default. Raises ConfigError
-    for an unknown kind or an option that the kind does not have, VocabularyError for a wrong tags
-    file, and CatalogError, with file and line, for a source that cannot be read.
+    read: Callable[..., Catalog]
+    options: tuple[str, ...] = ()
+
+
+def import_catalog(kind: str, source: StrPath, **options: StrPath | None) -> Catalog:
+    """Return the catalog of a library in another format; `kind` is one of KINDS.
+
+    The options are those of the kind; None leaves the default. Raises ConfigError for an unknown
+    kind or an option that the kind does not have, VocabularyError for a wrong tags file, and
+    CatalogError, with file and line, for a source that cannot be read.
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind {kind!r}; use one of {', '.join(KINDS)}")
-    options = {
-        "tags_file": tags_file,
-        "images": images,
-        "attribute": attribute,
-        "label_format": label_format,
-        "prefer": prefer,
-    }
     given = {name: value for name, value in options.items() if value is not None}
-    for name in sorted(given.keys() - inspect.signature(KINDS[kind]).parameters.keys()):
+    for name in sorted(given.keys() - set(KINDS[kind].options)):
         raise ConfigError(f"the kind {kind!r} has no option {name}; leave it out")
-    catalog = KINDS[kind](Path(source), **given)
+    catalog = KINDS[kind].read(Path(source), **given)
     if not catalog.designs:
         raise CatalogError(f"{source}: no designs in it")
     return catalog
@@ -59,27 +56,43 @@ def from_sidecars(source: Path) -> Catalog:
 
     Commas and line ends separate them, or semicolons where there are no commas.
     """
-    problems: list[str] = []
-    ignored: list[Path] = []
-    foreign = 0
+    captions = _Captions(source)
+    catalog = _catalog(source, image_files(source), captions.tags, captions.problems)
+    captions.report()
+    return catalog
 
-    def tags(name: str) -> list[str]:
-        nonlocal foreign
-        caption = read_caption(source / name)
-        problems.extend(_with_outcome(caption.problems, caption.tags))
-        ignored.extend(caption.ignored)
-        foreign += not caption.tags and bool(sidecars(source / name, ".json"))
+
+class _Captions:
+    """Reads the text files beside the images of a folder, and counts the files it leaves out."""
+
+    def __init__(self, source: Path) -> None:
+        self.problems: list[str] = []
+        self._source = source
+        self._ignored: list[Path] = []
+        self._json = 0
+
+    def tags(self, name: str) -> list[str]:
+        """Return the tags beside an image."""
+        image = self._source / name
+        caption = read_caption(image)
+        self.problems += _with_outcome(caption.problems, caption.tags)
+        self._ignored += caption.ignored
+        self._json += not caption.tags and bool(sidecars(image, ".json"))
         return caption.tags
 
-    catalog = _catalog(source, image_files(source), tags, problems)
-    if ignored:
-        note(
-            f"left out: {len(ignored)} captions such as {ignored[0]}, because another text file"
-            f" beside the same image was read; {', '.join(CAPTIONS)} count in this order"
-        )
-    if foreign:
-        note(f"left out: {foreign} .json files beside images, which the kind sidecar does not read")
-    return catalog
+    def report(self) -> None:
+        """Log what was left out."""
+        if self._ignored:
+            warn(
+                f"left out: {len(self._ignored)} captions such as {self._ignored[0]}, because"
+                f" another text file beside the same image was read; {', '.join(CAPTIONS)} count"
+                " in this order"
+            )
+        if self._json:
+            warn(
+                f"left out: {self._json} .json files beside images, which the kind sidecar does"
+                " not read"
+            )
 
 
 def from_xmp(source: Path) -> Catalog:
@@ -98,8 +111,8 @@ def from_xmp(source: Path) -> Catalog:
     several = sorted(path for path, count in shared.items() if count > 1)
     if several:
         note(
-            f"{len(several)} sidecars such as {several[0]} lie beside several images of that name,"
-            " which all get their tags; call a sidecar NAME.EXT.xmp if it is for one of them"
+            f"{len(several)} sidecars such as {several[0]} belong to several images of that name,"
+            " which all get their tags; name a sidecar NAME.EXT.xmp if it is for one of them"
         )
     return catalog
 
@@ -113,14 +126,14 @@ def from_svg(source: Path) -> Catalog:
 def from_openclipart(source: Path, *, prefer: str = "png") -> Catalog:
     """Read the Open Clip Art Library as Debian packs it: the same tree below `svg/` and `png/`.
 
-    The images are the `prefer`-ed ones, "png" or "svg", and the others where one lacks; tags are
-    the `dc:subject` of the SVG.
+    The images are those of `prefer`, "png" or "svg", and the other ones where these are missing;
+    tags are the `dc:subject` of the SVG.
     """
     if prefer not in ("png", "svg"):
         raise ConfigError(f"prefer is {prefer!r}; use png or svg")
     png, svg = _by_stem(source, "png"), _by_stem(source, "svg")
     if not svg:
-        raise CatalogError(f"{source}: no folder svg with drawings; name the folder above it")
+        raise CatalogError(f"{source}: no folder svg with drawings; name its parent folder")
     images = {**svg, **png} if prefer == "png" else {**png, **svg}
     drawings = {image: svg.get(stem) for stem, image in images.items()}
 
@@ -136,14 +149,14 @@ def from_folders(source: Path) -> Catalog:
     return _catalog(source, image_files(source), lambda name: PurePosixPath(name).parts[:-1])
 
 
-KINDS: dict[str, Callable[..., Catalog]] = {
-    "lst": from_lst,
-    "manifest": from_manifest,
-    "sidecar": from_sidecars,
-    "xmp": from_xmp,
-    "svg": from_svg,
-    "openclipart": from_openclipart,
-    "folder": from_folders,
+KINDS: Final = {
+    "lst": Kind(from_lst, ("tags_file", "images")),
+    "manifest": Kind(from_manifest, ("tags_file", "images", "attribute", "label_format")),
+    "sidecar": Kind(from_sidecars),
+    "xmp": Kind(from_xmp),
+    "svg": Kind(from_svg),
+    "openclipart": Kind(from_openclipart, ("prefer",)),
+    "folder": Kind(from_folders),
 }
 
 
@@ -158,8 +171,8 @@ def _by_stem(source: Path, suffix: str) -> dict[str, str]:
 
 
 def _with_outcome(problems: list[str], tags: list[str]) -> list[str]:
-    """Return problems of one image with what became of it."""
-    outcome = "its other keywords were read" if tags else "taken in without tags"
+    """Return problems of one image, each with the outcome for its tags."""
+    outcome = "its other keywords were read" if tags else "imported without tags"
     return [f"{problem}; {outcome}" for problem in problems]
 
 
@@ -169,9 +182,9 @@ def _catalog(
     tags_of: Callable[[str], Iterable[str]],
     problems: list[str] | None = None,
 ) -> Catalog:
-    """Make a design of every image; one whose tags cannot be read comes without.
+    """Make a design of every image, without tags where they cannot be read.
 
-    `tags_of` raises CatalogError, or appends to `problems` what it reads only in part.
+    `tags_of` raises CatalogError for them, or adds to `problems` what it can read only in part.
     """
     designs, unreadable = [], [] if problems is None else problems
     for image in track(images, "Reading tags", total=len(images)):
@@ -179,12 +192,12 @@ def _catalog(
             tags = distinct_tags(tags_of(image))
         except CatalogError as error:
             tags = ()
-            unreadable.append(f"{error}; taken in without tags")
+            unreadable.append(f"{error}; imported without tags")
         designs.append(Design(image, tags))
-    for problem in unreadable[:_NOTED]:
-        note(problem)
-    if len(unreadable) > _NOTED:
-        note(f"... and {len(unreadable) - _NOTED} more like these")
+    for problem in unreadable[:_NAMED]:
+        warn(problem)
+    if len(unreadable) > _NAMED:
+        warn(f"... and {len(unreadable) - _NAMED} more like these")
     untagged = sum(not design.tags for design in designs)
     if untagged:
         note(f"{source}: {untagged} of {len(designs)} designs have no tags")

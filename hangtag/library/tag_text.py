@@ -1,9 +1,9 @@
-"""Several tags in one text, as a cell of a CSV file holds them: written, and read back.
+"""Several tags in one text, as in a cell of a CSV file: written, and read back.
 
-Tags are separated by `;`. A tag that would be read as something else stands in double quotes,
-inside which a quote is doubled, as in CSV itself: `cat;"red; dark";"#1"`. Lists that pandas, NumPy,
-JSON, PostgreSQL, R and others print are read as well, and so are `cat|red`, `#cat #red` and one tag
-a line.
+Tags are separated by `;`. A tag that would be read as something else is in double quotes, with a
+quote inside doubled, as in CSV itself: `cat;"red; dark";"#1"`. Lists as pandas, NumPy, JSON,
+PostgreSQL, R and others print them are read as well, and so are `cat|red`, `#cat #red` and one tag
+per line.
 """
 
 import ast
@@ -14,7 +14,7 @@ from typing import Final
 
 SEPARATOR: Final = ";"
 
-# Tags with none of these in them are written as they are and only split at SEPARATOR.
+# A text without these is split at SEPARATOR only, and a tag without them is written as it is.
 _SPECIAL: Final = re.compile(r'["|#(){}\[\],、，\r\n]')
 # An item in quotes with nothing but blanks around it, or anything up to the next separator.
 _ITEM: Final = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:;|\Z)|([^;]*)(?:;|\Z)')
@@ -42,18 +42,18 @@ _NOTHING: Final = frozenset(("none", "nan", "null", "nil", "na", "<na>", "nat", 
 
 
 class NotUnderstood(ValueError):
-    """A text that is neither plain tags nor a list in a form that is known."""
+    """A text that is neither plain tags nor a list in a known form."""
 
 
 def join_tags(tags: Iterable[str]) -> str:
-    """Return one text that `split_tags` reads as just these tags, in their order."""
+    """Return one text that `split_tags` reads as exactly these tags, in this order."""
     return SEPARATOR.join(map(_written, tags))
 
 
 def split_tags(text: str) -> list[str]:
     """Return the tags in a text, stripped, without blank ones; hashtags keep their `#`.
 
-    Raises NotUnderstood for what begins as a list and is none, such as one that was cut.
+    Raises NotUnderstood for a text that begins as a list but is none, such as a list cut off.
     """
     if is_plain(text):
         items = text.split(SEPARATOR)
@@ -67,17 +67,17 @@ def split_tags(text: str) -> list[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether nothing in a text means anything but SEPARATOR."""
+    """Return whether SEPARATOR is the only special character in a text."""
     return _SPECIAL.search(text) is None
 
 
 def is_hashtags(text: str) -> bool:
-    """Tell whether a text consists of hashtags: words that each begin with `#`."""
+    """Return whether a text consists of hashtags: words that each begin with `#`."""
     return _HASHTAGS.fullmatch(text.strip()) is not None
 
 
 def comma_parts(text: str) -> list[str]:
-    """Return what commas separate in a text that reads as one tag, [] where there are none."""
+    """Return the parts between commas of a text that reads as one tag, [] without commas."""
     if '"' in text or not _COMMA.search(text):
         return []
     tags = split_tags(text)
@@ -156,7 +156,7 @@ def _is_nothing(value: object) -> bool:
 
 
 def _tokens(text: str, *, mixed: bool) -> list[str]:
-    """Return the items between the brackets of a list: all after commas, or all after blanks.
+    """Return the items between the brackets of a list: all separated by commas, or all by blanks.
 
     `mixed` lists have quotes only around the items that need them, as PostgreSQL writes them.
     """
@@ -177,11 +177,11 @@ def _tokens(text: str, *, mixed: bool) -> list[str]:
     if len(gaps) > 1 or "" in gaps:
         raise NotUnderstood
     bare = [item for item, quoted in items if not quoted]
-    if any("..." in item or "…" in item for item in bare):  # where something was left out
+    if any("..." in item or "…" in item for item in bare):  # an abbreviated list
         raise NotUnderstood
     if len(bare) == len(items):
         words = [word for item in bare for word in item.split()]
-        if all(map(_NUMBER.fullmatch, words)):  # NumPy puts blanks between
+        if all(map(_NUMBER.fullmatch, words)):  # as NumPy prints them, with blanks
             return [_number(word) for word in words]
     elif not mixed and not all(_NUMBER.fullmatch(item) or _is_null(item) for item in bare):
         raise NotUnderstood

@@ -19,7 +19,7 @@ import numpy as np
 from hangtag.console import note
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.catalog import Catalog, Design
-from hangtag.library.rules import normalise_tag
+from hangtag.library.rules import MIN_COUNT, normalise_tag
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.label_errors import likely_wrong
 from hangtag.review.errors import ReviewFileError
@@ -37,8 +37,6 @@ GUESS_NO: Final = 0.3
 BUSY_SECONDS: Final = 5.0
 # From this share of its threshold on, a score below it is worth a question.
 NEAR: Final = 0.7
-# As many designs as a tag needs before `pack` takes it up.
-KNOWN: Final = 20
 # In one transaction: whoever opens the file at the same moment sees all of it or nothing.
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
@@ -377,7 +375,7 @@ def _help(sureness: float, count: int) -> float:
     """Return how much an answer helps: how likely it changes a label, times what one design more
     is worth to a tag that `count` designs have.
 
-    Average precision grows about with the logarithm of a tag's designs, and below KNOWN designs
-    little can be learned at all: the derivative of log(KNOWN + count).
+    Average precision grows about with the logarithm of a tag's designs, and below MIN_COUNT designs
+    little can be learned at all: the derivative of log(MIN_COUNT + count).
     """
-    return sureness / (KNOWN + count)
+    return sureness / (MIN_COUNT + count)

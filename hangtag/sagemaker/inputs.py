@@ -22,7 +22,8 @@ from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordReader
 from hangtag.errors import CatalogError, DatasetError
 from hangtag.library.catalog import SPLITS, Catalog
-from hangtag.library.lists import from_lst, from_manifest, label_columns
+from hangtag.library.lst import from_lst, label_columns
+from hangtag.library.manifest import from_manifest
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.files import read_text, write_text
 

@@ -1,1 +1,1 @@
-"""Clip art drawn from code, as SVG: what the sample library shows."""
+"""The sample library: clip art drawn from code."""

@@ -1,4 +1,4 @@
-"""Named colours: shades that bear a name, schemes that go together, and what a picture shows."""
+"""Named colours: their shades, schemes that go together, and the colours visible in a picture."""
 
 import colorsys
 import io
@@ -35,7 +35,7 @@ Scheme = dict[str, tuple[str, str]]  # role -> name of the colour and the shade 
 
 
 def shade_of(name: str, rng: Generator) -> str:
-    """A shade that people still call by that name."""
+    """Return a shade that people still call by that name, as #rrggbb."""
     if name in ("black", "white"):
         return COLOURS[name]
     hue, saturation, value = colorsys.rgb_to_hsv(
@@ -50,7 +50,7 @@ def shade_of(name: str, rng: Generator) -> str:
 
 
 def mixed(shade: str, other: str, share: float) -> str:
-    """`shade` with `share` of `other` in it."""
+    """Return `shade` with `share`, 0 to 1, of `other` in it."""
     pairs = zip(_rgb(shade), _rgb(other), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
@@ -58,11 +58,11 @@ def mixed(shade: str, other: str, share: float) -> str:
 def scheme(
     favourites: Sequence[str], friend: Sequence[str], one_ink: bool, rng: Generator, avoid: str = ""
 ) -> Scheme:
-    """Colours for every role, "main" mostly from `favourites` and never `avoid`.
+    """Return colours for every role, "main" mostly from `favourites` and never `avoid`.
 
-    "main2", "second2" and "third2" are for a second object with favourites of its own, "pattern"
-    goes onto "main"; "ink" and "shine" have no name, as nobody tags details and highlights. One ink
-    is often black or white, as on stamps.
+    "main2", "second2" and "third2" are for a second object with the favourites `friend`; "pattern"
+    is drawn on "main"; "ink" and "shine" have no name, as nobody tags details and highlights. With
+    `one_ink` the colour is often black or white, as on stamps.
     """
     roll = rng.random()
     options: Sequence[str] = favourites if roll < 0.75 else tuple(COLOURS)
@@ -89,21 +89,21 @@ def scheme(
 
 
 def visible(svg: str, paints: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of the `paints` (name, shade) that cover a fifth of what `svg` shows, or the most.
+    """Return the names of the `paints` (name, shade) that cover a fifth of the visible pixels.
 
-    A paint without a name takes its share and is not returned.
+    If none does, the one that covers most. A paint without a name is counted but not returned.
     """
     png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).reshape(-1, 4)
     seen = pixels[pixels[:, 3] > 127, :3].astype(np.float32)
     names, shades = [], []
     for name, shade in dict.fromkeys(paints):
-        # Paint is thinned, shaded and smoothed on its way into the picture.
+        # In the picture, paint is thinned, shaded and smoothed.
         steps = _STEPS if name in BRIGHT else _STEPS[:1]
         names += [name] * len(steps)
         shades += [_rgb(mixed(shade, other, share)) for share, other in steps]
     known = np.array(shades, dtype=np.float32)
-    distance = (known**2).sum(axis=1) - 2 * seen @ known.T  # less the square of what is seen
+    distance = (known**2).sum(axis=1) - 2 * seen @ known.T  # plus a constant
     found = np.bincount(distance.argmin(axis=1), minlength=len(names))
     share = dict.fromkeys(COLOURS, 0.0)
     for name, count in zip(names, found.tolist(), strict=True):
@@ -116,7 +116,7 @@ _STEPS = ((0.0, "#000000"), (0.4, "#000000"), (0.3, "#ffffff"), (0.6, "#ffffff")
 
 
 def _picked(options: Sequence[str], taken: Sequence[str], rng: Generator) -> str:
-    """One of `options` that goes with `taken`; failing that, any colour that is not taken."""
+    """Return one of `options` that goes with `taken`, else any colour that is not taken."""
     free = [
         name
         for name in options

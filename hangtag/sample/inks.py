@@ -1,4 +1,4 @@
-"""Drawings into SVG: seven styles and three patterns."""
+"""Inks: drawings as SVG, in seven styles and three patterns."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ _GLITTERING = {"main", "second", "main2", "second2"}
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a drawing is painted; sizes in hundredths of the box. `seed` settles what is random."""
+    """How a drawing is painted; sizes in hundredths of the box. `seed` decides what is random."""
 
     style: str
     colours: Scheme
@@ -35,7 +35,7 @@ class Look:
 
 
 def path_data(part: Part) -> str:
-    """SVG path through the anchors of each loop: Catmull-Rom curves, straight between corners."""
+    """Return an SVG path through the anchors of each loop: Catmull-Rom, lines between corners."""
     closed = part.width == 0
     pieces = []
     for loop in part.loops:
@@ -53,7 +53,7 @@ def path_data(part: Part) -> str:
 
 
 def _beziers(loop: Points, closed: bool) -> tuple[Points, Points, Points, Points]:
-    """Start, two control points and end of each piece between anchors, (pieces, 2) each."""
+    """Return start, two control points and end of each piece between anchors, (pieces, 2) each."""
     ends = (loop[-1:], loop[:2]) if closed else (loop[:1], loop[-1:])
     around = np.concatenate([ends[0], loop, ends[1]])
     before, start, end, after = around[:-3], around[1:-2], around[2:-1], around[3:]
@@ -65,18 +65,18 @@ def _beziers(loop: Points, closed: bool) -> tuple[Points, Points, Points, Points
 
 
 def wobbled(part: Part, rng: Generator, amount: float) -> Part:
-    """The part as an unsteady hand would repeat it."""
+    """Return the part as an unsteady hand would redraw it."""
     loops = []
     for loop in part.loops:
         shift = rng.normal(0, amount, loop.shape)
-        doubled = np.flatnonzero(np.all(loop[1:] == loop[:-1], axis=1))
-        shift[doubled + 1] = shift[doubled]
+        repeated = np.flatnonzero(np.all(loop[1:] == loop[:-1], axis=1))
+        shift[repeated + 1] = shift[repeated]
         loops.append(loop + shift)
     return Part(tuple(loops), part.role, part.width)
 
 
 def shape(part: Part, paint: str, attributes: str = "") -> str:
-    """One <path>: filled with `paint`, or stroked with it where the part is a line."""
+    """Return one <path>: filled with `paint`, or stroked with it if the part is a line."""
     paints = f'fill="{paint}"'
     if part.width:
         paints = f'fill="none" stroke="{paint}" stroke-width="{part.width:.3g}"'
@@ -84,7 +84,7 @@ def shape(part: Part, paint: str, attributes: str = "") -> str:
 
 
 def edge(part: Part, paint: str, width: float, fill: str = "none", attributes: str = "") -> str:
-    """One <path> with an outline of that width; lines get it on both sides."""
+    """Return one <path> with an outline of that width; lines get it on both sides."""
     if part.width:
         return shape(replace(part, width=part.width + width), paint) + shape(part, fill)
     paints = f'fill="{fill}" stroke="{paint}" stroke-width="{width:.3g}"'
@@ -92,9 +92,9 @@ def edge(part: Part, paint: str, width: float, fill: str = "none", attributes: s
 
 
 def pattern_tile(look: Look, rng: Generator) -> str:
-    """<pattern id="p">: "main" below, the look's pattern above it, level, upright or slanting.
+    """Return <pattern id="p">: the look's pattern on "main", level, upright or slanting.
 
-    Turned by its own shapes, as resvg takes five times as long over a turned <pattern>.
+    The shapes are turned, as resvg takes five times as long for a turned <pattern>.
     """
     t, over, wide = look.tile, look.shade("pattern"), look.tile * rng.uniform(0.35, 0.6)
     if look.pattern == "polka dots":
@@ -116,7 +116,7 @@ def pattern_tile(look: Look, rng: Generator) -> str:
 
 
 def motif_tile(motif: str, look: Look) -> str:
-    """<pattern id="p">: the SVG of a drawing twice, staggered, on the colour of the pattern."""
+    """Return <pattern id="p">: the SVG of a drawing twice, staggered, on the pattern's colour."""
     t, scale = look.tile, look.tile * 0.0045
     spots = "".join(
         f'<g transform="translate({x * t:.4g} {x * t:.4g}) scale({scale:.4g})">{motif}</g>'
@@ -130,7 +130,7 @@ def motif_tile(motif: str, look: Look) -> str:
 
 
 def painted(drawing: Drawing, look: Look) -> str:
-    """SVG of a drawing in a look. The look's seed settles all that is drawn at random."""
+    """Return the SVG of a drawing in a look, whose seed decides all that is random."""
     rng = np.random.default_rng(look.seed)
     if look.style in ONE_INK:
         body = _one_ink(drawing, look, rng)
@@ -168,7 +168,7 @@ def _coloured(drawing: Drawing, look: Look, rng: Generator) -> str:
 
 
 def _glitter_tile(name: str, shade: str, rng: Generator) -> str:
-    """<pattern> of sparkles in lighter and darker shades."""
+    """Return a <pattern> of sparkles in lighter and darker shades."""
     tints = (("#ffffff", 0.9), ("#000000", 0.45), ("#ffffff", 0.6))
     marks = ""
     for other, share in tints:
@@ -182,13 +182,13 @@ def _glitter_tile(name: str, shade: str, rng: Generator) -> str:
 
 
 def _sparkle(x: float, y: float, size: float) -> str:
-    """A diamond, as path data."""
+    """Return a diamond, as path data."""
     left, right = f"{-size:.3g}", f"{size:.3g}"
     return f"M{x:.4g} {y - size:.4g}l{right} {right} {left} {right} {left} {left}z"
 
 
 def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
-    """Stamp: solid, with gaps between the parts and specks without ink. Outline: the edges only.
+    """Return a stamp (solid, with gaps between parts and specks without ink) or only the edges.
 
     A mask (white: ink, black: none) lets nearer parts hide those behind them without any colour.
     """
@@ -210,7 +210,7 @@ def _one_ink(drawing: Drawing, look: Look, rng: Generator) -> str:
 
 
 def _hand_drawn(drawing: Drawing, look: Look, rng: Generator) -> str:
-    """Pale colour, a pen's hatching in the full one, and two unsteady outlines."""
+    """Return pale colour, a pen's hatching in full colour, and two unsteady outlines."""
     turn, body = float(rng.uniform(20, 70)), []
     for steady in drawing:
         if steady.role == "shine":
@@ -228,7 +228,7 @@ def _hand_drawn(drawing: Drawing, look: Look, rng: Generator) -> str:
 
 
 def _hatching(part: Part, turn: float, gap: float) -> str:
-    """Path of parallel lines, `turn` degrees from level, inside the part's loops (even-odd)."""
+    """Return a path of parallel lines, `turn` degrees from level, inside the part (even-odd)."""
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     level = np.array([[cos, -sin], [sin, cos]])
     starts, ends = [], []
@@ -248,7 +248,7 @@ def _hatching(part: Part, turn: float, gap: float) -> str:
 
 
 def _flattened(loop: Points) -> Points:
-    """Points along the closed curve through the loop's anchors."""
+    """Return points along the closed curve through the loop's anchors."""
     start, first, second, end = (points[:, None] for points in _beziers(loop, closed=True))
     t = np.linspace(0, 1, 6, endpoint=False)[:, None]
     curve = (1 - t) ** 3 * start + 3 * (1 - t) ** 2 * t * first
@@ -256,7 +256,7 @@ def _flattened(loop: Points) -> Points:
 
 
 def _watercolor(drawing: Drawing, look: Look, rng: Generator) -> str:
-    """Three thin layers that do not quite meet, a rim, and a few drops beside them."""
+    """Return three thin layers that do not quite meet, a rim, and a few drops beside them."""
     body, thin = [], ' fill-opacity=".38" stroke-opacity=".38"'
     for part in drawing:
         if part.role == "shine":

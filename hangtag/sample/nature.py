@@ -1,4 +1,4 @@
-"""Sky, plants and animals: one function each, with a little variation in its shape."""
+"""Nature: sky, plants and animals, a function each, with a little variation in shape."""
 
 import numpy as np
 from numpy.random import Generator
@@ -20,7 +20,7 @@ from hangtag.sample.outlines import (
 
 
 def star_points(n: int, inner: float) -> Points:
-    """Outline of a star with `n` tips."""
+    """Return the outline of a star with `n` tips."""
     pairs = [ring(n, 50, 50, 46), ring(n, 50, 50, 46 * inner, turn=180 / n)]
     return np.stack(pairs, axis=1).reshape(-1, 2)
 

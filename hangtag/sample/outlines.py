@@ -6,16 +6,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Points = NDArray[
-    np.float64
-]  # (N, 2); a doubled point is a corner, the others lie on a smooth curve
+# (N, 2); a point that occurs twice in a row is a corner, the others are on a smooth curve.
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Closed loops to fill (even-odd) or, where `width` is above 0, lines to stroke.
 
-    `role` names a place in a colour scheme ("main", "second", "third"), a colour, or "ink" (dark
+    `role` is one of a colour scheme ("main", "second", "third"), a colour, or "ink" (dark
     detail) and "shine" (highlight).
     """
 
@@ -37,33 +36,33 @@ def curve(text: str) -> Points:
 
 
 def fill(role: str, *loops: str) -> Part:
-    """Closed shape through the anchors."""
+    """Return a closed shape through the anchors."""
     return Part(tuple(curve(loop) for loop in loops), role)
 
 
 def line(role: str, width: float, *lines: str) -> Part:
-    """Stroke through the anchors."""
+    """Return a stroke through the anchors."""
     return Part(tuple(curve(text) for text in lines), role, width)
 
 
 def polygon(points: Points) -> Points:
-    """Make every point a corner."""
+    """Return the points, every one a corner."""
     return np.repeat(points, 2, axis=0)
 
 
 def ring(n: int, x: float, y: float, rx: float, ry: float | None = None, turn: float = 0) -> Points:
-    """`n` points on an ellipse, the first one at the top, turned by `turn` degrees."""
+    """Return `n` points on an ellipse, the first at the top, turned by `turn` degrees."""
     angle = 2 * np.pi * np.arange(n) / n - np.pi / 2 + np.radians(turn)
     return np.stack([x + rx * np.cos(angle), y + (ry or rx) * np.sin(angle)], axis=1)
 
 
 def disc(role: str, x: float, y: float, rx: float, ry: float | None = None) -> Part:
-    """Filled ellipse."""
+    """Return a filled ellipse."""
     return Part((ring(8, x, y, rx, ry),), role)
 
 
 def box(role: str, x: float, y: float, width: float, height: float) -> Part:
-    """Filled rectangle."""
+    """Return a filled rectangle."""
     right, bottom = x + width, y + height
     return Part((polygon(np.array([[x, y], [right, y], [right, bottom], [x, bottom]])),), role)
 
@@ -75,7 +74,7 @@ def placed(
     shift: tuple[float, float] = (0.0, 0.0),
     rename: dict[str, str] | None = None,
 ) -> Drawing:
-    """Scale and turn (degrees) about the centre of the box, then shift; give roles other names."""
+    """Scale and turn (degrees) about the centre of the box, then shift; rename roles."""
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     matrix = np.array([[cos, sin], [-sin, cos]]) * np.array([np.ravel(scale)]).T
     moved = np.array(shift) + 50
@@ -91,7 +90,7 @@ def placed(
 
 
 def mirrored(*parts: Part) -> Drawing:
-    """The parts and their mirror images, left and right."""
+    """Return the parts and their mirror images, left and right."""
     flipped = [
         Part(tuple(loop * [-1, 1] + [100, 0] for loop in part.loops), part.role, part.width)
         for part in parts
@@ -100,7 +99,7 @@ def mirrored(*parts: Part) -> Drawing:
 
 
 def face(rng: Generator, x: float, y: float, size: float) -> Drawing:
-    """Two eyes and a smile."""
+    """Return two eyes and a smile."""
     wide, high = size * 0.6, y + size * 0.7
     low = high + size * rng.uniform(0.3, 0.6)
     return [
@@ -111,14 +110,14 @@ def face(rng: Generator, x: float, y: float, size: float) -> Drawing:
 
 
 def extent(drawing: Drawing) -> tuple[Points, Points]:
-    """Lowest and highest x and y that the parts reach, curves taken by their anchors."""
+    """Return the lowest and highest x and y of the parts, of curves by their anchors."""
     lows = [loop.min(axis=0) - part.width / 2 for part in drawing for loop in part.loops]
     highs = [loop.max(axis=0) + part.width / 2 for part in drawing for loop in part.loops]
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
 def fitted(drawing: Drawing) -> Drawing:
-    """The drawing in the middle of the box, its longer side filling it."""
+    """Return the drawing in the middle of the box, its longer side filling it."""
     low, high = extent(drawing)
     middle = 50 - (low + high) / 2
     centred = placed(drawing, shift=(float(middle[0]), float(middle[1])))

@@ -1,4 +1,4 @@
-"""Objects into whole designs: alone, in threes, side by side, framed, as stamps, or with words."""
+"""Scenes: whole designs of objects alone, in threes, in pairs, framed, as stamps, or with words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ _CROWDS = ("heart", "star", "flower", "leaf", "balloon", "snowflake")
 
 
 def composed(name: str, rng: Generator) -> Scene:
-    """A design whose leading subject is `name`, or word art."""
+    """Return a design whose leading subject is `name`, or word art."""
     if name == WORD_ART:
         return _word_art(rng)
     subject, roll = SUBJECTS[name], rng.random()
@@ -150,7 +150,7 @@ def composed(name: str, rng: Generator) -> Scene:
 
 
 def stamp_border(drawing: Drawing, rng: Generator) -> Drawing:
-    """The drawing inside a ring or a postage stamp's edge, or as it is."""
+    """Return the drawing inside a ring or a postage stamp's edge, or as it is."""
     roll, inner = rng.random(), placed(fitted(drawing), 0.66)
     if roll < 0.7:
         return drawing
@@ -166,13 +166,13 @@ def stamp_border(drawing: Drawing, rng: Generator) -> Drawing:
 
 
 def _drawn(name: str, rng: Generator) -> Drawing:
-    """One object, a little stretched and tilted."""
+    """Return one object, a little stretched and tilted."""
     stretch = float(rng.uniform(0.9, 1.12)), float(rng.uniform(0.9, 1.12))
     return placed(SUBJECTS[name].draw(rng), stretch, turn=float(rng.normal(0, 4)))
 
 
 def _friend(name: str, rng: Generator, scale: float, x: float, y: float) -> Drawing:
-    """A second object, in colours of its own."""
+    """Return a second object, in colours of its own."""
     return placed(_drawn(name, rng), scale, shift=(x, y), rename=_SECOND)
 
 

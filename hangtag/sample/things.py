@@ -1,4 +1,4 @@
-"""Things: one function each, with a little variation in its shape."""
+"""Things: a function each, with a little variation in shape."""
 
 import numpy as np
 from numpy.random import Generator

@@ -1,4 +1,4 @@
-"""`s3://` addresses, and where the local copy of each is."""
+"""`s3://` addresses, and the path of the local copy of each."""
 
 import hashlib
 import os
@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from hangtag.storage.files import LONGEST_NAME
+
 S3: Final = "s3://"
-_LONGEST_NAME: Final = 180  # bytes; with what a temporary file adds, under the usual limit of 255
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be fetched again: HANGTAG_CACHE, or the user's own cache."""
+    """Return the folder of copies that can be fetched again: HANGTAG_CACHE, or the user's cache."""
     own, users = os.environ.get("HANGTAG_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(own).absolute() if own else Path(users or Path.home() / ".cache") / "hangtag"
 
 
 def mirror_of(address: str) -> Path:
-    """Return where the local copy of an `s3://` address lies; `address_of` is its inverse.
+    """Return the path of the local copy of an `s3://` address; `address_of` is its inverse.
 
-    A key may hold whatever it likes: its copy lies in the cache, and apart from all others.
+    Whatever characters a key holds, its copy is in the cache, and apart from all others.
     """
     top = cache_folder() / "s3"
     key = address.removeprefix(S3)
@@ -29,7 +30,7 @@ def mirror_of(address: str) -> Path:
 
 def address_of(path: str) -> str | None:
     """Return the `s3://` address whose local copy has the absolute `path`, or None."""
-    if f"{os.sep}s3{os.sep}" not in path:  # spares 500,000 designs the look at the environment
+    if f"{os.sep}s3{os.sep}" not in path:  # saves 500,000 designs the look-up of the environment
         return None
     mirrors = f"{cache_folder() / 's3'}{os.sep}"
     if not path.startswith(mirrors):
@@ -37,7 +38,7 @@ def address_of(path: str) -> str | None:
     return S3 + "/".join(map(key_segment, Path(path.removeprefix(mirrors)).parts))
 
 
-_MARKED: Final = "%="  # what a file name begins with that stands for another segment of a key
+_MARKED: Final = "%="  # prefix of a file name that stands for a different segment of a key
 _UNFIT: Final = re.compile(
     r'[\0-\x1f<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE
 )
@@ -48,19 +49,19 @@ _segments: dict[str, str] = {}  # by the file names that stand for them in this 
 def file_name(segment: str) -> str:
     """Return the name of the file, or folder, that stands for one segment of a key.
 
-    The segment itself where it can be a name, so that people find their files; else one that begins
-    with `%=` (as does what begins so itself), in which it is written percent-encoded or, where that
-    is too long for a file system, as its SHA-256.
+    The segment itself where it can be a name, so that people find their files. Else `%=` (also
+    where the segment begins with `%=`) and the segment percent-encoded or, where that is too long
+    for a file system, its SHA-256.
     """
     unfit = segment in ("", ".", "..") or "\0" in segment or segment.startswith(_MARKED)
     unfit = unfit or (os.name == "nt" and _UNFIT.search(segment) is not None)
     data = segment.encode("utf-8", "surrogatepass")
-    if not unfit and len(data) <= _LONGEST_NAME:
+    if not unfit and len(data) <= LONGEST_NAME:
         return segment
     name = _MARKED + quote(data, safe="")
     if name.endswith("."):
         name = f"{name[:-1]}%2E"  # Windows drops a dot at the end
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         name = f"{_MARKED}~{hashlib.sha256(data).hexdigest()}"
     _segments[name] = segment
     return name

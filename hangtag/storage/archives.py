@@ -1,4 +1,4 @@
-"""model.tar.gz."""
+"""Archives: model.tar.gz unpacked, and checked to its last byte."""
 
 import gzip
 import shutil
@@ -15,10 +15,10 @@ def unpack(
     folder: Path,
     take: Callable[[tarfile.TarInfo], tarfile.TarInfo | None] = lambda member: member,
 ) -> None:
-    """Unpack a model.tar.gz into `folder`; `take` says as what a member is taken, if at all.
+    """Unpack a model.tar.gz into `folder`; `take` returns a member as it is to be, or None.
 
-    Raises ModelError for a damaged archive, of which nothing is left. A tar ends before its gzip
-    does, whose checksum alone vouches for the bytes: so that is read to its end.
+    Raises ModelError for a damaged archive, and leaves nothing of it. The tar ends before the gzip
+    stream, whose checksum alone covers all bytes: so the stream is read to its end.
     """
     try:
         with gzip.open(archive) as file:

@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hangtag.errors import ConfigError, HangtagError
+from hangtag.errors import ConfigError, HangtagError, Remedy
 
-# Temporaries that this process writes just now.
+StrPath = str | os.PathLike[str]
+
+# Marks of the temporary files that this process is writing.
 _writing: set[str] = set()
 _STALE_SECONDS: Final = 86_400.0
-_LONGEST_NAME: Final = 180  # bytes; with what a temporary adds, under the 255 of most file systems
+LONGEST_NAME: Final = 180  # bytes; a temporary file adds to it and stays under the usual 255
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: StrPath) -> Iterator[Path]:
     """Give a path beside `target` to write to; rename it onto `target` when the block succeeds.
 
     A killed process leaves the old file or the new one, never half of one (and perhaps a temporary
@@ -30,15 +32,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
     to finish wins.
     """
     target = Path(target)
-    if target.is_symlink():  # the file that others share, not the link to it
+    if target.is_symlink():  # write the shared file, not the link to it
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     name = target.name
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > LONGEST_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     for left in target.parent.glob(f".{glob.escape(name)}.*.tmp"):
         if _is_stale(left):
-            left.unlink(missing_ok=True)  # a killed process left it
+            left.unlink(missing_ok=True)  # left by a killed process
     mark = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = target.with_name(f".{name}.{mark}.tmp")
     _writing.add(mark)
@@ -53,7 +55,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def _is_stale(temporary: Path) -> bool:
-    """Tell whether nobody writes a temporary any more: its process is gone, or it is a day old."""
+    """Return whether a temporary is abandoned: its process has ended, or it is a day old."""
     mark = temporary.name.split(".")[-2]
     machine, pid, *_ = [*mark.split("-"), ""]
     if machine == _machine() and pid.isdecimal():
@@ -69,7 +71,7 @@ def _is_stale(temporary: Path) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """Return what tells the processes of this machine, or container, from those of others."""
+    """Return a mark that sets the processes of this machine, or container, apart from others."""
     try:
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:  # not Linux
@@ -78,7 +80,7 @@ def _machine() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    """Tell whether a process of this machine runs; on Windows, where asking would end it, yes."""
+    """Return whether a process of this machine runs; True on Windows, where checking ends it."""
     if os.name == "nt":
         return True
     try:
@@ -90,22 +92,29 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def write_text(target: Path, text: str) -> None:
+def write_text(target: StrPath, text: str) -> None:
     """Write UTF-8 `text` to `target`, whole or not at all."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
 
 
-def refuse_foreign(out: Path, ours: Callable[[Path], bool], command: str) -> None:
-    """Raise ConfigError for an output that is there and is not `ours`: what somebody else made is
-    not overwritten."""
+def refuse_foreign(
+    out: Path,
+    ours: Callable[[Path], bool],
+    command: str,
+    *,
+    error: type[HangtagError] = ConfigError,
+    remedy: Remedy = Remedy.ANOTHER_FILE,
+) -> None:
+    """Raise `error` for an existing output that is not empty and not `ours`: it is not replaced.
+
+    `command` is the one that writes such files, for the message.
+    """
     if out.exists() and out.stat().st_size and not ours(out):
-        raise ConfigError(
-            f"{out} is there, and not by `{command}`; name another file, or remove it"
-        )
+        raise error(f"{out} exists and was not written by `{command}`", remedy=remedy)
 
 
-def read_text(path: Path, error: type[HangtagError]) -> str:
+def read_text(path: StrPath, error: type[HangtagError]) -> str:
     """Return the text of a user's file (UTF-8, with or without a byte-order mark).
 
     Raises `error` with one clear line when the file is missing or not UTF-8.

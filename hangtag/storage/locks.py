@@ -8,15 +8,16 @@ from typing import Final
 
 from hangtag.errors import ConfigError
 
-# What a network drive without locks answers: there, keeping to one writer is up to its users.
+# Errors of a network drive without locks: there, its users must keep to one writer.
 _LOCKLESS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
 def only_writer(lock: Path, what: Path) -> Iterator[None]:
-    """Keep other processes out of `what`, by a file that is locked meanwhile and then removed.
+    """Keep other processes from writing `what`: lock a file meanwhile, then remove it.
 
-    The lock ends with the process, however that ends. Raises ConfigError while another one has it.
+    The lock ends with the process, however that ends. Raises ConfigError while another process has
+    it.
     """
     with _locked(lock, what, wait=False):
         try:
@@ -28,9 +29,9 @@ def only_writer(lock: Path, what: Path) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(lock: Path, what: Path) -> Iterator[None]:
-    """As `only_writer`, but wait for another process instead; the lock file stays.
+    """As `only_writer`, but wait for the other process; the lock file stays.
 
-    Who waits may have opened this very file.
+    A waiting process may have opened this very file.
     """
     with _locked(lock, what, wait=True):
         yield
@@ -47,7 +48,7 @@ def _locked(lock: Path, what: Path, *, wait: bool) -> Iterator[None]:
         held.acquire()
     except Timeout as cause:
         raise ConfigError(
-            f"another hangtag is writing {what} at this moment; wait until it is done, or stop it"
+            f"another hangtag process is writing {what}; wait until it is done, or stop it"
         ) from cause
     except (NotImplementedError, OSError) as cause:
         if isinstance(cause, OSError) and cause.errno not in _LOCKLESS:

@@ -1,16 +1,17 @@
-"""Local copies of what lies at `s3://` addresses: fetched, and written back.
+"""Local copies of `s3://` addresses: fetched, and written back.
 
-The local copy stays in the cache, so that only what changed travels. Hidden files stay local, and
-so does a dataset's output/, where SageMaker puts what it made of it.
+A copy stays in the cache, so that only what changed is transferred. Hidden files stay local, and so
+does the output/ of a dataset, in which SageMaker keeps the results of its jobs.
 """
 
 import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,28 +31,30 @@ from hangtag.storage.archives import unpack
 from hangtag.storage.download import download
 from hangtag.storage.files import write_text
 from hangtag.storage.locks import one_at_a_time
+from hangtag.storage.s3_checksums import is_same
 
 MOST_OBJECTS: Final = 10_000
-# Their presence says that a folder is whole: removed before what they vouch for changes.
+_UPLOADS: Final = 8  # at once
+# Their presence says that a folder is complete: removed before other files of it change.
 _MARKERS: Final = ("config.json", "dataset.json")
 _OF_A_DATASET: Final = ("dataset.json", "training/train.rec")
 
 
 def local(address: str) -> Path:
-    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, what is in it.
+    """Return the local copy of an `s3://` address, fetched now; of a model.tar.gz, its folder.
 
     A path of this machine stays as it is. Raises StorageError, ModelError, OSError.
     """
     if not address.startswith(S3):
         return Path(address)
-    place = Place(address)
-    with place.locked():
-        place.pull()
-    return unpacked(place.local) if address.endswith(".tar.gz") else place.local
+    mirror = Mirror(address)
+    with mirror.locked():
+        mirror.pull()
+    return unpacked(mirror.local) if address.endswith(".tar.gz") else mirror.local
 
 
-class Place:
-    """An `s3://` address, its local copy, and what both were when they last agreed."""
+class Mirror:
+    """An `s3://` address, its local copy, and the state of both when they last agreed."""
 
     def __init__(self, address: str) -> None:
         """`address`: of one object, or of a folder of up to MOST_OBJECTS."""
@@ -59,7 +62,7 @@ class Place:
         self.local = mirror_of(self.address)
         digest = hashlib.sha256(self.address.encode()).hexdigest()[:32]
         self._state_file = cache_folder() / "s3-states" / f"{digest}.json"
-        self._lock = threading.Lock()  # of the state, which several uploads write
+        self._lock = threading.Lock()  # of the state, which parallel uploads write
         self._state: dict[str, list[Any]] = {}
 
     @contextmanager
@@ -69,7 +72,7 @@ class Place:
             yield
 
     def pull(self) -> None:
-        """Fetch what is not here as it is there.
+        """Fetch what is missing here or changed there.
 
         A file that changed only here stays: a killed run left it. Raises StorageError for one that
         changed on both sides, and for a folder of too many objects.
@@ -79,33 +82,33 @@ class Place:
         self._refuse_mixed(there)
         if self.local.is_file() and there.keys() - {""}:
             self.local.unlink()
-        wanted = []
-        for name, found in there.items():
-            known, path = self._state.get(name), self._path(name)
-            if known is None or known[0] != found.etag:
-                if path.exists() and s3.is_same(path, found):
-                    self._arrived(found, path)  # a kill came before it was noted
-                    continue
-                if path.exists() and (known is None or self._changed(name)):
-                    raise StorageError(
-                        f"{self._address(name)} is another file than its copy {path}, which changed"
-                        " too; remove the one that you do not want"
-                    )
-            elif path.exists():
-                continue
-            wanted.append((self._address(name), found, path))
+        wanted = [name for name, found in there.items() if not self._is_current(name, found)]
         for name in self._state.keys() - there.keys():
             path = self._path(name)
             if path.exists() and not self._changed(name):
                 path.unlink()
                 del self._state[name]
-        # What vouches for a folder comes last, so that a kill does not leave half of one.
-        wanted.sort(key=lambda one: one[2].name in _MARKERS)
-        markers = [one for one in wanted if one[2].name in _MARKERS]
-        for some in (wanted[: len(wanted) - len(markers)], markers):
-            if some:
-                download(some, self._arrived)
+        for batch in _markers_last(wanted):
+            objects = ((self._address(name), there[name], self._path(name)) for name in batch)
+            download(objects, self._arrived)
         self._write_state()
+
+    def _is_current(self, name: str, found: s3.Object) -> bool:
+        """Return whether there is nothing to fetch; raise StorageError if both sides changed."""
+        known, path = self._state.get(name), self._path(name)
+        if not path.exists():
+            return False
+        if known is not None and known[0] == found.etag:
+            return True
+        if is_same(path, found):
+            self._arrived(found, path)  # a run was killed before it recorded the state
+            return True
+        if known is None or self._changed(name):
+            raise StorageError(
+                f"{self._address(name)} is another file than its copy {path}, which changed too;"
+                " remove the one that you do not want"
+            )
+        return False
 
     def push(self) -> None:
         """Write what changed here to the bucket. Raises StorageError, OSError."""
@@ -113,25 +116,20 @@ class Place:
         here = self._here()
         removed = [name for name in self._state if name not in here]
         changed = [name for name in here if name not in self._state or self._changed(name)]
-        changed.sort(key=lambda name: name.rpartition("/")[2] in _MARKERS)
         for name in removed:
             self._remove(name)
         for name in changed:
-            if name in self._state and name.rpartition("/")[2] in _MARKERS:
+            if name in self._state and _is_marker(name):
                 self._remove(name)
-        markers = [name for name in changed if name.rpartition("/")[2] in _MARKERS]
-        for some in (changed[: len(changed) - len(markers)], markers):
-            if not some:
-                continue
-            with ThreadPoolExecutor(8) as pool:
-                shown = track(pool.map(self._upload, some), "uploading", total=len(some))
-                for _ in shown:
+        for batch in _markers_last(changed):
+            with ThreadPoolExecutor(_UPLOADS) as pool:
+                for _ in track(pool.map(self._upload, batch), "uploading", total=len(batch)):
                     pass
         if changed or removed:
             note(f"{len(changed)} files written, {len(removed)} removed: {self.address}")
 
     def _upload(self, name: str) -> None:
-        stamp = _stamp(self._path(name))  # before: what changes meanwhile is written next time
+        stamp = _stamp(self._path(name))  # before: a change meanwhile is written next time
         found = s3.upload(self._path(name), self._address(name))
         with self._lock:
             self._state[name] = [found.etag, *stamp]
@@ -157,14 +155,14 @@ class Place:
             there[name] = found
             if len(there) > MOST_OBJECTS:
                 raise StorageError(
-                    f"{self.address} holds over {MOST_OBJECTS:,} objects: that is no folder of "
-                    "hangtag's; give the prefix of the dataset or model itself"
+                    f"{self.address} holds over {MOST_OBJECTS:,} objects, more than a dataset or "
+                    "model; give the prefix of the dataset or model itself"
                 )
         kept = _without_output(there)
         return {name: found for name, found in there.items() if name in kept}
 
     def _refuse_mixed(self, names: Collection[str]) -> None:
-        """Raise StorageError for an object below another one, which no folder can hold."""
+        """Raise StorageError for an object below another object, which no folder can hold."""
         for name in names:
             parts = name.split("/")
             above = next(
@@ -172,14 +170,14 @@ class Place:
             )
             if above is not None:
                 raise StorageError(
-                    f"{self._address(name)} lies below {self._address(above)}, which is an object "
+                    f"{self._address(name)} is below {self._address(above)}, which is an object "
                     "too; rename one of them"
                 )
         for folder in self.local.relative_to(mirror_of(S3)).parents:
             copy = mirror_of(S3) / folder
             if copy.is_file():
                 raise StorageError(
-                    f"{self.address} lies below {with_addresses(str(copy))}, an object of which "
+                    f"{self.address} is below {with_addresses(str(copy))}, an object of which "
                     f"there is a copy here; remove that copy"
                 )
 
@@ -207,11 +205,22 @@ class Place:
         return f"{self.address}/{name}" if name else self.address
 
     def _read_state(self) -> None:
-        with suppress(OSError, ValueError):  # without it every file is compared anew
+        with suppress(OSError, ValueError):  # without it every file is compared again
             self._state = json.loads(self._state_file.read_text("utf-8"))
 
     def _write_state(self) -> None:
         write_text(self._state_file, json.dumps(self._state))
+
+
+def _is_marker(name: str) -> bool:
+    return name.rpartition("/")[2] in _MARKERS
+
+
+def _markers_last(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield other files, then markers: a killed run leaves no part that looks complete."""
+    ordered = sorted(names, key=_is_marker)
+    for _, batch in groupby(ordered, _is_marker):
+        yield list(batch)
 
 
 def _is_hidden(name: str) -> bool:
@@ -219,7 +228,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _without_output(names: Collection[str]) -> set[str]:
-    """Leave out what SageMaker put into a dataset's output/; elsewhere that is any folder."""
+    """Leave out the output/ of a dataset, which is SageMaker's; elsewhere output/ is kept."""
     if not any(name in names for name in _OF_A_DATASET):
         return set(names)
     return {name for name in names if not name.startswith("output/")}
@@ -233,7 +242,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def unpacked(archive: Path) -> Path:
     """Return the folder of a model.tar.gz, unpacked in the cache. Raises ModelError, OSError.
 
-    What a command writes into it, such as a report, stays there.
+    A report that a command writes into it stays there.
     """
     if not archive.exists():
         raise ModelError(f"{address_of(str(archive)) or archive}: no such file")

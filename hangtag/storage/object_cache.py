@@ -1,4 +1,4 @@
-"""What was read from S3, kept for the next time, up to a size. Standard library only."""
+"""A cache of the objects read from S3, up to a size. Standard library only."""
 
 import functools
 import hashlib
@@ -18,24 +18,24 @@ DEFAULT_GIB: Final = 4.0
 
 @dataclass(frozen=True)
 class Cached:
-    """An object as it was, and the ETag by which S3 tells whether it still is."""
+    """An object as it was, and the ETag by which S3 shows whether it has changed."""
 
     etag: str
     data: bytes
 
 
 class ObjectCache:
-    """A folder of objects that forgets those used longest ago when it is full."""
+    """A folder of objects; when it is full, the least recently used are removed."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         """`limit` in bytes; 0 keeps nothing."""
         self.folder, self.limit = folder, limit
-        self._size: int | None = None  # bytes; known from the first object put on
+        self._size: int | None = None  # bytes; known once an object was put
         self._lock = threading.Lock()
 
     @classmethod
     def default(cls) -> "ObjectCache":
-        """Return the cache of this user. Raises ConfigError for a HANGTAG_CACHE_GIB of no size."""
+        """Return this user's cache. Raises ConfigError for a HANGTAG_CACHE_GIB that is no size."""
         text = os.environ.get(SIZE_VARIABLE, "")
         try:
             size = float(text or DEFAULT_GIB)
@@ -46,11 +46,11 @@ class ObjectCache:
         return _opened(cache_folder() / "objects", int(size * 2**30))
 
     def get(self, address: str) -> Cached | None:
-        """Return what is kept of an address, unless it is damaged."""
+        """Return the cached object of an address, or None; also None for a damaged one."""
         path = self._path(address)
         try:
             head, _, data = path.read_bytes().partition(b"\n")
-            os.utime(path)  # used just now
+            os.utime(path)  # marks it as recently used
             etag, checksum = head.decode().rsplit(" ", 1)
             whole = int(checksum) == zlib.crc32(data)
         except (OSError, ValueError):
@@ -58,8 +58,8 @@ class ObjectCache:
         return Cached(etag, data) if whole else None
 
     def put(self, address: str, etag: str, data: bytes) -> None:
-        """Keep an object; a full disk is no error."""
-        if len(data) > self.limit // 8:  # one large file must not drive out all the small ones
+        """Cache an object; a full disk is no error."""
+        if len(data) > self.limit // 8:  # one large object must not displace all the small ones
             return
         path = self._path(address)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -79,7 +79,7 @@ class ObjectCache:
                 self._size = self._make_room()
 
     def _make_room(self) -> int:
-        """Remove what was used longest ago, down to nine tenths of the limit; return the size."""
+        """Remove the least recently used, down to nine tenths of the limit; return the size."""
         files = sorted(self._files())
         size = sum(one for _, one, _ in files)
         for _, one, path in files:
@@ -96,7 +96,7 @@ class ObjectCache:
             try:
                 stat = path.stat()
             except OSError:
-                continue  # another process made room
+                continue  # removed by another process
             found.append((stat.st_mtime, stat.st_size, path))
         return found
 

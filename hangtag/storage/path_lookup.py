@@ -1,5 +1,5 @@
-"""The file that a path means which was written on another system or is spelled a little otherwise:
-backslashes, another Unicode normal form, another case, stray blanks, %20."""
+"""Files whose path was written on another system or is spelled a little differently: backslashes,
+another Unicode normal form, another case, stray blanks, %20."""
 
 import errno
 import os
@@ -13,17 +13,17 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def look_up(path: str) -> str:
-    """Return the one file that `path` means, which is not there under just this name.
+    """Return the one file that `path` means, where no file has exactly this path.
 
-    A name that equals the given one but for its Unicode normal form comes before one that differs
-    in its case as well, that before one with other blanks or percent-encoding. Raises
-    FileNotFoundError, whose `strerror` names the likely cause, where there is none or several, and
-    OSError where a folder cannot be listed.
+    A name that differs in its Unicode normal form only comes before one that differs in case as
+    well, and that before one with other blanks or percent-encoding. Raises FileNotFoundError, whose
+    `strerror` names the likely cause, where there is none or several, and OSError where a folder
+    cannot be listed.
     """
     if "://" in path:
         raise _missing(path, "Only files and s3:// addresses can be read; download it first")
     if os.path.lexists(path):
-        raise _missing(path, "A link to a file that is not there")
+        raise _missing(path, "A link to a file that does not exist")
     if os.name == "nt":
         return _spelled(path)
     if _DRIVE.match(path):
@@ -40,8 +40,8 @@ def look_up(path: str) -> str:
 def _spelled(path: str) -> str:
     """Return the file or folder at `path`, found by `_folded` name where it has another."""
     parent, name = os.path.split(path)
-    if not name:  # the root of a drive that is not there
-        raise _missing(path, f"No such file: {path} is not there")
+    if not name:  # the root of a missing drive
+        raise _missing(path, f"No such file: {path} does not exist")
     folder = _folder(parent)
     if folder is None:
         raise _missing(path, f"No such file: there is no folder {parent}")
@@ -53,7 +53,7 @@ def _spelled(path: str) -> str:
             return os.path.join(folder, same[0])  # noqa: PTH118
         if same:
             either = " and ".join(map(repr, sorted(same)))
-            raise _missing(path, f"No such file, but {either} lie there; say which is meant")
+            raise _missing(path, f"No such file, but {either} exist; write the name of one of them")
     other = stems.get(_stem(_folded(name)))
     hint = f"there is no {name!r} in {folder}" + (f", but {other!r}" if other else "")
     raise _missing(path, f"No such file: {hint}")
@@ -61,7 +61,7 @@ def _spelled(path: str) -> str:
 
 @lru_cache(4096)
 def _folder(path: str) -> str | None:
-    """Return the folder that `path` means, if any; of 500,000 missing files there are few."""
+    """Return the folder that `path` means, if any; cached, as 500,000 missing files share few."""
     try:
         return path if Path(path).is_dir() else _spelled(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Bytes from wherever a design lies: whatever reads one reads it here, and so also from S3."""
+"""Bytes of a design from its location: a local file or S3. All reading of designs is done here."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,16 @@ from hangtag.storage import s3
 from hangtag.storage.addresses import S3
 from hangtag.storage.path_lookup import look_up
 
-_THREADS: Final = 32  # waiting for a bucket costs no core
+_THREADS: Final = 32  # waiting for a bucket takes no core
 
 
 def read_bytes(location: str, limit: int | None = None) -> bytes:
     """Return the bytes at `location`: a local path or, with the `aws` extra, an `s3://` address.
 
-    In place of a missing file, that is read which `path_lookup` finds. Raises OSError as `open`
-    does, also for a file of over `limit` bytes or none that can end (a device, a pipe), and
+    In place of a missing file, the one that `path_lookup` finds is read. Raises OSError as `open`
+    does, also for a file of over `limit` bytes or one without an end (a device, a pipe), and
     ConnectionError where a bucket does not answer; for `s3://` also MissingExtra, and StorageError
-    for what no other object of the bucket could do better.
+    where every other object of the bucket would fail as well.
     """
     if location.startswith(S3):
         return s3.read(location, limit)
@@ -37,7 +37,7 @@ def read_bytes(location: str, limit: int | None = None) -> bytes:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a design is read from: a local path, or what came of an `s3://` address."""
+    """Where a design is read from: a local path, or an `s3://` address with its bytes or error."""
 
     location: str
     data: bytes | None = None
@@ -48,12 +48,12 @@ class Source:
 
 
 def read_ahead(locations: Iterable[str], limit: int | None = None) -> Iterator[Source]:
-    """Yield local paths as they are, and objects with their bytes, or why there are none.
+    """Yield local paths as they are, and objects with their bytes, or the error that there was.
 
-    In order; many objects are on their way at once. Raises what `read_bytes` raises but OSError.
+    In order; many objects are fetched at once. Raises what `read_bytes` raises except OSError.
     """
     waiting: deque[Source | Future[Source]] = deque()
-    silent = 0  # addresses in a row that nobody answered for
+    silent = 0  # addresses in a row without an answer
     with ThreadPoolExecutor(_THREADS) as pool:  # starts a thread only when there is an address
         try:
             for location in locations:
@@ -62,7 +62,7 @@ def read_ahead(locations: Iterable[str], limit: int | None = None) -> Iterator[S
                 if len(waiting) >= 2 * _THREADS or not away:
                     source = _arrived(waiting.popleft())
                     silent = silent + 1 if isinstance(source.error, ConnectionError) else 0
-                    if silent >= 2 * _THREADS:  # after one, `s3.told` fails at once
+                    if silent >= 2 * _THREADS:  # after one, `with_retries` fails at once
                         raise StorageError(f"{source.error}; run the same command again to resume")
                     yield source
             while waiting:
@@ -94,10 +94,10 @@ def names_below(address: str) -> Iterator[str]:
 
 
 def etags(addresses: Iterable[str]) -> dict[str, str]:
-    """Return what tells the state of every object that is there from others, by `s3://` address.
+    """Return the ETag of every object that exists, by `s3://` address.
 
-    Each folder is listed once; of one that may be read but not listed, all are left out. Raises
-    MissingExtra and StorageError.
+    Each folder is listed once. The objects of a folder that may be read but not listed are left
+    out. Raises MissingExtra and StorageError.
     """
     folders = {
         (bucket, key[: key.rfind("/") + 1]) for bucket, key in map(s3.split, addresses)

@@ -24,8 +24,8 @@ from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.library.catalog import Catalog
 from hangtag.library.catalog_csv import write_csv
 from hangtag.library.image_files import IMAGE_SUFFIXES, designs_below, image_files, is_utf8
+from hangtag.library.keywords.xmp import write_sidecar
 from hangtag.library.tag_text import join_tags, split_tags
-from hangtag.library.xmp import write_sidecar
 from hangtag.storage.addresses import S3, address_of
 from hangtag.storage.files import atomic_path, refuse_foreign, write_text
 from hangtag.storage.locks import only_writer

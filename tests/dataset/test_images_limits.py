@@ -62,7 +62,7 @@ def test_pillows_own_limit_stays_for_others() -> None:
 import io, sys, threading, warnings
 from PIL import Image
 before = Image.MAX_IMAGE_PIXELS
-import hangtag.dataset.images as images, hangtag.tagging.tagger, hangtag.library.xmp
+import hangtag.dataset.images as images, hangtag.tagging.tagger, hangtag.library.keywords.xmp
 assert Image.MAX_IMAGE_PIXELS == before, "changed by import"
 Image.MAX_IMAGE_PIXELS = 50
 file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Catalogs: merged rows, where images lie, the fingerprint, what survives a round trip."""
+"""Catalogs: merged rows, locations of images, the fingerprint, what survives a round trip."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def test_names_with_commas_that_hangtag_wrote_are_names(tmp_path: Path) -> None:
     assert Catalog.read(tmp_path / "d.csv").designs == designs
 
 
-def test_lists_with_commas_of_names_that_stand_elsewhere_are_refused(tmp_path: Path) -> None:
+def test_lists_with_commas_of_names_that_occur_elsewhere_are_refused(tmp_path: Path) -> None:
     for cells in (["cat", "cat, red", "red", "dog"], ["cat,red", "cat,red"]):
         text = "image,tags\n" + "".join(f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells))
         with pytest.raises(CatalogError, match="look separated by commas"):

@@ -78,14 +78,14 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "says"),
+    ("text", "where", "expected"),
     [
         ("", "", "no designs"),
         ("image,tags\n", "", "no designs"),
         ("filename,tags\na.png,x\n", "line 1", "no column 'image' among 'filename', 'tags'"),
         ("image,words\na.png,x\n", "line 1", "no column 'tags'"),
-        ("image,tags,not_tag\na.png,x,y\n", "line 1", "'not_tag' was probably meant as 'not_tags'"),
-        ("image,tags,gruop\na.png,x,y\n", "line 1", "probably meant as 'group'"),
+        ("image,tags,not_tag\na.png,x,y\n", "line 1", "'not_tag' probably means 'not_tags'"),
+        ("image,tags,gruop\na.png,x,y\n", "line 1", "probably means 'group'"),
         ("image,tags,Tags\na.png,x,y\n", "line 1", "two columns are named 'tags'"),
         ("image,tags\na.png,x\n ,y\n", "line 3", "no image"),
         ("image,tags,split\na.png,x,trian\n", "line 2", "split is 'trian'; use train, validation"),
@@ -107,19 +107,19 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_csv_is_one_clear_line(
-    tmp_path: Path, text: str | bytes, place: str, says: str
+    tmp_path: Path, text: str | bytes, where: str, expected: str
 ) -> None:
     path = write(tmp_path / "d.csv", text)
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}, {place}:" if place else f"{path}:")
-    assert says in message
+    assert message.startswith(f"{path}, {where}:" if where else f"{path}:")
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "says"),
+    ("text", "where", "expected"),
     [
         ("\n\n", "", "no designs"),
         ('{"image": "a.png"}\n', "", "no row has 'tags'"),
@@ -130,18 +130,20 @@ def test_a_wrong_csv_is_one_clear_line(
         ('{"image": 1.5, "tags": []}', "line 1", "image holds '1.5', which is not text"),
         ('{"image": "a", "tags": [["x"]]}', "line 1", "tags holds \"['x']\", which is not text"),
         ('{"image": "a", "tags": {"x": 1}}', "line 1", "tags must be a list of texts"),
-        ('{"image": "a", "tag": ["x"]}', "line 1", "'tag' was probably meant as 'tags'"),
+        ('{"image": "a", "tag": ["x"]}', "line 1", "'tag' probably means 'tags'"),
         ('{"image": "a\\u0000b", "tags": ["x"]}', "line 1", "NUL"),
         ('{"image": "a", "tags": ["\\ud800"]}', "line 1", "not valid JSON"),
     ],
 )
-def test_a_wrong_jsonl_is_one_clear_line(tmp_path: Path, text: str, place: str, says: str) -> None:
+def test_a_wrong_jsonl_is_one_clear_line(
+    tmp_path: Path, text: str, where: str, expected: str
+) -> None:
     path = write(tmp_path / "d.jsonl", text)
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}, {place}:" if place else f"{path}:")
-    assert says in message
+    assert message.startswith(f"{path}, {where}:" if where else f"{path}:")
+    assert expected in message
 
 
 def test_a_wrong_parquet_is_one_clear_line(tmp_path: Path) -> None:
@@ -293,7 +295,7 @@ def test_every_type_of_parquet_for_texts_and_lists(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "says"),
+    ("cells", "expected"),
     [
         ("#red #cat|#cat|#red", "without their #"),
         ("#red, #cat|#cat|#red", "without their #"),
@@ -303,12 +305,12 @@ def test_every_type_of_parquet_for_texts_and_lists(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_other_programs_are_read_with_a_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: str, says: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: str, expected: str
 ) -> None:
     rows = [f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells.split("|"))]
     catalog = Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
     assert [design.tags for design in catalog] == [("red", "cat"), ("cat",), ("red",)]
-    assert says in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
@@ -318,7 +320,7 @@ def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "says"),
+    ("cell", "expected"),
     [
         ("['cat', 'red'", "looks like a list but cannot be read"),
         ("['cat' 'red' ... 'blue']", "looks like a list"),
@@ -328,11 +330,11 @@ def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
         ("cat、red", "look separated by commas"),
     ],
 )
-def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, says: str) -> None:
+def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, expected: str) -> None:
     path = write(
         tmp_path / "d.csv", f'image,tags\na.png,#cat #red\nb.png,cat;red\nc.png,"{cell}"\n'
     )
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     assert str(caught.value).startswith(f"{path}, line 4: ")
-    assert says in str(caught.value)
+    assert expected in str(caught.value)

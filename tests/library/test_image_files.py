@@ -1,4 +1,4 @@
-"""Which files of a library are its designs, and what the note says of the others."""
+"""Which files of a library are its designs, and the warning about the others."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_what_people_put_there_is_taken_and_nothing_said(
+def test_what_people_put_there_is_taken_without_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     touch(tmp_path, *TAKEN.split(), "notes.txt", "a.xmp", "Thumbs.db", ".DS_Store", "desktop.ini")

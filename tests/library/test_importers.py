@@ -1,4 +1,4 @@
-"""Other people's formats into a catalog: what each kind reads, and what it says of bad input."""
+"""Other formats into a catalog: what each kind reads, and its messages about bad input."""
 
 import os
 import sys
@@ -8,21 +8,12 @@ import pytest
 from PIL import Image
 
 from hangtag.errors import CatalogError, ConfigError
-from hangtag.library.catalog import Catalog
-from hangtag.library.importers import KINDS, image_files, import_catalog
+from hangtag.library.image_files import image_files
+from hangtag.library.importers import KINDS, import_catalog
+from tests.library.conftest import rows, touch
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
-
-
-def rows(catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    return {design.image: design.tags for design in catalog}
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 def svg(*tags: str) -> str:
@@ -32,13 +23,6 @@ def svg(*tags: str) -> str:
         f' xmlns:dc="{DC}" xmlns:cc="urn:cc"><cc:Work><dc:subject><rdf:Bag>{items}</rdf:Bag>'
         "</dc:subject></cc:Work></rdf:RDF></metadata></svg>"
     )
-
-
-@pytest.fixture
-def tags_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tags.txt"
-    path.write_text("cat\nred car\nBlume\n", encoding="utf-8")
-    return path
 
 
 # Folders
@@ -93,9 +77,9 @@ def test_sidecars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "d.png": (),
         "sub/c.svg": ("red",),
     }
-    said = capsys.readouterr().err
-    assert f"{tmp_path / 'd.txt'}: not UTF-8" in said
-    assert "2 of 4 designs have no tags" in said
+    logged = capsys.readouterr().err
+    assert f"{tmp_path / 'd.txt'}: not UTF-8" in logged
+    assert "2 of 4 designs have no tags" in logged
 
 
 def test_what_sidecars_hold_and_is_not_read_is_counted(
@@ -111,9 +95,9 @@ def test_what_sidecars_hold_and_is_not_read_is_counted(
         "b.png": (),
         "c.png": ("dog",),
     }
-    said = capsys.readouterr().err
-    assert f"1 captions such as {tmp_path / 'a.caption'}" in said
-    assert "1 .json files" in said
+    logged = capsys.readouterr().err
+    assert f"1 captions such as {tmp_path / 'a.caption'}" in logged
+    assert "1 .json files" in logged
 
 
 def test_a_sidecar_of_several_images_is_reported(
@@ -130,8 +114,8 @@ def test_a_sidecar_of_several_images_is_reported(
         "b.png": ("one",),
         "b.svg": ("drawn",),
     }
-    said = capsys.readouterr().err
-    assert f"1 sidecars such as {tmp_path / 'a.xmp'}" in said
+    logged = capsys.readouterr().err
+    assert f"1 sidecars such as {tmp_path / 'a.xmp'}" in logged
 
 
 def test_a_damaged_block_is_named_and_the_others_are_read(
@@ -142,12 +126,12 @@ def test_a_damaged_block_is_named_and_the_others_are_read(
     Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
     (tmp_path / "b.xmp").write_text("<cut")
     assert rows(import_catalog("xmp", tmp_path)) == {"a.webp": ("cat",), "b.png": ()}
-    said = capsys.readouterr().err
+    logged = capsys.readouterr().err
     assert (
-        "a.webp: its keywords cannot be read (damaged EXIF); its other keywords were read" in said
+        "a.webp: its keywords cannot be read (damaged EXIF); its other keywords were read" in logged
     )
-    assert "b.xmp: its keywords cannot be read" in said
-    assert "taken in without tags" in said
+    assert "b.xmp: its keywords cannot be read" in logged
+    assert "imported without tags" in logged
 
 
 def test_keywords_inside_and_beside_images(tmp_path: Path) -> None:
@@ -172,10 +156,10 @@ def test_svg_takes_drawings_only_and_loses_none(
     catalog = rows(import_catalog("svg", tmp_path))
     assert catalog.pop("a.svg") == ("cat", "sea horse")
     assert catalog == {f"broken{number}.svg": () for number in range(8)}
-    said = capsys.readouterr().err
-    assert f"{tmp_path / 'broken0.svg'}: its keywords cannot be read" in said
-    assert "3 more like these" in said
-    assert "8 of 9 designs have no tags" in said
+    logged = capsys.readouterr().err
+    assert f"{tmp_path / 'broken0.svg'}: its keywords cannot be read" in logged
+    assert "3 more like these" in logged
+    assert "8 of 9 designs have no tags" in logged
 
 
 @pytest.fixture
@@ -206,7 +190,7 @@ def test_openclipart_pairs_images_with_drawings(openclipart: Path) -> None:
 
 
 def test_openclipart_wants_the_folder_above_svg(openclipart: Path) -> None:
-    with pytest.raises(CatalogError, match="name the folder above it"):
+    with pytest.raises(CatalogError, match="name its parent folder"):
         import_catalog("openclipart", openclipart / "svg")
     with pytest.raises(ConfigError, match="use png or svg"):
         import_catalog("openclipart", openclipart, prefer="gif")

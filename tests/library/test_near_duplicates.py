@@ -1,4 +1,4 @@
-"""Near doubles: a drawing recoloured, resized or padded shares its group, another drawing not."""
+"""Near-duplicates: a drawing recoloured, resized or padded has its group, another drawing not."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
-from hangtag.library.near_duplicates import merge_groups, near_doubles
+from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -80,7 +80,7 @@ DRAWINGS = {
     ),
     "broad stripes": paper("across", 64),
     "stripes": paper("across", 40),
-    "lying stripes": paper("down", 64),
+    "level stripes": paper("down", 64),
     "slanting stripes": paper("slanting", 64),
     "dots": paper("dots", 64),
     "many dots": paper("dots", 36),
@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def labels_of(designs: list[Pixels]) -> NDArray[np.int64]:
-    return near_doubles(np.stack([fingerprint(design) for design in designs]))
+    return near_duplicate_groups(np.stack([fingerprint(design) for design in designs]))
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -163,7 +163,7 @@ def test_colour_under_full_transparency_is_never_seen() -> None:
     assert (fingerprint(garbage) == fingerprint(design)).all()
 
 
-def test_faint_textures_are_told_apart() -> None:
+def test_faint_textures_are_distinguished() -> None:
     rng = np.random.default_rng(0)
     grain = cv2.GaussianBlur(rng.normal(0, 60, (12, 256, 256)).transpose(1, 2, 0), (0, 0), 5)
     papers = [
@@ -185,7 +185,7 @@ def test_tiny_designs_have_a_fingerprint(shape: tuple[int, int]) -> None:
     assert found.dtype == np.uint8
 
 
-def test_blank_designs_stand_alone() -> None:
+def test_blank_designs_are_groups_of_their_own() -> None:
     clear = np.zeros((256, 256, 4), np.uint8)
     hidden_noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     hidden_noise[..., 3] = 0
@@ -208,7 +208,7 @@ def test_many_blanks_and_many_copies_cost_little() -> None:
     blanks = np.zeros((100_000, FINGERPRINT_BYTES), np.uint8)
     copies = np.tile(fingerprint(DRAWINGS["smile"]), (100_000, 1))
     start = time.process_time()
-    labels = near_doubles(np.concatenate([blanks, copies]))
+    labels = near_duplicate_groups(np.concatenate([blanks, copies]))
     assert time.process_time() - start < 20
     assert len(np.unique(labels[:100_000])) == 100_000
     assert len(np.unique(labels[100_000:])) == 1
@@ -247,14 +247,14 @@ def test_the_order_of_designs_does_not_matter() -> None:
     designs = [*DRAWINGS.values(), *map(inverted, DRAWINGS.values())]
     prints = np.stack([fingerprint(design) for design in designs])
     order = np.random.default_rng(0).permutation(len(prints))
-    one, other = near_doubles(prints)[order], near_doubles(prints[order])
+    one, other = near_duplicate_groups(prints)[order], near_duplicate_groups(prints[order])
     assert ((one[:, None] == one) == (other[:, None] == other)).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_few_designs(count: int) -> None:
     prints = [fingerprint(design) for design in list(DRAWINGS.values())[:count]]
-    labels = near_doubles(np.array(prints, np.uint8).reshape(count, FINGERPRINT_BYTES))
+    labels = near_duplicate_groups(np.array(prints, np.uint8).reshape(count, FINGERPRINT_BYTES))
     assert labels.dtype == np.int64
     assert labels.tolist() == list(dict.fromkeys(labels.tolist()))
 

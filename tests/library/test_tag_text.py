@@ -67,7 +67,7 @@ def test_empty_lists(text: str) -> None:
         ("#red, #cat", ["#red", "#cat"]),
     ],
 )
-def test_what_stands_in_a_list(text: str, tags: list[str]) -> None:
+def test_items_of_a_list(text: str, tags: list[str]) -> None:
     assert split_tags(text) == tags
 
 

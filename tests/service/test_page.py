@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from hangtag.library.catalog import Catalog
-from hangtag.library.xmp import keywords
+from hangtag.library.keywords.xmp import keywords
 
 
 @pytest.fixture

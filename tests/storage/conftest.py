@@ -1,4 +1,4 @@
-"""A real S3 server on loopback (moto), and a proxy before it that breaks what a test tells it."""
+"""A real S3 server on loopback (moto), and a proxy before it that fails as a test wants."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from moto.server import ThreadedMotoServer
 
-from hangtag.storage import s3
+from hangtag.storage import s3, s3_requests
 
 
 @dataclass
@@ -126,19 +126,21 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
         "HANGTAG_CACHE": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3, "READ_SECONDS", 1)
-    monkeypatch.setattr(s3, "_PAUSES", (0.01,) * 6)
+    monkeypatch.setattr(s3_requests, "READ_SECONDS", 1)
+    monkeypatch.setattr(s3_requests, "_PAUSES", (0.01,) * 6)
     monkeypatch.setattr(s3, "_UPLOAD_ATTEMPTS", 8)  # of a second each, on a busy machine
-    s3.client.cache_clear()
-    s3._endpoint.answered()
-    s3.told("s3://library", lambda: s3.client().create_bucket(Bucket="library"))
+    s3_requests.client.cache_clear()
+    s3_requests._endpoint.answered()
+    s3_requests.with_retries(
+        "s3://library", lambda: s3_requests.client().create_bucket(Bucket="library")
+    )
     # Made here: a test may leave an environment in which none can be made.
-    clients = [s3.client(attempts) for attempts in (1, s3._UPLOAD_ATTEMPTS)]
+    clients = [s3_requests.client(attempts) for attempts in (1, s3._UPLOAD_ATTEMPTS)]
     found.requests.clear()
     yield found
     for client in clients:
         client.close()
-    s3.client.cache_clear()
+    s3_requests.client.cache_clear()
     server.shutdown()
     server.server_close()
     urlopen(Request(f"{moto}/moto-api/reset", method="POST")).close()  # forgets every bucket
@@ -147,4 +149,6 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
 def put(address: str, data: bytes) -> None:
     """Write an object."""
     bucket, key = s3.split(address)
-    s3.told(address, lambda: s3.client().put_object(Bucket=bucket, Key=key, Body=data))
+    s3_requests.with_retries(
+        address, lambda: s3_requests.client().put_object(Bucket=bucket, Key=key, Body=data)
+    )

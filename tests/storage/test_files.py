@@ -111,7 +111,7 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
         read_bytes(str(tmp_path / "b"))
 
 
-def test_a_linked_file_is_written_where_it_lies(tmp_path: Path) -> None:
+def test_a_linked_file_is_written_and_the_link_stays(tmp_path: Path) -> None:
     write_text(tmp_path / "shared" / "rules.txt", "old")
     (tmp_path / "rules.txt").symlink_to(tmp_path / "shared" / "rules.txt")
     write_text(tmp_path / "rules.txt", "new")
@@ -120,7 +120,7 @@ def test_a_linked_file_is_written_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_a_damaged_archive_is_never_unpacked(tmp_path: Path) -> None:
-    """Most damage leaves a tar that can be read: only gzip's checksum, at the end, tells."""
+    """Most damage leaves a tar that can be read: only gzip's checksum, at the end, shows it."""
     original = np.random.default_rng(0).bytes(20_000)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.onnx").write_bytes(original)
@@ -130,11 +130,11 @@ def test_a_damaged_archive_is_never_unpacked(tmp_path: Path) -> None:
     unpack(whole, tmp_path / "out")
     assert (tmp_path / "out" / "model.onnx").read_bytes() == original
     data = bytearray(whole.read_bytes())
-    for place in range(3, len(data), len(data) // 40):
-        if 4 <= place < 10:  # gzip's time and system say nothing about the bytes
+    for offset in range(3, len(data), len(data) // 40):
+        if 4 <= offset < 10:  # gzip's time and system do not depend on the bytes
             continue
         damaged = bytearray(data)
-        damaged[place] ^= 0x55
+        damaged[offset] ^= 0x55
         (tmp_path / "damaged.tar.gz").write_bytes(damaged)
         with pytest.raises(ModelError, match="cannot be unpacked"):
             unpack(tmp_path / "damaged.tar.gz", tmp_path / "bad")

@@ -17,9 +17,9 @@ from hangtag.cli import app as cli
 from hangtag.cli.addresses import fetched
 from hangtag.errors import StorageError
 from hangtag.library.catalog import Catalog
-from hangtag.storage import download, s3
+from hangtag.storage import download, s3, s3_requests
 from hangtag.storage.addresses import mirror_of
-from hangtag.storage.mirror import Place, unpacked
+from hangtag.storage.mirror import Mirror, unpacked
 from hangtag.tagging.model_folder import ModelFolder
 from tests.storage.conftest import Storage, put
 
@@ -106,7 +106,7 @@ def test_a_design_that_is_gone_costs_one_row(
     library: Catalog, storage: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     upload(library, 12)
-    lst = tmp_path / "train.lst"  # as the seed's were: a leading slash, blanks around the tabs
+    lst = tmp_path / "train.lst"  # as older lists have it: a leading slash, blanks around the tabs
     rows = [f"{n} \t {n % 2}\t1 \t /designs/{d.image} " for n, d in enumerate(library.designs[:13])]
     lst.write_text("\n".join(rows) + "\n")
     (tmp_path / "tags.txt").write_text("odd\nall\n")
@@ -199,20 +199,20 @@ def test_only_what_changed_travels(storage: Storage) -> None:
     put(f"{address}/sub/b.txt", b"b")
     put(f"{address}/dataset.json", b"{}")
     put(f"{address}/output/job/model.tar.gz", b"large")
-    place = Place(address)
-    place.pull()
-    assert (place.local / "sub" / "b.txt").read_bytes() == b"b"
-    assert not (place.local / "output").exists()
-    (place.local / "a.txt").write_bytes(b"changed")
-    (place.local / "sub" / "b.txt").unlink()
-    (place.local / "c.txt").write_bytes(b"c")
-    (place.local / ".part").write_bytes(b"hidden")
-    place.push()
+    mirror = Mirror(address)
+    mirror.pull()
+    assert (mirror.local / "sub" / "b.txt").read_bytes() == b"b"
+    assert not (mirror.local / "output").exists()
+    (mirror.local / "a.txt").write_bytes(b"changed")
+    (mirror.local / "sub" / "b.txt").unlink()
+    (mirror.local / "c.txt").write_bytes(b"c")
+    (mirror.local / ".part").write_bytes(b"hidden")
+    mirror.push()
     assert [key.removeprefix("place/") for key in keys(address)] == [
         "a.txt", "c.txt", "dataset.json", "output/job/model.tar.gz",
     ]  # fmt: skip
     storage.requests.clear()
-    again = Place(address)
+    again = Mirror(address)
     again.pull()
     again.push()
     assert not any(verb in ("PUT", "DELETE") for verb, _, _ in storage.requests)
@@ -222,46 +222,46 @@ def test_only_what_changed_travels(storage: Storage) -> None:
 def test_a_local_copy_that_is_lost_removes_nothing(storage: Storage) -> None:
     address = "s3://library/place"
     put(f"{address}/a.txt", b"a")
-    place = Place(address)
-    place.pull()
-    shutil.rmtree(place.local)
-    again = Place(address)
+    mirror = Mirror(address)
+    mirror.pull()
+    shutil.rmtree(mirror.local)
+    again = Mirror(address)
     again.pull()
     again.push()
     assert keys(address) == ["place/a.txt"]
-    assert (place.local / "a.txt").read_bytes() == b"a"
+    assert (mirror.local / "a.txt").read_bytes() == b"a"
 
 
 def test_a_kill_before_the_state_was_noted_is_no_conflict(storage: Storage) -> None:
     """What has the same bytes on both sides is adopted, in one part or in several."""
     address = "s3://library/place"
-    place = Place(address)
-    place.local.mkdir(parents=True)
-    (place.local / "a.txt").write_bytes(b"a")
-    (place.local / "large.bin").write_bytes(bytes(range(256)) * 2**16)
-    place.push()
+    mirror = Mirror(address)
+    mirror.local.mkdir(parents=True)
+    (mirror.local / "a.txt").write_bytes(b"a")
+    (mirror.local / "large.bin").write_bytes(bytes(range(256)) * 2**16)
+    mirror.push()
     assert "-2" in (s3.head(f"{address}/large.bin") or s3.Object("", 0, "")).etag
-    place._state_file.unlink()
+    mirror._state_file.unlink()
     storage.requests.clear()
-    again = Place(address)
+    again = Mirror(address)
     again.pull()
     again.push()
     assert not any(verb == "PUT" for verb, _, _ in storage.requests)
     assert storage.gets("/large.bin") == []
-    (place.local / "a.txt").write_bytes(b"b")
-    place._state_file.unlink()
+    (mirror.local / "a.txt").write_bytes(b"b")
+    mirror._state_file.unlink()
     with pytest.raises(StorageError, match="which changed too"):
-        Place(address).pull()
+        Mirror(address).pull()
 
 
 def test_an_upload_that_fails_does_not_forget_the_others(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = "s3://library/place"
-    place = Place(address)
-    place.local.mkdir(parents=True)
+    mirror = Mirror(address)
+    mirror.local.mkdir(parents=True)
     for name in ("a.txt", "b.txt", "c.txt"):
-        (place.local / name).write_text(name)
+        (mirror.local / name).write_text(name)
     upload = s3.upload
     # Those that have not begun would be given up for the one that fails.
     under_way = threading.Barrier(3)
@@ -275,9 +275,9 @@ def test_an_upload_that_fails_does_not_forget_the_others(
     with monkeypatch.context() as patch:
         patch.setattr(s3, "upload", breaks)
         with pytest.raises(ConnectionError):
-            place.push()
+            mirror.push()
     storage.requests.clear()
-    again = Place(address)
+    again = Mirror(address)
     again.pull()
     again.push()
     assert keys(address) == ["place/a.txt", "place/b.txt", "place/c.txt"]
@@ -285,14 +285,14 @@ def test_an_upload_that_fails_does_not_forget_the_others(
 
 
 def test_two_processes_do_not_fetch_at_the_same_time(storage: Storage) -> None:
-    place = Place("s3://library/place")
+    mirror = Mirror("s3://library/place")
     order = []
 
     def other() -> None:
-        with Place("s3://library/place").locked():
+        with Mirror("s3://library/place").locked():
             order.append("other")
 
-    with place.locked():
+    with mirror.locked():
         thread = threading.Thread(target=other)
         thread.start()
         thread.join(0.3)
@@ -304,15 +304,15 @@ def test_two_processes_do_not_fetch_at_the_same_time(storage: Storage) -> None:
 def test_changes_on_both_sides_are_not_mixed(storage: Storage) -> None:
     address = "s3://library/place"
     put(f"{address}/a.txt", b"a")
-    place = Place(address)
-    place.pull()
-    (place.local / "a.txt").write_bytes(b"mine")
+    mirror = Mirror(address)
+    mirror.pull()
+    (mirror.local / "a.txt").write_bytes(b"mine")
     put(f"{address}/a.txt", b"theirs")
     with pytest.raises(StorageError, match="which changed too"):
-        Place(address).pull()
-    (place.local / "a.txt").unlink()
-    Place(address).pull()
-    assert (place.local / "a.txt").read_bytes() == b"theirs"
+        Mirror(address).pull()
+    (mirror.local / "a.txt").unlink()
+    Mirror(address).pull()
+    assert (mirror.local / "a.txt").read_bytes() == b"theirs"
 
 
 def test_a_large_file_goes_on_where_a_killed_run_stopped(
@@ -323,16 +323,16 @@ def test_a_large_file_goes_on_where_a_killed_run_stopped(
     data = bytes(range(256)) * 20
     put("s3://library/place/large.bin", data)
     storage.faults["/large.bin"] = ["", "", "always truncate"]
-    place = Place("s3://library/place")
+    mirror = Mirror("s3://library/place")
     with pytest.raises(ConnectionError):
-        place.pull()
-    assert not (place.local / "large.bin").exists()
+        mirror.pull()
+    assert not (mirror.local / "large.bin").exists()
     storage.faults.clear()
     storage.requests.clear()
-    Place("s3://library/place").pull()
-    assert (place.local / "large.bin").read_bytes() == data
+    Mirror("s3://library/place").pull()
+    assert (mirror.local / "large.bin").read_bytes() == data
     assert len(storage.gets("/large.bin")) == 4  # of six parts
-    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+    assert [path.name for path in mirror.local.iterdir()] == ["large.bin"]
 
 
 @pytest.fixture
@@ -341,29 +341,31 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "THREADS", 1)
 
 
-def stopped_half_way(storage: Storage, data: bytes, *, parts: bool = False) -> Place:
+def stopped_half_way(storage: Storage, data: bytes, *, parts: bool = False) -> Mirror:
     """Return a folder of one object, large.bin, of which some parts came before a kill."""
     if parts:
         config = TransferConfig(multipart_threshold=1, multipart_chunksize=5 * 2**20)
-        s3.client().upload_fileobj(io.BytesIO(data), "library", "place/large.bin", Config=config)
+        s3_requests.client().upload_fileobj(
+            io.BytesIO(data), "library", "place/large.bin", Config=config
+        )
     else:
         put("s3://library/place/large.bin", data)
     storage.faults["/large.bin"] = ["", "", "always truncate"]
-    place = Place("s3://library/place")
+    mirror = Mirror("s3://library/place")
     with pytest.raises(ConnectionError):
-        place.pull()
+        mirror.pull()
     storage.faults.clear()
     storage.requests.clear()
-    return place
+    return mirror
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_an_object_that_changed_meanwhile_is_fetched_from_its_beginning(storage: Storage) -> None:
-    place = stopped_half_way(storage, bytes(5000))
+    mirror = stopped_half_way(storage, bytes(5000))
     put("s3://library/place/large.bin", b"\1" * 5000)  # of the same size
-    Place("s3://library/place").pull()
-    assert (place.local / "large.bin").read_bytes() == b"\1" * 5000
-    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+    Mirror("s3://library/place").pull()
+    assert (mirror.local / "large.bin").read_bytes() == b"\1" * 5000
+    assert [path.name for path in mirror.local.iterdir()] == ["large.bin"]
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -380,10 +382,10 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
         return fetch(job, number)
 
     monkeypatch.setattr(download.Download, "fetch", changing)
-    place = Place("s3://library/place")
-    place.pull()
-    assert (place.local / "large.bin").read_bytes() == b"\2" * 7000
-    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+    mirror = Mirror("s3://library/place")
+    mirror.pull()
+    assert (mirror.local / "large.bin").read_bytes() == b"\2" * 7000
+    assert [path.name for path in mirror.local.iterdir()] == ["large.bin"]
 
     def always_changing(job: download.Download, number: int) -> bool:
         calls.append(number)
@@ -392,43 +394,43 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 
     monkeypatch.setattr(download.Download, "fetch", always_changing)
     put("s3://library/place/large.bin", bytes(3000))
-    with pytest.raises(StorageError, match="changes, or comes damaged"):
-        Place("s3://library/place").pull()
+    with pytest.raises(StorageError, match="changes, or arrives damaged"):
+        Mirror("s3://library/place").pull()
 
 
 @pytest.mark.parametrize("parts", [False, True])
 def test_parts_that_are_damaged_on_the_disk_are_not_taken(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, parts: bool
 ) -> None:
-    """Of the right size, as a lost page of a disk leaves them: the ETag tells, also of an object
-    that was written in parts of another size than boto3's own."""
+    """Of the right size, as a lost page of a disk leaves them: the ETag shows it, also for an
+    object that was written in parts of another size than boto3's own."""
     monkeypatch.setattr(download, "PART_BYTES", 2**20 if parts else 1000)
     monkeypatch.setattr(download, "THREADS", 1)
     data = bytes(range(256)) * (2**15 if parts else 20)
-    place = stopped_half_way(storage, data, parts=parts)
-    (part,) = place.local.glob(".*.part")
+    mirror = stopped_half_way(storage, data, parts=parts)
+    (part,) = mirror.local.glob(".*.part")
     part.write_bytes(bytes(10) + part.read_bytes()[10:])
-    Place("s3://library/place").pull()
-    assert (place.local / "large.bin").read_bytes() == data
-    assert [path.name for path in place.local.iterdir()] == ["large.bin"]
+    Mirror("s3://library/place").pull()
+    assert (mirror.local / "large.bin").read_bytes() == data
+    assert [path.name for path in mirror.local.iterdir()] == ["large.bin"]
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_journal_without_its_parts_or_cut_in_a_line_is_not_believed(storage: Storage) -> None:
+def test_a_journal_without_its_parts_or_cut_in_a_line_is_not_used(storage: Storage) -> None:
     data = bytes(range(256)) * 20
-    place = stopped_half_way(storage, data)
-    (journal,) = place.local.glob(".*.parts")
+    mirror = stopped_half_way(storage, data)
+    (journal,) = mirror.local.glob(".*.parts")
     journal.write_text(journal.read_text() + "3")  # 35, say
-    (part,) = place.local.glob(".*.part")
+    (part,) = mirror.local.glob(".*.part")
     part.unlink()
-    Place("s3://library/place").pull()
-    assert (place.local / "large.bin").read_bytes() == data
+    Mirror("s3://library/place").pull()
+    assert (mirror.local / "large.bin").read_bytes() == data
 
 
 def test_a_folder_called_output_is_left_to_sagemaker_in_a_dataset_only(storage: Storage) -> None:
     put("s3://library/models/output/config.json", b"{}")
     put("s3://library/models/a/output/x.txt", b"x")
-    models = Place("s3://library/models")
+    models = Mirror("s3://library/models")
     models.pull()
     assert (models.local / "output" / "config.json").read_bytes() == b"{}"
     (models.local / "output" / "new.txt").write_text("new")
@@ -437,9 +439,9 @@ def test_a_folder_called_output_is_left_to_sagemaker_in_a_dataset_only(storage: 
     for marker in ("dataset.json", "training/train.rec"):
         put(f"s3://library/{marker[0]}/{marker}", b"{}")
         put(f"s3://library/{marker[0]}/output/job/model.tar.gz", b"large")
-        place = Place(f"s3://library/{marker[0]}")
-        place.pull()
-        assert not (place.local / "output").exists()
+        mirror = Mirror(f"s3://library/{marker[0]}")
+        mirror.pull()
+        assert not (mirror.local / "output").exists()
 
 
 def test_files_of_any_key_travel_both_ways(storage: Storage) -> None:
@@ -455,18 +457,18 @@ def test_files_of_any_key_travel_both_ways(storage: Storage) -> None:
     )
     for name in odd:
         put(f"{address}/{name}", name.encode())
-    place = Place(address)
-    place.pull()
-    assert {path.read_bytes().decode() for path in place.local.rglob("*") if path.is_file()} == set(
-        odd
-    )
-    for path in list(place.local.rglob("*")):
+    mirror = Mirror(address)
+    mirror.pull()
+    assert {
+        path.read_bytes().decode() for path in mirror.local.rglob("*") if path.is_file()
+    } == set(odd)
+    for path in list(mirror.local.rglob("*")):
         if path.is_file():
             path.write_text("new")
-    place.push()
+    mirror.push()
     assert {s3.read(f"{address}/{name}") for name in odd} == {b"new"}
     assert len(keys(address)) == len(odd)
-    again = Place(address)
+    again = Mirror(address)
     storage.requests.clear()
     again.pull()
     again.push()
@@ -476,11 +478,11 @@ def test_files_of_any_key_travel_both_ways(storage: Storage) -> None:
 def test_an_object_that_is_a_folder_too_is_named(storage: Storage) -> None:
     put("s3://library/place/a", b"1")
     put("s3://library/place/a/b", b"2")
-    with pytest.raises(StorageError, match="place/a/b lies below s3://library/place/a, which is"):
-        Place("s3://library/place").pull()
-    Place("s3://library/place/a").pull()
+    with pytest.raises(StorageError, match="place/a/b is below s3://library/place/a, which is"):
+        Mirror("s3://library/place").pull()
+    Mirror("s3://library/place/a").pull()
     with pytest.raises(StorageError, match="remove that copy"):
-        Place("s3://library/place/a/b").pull()
+        Mirror("s3://library/place/a/b").pull()
 
 
 @pytest.mark.parametrize("address", ["s3://library//a.csv", "s3://library/a/./b.csv"])
@@ -515,5 +517,5 @@ def test_a_library_is_not_taken_for_a_folder_of_ours(
     monkeypatch.setattr("hangtag.storage.mirror.MOST_OBJECTS", 3)
     for number in range(5):
         put(f"s3://library/designs/{number}.png", b"")
-    with pytest.raises(StorageError, match="no folder of hangtag"):
-        Place("s3://library/designs").pull()
+    with pytest.raises(StorageError, match="more than a dataset or model"):
+        Mirror("s3://library/designs").pull()

@@ -61,23 +61,23 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "says"),
+    ("listed", "expected"),
     [
-        ("heart.png", "'HEART.png' and 'Heart.png' lie there; say which is meant"),
+        ("heart.png", "'HEART.png' and 'Heart.png' exist; write the name of one of them"),
         ("moon.png", r"there is no 'moon\.png' in .*, but 'moon\.svg'"),
         ("star.png", r"there is no 'star\.png' in"),
         ("no/star.png", "there is no folder .*/no$"),
         ("no\\star.png", "there is no folder .*/no$"),
         ("\\\\nas\\art\\a.png", "a network path of Windows"),
-        ("link.png", "A link to a file that is not there"),
+        ("link.png", "A link to a file that does not exist"),
     ],
 )
-def test_the_cause_is_named(tmp_path: Path, listed: str, says: str) -> None:
+def test_the_cause_is_named(tmp_path: Path, listed: str, expected: str) -> None:
     touch(tmp_path, "Heart.png", "HEART.png", "moon.svg")
     (tmp_path / "link.png").symlink_to("gone.png")
     with pytest.raises(FileNotFoundError) as caught:
         look_up(f"{tmp_path}/{listed}")
-    assert re.search(says, caught.value.strerror)
+    assert re.search(expected, caught.value.strerror)
 
 
 def test_addresses_of_elsewhere() -> None:

@@ -18,11 +18,11 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.pack import PackSummary, pack
 from hangtag.errors import ConfigError, DatasetError, StorageError
 from hangtag.library.catalog import Catalog, Design
-from hangtag.storage import s3
+from hangtag.storage import s3, s3_requests
 from hangtag.storage.addresses import address_of, mirror_of, with_addresses
 from hangtag.storage.download import download
 from hangtag.storage.object_cache import ObjectCache
-from hangtag.storage.reading import etags, names_below, read_ahead
+from hangtag.storage.reading import Source, etags, names_below, read_ahead
 from tests.storage.conftest import Storage, put
 
 ONE = "s3://library/folder/one.png"
@@ -54,7 +54,7 @@ def test_a_fault_that_passes_is_not_seen(storage: Storage, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["truncate", "garble"])
-def test_a_fault_that_stays_is_told(storage: Storage, fault: str) -> None:
+def test_a_lasting_fault_is_reported(storage: Storage, fault: str) -> None:
     put(ONE, b"0123456789" * 1000)
     storage.faults["/one.png"] = [f"always {fault}"]
     with pytest.raises(ConnectionError, match=ONE):
@@ -73,17 +73,17 @@ def test_what_is_missing_and_what_is_too_large(storage: Storage) -> None:
         s3.read("s3:///one.png")
 
 
-def test_missing_credentials_are_told_in_one_line(
+def test_missing_credentials_are_one_clear_line(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    before = s3.client()
-    s3.client.cache_clear()
+    before = s3_requests.client()
+    s3_requests.client.cache_clear()
     with pytest.raises(StorageError, match=r"Unable to locate credentials$"):
         s3.read(ONE)
-    s3.client().close()
-    s3.client.cache_clear()
+    s3_requests.client().close()
+    s3_requests.client.cache_clear()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
     before.close()
@@ -146,10 +146,10 @@ def test_many_are_read_ahead_in_order(storage: Storage, tmp_path: Path) -> None:
         put(address, str(number).encode())
     storage.faults = {"/7.png": ["always truncate"], "/8.png": ["stall"]}
     found = list(read_ahead([*addresses[:50], local, *addresses[50:], "s3://library/none.png"]))
-    assert isinstance(found[7], ConnectionError)
-    assert isinstance(found[-1], FileNotFoundError)
-    assert found[50] == local
-    rest = [thing for thing in found if isinstance(thing, bytes)]
+    assert isinstance(found[7].error, ConnectionError)
+    assert isinstance(found[-1].error, FileNotFoundError)
+    assert found[50] == Source(local)
+    rest = [source.data for source in found if source.data is not None]
     assert rest == [str(number).encode() for number in range(100) if number != 7]
 
 
@@ -168,12 +168,12 @@ def black_hole(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[so
     """An endpoint that accepts every connection and never answers."""
     hole = socket.create_server(("127.0.0.1", 0), backlog=256)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{hole.getsockname()[1]}")
-    before = s3.client()
-    s3.client.cache_clear()
+    before = s3_requests.client()
+    s3_requests.client.cache_clear()
     yield hole
-    s3.client().close()
-    s3.client.cache_clear()
-    s3._endpoint.answered()
+    s3_requests.client().close()
+    s3_requests.client.cache_clear()
+    s3_requests._endpoint.answered()
     before.close()
     hole.close()
 
@@ -187,9 +187,9 @@ def limit(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
         "_DEAD_SECONDS": 10,
     }
     for name, seconds in defaults.items():
-        monkeypatch.setattr(s3, name, seconds * scale)
+        monkeypatch.setattr(s3_requests, name, seconds * scale)
     pauses = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-    monkeypatch.setattr(s3, "_PAUSES", tuple(pause * scale for pause in pauses))
+    monkeypatch.setattr(s3_requests, "_PAUSES", tuple(pause * scale for pause in pauses))
 
 
 @pytest.mark.parametrize("addresses", [1, 100])
@@ -198,7 +198,7 @@ def test_an_endpoint_that_never_answers_is_reported_within_a_minute(
 ) -> None:
     """At a tenth of all limits: within a few seconds, however many addresses wait."""
     limit(monkeypatch, 0.1)
-    monkeypatch.setattr("hangtag.storage.files._THREADS", 4)
+    monkeypatch.setattr("hangtag.storage.reading._THREADS", 4)
     began = time.monotonic()
     wanted = [f"s3://library/{number}.png" for number in range(addresses)]
     read = s3.read if addresses == 1 else lambda _: list(read_ahead(wanted))
@@ -215,7 +215,7 @@ def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
     began = time.monotonic()
     with pytest.raises(ConnectionError, match="Could not connect"):
         list(s3.listed("s3://library/folder"))
-    s3._endpoint.answered()
+    s3_requests._endpoint.answered()
     wanted = [
         (f"s3://library/{number}", s3.Object(f"{number}", 5, '"e"'), tmp_path / f"{number}")
         for number in range(100)
@@ -223,7 +223,7 @@ def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
     with pytest.raises(ConnectionError):
         download(wanted, lambda found, path: None)
     (tmp_path / "file").write_bytes(b"12345")
-    s3._endpoint.answered()
+    s3_requests._endpoint.answered()
     with pytest.raises(ConnectionError):
         s3.upload(tmp_path / "file", "s3://library/file")
     assert time.monotonic() - began < 30
@@ -232,8 +232,9 @@ def test_a_closed_port_is_reported_within_a_minute_and_downloads_too(
 def test_the_default_limits_add_up_to_less_than_a_minute() -> None:
     """A name of eight addresses, none of which takes the connection; or none that answers."""
     fresh = subprocess.run(
-        [sys.executable, "-c", "from hangtag.aws import s3; print(s3.CONNECT_SECONDS, "
-         "s3.READ_SECONDS, s3.PATIENCE_SECONDS, max(s3._PAUSES), s3._UPLOAD_ATTEMPTS)"],
+        [sys.executable, "-c", "from hangtag.storage import s3, s3_requests as r; print("
+         "r.CONNECT_SECONDS, r.READ_SECONDS, r.PATIENCE_SECONDS, max(r._PAUSES),"
+         " s3._UPLOAD_ATTEMPTS)"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     connect, read, patience, pause, uploads = map(float, fresh.stdout.split())
@@ -247,9 +248,9 @@ def test_the_default_limits_add_up_to_less_than_a_minute() -> None:
 def test_an_endpoint_that_comes_back_is_asked_again(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_DEAD_SECONDS", 0.3)
+    monkeypatch.setattr(s3_requests, "_DEAD_SECONDS", 0.3)
     put(ONE, b"1")
-    s3._endpoint.gave_no_answer()
+    s3_requests._endpoint.gave_no_answer()
     with pytest.raises(ConnectionError, match="no answer from S3 just now"):
         s3.read(ONE)
     time.sleep(0.3)
@@ -274,7 +275,9 @@ def test_every_key_can_be_written_listed_and_read(storage: Storage, tmp_path: Pa
     assert {item.key for item in s3.listed(prefix)} == {f"odd/{key}" for key in ODD_KEYS}
     assert set(names_below(prefix)) == set(names_below(f"{prefix}/")) == set(ODD_KEYS)
     found = list(read_ahead([f"{prefix}/{key}" for key in ODD_KEYS]))
-    assert found == [f"{number}".encode() for number in range(len(ODD_KEYS))]
+    assert [source.data for source in found] == [
+        f"{number}".encode() for number in range(len(ODD_KEYS))
+    ]
     assert len(etags([f"{prefix}/{key}" for key in ODD_KEYS])) == len(ODD_KEYS)
     for key in ODD_KEYS[:8]:
         assert s3.upload(tmp_path / "new", f"{prefix}/{key}").size == 3
@@ -283,7 +286,7 @@ def test_every_key_can_be_written_listed_and_read(storage: Storage, tmp_path: Pa
         assert s3.head(f"{prefix}/{key}") is None
 
 
-def test_copies_of_keys_lie_in_the_cache_and_apart(
+def test_copies_of_keys_are_in_the_cache_and_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "cache"))
@@ -319,7 +322,7 @@ def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:
     assert cache.get("s3://b/19") is not None
 
 
-def test_a_damaged_cache_is_not_believed(storage: Storage, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_not_used(storage: Storage, tmp_path: Path) -> None:
     put(ONE, b"first")
     s3.read(ONE)
     (file,) = (tmp_path / "cache" / "objects").glob("*/*")

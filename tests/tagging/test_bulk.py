@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
 from hangtag.library.catalog import Catalog
+from hangtag.library.keywords.xmp import keywords
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.library.xmp import keywords
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import Selection, find_designs, tag_library
 from hangtag.tagging.tagger import Tagger
@@ -137,7 +137,7 @@ def test_bad_files_are_listed_and_the_rest_is_tagged(
 
 
 def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_path: Path) -> None:
-    from hangtag.library.xmp import write_sidecar
+    from hangtag.library.keywords.xmp import write_sidecar
 
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)
@@ -240,7 +240,7 @@ def test_files_of_others_are_not_overwritten(
     library.write(mine)
     before = mine.read_bytes()
     found = find_designs([image])
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="was not written by `hangtag tag`"):
         tag_library(work / "model", found, mine, Selection())
     assert mine.read_bytes() == before
     for _ in range(2):  # its own it replaces
@@ -269,7 +269,7 @@ def test_what_is_no_output_is_not_overwritten(
     """New uploads have no tags yet; what else stands in their rows must not be lost."""
     mine, image = tmp_path / name, Path(library.location(library.designs[0]))
     mine.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="was not written by `hangtag tag`"):
         tag_library(work / "model", find_designs([image]), mine, Selection())
     assert mine.read_bytes() == text.encode("latin-1")
 
@@ -406,7 +406,7 @@ def test_a_second_run_does_not_write_into_the_first(
     out = tmp_path / "tags.jsonl"
     with (
         only_writer(tmp_path / ".tags.jsonl.lock", out),
-        pytest.raises(ConfigError, match=r"another hangtag is writing .*tags\.jsonl"),
+        pytest.raises(ConfigError, match=r"another hangtag process is writing .*tags\.jsonl"),
     ):
         tag_library(work / "model", found, out, Selection())
     tag_library(work / "model", found, out, Selection())

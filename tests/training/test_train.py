@@ -258,7 +258,7 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
 def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) -> None:
     with (
         only_writer(tmp_path / "m" / ".lock", tmp_path / "m"),
-        pytest.raises(ConfigError, match="another hangtag is writing"),
+        pytest.raises(ConfigError, match="another hangtag process is writing"),
     ):
         train(dataset, tmp_path / "m", replace(TINY, epochs=1))
     assert not (tmp_path / "m").exists()

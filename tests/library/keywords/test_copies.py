@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hangtag.library.iptc import decoded, keyword_bytes, photoshop_resources
-from hangtag.library.keyword_copies import Copies
-from hangtag.library.xmp import keywords
+from hangtag.library.keywords.copies import Copies
+from hangtag.library.keywords.iptc import decoded, keyword_bytes, photoshop_resources
+from hangtag.library.keywords.xmp import keywords
 
 LONG = "a very long keyword that an agency once wrote for a picture of a red cat"
 JAPANESE = "とても長い日本語のキーワードで六十四バイトを超えるもの"

@@ -1,4 +1,4 @@
-"""Bytes of other programs into text: byte-order marks, and XML declarations that are wrong."""
+"""Encodings of other programs' files: byte-order marks, and XML declarations that are wrong."""
 
 import codecs
 import re
@@ -18,20 +18,20 @@ _DECLARATION: Final = re.compile(
     rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']\s*([A-Za-z][\w.:-]*)\s*["']"""
 )
 _WIDE: Final = re.compile(r"utf[-_]?(16|32)|ucs[-_]?\d|iso-10646|unicode$", re.IGNORECASE)
-# Names that the web does not know, of code pages of DOS among others.
+# Names that the WHATWG standard lacks, such as code pages of DOS.
 _CODE_PAGE: Final = re.compile(r"(cp|ibm|iso|latin|mac)[\w-]*", re.IGNORECASE)
 _SEVERAL_BYTES: Final = re.compile(r"gb|big5|euc|cp932|cp949|cp950|shift|iso2022|hz|johab")
 
 
 class Decoded(NamedTuple):
-    """A text and what it was: `mark` + text in `encoding` are the bytes again."""
+    """A text and its source: `mark` + text in `encoding` gives the bytes again."""
 
     text: str
     encoding: str
     mark: bytes
     agrees: bool
-    """Whether a declaration, if any, names a Unicode encoding: under any other, what is not ASCII
-    must be written as references (`&#233;`)."""
+    """Whether a declaration, if any, names a Unicode encoding: under any other, characters beyond
+    ASCII must be written as references (`&#233;`)."""
 
     def encode(self, text: str) -> bytes:
         """Return another text as bytes of the same kind. Raises UnicodeEncodeError."""
@@ -39,29 +39,29 @@ class Decoded(NamedTuple):
 
 
 def decoded_xml(data: bytes) -> Decoded:
-    """Decode XML of any encoding, as it is, not as it says.
+    """Decode XML by its actual encoding, not the declared one.
 
-    A byte-order mark or the zeros of UTF-16 and UTF-32 count before the declaration, which .NET and
-    MSXML write as `utf-16` into files of UTF-8. A declared encoding of one byte per character (the
-    editor's default) gives way to valid UTF-8. Raises ValueError (UnicodeDecodeError) and, for an
-    unknown encoding, LookupError.
+    A byte-order mark or the zeros of UTF-16 and UTF-32 come before the declaration, which .NET and
+    MSXML write as `utf-16` into files in UTF-8. Valid UTF-8 comes before a declared encoding of one
+    byte per character (often an editor's default). Raises ValueError (UnicodeDecodeError) and,
+    for an unknown encoding, LookupError.
 
     Source: XML 1.0, appendix F; the names of encodings are those of the WHATWG Encoding Standard.
     """
     mark, encoding = _marked(data)
-    says = "utf-8"
+    declared_as = "utf-8"
     if not encoding:
         declared = _DECLARATION.match(data)
-        says = encoding = _declared(declared[1].decode("ascii")) if declared else says
+        declared_as = encoding = _declared(declared[1].decode("ascii")) if declared else "utf-8"
         if encoding != "utf-8" and not _SEVERAL_BYTES.match(encoding) and is_utf8(data):
             encoding = "utf-8"
-    return Decoded(data[len(mark) :].decode(encoding), encoding, mark, says == "utf-8")
+    return Decoded(data[len(mark) :].decode(encoding), encoding, mark, declared_as == "utf-8")
 
 
 def decoded_text(data: bytes) -> str:
     """Decode plain text: UTF-8, or UTF-16 and UTF-32 by their mark or their zeros.
 
-    Raises UnicodeDecodeError for anything else: a code page cannot be told from others.
+    Raises UnicodeDecodeError for anything else: code pages cannot be distinguished.
     """
     mark, encoding = _marked(data)
     return data[len(mark) :].decode(encoding or "utf-8").replace("\0", "")
@@ -81,7 +81,7 @@ def decoded_utf16(data: bytes) -> str:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Tell whether bytes are valid UTF-8."""
+    """Return whether bytes are valid UTF-8 text, without zeros."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
@@ -90,7 +90,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 def _marked(data: bytes) -> tuple[bytes, str]:
-    """Return the byte-order mark and the encoding that it or the place of zeros gives, or ""."""
+    """Return the byte-order mark and the encoding shown by it or by zeros, or ""."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return mark, encoding
@@ -108,7 +108,7 @@ def _marked(data: bytes) -> tuple[bytes, str]:
 
 
 def _declared(label: str) -> str:
-    """Return the codec of a declared encoding; bytes that were read as ASCII are not UTF-16."""
+    """Return the codec of a declared encoding; a declaration readable as ASCII rules out UTF-16."""
     if _WIDE.match(label):
         return "utf-8"
     if (known := webencodings.lookup(label)) is not None:

@@ -1,4 +1,4 @@
-"""Keywords in IPTC-IIM data, and the encodings that programs write them in.
+"""Keywords in IPTC-IIM data, in the encodings that programs use.
 
 Sources: IPTC-IIM 4.2, sections 1.5 (data sets) and 1:90 (coded character set); Photoshop File
 Formats Specification, "Image Resource Blocks".
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hangtag.library.encodings import decoded_utf16, is_utf8
+from hangtag.library.keywords.encodings import decoded_utf16, is_utf8
 
 _CHARACTER_SET: Final = (1, 90)
 _KEYWORD: Final = (2, 25)
@@ -26,7 +26,7 @@ _ESCAPES: Final = {
     b"\x1b-M": "iso8859-9",
     b"\x1b-b": "iso8859-15",
 }
-# What programs write without saying so, the likelier first.
+# Encodings that programs use without declaring them, the likelier first.
 _GUESSES: Final = ("cp1252", "mac_roman", "cp1251", "cp932", "gbk")
 _RESOURCE: Final = b"8BIM"
 
@@ -35,7 +35,7 @@ def keyword_bytes(data: bytes) -> tuple[list[bytes], str]:
     """Return the keywords in IPTC data, and the encoding that it declares, or "".
 
     A data set: 0x1c, record, number, uint16 size, big-endian; a size with its highest bit set is
-    the length of the size that follows. What comes after damage is not read.
+    the length of the size that follows. Data after a damaged set is not read.
     """
     at, found, encoding = 0, [], ""
     while data[at : at + 1] == b"\x1c":
@@ -55,8 +55,8 @@ def keyword_bytes(data: bytes) -> tuple[list[bytes], str]:
 def decoded(values: Sequence[bytes], encoding: str) -> list[str]:
     """Decode keywords: as declared where that is possible, as UTF-8 where it is valid.
 
-    The others are of one old encoding, the one in which they look most like words. A character that
-    the limit of 64 bytes has cut is left out.
+    All others are decoded in one old encoding, in which they look most like words. A character cut
+    by the limit of 64 bytes is left out.
     """
     texts = [_unicode(value, encoding) for value in values]
     old = [value for value, text in zip(values, texts, strict=True) if text is None]
@@ -91,9 +91,9 @@ def _guessed(values: Sequence[bytes]) -> str:
 
 
 def _oddness(text: str) -> float:
-    """Return how little a text looks like words: 0 is plain, per character beyond ASCII.
+    """Return how little a text looks like words, per character beyond ASCII; 0 looks normal.
 
-    Odd are signs, capitals after small letters, letters of two scripts side by side, and Latin
+    Counted are signs, capitals after small letters, letters of two scripts side by side, and Latin
     letters with accents in a row.
     """
     odd = beyond = 0.0
@@ -110,7 +110,9 @@ def _oddness(text: str) -> float:
             odd += 1
         if script == other == "LATIN" and not sign.isascii() and not before.isascii():
             odd += 0.6
-        if script == "HALFWIDTH":  # one byte each in Shift_JIS: any Latin-1 text becomes such
+        if (
+            script == "HALFWIDTH"
+        ):  # one byte each in Shift_JIS, as which any Latin-1 text can be read
             odd += 1
     return odd / max(beyond, 1)
 
@@ -128,7 +130,7 @@ def photoshop_resources(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
     the data is whole.
 
     A resource: "8BIM", uint16 id, length-prefixed name of even length, uint32 size, data of even
-    length. After damage the next "8BIM" is looked for.
+    length. After damage, reading continues at the next "8BIM".
     """
     at = data.find(_RESOURCE)
     while at >= 0:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hangtag.library.xmp import keywords
+from hangtag.library.keywords.xmp import keywords
 
 NAMESPACES = " ".join(
     f'xmlns:{prefix}="{address}"'
@@ -139,9 +139,7 @@ CAT = packet(f"<dc:subject>{bag('cat', 'Größe')}</dc:subject>")
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
 )
-def test_unicode_is_read_whatever_the_declaration_says(
-    image: Path, declared: str, encoding: str
-) -> None:
+def test_unicode_is_read_whatever_is_declared(image: Path, declared: str, encoding: str) -> None:
     head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
     assert read(image, (head + CAT).encode(encoding)) == ["cat", "Größe"]
     drawing = image.with_suffix(".svg")

@@ -1,4 +1,4 @@
-"""Several tags in one text: what separates them, and what looks like it but is part of a name."""
+"""Separators of several keywords in one text, and similar signs that are part of a name."""
 
 import html
 import re
@@ -9,8 +9,8 @@ from hangtag.library.rules import normalise_tag
 
 # ASCII, full-width, ideographic, Arabic, small and half-width.
 COMMAS: Final = ",，、،﹐､"
-# After a name, before a blank or before a word; not at the start of an emoticon (`;)`, `;d`), nor
-# in the middle of one (`;_;`).
+# A semicolon after a name, before a blank or before a word; not at the start of an emoticon (`;)`,
+# `;d`) nor within one (`;_;`).
 _SEMICOLON: Final = re.compile(
     r"(?<![_(]);(?![_])(?:(?<=[^\s;];)|(?=[^\W_]{2}|\s|$)|(?<=;;)(?=\w))|[；؛]"
 )
@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"[^\W_]")
 def split_list(text: str) -> list[str]:
     """Return the tags in a caption or another free text, stripped, without blank ones.
 
-    Line ends separate them, and commas. Only in a line without commas, semicolons do.
+    Line ends and commas separate them, and semicolons in a line without commas.
     """
     found: list[str] = []
     for line in re.split(r"[\r\n\u2028\u2029]", text):
@@ -30,8 +30,8 @@ def split_list(text: str) -> list[str]:
 
 
 def split_semicolons(text: str) -> list[str]:
-    """Split at semicolons, but not within emoticons: names of signs only, and a `;` that begins
-    a name as in `;)` or `;d`."""
+    """Split at semicolons, but not within emoticons: names of signs only, and names that begin
+    with `;`, such as `;)` or `;d`."""
     parts = _SEMICOLON.split(text) if _WORD.search(text) else [text]
     return [part.strip() for part in parts if part.strip()]
 
@@ -39,7 +39,7 @@ def split_semicolons(text: str) -> list[str]:
 def unescaped(tag: str) -> str:
     r"""Return a tag without the backslashes that prompts need before brackets: `miku \(vocaloid\)`.
 
-    Where a bracket stands without one, backslashes are part of the name: `\(^o^)/`.
+    If any bracket is without one, backslashes are part of the name: `\(^o^)/`.
     """
     if re.search(r"(?<!\\)[()\[\]{}]", tag):
         return tag
@@ -47,10 +47,10 @@ def unescaped(tag: str) -> str:
 
 
 def distinct_keywords(texts: Iterable[str]) -> list[str]:
-    """Return the keywords in `texts`, stripped, each once, and two common accidents fixed.
+    """Return the keywords in `texts`, stripped, each once, with two common errors fixed.
 
     Web shops escape twice (`&amp;eacute;`), and some programs store `cat; dog` as one keyword. Of
-    spellings that `normalise_tag` makes equal, the first stays.
+    spellings that `normalise_tag` makes equal, the first is kept.
     """
     fixed = (re.sub(r"&#?\w+;", lambda entity: html.unescape(entity[0]), text) for text in texts)
     found: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""The bytes of some tags in the first directory of a TIFF, which EXIF is as well.
+"""Tags in the first directory of a TIFF, as bytes; EXIF is a TIFF as well.
 
-Pillow gives values, and of those that old programs write as 32-bit numbers the first only.
+Pillow gives values instead, and only the first of those that old programs write as 32-bit numbers.
 Source: TIFF 6.0, section 2; BigTIFF (magic number 43).
 """
 
@@ -14,9 +14,9 @@ _MAX_BYTES: Final = 64 << 20
 
 
 def tag_bytes(file: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, bytes], bool]:
-    """Return the bytes of the `wanted` tags that are there, and whether all could be read.
+    """Return the bytes of the `wanted` tags that exist, and whether all could be read.
 
-    `file` stands at the beginning of the TIFF. Raises ValueError for what is none.
+    `file` is positioned at the beginning of the TIFF. Raises ValueError for anything else.
     """
     base = file.tell()
     head = file.read(16)
@@ -25,10 +25,10 @@ def tag_bytes(file: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, bytes]
         raise ValueError("not TIFF")
     is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
     word, count_size = ("Q", 8) if is_big else ("I", 2)
-    place = head[8:16] if is_big else head[4:8]
-    if len(place) < (8 if is_big else 4):
+    offset = head[8:16] if is_big else head[4:8]
+    if len(offset) < (8 if is_big else 4):
         raise ValueError("not TIFF")
-    file.seek(base + struct.unpack(order + word, place)[0])
+    file.seek(base + struct.unpack(order + word, offset)[0])
     number = file.read(count_size)
     if len(number) < count_size:
         raise ValueError("no directory")

@@ -1,6 +1,6 @@
-"""The blocks inside image files that can hold keywords: XMP, IPTC and EXIF, wherever they stand.
+"""Metadata blocks of image files that can hold keywords: XMP, IPTC and EXIF, wherever they are.
 
-Each block is read for itself, so that a damaged one does not hide the others. Pixels are not
+Each block is read separately, so that a damaged one does not hide the others. Pixels are not
 decoded.
 """
 
@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 
 from PIL import Image
 
-from hangtag.library.iptc import photoshop_resources
-from hangtag.library.tiff_tags import tag_bytes
+from hangtag.library.keywords.iptc import photoshop_resources
+from hangtag.library.keywords.tiff_tags import tag_bytes
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
@@ -26,7 +26,7 @@ _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags of TIFF and EXIF: XMP, IPTC, Photoshop's resources, Windows' keywords.
 _TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP, _TAG_WINDOWS = 700, 33723, 34377, 0x9C9E
 _RESOURCE_IPTC, _RESOURCE_EXIF, _RESOURCE_XMP = 0x0404, 0x0422, 0x0424
-_MAX_PROBLEMS: Final = 16  # after which the rest of a JPEG is not searched any more
+_MAX_PROBLEMS: Final = 16  # after so many, the rest of a JPEG is not searched
 _MAX_TEXT: Final = 64 << 20  # bytes of a compressed text in PNG
 
 
@@ -41,10 +41,10 @@ class Blocks:
     windows: list[bytes] = field(default_factory=list)
     """EXIF XPKeywords, UTF-16."""
     problems: list[str] = field(default_factory=list)
-    """What could not be read, a few words each."""
+    """The blocks that could not be read, a few words each."""
 
     def add(self, data: bytes) -> None:
-        """Sort a block in by how it begins, whatever its frame calls it."""
+        """Add a block to its kind, by its first bytes, whatever its frame declares."""
         if data.startswith(_EXTENDED):
             self.extended.append(data[len(_EXTENDED) :])
         elif data.startswith(_XMP):
@@ -59,7 +59,7 @@ class Blocks:
             self.xmp.append(data)
 
     def add_tiff(self, file: BinaryIO) -> None:
-        """Take the blocks that TIFF or EXIF holds in tags. Raises ValueError for neither."""
+        """Add the blocks in the tags of a TIFF or of EXIF. Raises ValueError for anything else."""
         tags, is_whole = tag_bytes(file, (_TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP, _TAG_WINDOWS))
         if not is_whole:
             self.problems.append("a damaged TIFF directory")
@@ -88,9 +88,9 @@ class Blocks:
 
 
 def read_blocks(file: BinaryIO) -> Blocks:
-    """Return the blocks of a PNG, JPEG, GIF, WebP, TIFF or AVIF, which stands at its beginning.
+    """Return the blocks of a PNG, JPEG, GIF, WebP, TIFF or AVIF file, read from its beginning.
 
-    Raises ValueError, or what Pillow raises, for what is no image.
+    Raises ValueError, or what Pillow raises, for a file that is no image.
     """
     blocks = Blocks()
     start = file.read(12)
@@ -110,7 +110,7 @@ def read_blocks(file: BinaryIO) -> Blocks:
 
 def _read_others(file: BinaryIO, blocks: Blocks) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes and odd metadata: no matter here
+        warnings.simplefilter("ignore")  # about sizes and odd metadata, which do not matter here
         with Image.open(file) as image:
             for name in ("xmp", "exif"):
                 if data := image.info.get(name):
@@ -118,7 +118,7 @@ def _read_others(file: BinaryIO, blocks: Blocks) -> None:
 
 
 def _in_order(data: bytes) -> bytes:
-    """Return IPTC data as it was before a program swapped it as if it were 32-bit numbers."""
+    """Return IPTC data in byte order, where a program swapped it like 32-bit numbers."""
     if data[:1] == b"\x1c" or data[3:4] != b"\x1c":
         return data
     padded = data + bytes(-len(data) % 4)
@@ -153,7 +153,7 @@ def _read_png(file: BinaryIO, blocks: Blocks) -> None:
 
 
 def _png_text(kind: bytes, data: bytes) -> bytes:
-    """Return the block in a text of PNG, or nothing where it holds another.
+    """Return the metadata block in a text chunk of PNG, or b"" for another text.
 
     Raises ValueError and zlib.error for a damaged one.
     """
@@ -186,7 +186,7 @@ def _inflated(data: bytes) -> bytes:
 def _read_jpeg(file: BinaryIO, blocks: Blocks) -> None:
     """Read the application segments of a JPEG, up to its pixels.
 
-    Photoshop's resources may go on in a further segment, between the bytes of one resource.
+    Photoshop's resources may continue in a further segment, also within one resource.
     Source: ITU-T T.81, annex B; XMP specification part 3, section 1.1.3.
     """
     photoshop = b""
@@ -226,7 +226,7 @@ def _segments(file: BinaryIO, blocks: Blocks) -> Iterator[tuple[int, bytes]]:
 
 
 def _find_segment(file: BinaryIO) -> bool:
-    """Go to the next segment that holds metadata after one whose length is wrong."""
+    """Seek the next segment with metadata, after one whose length is wrong."""
     start = file.tell()
     rest = file.read(1 << 20)
     found = re.search(
@@ -241,7 +241,7 @@ def _find_segment(file: BinaryIO) -> bool:
 
 
 def _read_gif(data: bytes, blocks: Blocks) -> None:
-    """Read the XMP of a GIF: bytes as they are, and a trailer that leads every reader to its end.
+    """Read the XMP of a GIF: plain bytes, and a trailer that leads every reader to its end.
 
     Some programs write it as sub-blocks instead. Source: GIF89a; XMP specification part 3, 1.1.2.
     """

@@ -3,29 +3,29 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hangtag.library.encodings import decoded_text
-from hangtag.library.sidecars import CAPTIONS, sidecars
-from hangtag.library.tag_lists import split_list, unescaped
+from hangtag.library.keywords.encodings import decoded_text
+from hangtag.library.keywords.separators import split_list, unescaped
+from hangtag.library.keywords.sidecars import CAPTIONS, sidecars
 
 _LARGEST = 1 << 20  # bytes; a caption is a line or two
 
 
 @dataclass
 class Caption:
-    """The tags beside one image, and what else lies there."""
+    """The tags beside one image, and the files that were not read."""
 
     tags: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """One line for each file that cannot be read, which names it."""
     ignored: list[Path] = field(default_factory=list)
-    """Files of a suffix that stands further back in CAPTIONS than the one that was read."""
+    """Files whose suffix comes later in CAPTIONS than the one that was read."""
 
 
 def read_caption(image: Path) -> Caption:
     """Return the tags beside an image: NAME.EXT.txt and NAME.txt, in any case and normal form.
 
-    Where these hold none, those of the next suffix of CAPTIONS count: `.caption` beside `.txt` is
-    often a sentence. Raises CatalogError for a folder that cannot be listed.
+    Where these hold none, files with the next suffix of CAPTIONS are read: a `.caption` beside a
+    `.txt` is often a sentence. Raises CatalogError for a folder that cannot be listed.
     """
     caption = Caption()
     for suffix in CAPTIONS:
@@ -42,7 +42,7 @@ def read_caption(image: Path) -> Caption:
 
 
 def _tags(path: Path) -> list[str]:
-    """Return the tags in a file. Raises OSError, and ValueError for no text."""
+    """Return the tags in a file. Raises OSError, and ValueError for a file that is no text."""
     with path.open("rb") as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:

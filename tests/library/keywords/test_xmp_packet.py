@@ -6,19 +6,8 @@ from pathlib import Path
 import pytest
 
 from hangtag.errors import CatalogError
-from hangtag.library.xmp import embedded_keywords
-
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-DC = "http://purl.org/dc/elements/1.1/"
-
-
-def rdf(*tags: str, kind: str = "Bag", node: str = "rdf:Description") -> str:
-    items = "".join(f"<rdf:li>{tag}</rdf:li>" for tag in tags)
-    return (
-        f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dc="{DC}" xmlns:cc="urn:cc"><{node} rdf:about="">'
-        f"<dc:title>no tag</dc:title><dc:subject><rdf:{kind}>{items}</rdf:{kind}></dc:subject>"
-        f"</{node}></rdf:RDF>"
-    )
+from hangtag.library.keywords.xmp import embedded_keywords
+from tests.library.keywords.conftest import DC, RDF, rdf
 
 
 def svg(metadata: str, doctype: str = "", rest: str = "") -> str:
@@ -39,7 +28,7 @@ def test_subjects_of_placed_parts_do_not_count(tmp_path: Path) -> None:
     assert embedded_keywords(tmp_path / "a.svg") == ["whole"]
 
 
-def test_twice_escaped_and_joined_keywords_are_mended(tmp_path: Path) -> None:
+def test_twice_escaped_and_joined_keywords_are_fixed(tmp_path: Path) -> None:
     text = svg(rdf("&amp;eacute;toile", "cat; dog", "R&amp;B", "pens&amp;notes"))
     (tmp_path / "a.svg").write_text(text)
     assert embedded_keywords(tmp_path / "a.svg") == ["étoile", "cat", "dog", "R&B", "pens&notes"]

@@ -1,4 +1,4 @@
-"""Keywords that other programs keep with an image: XMP, IPTC and EXIF inside it, XMP beside it."""
+"""Keywords of an image: XMP, IPTC and EXIF inside it, and XMP sidecars, which are also written."""
 
 import gzip
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,20 @@ from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from hangtag.errors import CatalogError
-from hangtag.library import iptc
-from hangtag.library.encodings import decoded_utf16
-from hangtag.library.image_metadata import Blocks, read_blocks
-from hangtag.library.keyword_copies import Copies
-from hangtag.library.sidecars import own_sidecars, remember, siblings, sidecars, stem_sidecars
-from hangtag.library.tag_lists import distinct_keywords, split_semicolons
-from hangtag.library.xmp_packet import NEW_SIDECAR, extended
-from hangtag.library.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
+from hangtag.library.keywords import iptc
+from hangtag.library.keywords.copies import Copies
+from hangtag.library.keywords.encodings import decoded_utf16
+from hangtag.library.keywords.image_metadata import Blocks, read_blocks
+from hangtag.library.keywords.separators import distinct_keywords, split_semicolons
+from hangtag.library.keywords.sidecars import (
+    own_sidecars,
+    remember,
+    siblings,
+    sidecars,
+    stem_sidecars,
+)
+from hangtag.library.keywords.xmp_packet import NEW_SIDECAR, extended
+from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
 from hangtag.storage.files import atomic_path
 
 _SUFFIX: Final = ".xmp"
@@ -24,14 +30,14 @@ _SUFFIX: Final = ".xmp"
 
 @dataclass
 class Keywords:
-    """The keywords of one image, and what of them could not be read."""
+    """The keywords of one image, and the files of which some could not be read."""
 
     tags: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """One line for each file, which names it."""
 
     def or_raise(self) -> list[str]:
-        """Return the tags. Raises CatalogError where something is wrong and there are none."""
+        """Return the tags. Raises CatalogError if there are problems and no tags."""
         if self.problems and not self.tags:
             raise CatalogError(self.problems[0])
         return self.tags
@@ -39,7 +45,7 @@ class Keywords:
 
 @dataclass
 class _Found:
-    """What the blocks of an image hold, before copies are left out."""
+    """The keywords in the blocks of an image, before copies are left out."""
 
     packets: list[Packet] = field(default_factory=list)
     windows: list[str] = field(default_factory=list)
@@ -49,7 +55,7 @@ class _Found:
     def tags(self, beside: Iterable[Packet] = ()) -> list[str]:
         """Return the keywords inside the image, then those `beside` it, each once.
 
-        The older a kind of block, the more often it holds damaged copies of the newer ones.
+        Older kinds of block often hold damaged copies of the keywords in newer ones.
         """
         packets = [*self.packets, *beside]
         originals = [form for packet in packets for form in packet.forms()]
@@ -66,8 +72,8 @@ class _Found:
 def read_keywords(image: Path) -> Keywords:
     """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
 
-    Stripped, each once, whatever the case of a sidecar's suffix. What cannot be read is reported
-    with the result; the rest is taken.
+    Stripped, each once, whatever the case of a sidecar's suffix. The result names what cannot be
+    read; the rest is returned.
     """
     found = _embedded(image)
     problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
@@ -81,8 +87,7 @@ def read_keywords(image: Path) -> Keywords:
 
 
 def keywords(image: Path) -> list[str]:
-    """Return the tags of `read_keywords`. Raises CatalogError where something is wrong and there
-    are none."""
+    """Return the tags of `read_keywords`. Raises CatalogError if there are problems and no tags."""
     return read_keywords(image).or_raise()
 
 
@@ -101,13 +106,13 @@ def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
     """Add `tags` to the XMP sidecar of `image` and return the sidecar's path.
 
     An existing NAME.EXT.xmp, else an existing NAME.xmp, gets the tags that it lacks at the end of
-    its `dc:subject`; every other byte of it stays, and so do its encoding and the case of its name.
-    Tags that `normalise_tag` makes equal are one. Where neither exists, or NAME.xmp could belong
-    to another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam
-    and Immich read that name, it keeps the two apart, and Adobe's programs, which say NAME.xmp,
-    read sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
-    because programs let a sidecar replace them. When nothing is new, nothing is written.
-    Raises CatalogError when the existing sidecar cannot be read or extended; it is left as it is.
+    its `dc:subject`; every other byte stays, and so do its encoding and the case of its name. Tags
+    that `normalise_tag` makes equal are one. Where neither exists, or NAME.xmp could belong to
+    another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam and
+    Immich read that name, it keeps the two apart, and Adobe's programs, which use NAME.xmp, read
+    sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
+    because for many programs a sidecar replaces them. Without new tags, nothing is written. Raises
+    CatalogError when the existing sidecar cannot be read or extended; it is left as it is.
 
     Source: XMP specification part 1 (ISO 16684-1), section 7, and part 3, "External storage".
     """
@@ -119,7 +124,7 @@ def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
         target, old = existing[0], existing[0].read_bytes()
     else:
         target, old = image.with_name(image.name + _SUFFIX), NEW_SIDECAR
-        with suppress(CatalogError):  # what no program can read, a sidecar cannot hide
+        with suppress(CatalogError):  # no program can read these, so the sidecar hides nothing
             wanted = keywords(image) + wanted
     try:
         new = extended(old, [tag for text in wanted if (tag := text.strip())])
@@ -142,14 +147,14 @@ def _embedded(image: Path) -> _Found:
         else:
             with image.open("rb") as file:
                 _sort(read_blocks(file), found)
-    except Exception as cause:  # Pillow lets through whatever its parsers raise
+    except Exception as cause:  # Pillow passes on whatever its parsers raise
         found.problems.append(_reason(cause))
     found.problems = list(dict.fromkeys(found.problems))
     return found
 
 
 def _sort(blocks: Blocks, found: _Found) -> None:
-    """Read every block for itself."""
+    """Read every block separately."""
     found.problems += blocks.problems
     for data in blocks.xmp:
         try:
@@ -197,7 +202,7 @@ def _packet_of_file(path: Path) -> Packet:
 
 
 def _is_gzip(path: Path) -> bool:
-    """Tell by its content: a packed drawing is often called `.svg`, and the other way round."""
+    """Return whether the content is gzip: packed drawings are often `.svg`, and vice versa."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.library.captions import read_caption
-from hangtag.library.tag_lists import distinct_keywords, split_list, split_semicolons, unescaped
+from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.separators import (
+    distinct_keywords,
+    split_list,
+    split_semicolons,
+    unescaped,
+)
 
 CAFE = unicodedata.normalize("NFC", "café")
 
@@ -40,7 +45,7 @@ def test_a_file_belongs_to_the_image_that_is_spelled_like_it(tmp_path: Path) -> 
     for name in ("cat.png", "Cat.png"):
         (tmp_path / name).touch()
     if len(list(tmp_path.iterdir())) < 2:
-        pytest.skip("this file system does not tell capitals from small letters")
+        pytest.skip("this file system does not distinguish capitals from small letters")
     (tmp_path / "cat.txt").write_text("cat")
     assert read_caption(tmp_path / "cat.png").tags == ["cat"]
     assert read_caption(tmp_path / "Cat.png").tags == []

@@ -1,4 +1,4 @@
-"""The keywords in XMP, in whichever property a program keeps them, and in the RDF of an SVG."""
+"""Keywords in XMP, in any of the properties that programs use, and in the RDF of an SVG."""
 
 import re
 import zlib
@@ -10,24 +10,24 @@ from xml.parsers.expat import errors
 from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import XMLParser
 
-from hangtag.library.encodings import decoded_xml
-from hangtag.library.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
+from hangtag.library.keywords.encodings import decoded_xml
+from hangtag.library.keywords.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
 
 _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
     RDF + name for name in ("RDF", "Description", "about", "Bag", "Seq", "Alt")
 )
 _EXTENSION: Final = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"
 
-# Bytes and depth of XML: above drawings that people make, below what would fill the memory (the
-# worst found for 32 MB takes 0.6 GB and half a minute).
+# Bytes and depth of XML: more than real drawings have, less than would fill the memory (the worst
+# case found for 32 MB takes 0.6 GB and half a minute).
 MAX_XML: Final = 32 << 20
 _MAX_DEPTH: Final = 1000
 _MAX_ELEMENTS: Final = 50_000  # in one list of keywords
-# Together these keep what entities unfold to below 400 MB.
+# Together these keep expanded entities below 400 MB.
 _MAX_ENTITY: Final = 64
 _MAX_XML_WITH_ENTITIES: Final = 8 << 20
 
-# What reading or extending XML raises.
+# Raised by reading or extending XML.
 XML_ERRORS: Final = (
     DefusedXmlException,
     ParseError,
@@ -47,7 +47,7 @@ _FORBIDDEN: Final = re.compile(
 
 @dataclass
 class Packet:
-    """What one or several packets of XMP say about keywords."""
+    """The keywords of one or several XMP packets."""
 
     subjects: list[str] = field(default_factory=list)
     """The values of `dc:subject`, as they are."""
@@ -56,7 +56,7 @@ class Packet:
     extension: str = ""
     """GUID of the extended XMP that belongs to it."""
     about: str | None = None
-    """What the packet describes."""
+    """The resource that the packet describes."""
     has_subject: bool = False
     lists: list[tuple[int, int]] = field(default_factory=list)
     """Offsets in UTF-8 of the tags of every list of subjects: start tag, end tag."""
@@ -68,14 +68,14 @@ class Packet:
         return [*self.subjects, *last_levels(self.others, self.subjects)]
 
     def forms(self) -> list[str]:
-        """Return every text that a copy of a keyword may have been made from."""
+        """Return every text that another block may hold a copy of."""
         return [*self.keywords(), *(keyword.text for keyword in self.others)]
 
 
 class _Parser(XMLParser):  # type: ignore[misc]
-    """Refuses external and nested entities, and lets short plain ones through.
+    """Refuses external and nested entities, and allows short plain ones.
 
-    Illustrator names its namespaces by such entities in every SVG.
+    Illustrator declares its namespaces as such entities in every SVG.
     """
 
     def defused_entity_decl(
@@ -86,7 +86,7 @@ class _Parser(XMLParser):  # type: ignore[misc]
 
 
 class _Reader:
-    """A parser's target that builds no tree but of the properties that hold keywords.
+    """A parser's target that builds a tree only of the properties that hold keywords.
 
     A property counts below `rdf:RDF/*`, a subject also below `metadata`; deeper ones belong to
     parts of the image.
@@ -138,7 +138,7 @@ class _Reader:
         self._path.pop()
 
     def stop(self) -> None:
-        """Take what is whole of a list of keywords that the text breaks off in."""
+        """Keep the complete keywords of a list in which the text breaks off."""
         if len(self._open) > 1:
             for element, parent in zip(self._open[:1:-1], self._open[-2::-1], strict=False):
                 parent.remove(element)
@@ -149,7 +149,7 @@ class _Reader:
         return self._path[-3:-2] == [_RDF] or inside_metadata
 
     def _describe(self, attributes: dict[str, str]) -> None:
-        """Take the properties that an rdf:Description has as attributes."""
+        """Read the properties that an rdf:Description has as attributes."""
         self.packet.about = self.packet.about or attributes.get(_ABOUT)
         for name, text in attributes.items():
             if name in PROPERTIES or name == _EXTENSION:
@@ -170,10 +170,10 @@ class _Reader:
 
 
 def read(data: bytes, *, broken_off: bool = False) -> Packet:
-    """Return what XMP or an SVG says about keywords. Raises one of XML_ERRORS.
+    """Return the keywords of XMP or an SVG. Raises one of XML_ERRORS.
 
-    Text after the end, several packets in a row and characters that XML forbids do no harm.
-    `broken_off` takes what is whole where the text breaks off.
+    Text after the end, several packets in a row and characters that XML forbids are tolerated.
+    With `broken_off`, complete keywords are returned from a text that breaks off.
     """
     if len(data) > MAX_XML:
         raise ValueError(f"more than {MAX_XML >> 20} MB of XML")

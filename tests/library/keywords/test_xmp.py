@@ -10,10 +10,8 @@ from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from hangtag.errors import CatalogError
-from hangtag.library.xmp import embedded_keywords, keywords, write_sidecar
-
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-DC = "http://purl.org/dc/elements/1.1/"
+from hangtag.library.keywords.xmp import embedded_keywords, keywords, write_sidecar
+from tests.library.keywords.conftest import DC, RDF, rdf
 
 # As Lightroom and darktable leave it: a byte-order mark, processing instructions, a comment, two
 # descriptions, prefixes that hangtag does not know, no list of subjects yet.
@@ -30,15 +28,6 @@ SUBJECT_AS_ATTRIBUTE = (
     f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""/>'
     f'<rdf:Description xmlns:dc="{DC}" dc:subject="cat"/></rdf:RDF>'
 )
-
-
-def rdf(*tags: str, kind: str = "Bag", node: str = "rdf:Description") -> str:
-    items = "".join(f"<rdf:li>{tag}</rdf:li>" for tag in tags)
-    return (
-        f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dc="{DC}" xmlns:cc="urn:cc"><{node} rdf:about="">'
-        f"<dc:title>no tag</dc:title><dc:subject><rdf:{kind}>{items}</rdf:{kind}></dc:subject>"
-        f"</{node}></rdf:RDF>"
-    )
 
 
 def packet(*tags: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Blocks of metadata inside image files: every place is read, and each block for itself."""
+"""Blocks of metadata inside image files: all are read, each one separately."""
 
 import hashlib
 import io
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from hangtag.errors import CatalogError
-from hangtag.library.encodings import decoded_utf16
-from hangtag.library.xmp import embedded_keywords, read_keywords
+from hangtag.library.keywords.encodings import decoded_utf16
+from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
 
 XAP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -151,7 +151,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_keywords_are_found_wherever_they_stand(tmp_path: Path, name: str) -> None:
+def test_keywords_are_found_in_every_block(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(IMAGES[name])
     found = read_keywords(tmp_path / name)
     assert found.tags == ["cat", "red"]

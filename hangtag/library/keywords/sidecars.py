@@ -1,4 +1,4 @@
-"""Files that lie beside an image and describe it: found by its name, in any case and normal form.
+"""Sidecars: files beside an image that describe it, found by its name in any case and normal form.
 
 `a.png.xmp` belongs to `a.png`; `a.xmp` to every image `a.*`. Each folder is listed once.
 """
@@ -14,7 +14,7 @@ from hangtag.errors import CatalogError
 
 CAPTIONS: Final = (".txt", ".tags", ".caption", ".cap")
 _SIDECARS: Final = frozenset((".xmp", ".json", *CAPTIONS))
-# Files that a sidecar NAME.xmp may belong to, also those that hangtag does not read itself.
+# Files that a sidecar NAME.xmp may belong to, also those that hangtag does not read.
 _DESIGNS: Final = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".tif", ".tiff"),
@@ -28,7 +28,7 @@ _KEPT: Final = 8  # folders whose listing is remembered
 
 @dataclass
 class _Listing:
-    """The sidecars and designs of a folder by what their names have in common."""
+    """The sidecars and designs of a folder, by the common part of their names."""
 
     stamp: int
     sidecars: dict[str, list[str]] = field(default_factory=dict)
@@ -75,9 +75,9 @@ def remember(sidecar: Path) -> None:
 
 
 def _named(image: Path, stem: str, suffix: str) -> list[Path]:
-    """Return the files STEM + suffix: as spelled if there are any, else in other spellings.
+    """Return the files STEM + suffix: spelled exactly so if there are any, else otherwise.
 
-    A name in another spelling is left to a design that is spelled like it.
+    A file in another spelling is left out if a design is spelled like it.
     """
     listing = _listing(image.parent)
     names = listing.sidecars.get(_key(stem + suffix))
@@ -99,18 +99,18 @@ def _listing(folder: Path) -> _Listing:
 
     Raises CatalogError for a folder that cannot be listed.
     """
-    place = str(folder)
+    path = str(folder)
     try:
-        stamp = os.stat(place).st_mtime_ns  # noqa: PTH116
-        known = _listings.get(place)
+        stamp = os.stat(path).st_mtime_ns  # noqa: PTH116
+        known = _listings.get(path)
         if known is None or known.stamp != stamp:
             known = _Listing(stamp)
             for name in os.listdir(folder):  # noqa: PTH208
                 known.add(name)
-            _listings[place] = known
+            _listings[path] = known
     except OSError as cause:
         raise CatalogError(f"{folder}: {cause.strerror or cause}") from cause
-    _listings.move_to_end(place)
+    _listings.move_to_end(path)
     while len(_listings) > _KEPT:
         _listings.popitem(last=False)
     return known

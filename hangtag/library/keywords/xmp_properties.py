@@ -1,4 +1,4 @@
-"""The properties of XMP that hold keywords, and how each writes them.
+"""XMP properties that hold keywords, and the form of each.
 
 Sources: XMP specification part 1 (ISO 16684-1), section 7 (forms of a value); ExifTool's list of
 XMP tags; digiKam's metadata settings (who writes which property); MWG guidelines 2.0, chapter 5.
@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 
+from hangtag.library.keywords.separators import COMMAS, distinct_keywords, split_list
 from hangtag.library.rules import normalise_tag
-from hangtag.library.tag_lists import COMMAS, distinct_keywords, split_list
 
 RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC: Final = "http://purl.org/dc/elements/1.1/"
@@ -22,13 +22,13 @@ _VALUE, _DESCRIPTION, *_LISTS = (
 )
 _DEEPEST: Final = 8  # lists within lists
 _MWG: Final = "http://www.metadataworkinggroup.com/schemas/keywords/"
-# Levels that programs keep their own state in.
+# Top levels that programs use for their own state.
 _INTERNAL: Final = ("_digikam_internal_tags_", "darktable")
 _MAX_CATEGORIES: Final = 1 << 20  # characters of XML
 
 
 class Keyword(NamedTuple):
-    """A keyword as a property holds it, and the sign between its levels, if it may have any."""
+    """A keyword as a property holds it, and the signs that may separate its levels."""
 
     text: str
     separators: str = ""
@@ -37,7 +37,7 @@ class Keyword(NamedTuple):
 def last_levels(keywords: Iterable[Keyword], subjects: Iterable[str]) -> Iterator[str]:
     """Yield the last level of each keyword: `cat` of `animal|cat`.
 
-    A keyword that is among the subjects as a whole has no levels, only a sign in it: `black/white`.
+    A keyword that is a subject as a whole has no levels, only a sign in it: `black/white`.
     """
     flat = {normalise_tag(text) for text in distinct_keywords(subjects)}
     for text, separators in keywords:
@@ -70,7 +70,7 @@ def _texts(element: Element, depth: int = 0) -> list[tuple[str, bool]]:
 
 
 def _keywords(separators: str = "", pattern: str = "") -> Callable[[Element], list[Keyword]]:
-    """Return a reader of a property: signs between levels, and between items of plain text."""
+    """Return a reader of a property: `separators` between levels, `pattern` between items."""
 
     def read(element: Element) -> list[Keyword]:
         found: list[str] = []
@@ -82,12 +82,12 @@ def _keywords(separators: str = "", pattern: str = "") -> Callable[[Element], li
 
 
 def _free_text(element: Element) -> list[Keyword]:
-    """Read `pdf:Keywords`, in which people separate as they like."""
+    """Read `pdf:Keywords`, which has no fixed separator."""
     return [Keyword(tag) for text, _ in _texts(element) for tag in split_list(text)]
 
 
 def _categories(element: Element) -> list[Keyword]:
-    """Read ACDSee's categories, which are XML within a text; the assigned ones count.
+    """Read ACDSee's categories, which are XML within a text; only assigned ones are keywords.
 
     Raises one of XML_ERRORS.
     """
@@ -104,7 +104,7 @@ def _categories(element: Element) -> list[Keyword]:
 
 
 def _hierarchy(element: Element) -> list[Keyword]:
-    """Read the Metadata Working Group's tree: its leaves, and what is applied further up."""
+    """Read the Metadata Working Group's tree: its leaves, and inner nodes marked as applied."""
     name, children, applied = (f"{{{_MWG}}}{part}" for part in ("Keyword", "Children", "Applied"))
 
     def of(node: Element, part: str) -> str:
@@ -137,7 +137,7 @@ _READERS: Final = {
     ("http://ns.adobe.com/pdf/1.3/", "Keywords"): _free_text,
     (_MWG, "Keywords"): _hierarchy,
 }
-# Some programs leave out the end of a namespace.
+# Some programs omit the slash at the end of a namespace.
 PROPERTIES: Final = {
     f"{{{namespace}}}{name}": reader
     for (full, name), reader in _READERS.items()

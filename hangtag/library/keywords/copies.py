@@ -1,7 +1,7 @@
-"""Keywords that were only made from others: cut, joined or garbled on their way into an old block.
+"""Copies of keywords, cut off, joined or garbled when a program wrote them into an older block.
 
-Programs write the keywords of XMP into IPTC and EXIF as well. IPTC-IIM allows 64 bytes a keyword
-and seldom says its encoding, so what comes back from there is often a damaged copy.
+Programs write the keywords of XMP into IPTC and EXIF as well. IPTC-IIM allows 64 bytes per keyword
+and seldom declares its encoding, so a keyword read from there is often a damaged copy.
 """
 
 import re
@@ -22,24 +22,26 @@ _ENCODINGS: Final = (
     *("cp437", "cp850", "cp852", "cp866", "cp874", "cp932", "euc_jp", "gbk", "gb18030", "big5"),
     *("cp949", "utf-16-le", "utf-16-be", "utf-7"),
 )
-# What bytes of another encoding are taken for before they are written again, as UTF-8.
+# Encodings that bytes of another one are misread as before they are written again, as UTF-8.
 _MISREAD: Final = ("latin-1", "cp1252", "mac_roman", "cp1251", "cp1250", "cp437", "cp850", "cp932")
 
 
 class Copies:
-    """Tells copies of some keywords from keywords that stand for themselves."""
+    """Distinguishes copies of some keywords from keywords in their own right."""
 
     def __init__(self, originals: Iterable[str]) -> None:
         self._originals = [text for text in dict.fromkeys(originals) if text.strip()]
         self._names = {normalise_tag(text) for text in self._originals}
-        if len(self._originals) > 2:  # of two, blanks between make a keyword of its own: `red cat`
+        if (
+            len(self._originals) > 2
+        ):  # two with a blank between are a keyword of their own: `red cat`
             self._names.add(normalise_tag(" ".join(self._originals)))
 
     def without(self, value: bytes, text: str) -> list[str]:
-        """Return what a keyword, as bytes and decoded, says beyond the originals.
+        """Return what a keyword, as bytes and decoded, adds to the originals.
 
-        Usually that is nothing or `text`. Of several joined ones with two copies among them, the
-        others are returned.
+        Usually that is nothing, or `text`. Of joined keywords with copies among them, the others
+        are returned.
         """
         if self.has(value, text):
             return []
@@ -54,7 +56,7 @@ class Copies:
         return [texts[at].strip() for at in new] if is_joined else [text]
 
     def has(self, value: bytes, text: str) -> bool:
-        """Tell whether a keyword is an original, whole, cut or garbled."""
+        """Return whether a keyword is a copy of an original, whole, cut off or garbled."""
         value = value.strip()
         if not value or normalise_tag(text) in self._names:
             return True
@@ -70,7 +72,7 @@ class Copies:
 
 
 def _is_copy(value: bytes, text: str, original: str) -> bool:
-    # What a decoder puts in place of a character that was cut.
+    # Written by decoders in place of a character that was cut.
     whole = re.sub(rb"(\?|\xef\xbf\xbd|\.\.\.)+$", b"", value) or value
     for form in _forms(original):
         if value == form or (len(whole) >= _SHORTEST_CUT and form.startswith(whole)):
@@ -79,13 +81,13 @@ def _is_copy(value: bytes, text: str, original: str) -> bool:
 
 
 def _has_gaps_like(text: str, original: str) -> bool:
-    """Tell whether `text` is `original` with `?` or U+FFFD for characters beyond ASCII."""
+    """Return whether `text` is `original` with `?` or U+FFFD for characters beyond ASCII."""
     if "?" not in text and "\ufffd" not in text:
         return False
     pieces = re.split("([?\ufffd]+)", text)
     pattern = "".join(
-        f"(?:[^\\x00-\\x7f]|[?]){{1,{len(piece)}}}" if place % 2 else re.escape(piece)
-        for place, piece in enumerate(pieces)
+        f"(?:[^\\x00-\\x7f]|[?]){{1,{len(piece)}}}" if number % 2 else re.escape(piece)
+        for number, piece in enumerate(pieces)
     )
     end = "" if len(text.encode()) >= _SHORTEST_CUT else r"\Z"
     return re.match(pattern + end, original, re.IGNORECASE) is not None

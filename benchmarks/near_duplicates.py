@@ -1,6 +1,6 @@
 """Near-duplicates: what is found, what is wrongly joined, and how long half a million designs take.
 
-    python benchmarks/near_doubles.py [--designs DIR] [--openclipart DIR] [--sheets DIR]
+    python benchmarks/near_duplicates.py [--designs DIR] [--openclipart DIR] [--sheets DIR]
 
 Recall: 500 random designs of each library are recoloured, resized and padded; found means that
 the changed design is the same drawing as its original without help from others in between.
@@ -32,7 +32,7 @@ from hangtag.library.fingerprints import (
     read_maps,
     same_drawing,
 )
-from hangtag.library.near_duplicates import near_doubles
+from hangtag.library.near_duplicates import near_duplicate_groups
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
@@ -210,7 +210,7 @@ def measure(
         print(f"  {kind:24} {share:.3f}")
     for what, kinds in (("all sizes, paddings", list(shares)[:7]), ("all recolours", RECOLOURS)):
         print(f"  {what:24} {np.mean([shares[kind] for kind in kinds]):.3f}")
-    labels = near_doubles(prints)
+    labels = near_duplicate_groups(prints)
     groups = groups_of(labels)
     inside = sum(len(g) for g in groups)
     print(f"  {'groups of two or more':24} {len(groups)} with {inside} designs")
@@ -231,7 +231,9 @@ def measure(
 
 
 def scale(prints: Pixels, count: int) -> None:
-    """Time `near_doubles` on `count` fingerprints bred from real ones, a fifth near-duplicates.
+    """Time `near_duplicate_groups` on `count` fingerprints bred from real ones.
+
+    A fifth are near-duplicates.
 
     A new design takes each byte column of its maps from one of two random parents in runs of 32;
     a near-duplicate differs from its original by one step in a twentieth of the cells.
@@ -253,7 +255,7 @@ def scale(prints: Pixels, count: int) -> None:
     maps += np.where(nudged & (maps & 15 < 14), 1, 0).astype(np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, busy = time.perf_counter(), time.process_time()
-    labels = near_doubles(rows)
+    labels = near_duplicate_groups(rows)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     found = (labels[fresh:] == labels[origins]).mean()
