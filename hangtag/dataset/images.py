@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset.config import MAX_MEGAPIXELS
-from hangtag.dataset.raster import decode_raster, is_raster
-from hangtag.dataset.resize import resized, scaled, shrunk
+from hangtag.dataset.raster.decoder import decode_raster, is_raster
+from hangtag.dataset.raster.resize import resized, scaled, shrunk
 from hangtag.dataset.svg import drawing
 from hangtag.errors import ImageError
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset.images import Pixels
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.raster import FORMATS
+from hangtag.dataset.raster.decoder import FORMATS
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
 from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hangtag.dataset import animation
 from hangtag.dataset.images import decode
+from hangtag.dataset.raster import animation
 from hangtag.errors import ImageError
 from tests.dataset.raster_files import apng, gif, saved
 

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hangtag.dataset import libtiff
 from hangtag.dataset.images import decode
+from hangtag.dataset.raster import libtiff
 from hangtag.errors import ImageError
 from tests.dataset.raster_files import saved
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.resize import lab_to_rgb, shrunk_by_rows
-from hangtag.dataset.tiff import CONTIGUOUS, Page, Tag
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
+from hangtag.dataset.raster.resize import lab_to_rgb, shrunk_by_rows
+from hangtag.dataset.raster.tiff import CONTIGUOUS, Page, Tag
 from hangtag.errors import ImageError
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageStat
 
-from hangtag.dataset.resize import eight_bit
+from hangtag.dataset.raster.resize import eight_bit
 
 MAX_FRAMES: Final = 128
 MAX_FRAME_PIXELS: Final = 2**28  # of all frames together, beyond the first two

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image
 
-from hangtag.dataset.animation import Disposal, Frame
+from hangtag.dataset.raster.animation import Disposal, Frame
 from hangtag.errors import ImageError
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"

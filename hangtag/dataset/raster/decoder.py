@@ -13,10 +13,10 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from hangtag.dataset import animation, libtiff, metadata, png, tiff
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.resize import shrunk
-from hangtag.dataset.tiff_samples import Samples
+from hangtag.dataset.raster import animation, libtiff, metadata, png, tiff
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
+from hangtag.dataset.raster.resize import shrunk
+from hangtag.dataset.raster.tiff_samples import Samples
 from hangtag.errors import ImageError
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
