@@ -145,7 +145,7 @@ class Bench:
             config = replace(config, epochs=more_epochs)
         first = self.out / "before-dataset"
         tags = None if name == "before" else Dataset.open(first).vocabulary
-        pack(catalog, dataset, PackConfig(size=160, split="90/10"), vocabulary=tags)
+        pack(catalog, dataset, PackConfig(size=160, split="90/10"), tags=tags)
         kept = model / "judged.json"
         if not kept.exists():
             train(dataset, model, config, continue_from=base)

@@ -99,7 +99,7 @@ def pack(
 
     folder = _local(dataset)
     packing.pack(
-        _catalog(catalog), folder, config, rules=_rules(rules), workers=workers or 0,
+        _catalog(catalog), folder, config, tags=_rules(rules), workers=workers or 0,
         overwrite=overwrite,
     )  # fmt: skip
     return Dataset.open(folder)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hangtag.dataset import pack as packing
+from hangtag.dataset import assemble, shards
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
 from hangtag.dataset.images import decode
@@ -71,7 +71,7 @@ def test_packing_is_the_same_every_time_and_with_any_workers(
     assert not (tmp_path / "a" / ".pack").exists()
 
 
-def test_the_fingerprint_tells_the_content_and_nothing_else(
+def test_the_fingerprint_depends_on_the_content_and_nothing_else(
     library: Catalog, tmp_path: Path
 ) -> None:
     """Another folder, other times of files, another root, absolute paths: the same. A pixel, a tag,
@@ -111,7 +111,7 @@ def test_the_fingerprint_tells_the_content_and_nothing_else(
     assert len(prints) == 1 + len(others) + 1
 
 
-def test_a_dataset_of_before_keeps_its_name_and_the_seeds_is_known_by_its_bytes(
+def test_earlier_datasets_and_the_sagemaker_layout_have_fingerprints(
     library: Catalog, tmp_path: Path
 ) -> None:
     pack(replace(library, designs=library.designs[:40]), tmp_path / "d", SMALL, workers=1)
@@ -136,7 +136,7 @@ def test_a_dataset_of_before_keeps_its_name_and_the_seeds_is_known_by_its_bytes(
     assert Dataset.open(tmp_path / "copy").fingerprint() != first.fingerprint()
 
 
-def test_doubles_and_groups_share_a_split(library: Catalog, tmp_path: Path) -> None:
+def test_duplicates_and_groups_stay_in_the_same_split(library: Catalog, tmp_path: Path) -> None:
     rows = []
     for design in library:
         image = Image.open(library.location(design))
@@ -224,13 +224,13 @@ def sleep_on_third(data: bytes) -> int:
     return len(data)
 
 
-def test_killed_and_started_again_it_ends_as_if_undisturbed(
+def test_a_killed_run_resumes_with_the_same_result(
     library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
         "import sys; from pathlib import Path; import hangtag.dataset.pack as p\n"
         "from hangtag.library.catalog import Catalog\n"
-        "p.SHARD_DESIGNS = 16\n"
+        "p.shards.SHARD_DESIGNS = 16\n"
         "if __name__ == '__main__':\n"
         "    c = Catalog.read(Path(sys.argv[1]))\n"
         "    p.pack(c, Path(sys.argv[2]), p.PackConfig(size=32, min_count=3), workers=1)\n"
@@ -238,7 +238,7 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     script = tmp_path / "run.py"
     script.write_text(code)
     command = [sys.executable, str(script), str(library.root / "designs.csv")]
-    monkeypatch.setattr("hangtag.dataset.pack.SHARD_DESIGNS", 16)
+    monkeypatch.setattr(shards, "SHARD_DESIGNS", 16)
     pack(library, tmp_path / "undisturbed", SMALL)
     disturbed = tmp_path / "disturbed"
     with subprocess.Popen([*command, str(disturbed)], start_new_session=True) as process:
@@ -256,9 +256,7 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     assert contents(disturbed) == contents(tmp_path / "undisturbed")
 
 
-def test_another_catalog_does_not_overwrite_a_dataset_unasked(
-    library: Catalog, tmp_path: Path
-) -> None:
+def test_another_catalog_does_not_overwrite_a_dataset(library: Catalog, tmp_path: Path) -> None:
     pack(library, tmp_path / "d", SMALL)
     before = contents(tmp_path / "d")
     assert pack(library, tmp_path / "d", SMALL).tags == 9
@@ -277,7 +275,7 @@ def test_flattened_for_the_built_in_algorithm(library: Catalog, tmp_path: Path) 
         assert decode(records[0].data, 32)[-1, -1].min() > 240
 
 
-def test_three_valued_labels_only_when_asked_for(library: Catalog, tmp_path: Path) -> None:
+def test_three_valued_labels_are_an_option(library: Catalog, tmp_path: Path) -> None:
     rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
     catalog = Catalog(rows, library.root)
     pack(catalog, tmp_path / "two", SMALL)
@@ -291,47 +289,47 @@ def test_three_valued_labels_only_when_asked_for(library: Catalog, tmp_path: Pat
     assert (three[discs, names.index("cross")] == 0).all()
 
 
-def test_the_seeds_own_layout_with_a_tags_file_is_a_dataset(
+def test_the_sagemaker_layout_with_a_tags_file_is_a_dataset(
     library: Catalog, tmp_path: Path
 ) -> None:
     pack(library, tmp_path / "ours", SMALL)
-    ours, seeds = Dataset.open(tmp_path / "ours"), tmp_path / "seeds"
+    ours, plain = Dataset.open(tmp_path / "ours"), tmp_path / "plain"
     for split in ("train", "validation"):
-        target = seeds / RECORD_FILES[split]
+        target = plain / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((tmp_path / "ours" / RECORD_FILES[split]).read_bytes())
     with pytest.raises(DatasetError, match="--tags-file FILE"):
-        Dataset.open(seeds)
+        Dataset.open(plain)
     (tmp_path / "names.txt").write_text("\n".join(ours.vocabulary.names))
-    folder = Dataset.open(seeds, tmp_path / "names.txt")
+    folder = Dataset.open(plain, tmp_path / "names.txt")
     assert folder.splits() == ["train", "validation"]
     assert (folder.labels("train") == ours.labels("train")).all()
     assert folder.vocabulary.tags[0].count == (ours.labels("train")[:, 0] == 1).sum()
     (tmp_path / "names.txt").write_text("one\ntwo")
     with pytest.raises(DatasetError, match="9 labels a record, but the vocabulary has 2"):
-        Dataset.open(seeds, tmp_path / "names.txt")
+        Dataset.open(plain, tmp_path / "names.txt")
 
 
 @pytest.mark.parametrize("split", ["80", "a/b", "0/50/50", "80/0/20", "-1/2", "1/2/3/4"])
-def test_wrong_splits_are_told(split: str) -> None:
+def test_wrong_splits_are_refused(split: str) -> None:
     with pytest.raises(ConfigError, match="--split"):
         PackConfig(split=split)
 
 
-def test_records_of_somebody_else_are_not_overwritten_unasked(
-    library: Catalog, tmp_path: Path
-) -> None:
-    path = tmp_path / "seed" / RECORD_FILES["train"]
+def test_records_of_other_programs_are_not_overwritten(library: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "other" / RECORD_FILES["train"]
     path.parent.mkdir(parents=True)
     path.write_bytes(b"precious")
-    with pytest.raises(DatasetError, match="not by `hangtag pack`"):
-        pack(library, tmp_path / "seed", SMALL)
+    with pytest.raises(DatasetError, match="exists and was not written by `hangtag pack`"):
+        pack(library, tmp_path / "other", SMALL)
     assert path.read_bytes() == b"precious"
-    pack(library, tmp_path / "seed", SMALL, overwrite=True)
+    pack(library, tmp_path / "other", SMALL, overwrite=True)
     own = tmp_path / "own" / "designs.jsonl"
     library.write(own)
     before = own.read_bytes()
-    with pytest.raises(DatasetError, match=r"designs\.jsonl is there, and not by `hangtag pack`"):
+    with pytest.raises(
+        DatasetError, match=r"designs\.jsonl exists and was not written by `hangtag pack`"
+    ):
         pack(Catalog.read(own), own.parent, SMALL)
     assert own.read_bytes() == before
 
@@ -343,26 +341,26 @@ def test_a_disk_that_goes_away_costs_nothing_once_it_is_back(
     disk = tmp_path / "disk"
     shutil.copytree(library.root, disk)
     catalog = Catalog(library.designs, disk)
-    marks = packing._marks
+    sources_of = shards.sources_of
 
-    def pulled(catalog: Catalog) -> list[str]:
-        found = marks(catalog)
+    def pulled(catalog: Catalog) -> list[shards.Source]:
+        found = sources_of(catalog)
         disk.rename(away)
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(packing, "_marks", pulled)
-        with pytest.raises(DatasetError, match="64 designs in a row are out of reach"):
+        patched.setattr(shards, "sources_of", pulled)
+        with pytest.raises(DatasetError, match="64 designs in a row are unreachable"):
             pack(catalog, tmp_path / "d", SMALL)
     away.rename(disk)
-    monkeypatch.setattr(packing, "SHARD_DESIGNS", 50)
+    monkeypatch.setattr(shards, "SHARD_DESIGNS", 50)
     with monkeypatch.context() as patched:
-        patched.setattr(packing, "_read_shard", pulled)  # all is decoded, and then
+        patched.setattr(shards.Shard, "read", pulled)  # all is decoded, and then
         with pytest.raises(TypeError):
             pack(catalog, tmp_path / "d", SMALL)
     disk.rename(away)
     before = contents(tmp_path / "d")
-    with pytest.raises(DatasetError, match="were packed before; bring their disk back"):
+    with pytest.raises(DatasetError, match="were packed before; reconnect their disk"):
         pack(catalog, tmp_path / "d", SMALL)  # called again too early
     assert contents(tmp_path / "d") == before
     away.rename(disk)
@@ -370,13 +368,13 @@ def test_a_disk_that_goes_away_costs_nothing_once_it_is_back(
     # A few that come back later are fetched by the same command.
     first = disk / library.designs[0].image
 
-    def moved(catalog: Catalog) -> list[str]:
-        found = marks(catalog)
+    def moved(catalog: Catalog) -> list[shards.Source]:
+        found = sources_of(catalog)
         first.rename(tmp_path / "kept")
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(packing, "_marks", moved)
+        patched.setattr(shards, "sources_of", moved)
         assert pack(catalog, tmp_path / "e", SMALL).rejected == {"unreachable": 1}
     (tmp_path / "kept").rename(first)
     assert pack(catalog, tmp_path / "e", SMALL).rejected == {}
@@ -394,7 +392,7 @@ def test_a_dataset_stays_until_the_one_that_replaces_it_is_decoded(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(packing, "_groups", stopped)
+        patched.setattr(assemble, "_groups", stopped)
         with pytest.raises(KeyboardInterrupt):
             pack(half, tmp_path / "d", SMALL, overwrite=True)
     after = contents(tmp_path / "d")
@@ -414,8 +412,8 @@ def test_only_what_decoding_depends_on_is_decoded_anew(
         decoded.extend(locations)
         return map_designs(function, locations, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(packing, "map_designs", counted)
-    monkeypatch.setattr(packing, "SHARD_DESIGNS", 40)
+    monkeypatch.setattr(shards, "map_designs", counted)
+    monkeypatch.setattr(shards, "SHARD_DESIGNS", 40)
     only = Catalog(tuple(replace(d, group="one") for d in library), library.root)
     with pytest.raises(DatasetError, match="no design is left for validation"):
         pack(only, tmp_path / "d", SMALL)
@@ -439,7 +437,7 @@ def test_rows_that_repeat_an_image_keep_their_own_records(library: Catalog, tmp_
 
 def test_a_list_of_the_same_names_keeps_the_aliases(library: Catalog, tmp_path: Path) -> None:
     rules = Rules(aliases={"disc": "circle"})
-    pack(library, tmp_path / "d", SMALL, rules=rules)
+    pack(library, tmp_path / "d", SMALL, tags=rules)
     plain = Dataset.open(tmp_path / "d")
     (tmp_path / "names.txt").write_text("\n".join(plain.vocabulary.names))
     named = Dataset.open(tmp_path / "d", tmp_path / "names.txt")
@@ -450,9 +448,7 @@ def test_a_list_of_the_same_names_keeps_the_aliases(library: Catalog, tmp_path: 
     assert ((renamed.reviewed_labels("train") == 1) == (plain.labels("train") == 1)).all()
 
 
-def test_a_drawing_and_what_was_exported_from_it_share_a_side(
-    library: Catalog, tmp_path: Path
-) -> None:
+def test_a_drawing_and_its_exports_stay_in_the_same_split(library: Catalog, tmp_path: Path) -> None:
     rows = []
     for design in library:
         rows.append(Design(library.location(design), design.tags))
