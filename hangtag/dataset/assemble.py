@@ -1,8 +1,10 @@
 """The quick part of packing: decoded shards -> groups, splits and every file of DATASET/."""
 
 import csv
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from hangtag.dataset.dataset_folder import (
     REJECTED_FILE,
     TAGS_FILES,
     DatasetInfo,
-    fingerprint_of,
     write_records,
 )
 from hangtag.dataset.shards import Prepared, Rejection
@@ -144,6 +145,30 @@ def _splits(
                 f"{len(np.unique(groups))} groups; tag more designs or change --split"
             )
     return splits
+
+
+def fingerprint_of(
+    names: Sequence[str],
+    labels: NDArray[np.int8],
+    splits: NDArray[np.int8],
+    digests: Sequence[str],
+    settings: Mapping[str, object],
+) -> str:
+    """Return the SHA-256 of what training and evaluation see of a dataset, 64 hex digits.
+
+    It covers the tag `names` in column order, the int8 (n, T) `labels` (1, 0, -1) of n designs in
+    order, the positions (n,) of their `splits` in SPLITS, the `digests` of their decoded pixels,
+    and the `settings` that decide how these are stored. It covers neither paths nor times: the same
+    designs packed on another machine have the same fingerprint. Encoded bytes are left out too,
+    because other versions of the image libraries compress differently.
+    """
+    head = {"names": list(names), "shape": labels.shape, **settings}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for array in (labels, splits):
+        digest.update(np.ascontiguousarray(array, np.int8).tobytes())
+    for pixels in digests:
+        digest.update(f"{pixels}\n".encode())
+    return digest.hexdigest()
 
 
 def write_rejected(folder: Path, rejected: Sequence[Rejection]) -> None:

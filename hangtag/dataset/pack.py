@@ -147,7 +147,7 @@ def _pack_key(
     """Return a digest that recognises the same call: catalog, settings, rules and files.
 
     Paths and times of files are quicker to compare than their bytes, but differ for the same
-    designs on another machine: what identifies a dataset's content is `fingerprint_of`.
+    designs on another machine: what identifies a dataset's content is `assemble.fingerprint_of`.
     """
     digest = hashlib.sha256(catalog.fingerprint().encode())
     settings = [
