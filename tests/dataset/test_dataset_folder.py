@@ -42,8 +42,8 @@ def test_a_dataset_does_without_its_indexes(
     for split, labels in expected.items():
         np.testing.assert_array_equal(Dataset.open(layout).labels(split), labels)
     notes = capsys.readouterr().err
-    assert "train.idx: does not fit" in notes
-    assert "test.idx: does not fit" in notes
+    assert "train.idx: does not match" in notes
+    assert "test.idx: does not match" in notes
     assert "val.idx" not in notes
 
 
