@@ -9,7 +9,7 @@ dataset is then assembled from the shards in one quick pass (`assemble`).
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from hangtag.dataset.dataset_folder import (
 )
 from hangtag.dataset.workers import UNREACHABLE
 from hangtag.errors import DatasetError, Remedy
-from hangtag.library.catalog import Catalog
+from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
@@ -73,10 +73,10 @@ def pack(
     CatalogError and VocabularyError for what cannot be packed at all.
     """
     config, folder = config or PackConfig(), Path(folder)
-    rules, vocabulary = (Rules(), tags) if isinstance(tags, Vocabulary) else (tags or Rules(), None)
+    tags = Rules() if tags is None else tags
     with only_writer(folder / ".lock", folder):
         sources = shards.sources_of(catalog)
-        key = _pack_key(catalog, config, rules, vocabulary, sources)
+        key = _pack_key(catalog, config, tags, sources)
         existing = DatasetInfo.read(folder)
         if existing and existing.pack == key and UNREACHABLE not in existing.rejected:
             shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)  # killed before it was removed
@@ -84,19 +84,25 @@ def pack(
             return summary_of(folder, existing)
         if not overwrite:
             _refuse_others(folder, existing, key)
-        if vocabulary is None:  # raises what is wrong with the counts before hours of decoding
-            Vocabulary.build(catalog, min_count=config.min_count, rules=rules)
+        _vocabulary(tags, catalog, config)  # raises VocabularyError before hours of decoding
         prepared = shards.prepare(catalog, folder / WORK_FOLDER, config, sources, workers)
         _require_designs(prepared, folder)
-        if vocabulary is None:
-            vocabulary = Vocabulary.build(prepared.designs, min_count=config.min_count, rules=rules)
-        assembly = Assembly.of(prepared, vocabulary, config)
+        assembly = Assembly.of(prepared, _vocabulary(tags, prepared.designs, config), config)
         assembly.write(folder, catalog, config)
         info = assembly.info(catalog, config, key)
         info.write(folder)
         if UNREACHABLE not in info.rejected:
             shutil.rmtree(folder / WORK_FOLDER)
         return summary_of(folder, info)
+
+
+def _vocabulary(
+    tags: Rules | Vocabulary, designs: Iterable[Design], config: PackConfig
+) -> Vocabulary:
+    """Return the given vocabulary, or the one that rules make of the designs' own tags."""
+    if isinstance(tags, Vocabulary):
+        return tags
+    return Vocabulary.build(designs, min_count=config.min_count, rules=tags)
 
 
 def _refuse_others(folder: Path, existing: DatasetInfo | None, key: str) -> None:
@@ -140,8 +146,7 @@ def _require_designs(prepared: shards.Prepared, folder: Path) -> None:
 def _pack_key(
     catalog: Catalog,
     config: PackConfig,
-    rules: Rules,
-    vocabulary: Vocabulary | None,
+    tags: Rules | Vocabulary,
     sources: Sequence[shards.Source],
 ) -> str:
     """Return a digest that recognises the same call: catalog, settings, rules and files.
@@ -149,13 +154,14 @@ def _pack_key(
     Paths and times of files are quicker to compare than their bytes, but differ for the same
     designs on another machine: what identifies a dataset's content is `assemble.fingerprint_of`.
     """
+    rules = Rules() if isinstance(tags, Vocabulary) else tags
     digest = hashlib.sha256(catalog.fingerprint().encode())
     settings = [
         asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
     ]  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    if vocabulary is not None:
-        digest.update("\n".join(vocabulary.names).encode())
+    if isinstance(tags, Vocabulary):
+        digest.update("\n".join(tags.names).encode())
     for source in sources:
         digest.update(f"{source.key}\n".encode())
     return digest.hexdigest()
