@@ -46,7 +46,8 @@ from hangtag.review.store import (
     questions_of_audit,
     reviewed,
 )
-from hangtag.tagging.bulk import Selection, find_designs, tag_designs
+from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.designs import find_designs
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
 from hangtag.training.folds import train_folds
@@ -145,7 +146,7 @@ class Bench:
             config = replace(config, epochs=more_epochs)
         first = self.out / "before-dataset"
         tags = None if name == "before" else Dataset.open(first).vocabulary
-        pack(catalog, dataset, PackConfig(size=160, split="90/10"), vocabulary=tags)
+        pack(catalog, dataset, PackConfig(size=160, split="90/10"), tags=tags)
         kept = model / "judged.json"
         if not kept.exists():
             train(dataset, model, config, continue_from=base)
@@ -190,9 +191,9 @@ def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
     tagger = Tagger.open(model)
     answers = tag_designs(tagger, find_designs([catalog_file]), Selection(all=True), workers=1)
     scored = (
-        (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
+        (answer.image, {found.tag: found.score for found in answer.suggestions})
         for answer in answers
-        if "tags" in answer
+        if answer.error is None
     )
     catalog = Catalog.read(catalog_file)
     return questions_of(catalog, scored, tagger.vocabulary, tagger.threshold_of)

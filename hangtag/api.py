@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from hangtag.quality.evaluate import Evaluation, Scored
     from hangtag.review.store import Given
     from hangtag.service.config import ServeConfig
-    from hangtag.tagging.bulk import Answer, BulkSummary
+    from hangtag.tagging.bulk import BulkSummary
     from hangtag.tagging.model_folder import ModelFolder
+    from hangtag.tagging.output import TaggedDesign
     from hangtag.tagging.tagger import Suggestion, Tagger
     from hangtag.training.result import TrainResult
     from hangtag.tuning.config import Objective, TuneConfig
@@ -99,7 +100,7 @@ def pack(
 
     folder = _local(dataset)
     packing.pack(
-        _catalog(catalog), folder, config, rules=_rules(rules), workers=workers or 0,
+        _catalog(catalog), folder, config, tags=_rules(rules), workers=workers or 0,
         overwrite=overwrite,
     )  # fmt: skip
     return Dataset.open(folder)
@@ -198,9 +199,10 @@ class Model:
         CatalogError, ConfigError.
         """
         from hangtag.tagging import bulk
+        from hangtag.tagging.designs import find_designs
 
         selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
-        designs = bulk.find_designs([_local(path) for path in paths])
+        designs = find_designs([_local(path) for path in paths])
         return bulk.tag_library(
             self.path, designs, _local(out), selection, workers=workers or 0, xmp=xmp
         )
@@ -208,15 +210,13 @@ class Model:
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
         all_tags: bool = False, xmp: bool = False, workers: int | None = None,
-    ) -> "Iterator[Answer]":  # fmt: skip
-        """Yield the answers of `tag_library` as they come: {"image", "tags"}.
-
-        Of a design that cannot be read {"image", "reason", "message"}.
-        """
+    ) -> "Iterator[TaggedDesign]":  # fmt: skip
+        """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
+        from hangtag.tagging.designs import find_designs
 
         selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
-        designs = bulk.find_designs([_local(path) for path in paths])
+        designs = find_designs([_local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 
     def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":

@@ -25,7 +25,7 @@ class Remedy(Enum):
     NONE = ""
     ANOTHER_FILE = "name another file, or remove it"
     OVERWRITE = "choose another folder, or replace what is there with --overwrite"
-    TAGS = "name the tags, one a line in the order of the label columns, with --tags FILE"
+    TAGS = "name the tags, one a line in the order of the label columns, with --tags-file FILE"
 
 
 class HangtagError(Exception):

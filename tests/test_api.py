@@ -87,7 +87,7 @@ def test_a_library_is_tagged_into_a_file_or_one_by_one(
 ) -> None:
     model = hangtag.load_model(work / "model")
     paths = [library.location(design) for design in library.designs[:3]]
-    assert [answer["image"] for answer in model.tag_each(paths, top=1)] == paths
+    assert [design.image for design in model.tag_each(paths, top=1)] == paths
     summary = model.tag_library(paths, tmp_path / "tags.jsonl", top=1)
     assert (summary.tagged, summary.suggestions) == (3, 3)
 

@@ -26,7 +26,8 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hangtag.dataset.batches import PixelStore, augment, shuffled, sided_designs
+from hangtag.dataset.augmentation import augment, sided_designs
+from hangtag.dataset.batches import PixelStore, shuffled
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training import recipe
 from hangtag.training.checkpoints import (

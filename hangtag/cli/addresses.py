@@ -14,7 +14,7 @@ from hangtag.errors import HangtagError, StorageError
 from hangtag.storage import s3
 from hangtag.storage.addresses import S3, mirror_of, with_addresses
 from hangtag.storage.mirror import Mirror, unpacked
-from hangtag.tagging.bulk import CATALOG_SUFFIXES
+from hangtag.tagging.designs import CATALOG_SUFFIXES
 
 # Designs stay in the bucket, and are read from there one by one.
 _OF_DESIGNS: Final = ("paths", "images", "image")

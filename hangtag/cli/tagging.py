@@ -13,6 +13,8 @@ from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
 if TYPE_CHECKING:
+    from hangtag.tagging.output import TaggedDesign
+
     ServeOptions = ServeConfig | None
 else:
     ServeOptions = options_of(ServeConfig)
@@ -68,12 +70,12 @@ def tag(
     return Answer([summary_line(found, out)], asdict(found), failure)
 
 
-def _streamed(answers: Iterator[dict[str, Any]]) -> Answer:
-    """Print answers as they come: nobody waits for the last one of a large library."""
+def _streamed(designs: "Iterator[TaggedDesign]") -> Answer:
+    """Print designs as they are tagged: nobody waits for the last one of a large library."""
     tagged = 0
-    for answer in answers:
-        tagged += "tags" in answer
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    for design in designs:
+        tagged += design.error is None
+        print(json.dumps(design.as_json(), ensure_ascii=False), flush=True)
     return Answer([], None, "" if tagged else "no design could be tagged", streamed=True)
 
 

@@ -21,6 +21,7 @@ from hangtag.library.catalog import Catalog, Design
 from hangtag.review.spelling import Spelling, clean, tag_key
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.designs import Located
 from hangtag.tagging.tagger import Tagger
 
 # Label Studio serves files below its document root under this path, for the `d` that follows.
@@ -56,23 +57,24 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
     """
     spelling = Spelling(catalog, tagger.vocabulary if tagger else None)
     places = [
-        (design.image, location)
+        Located(design.image, location)
         for design, location in zip(catalog, catalog.located(), strict=True)
     ]
     answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
-    for design, (_, location) in zip(catalog, places, strict=True):
+    for design, place in zip(catalog, places, strict=True):
         suggested = {}
         if tagger and answers:
             said = np.flatnonzero(tagger.vocabulary.labels(design) >= 0)
             known = {tagger.vocabulary.names[column] for column in said}
-            found = next(answers).get("tags", [])
             suggested = {
-                spelling.of(tag["tag"]): tag["score"] for tag in found if tag["tag"] not in known
+                spelling.of(found.tag): found.score
+                for found in next(answers).suggestions
+                if found.tag not in known
             }
         shown = replace(
             design, tags=spelling.all(design.tags), not_tags=spelling.all(design.not_tags)
         )
-        yield Labelled(shown, location, suggested)
+        yield Labelled(shown, place.location, suggested)
 
 
 def write_label_studio(

@@ -151,7 +151,7 @@ def _packed(
     )
     config = PackConfig(size=packed_size, min_count=1)
     # The job's own folder: what another job on this machine left there is replaced.
-    pack(Catalog(designs, work), work, config, vocabulary=vocabulary, overwrite=True)
+    pack(Catalog(designs, work), work, config, tags=vocabulary, overwrite=True)
     return work
 
 

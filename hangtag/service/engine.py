@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset.images import Pixels
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.raster import FORMATS
+from hangtag.dataset.raster.decoder import FORMATS
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
 from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError
@@ -86,13 +86,13 @@ class Engine:
         return tagger, await job.answer
 
     async def look(self, data: bytes, tag: str) -> NDArray[np.float32]:
-        """Return `Tagger.look` of a tag. Raises ImageError; KeyError for a tag it does not know."""
+        """Return `Tagger.explain` of a tag. Raises ImageError; KeyError for an unknown tag."""
         loop, tagger = asyncio.get_running_loop(), self.tagger
         if tag not in tagger.vocabulary.names:
             raise KeyError(tag)
         pixels = await self._input(tagger, data)
         column = tagger.vocabulary.names.index(tag)
-        return await loop.run_in_executor(self._looker, tagger.look, pixels, column)
+        return await loop.run_in_executor(self._looker, tagger.explain, pixels, column)
 
     async def decoded(self, function: Callable[[bytes], R], data: bytes) -> R:
         """Return `function(data)` of a design's bytes, picklable. Raises ImageError.

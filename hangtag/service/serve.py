@@ -28,7 +28,8 @@ from hangtag.service.engine import Engine
 from hangtag.service.protocol import Protocol
 from hangtag.service.review_api import add_review
 from hangtag.storage.files import read_text
-from hangtag.tagging.bulk import Selection, find_designs, tag_designs
+from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger
 
@@ -110,8 +111,8 @@ def _scored(
     designs = find_designs([catalog_file])
     answers = tag_designs(tagger, designs, Selection(all=True), workers=workers)
     for answer in track(answers, "scoring", total=len(designs)):
-        if "tags" in answer:
-            yield answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]}
+        if answer.error is None:
+            yield answer.image, {found.tag: found.score for found in answer.suggestions}
 
 
 def _check_address(host: str, port: int) -> None:

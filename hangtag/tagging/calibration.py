@@ -1,4 +1,4 @@
-"""Calibrated scores from a network's logits, and what follows from a tag. Numpy only."""
+"""Calibrated scores from a network's logits, and implied tags. Numpy only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ Cell = TypeVar("Cell", bound=np.generic)
 
 
 class Calibrated(Protocol):
-    """A tag as it stands in tags.json."""
+    """A tag of tags.json."""
 
     @property
     def calibration(self) -> tuple[float, float] | None:
-        """Slope and intercept, or None before anything was fitted."""
+        """Slope and intercept, or None before a calibration was fitted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +32,12 @@ class Calibration:
 
     @classmethod
     def identity(cls, tags: int) -> "Calibration":
-        """Return the map that leaves the network's own probabilities as they are."""
+        """Return the map that keeps the network's own probabilities."""
         return cls(np.ones(tags), np.zeros(tags))
 
     @classmethod
     def of(cls, tags: Iterable[Calibrated]) -> "Calibration":
-        """Return the map that the tags of a vocabulary carry; identity for those without."""
+        """Return the map of a vocabulary's tags; identity for those without a calibration."""
         pairs = [tag.calibration or (1.0, 0.0) for tag in tags]
         slope, intercept = np.array(pairs, np.float64).reshape(-1, 2).T
         return cls(slope, intercept)
@@ -49,10 +49,10 @@ class Calibration:
 
 
 def with_implied(cells: NDArray[Cell], implied: Sequence[Sequence[int]]) -> NDArray[Cell]:
-    """Return (n, tags) scores in which a tag scores at least as high as all that imply it.
+    """Return (n, tags) scores in which a tag scores at least as high as every tag implying it.
 
-    Of yes and no, bool, a tag is yes where one is that implies it. `implied` names, for every
-    column, the columns that follow from it.
+    In a bool array, a tag is true where a tag that implies it is. `implied` lists, for every
+    column, the columns that it implies.
     """
     raised = cells.copy()
     for column, others in enumerate(implied):
@@ -62,7 +62,7 @@ def with_implied(cells: NDArray[Cell], implied: Sequence[Sequence[int]]) -> NDAr
 
 
 def logit(scores: Floats, least: float = 1e-6) -> Array:
-    """Return log odds, float64, of scores in 0..1 that are kept `least` away from both ends."""
+    """Return log odds, float64, of scores in 0..1, which are clipped to `least`..1 - `least`."""
     kept = np.clip(scores.astype(np.float64), least, 1 - least)
     odds: Array = np.log(kept / (1 - kept))
     return odds
@@ -70,6 +70,6 @@ def logit(scores: Floats, least: float = 1e-6) -> Array:
 
 def expit(logits: Array) -> Array:
     """Return 1 / (1 + exp(-logits)), the inverse of `logit`."""
-    # A logit under -709 overflows to inf, and 1 / inf is the 0 that is meant.
+    # A logit under -709 overflows to inf, and 1 / inf is the intended 0.
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-logits))

@@ -74,7 +74,7 @@ def train_folds(
         catalog,
         work / "dataset",
         PackConfig(size=sees.packed_size, max_megapixels=sees.max_megapixels),
-        vocabulary=folder.vocabulary.untrained(),
+        tags=folder.vocabulary.untrained(),
         workers=workers,
         overwrite=True,  # our own folder: what another catalog left there is replaced
     )

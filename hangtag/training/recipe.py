@@ -10,7 +10,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hangtag.dataset.batches import Augmentation, has_colour_tags
+from hangtag.dataset.augmentation import Augmentation, has_colour_tags
 from hangtag.training import losses
 from hangtag.training.config import ResolvedConfig, TrainConfig
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hangtag.console import note, track
-from hangtag.dataset.batches import Batches, sided_designs
+from hangtag.dataset.augmentation import sided_designs
+from hangtag.dataset.batches import Batches
 from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history, recipe

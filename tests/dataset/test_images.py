@@ -139,9 +139,9 @@ def test_no_fringe_from_colour_under_transparency(hidden: str, size: int) -> Non
     # Two roundings of a premultiplied byte: at alpha 40 a colour is exact to 2 * 0.5 * 255 / 40.
     shown = pixels[pixels[..., 3] > 40]
     assert np.abs(shown[:, :3].astype(int) - RED[:3]).max() <= 7
-    square = fit(pixels, 48).astype(int)
-    expected = square[..., 3:] * np.array(RED[:3]) / 255
-    assert np.abs(square[..., :3] - expected).max() <= 3
+    fitted = fit(pixels, 48).astype(int)
+    expected = fitted[..., 3:] * np.array(RED[:3]) / 255
+    assert np.abs(fitted[..., :3] - expected).max() <= 3
 
 
 def test_a_large_image_is_shrunk_strip_by_strip_to_the_same_picture() -> None:
@@ -154,14 +154,14 @@ def test_a_large_image_is_shrunk_strip_by_strip_to_the_same_picture() -> None:
 
 def test_nothing_is_cropped_and_the_shape_is_kept() -> None:
     image = Image.new("RGBA", (300, 100), RED)
-    square = fit(decode(saved(image, "PNG"), 256), 96)
-    rows, columns = np.nonzero(square[..., 3])
+    fitted = fit(decode(saved(image, "PNG"), 256), 96)
+    rows, columns = np.nonzero(fitted[..., 3])
     assert (columns.min(), columns.max()) == (0, 95)
     assert (rows.min(), rows.max()) == (32, 63)
 
 
 def test_black_and_white_stamps_and_their_shapes_survive() -> None:
-    """What the seed lost: three designs that differ in colour under alpha, or in shape only."""
+    """Lost without alpha: three designs that differ in colour under alpha, or in shape only."""
     black, white = disc((0, 0, 0, 255)), disc((255, 255, 255, 255))
     ring = disc((0, 0, 0, 255))
     ImageDraw.Draw(ring).ellipse((80, 80, 120, 120), (0, 0, 0, 0))

@@ -74,7 +74,7 @@ def test_damage_is_named_with_record_and_offset(small: Path) -> None:
             RecordReader(small)
         text = str(error.value)
         assert text.startswith(f"{small}: {message}")
-        assert text.endswith("hangtag salvage FILE NEW_FILE keeps what is whole")
+        assert text.endswith("hangtag salvage FILE NEW_FILE keeps the undamaged records")
         assert "\n" not in text
 
 
@@ -83,7 +83,7 @@ def test_a_record_that_runs_over_the_next_is_found_out(small: Path) -> None:
     second, third = (good.index(MARK, at) for at in (4, 52))
     long = struct.pack("<I", third - 8)
     small.write_bytes(good[:4] + long + good[8:])
-    with pytest.raises(RecordError, match=f"record 0 at byte 0 runs over .* byte {second}"):
+    with pytest.raises(RecordError, match=f"record 0 at byte 0 overlaps .* byte {second}"):
         RecordReader(small)
     small.with_suffix(".idx").unlink()
     with (

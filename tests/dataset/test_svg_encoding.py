@@ -1,4 +1,4 @@
-"""Encodings of SVG: drawn whatever the file says of itself, and other files are told apart."""
+"""Encodings of SVG: drawn whatever the file declares, and distinguished from other files."""
 
 import gzip
 

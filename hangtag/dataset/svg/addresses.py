@@ -1,4 +1,4 @@
-"""Contents of `data:` addresses, as forgiving as browsers read them and a little more."""
+"""Contents of `data:` addresses, read as leniently as browsers do, or more."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ _ENDS_DRAWING: Final = re.compile(rb"(?:</(?:\w+:)?svg\s*|/)>\s*$", re.I)
 
 
 def content_of(reference: str) -> bytes | None:
-    """Return the bytes of a `data:` address, as forgiving as browsers read it and a little more.
+    """Return the bytes of a `data:` address, read as leniently as browsers do, or more; else None.
 
     https://fetch.spec.whatwg.org/#data-urls and https://infra.spec.whatwg.org/#forgiving-base64
     """
@@ -22,7 +22,7 @@ def content_of(reference: str) -> bytes | None:
     words = [word.strip().lower() for word in found[1].split(";")]
     body, hash_sign, _ = found[2].partition("#")
     if "base64" not in words:
-        # A fragment ends the address, but many write colours with a bare "#" into a drawing.
+        # A fragment ends the address, but many drawings have colours with an unescaped "#".
         whole = hash_sign and not _ENDS_DRAWING.search(unquote_to_bytes(body))
         return unquote_to_bytes(found[2] if whole else body)
     letters = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(body).translate(_URL_SAFE))

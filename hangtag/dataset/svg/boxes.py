@@ -1,7 +1,7 @@
-"""Bounding boxes of shapes, for transforms that turn an element about its own middle.
+"""Bounding boxes of shapes, for transforms about the middle of an element.
 
 https://www.w3.org/TR/SVG2/coords.html#BoundingBoxes, without strokes. Curves are measured at
-_STEPS points each: an origin needs no more.
+_STEPS points each, which is exact enough for an origin.
 """
 
 import math
@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from hangtag.dataset.svg import size
-from hangtag.dataset.svg import transforms as svg_transforms
+from hangtag.dataset.svg import geometry, transforms
 from hangtag.dataset.svg.tree import SVG, Element, href
 
 Point = tuple[float, float]
@@ -23,8 +22,8 @@ _ARGUMENTS: Final = {"m": 2, "l": 2, "h": 1, "v": 1, "c": 6, "s": 4, "q": 4, "t"
 _GROUPS: Final = ("g", "a", "svg", "switch", "use")
 
 
-def box_of(element: Element, ids: Mapping[str, Element]) -> svg_transforms.Box | None:
-    """Return x, y, width and height of what an element fills, None if that is nothing."""
+def box_of(element: Element, ids: Mapping[str, Element]) -> transforms.Box | None:
+    """Return x, y, width and height of the area that an element fills, None if it is empty."""
     points: list[Point] = []
     for point in _points(element, ids, 0):
         points.append(point)
@@ -68,8 +67,8 @@ def _group(element: Element, ids: Mapping[str, Element], depth: int) -> Iterator
         children = [target] if target is not None else []
         x, y = _side(element, "x"), _side(element, "y")
     for child in children:
-        box: svg_transforms.Box = (0.0, 0.0, 0.0, 0.0)
-        matrix = svg_transforms.functions(child.get("transform", ""), box, True)
+        box: transforms.Box = (0.0, 0.0, 0.0, 0.0)
+        matrix = transforms.functions(child.get("transform", ""), box, True)
         a, b, c, d, e, f = matrix or (1, 0, 0, 1, 0, 0)
         for px, py in _points(child, ids, depth + 1):
             yield a * px + c * py + e + x, b * px + d * py + f + y
@@ -77,7 +76,7 @@ def _group(element: Element, ids: Mapping[str, Element], depth: int) -> Iterator
 
 def _side(element: Element, name: str) -> float:
     value = element.get(name, "0")
-    return (-1 if value.startswith("-") else 1) * (size.pixels(value.lstrip("-")) or 0.0)
+    return (-1 if value.startswith("-") else 1) * (geometry.pixels(value.lstrip("-")) or 0.0)
 
 
 def _path(data: str) -> Iterator[Point]:

@@ -6,9 +6,7 @@ https://www.w3.org/TR/css-cascade-5/
 from collections.abc import Mapping
 from typing import Final
 
-from hangtag.dataset.svg import size as svg_size
-from hangtag.dataset.svg import transforms as svg_transforms
-from hangtag.dataset.svg import variables as svg_variables
+from hangtag.dataset.svg import geometry, transforms, variables
 from hangtag.dataset.svg.boxes import box_of
 from hangtag.dataset.svg.properties import (
     GEOMETRY,
@@ -25,7 +23,7 @@ from hangtag.dataset.svg.values import Surroundings
 
 _MARKERS: Final = ("marker-start", "marker-mid", "marker-end")
 _FONTS: Final = tuple(name for name in PROPERTIES if name.startswith("font-"))
-# Read by the renderer in a style attribute only, or there in the order that they came in.
+# The renderer reads these only in a style attribute, or respects their order only there.
 _STYLED: Final = frozenset(("mix-blend-mode", "isolation", "font", *_FONTS))
 _ATTRIBUTES: Final = frozenset(PROPERTIES) - NO_ATTRIBUTES - frozenset(LENGTHS)
 _TRANSFORMS: Final = {
@@ -49,10 +47,10 @@ class Cascade:
         declared.sort(key=lambda each: each.order)
         self._declared = [(name, value) for _, own, value in declared for name in _names(own)]
         self.custom = {name: value for name, value in self._declared if name.startswith("--")}
-        self.refers = any(svg_variables.has_reference(value) for _, value in self._declared)
+        self.refers = any(variables.has_reference(value) for _, value in self._declared)
 
     def values(self, custom: Mapping[str, str], around: Surroundings) -> dict[str, str]:
-        """Return the value of every property, in the order that they were set."""
+        """Return the value of every property, in the order in which they were set."""
         values: dict[str, str] = {}
         around = self._own(custom, around)
         for name, value in self._declared:
@@ -74,7 +72,7 @@ class Cascade:
         for name, value in self._declared:
             if name in ("color", "font-size"):
                 found = _value(name, value, custom, around)
-                size = svg_size.pixels(found or "")
+                size = geometry.pixels(found or "")
                 if name == "font-size" and size is not None:
                     around = around._replace(em=size)
                 elif name == "color" and found not in (None, "currentColor", *WIDE_KEYWORDS):
@@ -83,23 +81,23 @@ class Cascade:
 
 
 def _value(name: str, value: str, custom: Mapping[str, str], around: Surroundings) -> str | None:
-    if not svg_variables.has_reference(value):
+    if not variables.has_reference(value):
         return computed(name, value, around)
     try:
-        value = svg_variables.substituted(value, custom)
-    except svg_variables.Invalid:
+        value = variables.substituted(value, custom)
+    except variables.Invalid:
         return "unset"
-    # What was valid until its variables were known hides the declarations before it all the same.
+    # A value that becomes invalid by its variables still overrides the declarations before it.
     return computed(name, value, around) or "unset"
 
 
 def _attributes(element: Element) -> list[Declaration]:
-    """Return the presentation attributes, which come before all rules."""
-    geometry = GEOMETRY.get(element.tag.removeprefix(SVG), ())
+    """Return the presentation attributes, which are weaker than all rules."""
+    lengths = GEOMETRY.get(element.tag.removeprefix(SVG), ())
     return [
         Declaration(_WEAKEST, name, value.strip())
         for name, value in element.attrib.items()
-        if name in _ATTRIBUTES or (name in geometry and is_length_of_css(name, value))
+        if name in _ATTRIBUTES or (name in lengths and is_length_of_css(name, value))
     ]
 
 
@@ -128,21 +126,21 @@ def write(
     ids: Mapping[str, Element],
 ) -> None:
     """Replace an element's style attribute and presentation attributes by `values`."""
-    geometry = GEOMETRY.get(element.tag.removeprefix(SVG), ())
+    lengths = GEOMETRY.get(element.tag.removeprefix(SVG), ())
     for name in [name for name in element.attrib if name in _ATTRIBUTES or name == "style"]:
         del element.attrib[name]
     styled: list[str] = []
-    transforms: dict[str, str] = {}
+    transformed: dict[str, str] = {}
     for name, value in values.items():
         found = _settled(name, value, parent)
-        if name in svg_transforms.PROPERTIES:
+        if name in transforms.PROPERTIES:
             if found is not None:
-                transforms[name] = found
+                transformed[name] = found
         elif found is None:
-            if name in geometry:
+            if name in lengths:
                 element.attrib.pop(name, None)
         elif name in LENGTHS or name == "d":
-            if name in geometry:
+            if name in lengths:
                 _set_geometry(element, name, found)
         elif name in _STYLED:
             styled.append(f"{name}:{found}")
@@ -150,12 +148,12 @@ def write(
             element.set(name, found)
     if styled:
         element.set("style", ";".join(styled))
-    if transforms:
-        _set_transform(element, transforms, around, ids)
+    if transformed:
+        _set_transform(element, transformed, around, ids)
 
 
 def _settled(name: str, value: str, parent: Mapping[str, str]) -> str | None:
-    """Replace the keywords that every property takes; None: the element has no value of its own."""
+    """Resolve the CSS-wide keywords; None: the element has no value of its own."""
     if value not in WIDE_KEYWORDS:
         return value
     known = PROPERTIES[name]
@@ -174,11 +172,11 @@ def _set_geometry(element: Element, name: str, value: str) -> None:
 def _set_transform(
     element: Element, values: Mapping[str, str], around: Surroundings, ids: Mapping[str, Element]
 ) -> None:
-    box: svg_transforms.Box = (0.0, 0.0, around.width, around.height)
-    if svg_transforms.is_own_box(values):
+    box: transforms.Box = (0.0, 0.0, around.width, around.height)
+    if transforms.is_own_box(values):
         box = box_of(element, ids) or box
     attribute = _TRANSFORMS.get(element.tag.removeprefix(SVG), "transform")
-    matrix = svg_transforms.combined(values, element.get(attribute, ""), box)
+    matrix = transforms.combined(values, element.get(attribute, ""), box)
     if matrix is None:
         element.attrib.pop(attribute, None)
     else:

@@ -13,12 +13,13 @@ import tinycss2
 from PIL import ImageColor
 from tinycss2.ast import Node
 
-from hangtag.dataset.svg import numbers as svg_numbers
+from hangtag.dataset.svg import numbers
 
 if TYPE_CHECKING:
     from coloraide import Color
 
-# The later names, and https://www.w3.org/TR/css-color-4/#css-system-colors in a light scheme.
+# A name newer than CSS Color 3, and the system colours of a light scheme:
+# https://www.w3.org/TR/css-color-4/#css-system-colors
 _KEYWORDS: Final = {
     "rebeccapurple": "#663399",
     "accentcolor": "#0075ff", "accentcolortext": "#ffffff", "activetext": "#ff0000",
@@ -50,7 +51,7 @@ _ADJUST: Final = {
     "decreasing": "decreasing",
 }
 _SPACES: Final = {"xyz": "xyz-d65"}
-# What the channels of relative colours are called, and how CSS scales them against coloraide.
+# Names of the channels of relative colours, and the scale of CSS relative to coloraide's.
 _CHANNELS: Final = {
     "rgb": ("srgb", "rgb", (255, 255, 255)), "hsl": ("hsl", "hsl", (1, 100, 100)),
     "hwb": ("hwb", "hwb", (1, 100, 100)), "lab": ("lab", "lab", (1, 1, 1)),
@@ -61,9 +62,9 @@ _DEEPEST: Final = 10  # color-mix() in color-mix()
 
 
 def parse(token: Node, current: str = "black") -> str | None:
-    """Return a colour as `currentColor`, `#rrggbb` or `#rrggbbaa`; None if it is none.
+    """Return a colour as `currentColor`, `#rrggbb` or `#rrggbbaa`; None if it is no colour.
 
-    `current` is what `currentcolor` stands for inside of a mix.
+    `current` is the value of `currentcolor` inside of a mix.
     """
     if token.type == "ident":
         return _keyword(token.lower_value)
@@ -73,7 +74,7 @@ def parse(token: Node, current: str = "black") -> str | None:
         return None
     try:
         colour = _colour(token, current, 0)
-    except (ValueError, OverflowError):  # coloraide's word for what is no colour
+    except (ValueError, OverflowError):  # coloraide raises it for what is no colour
         return None
     return _hex(colour) if colour is not None else None
 
@@ -92,7 +93,7 @@ def _hex(colour: "Color") -> str:
 
 
 def _colour(token: Node, current: str, depth: int) -> "Color | None":
-    # Most drawings have no colour for it, and its import takes 60 ms.
+    # Imported here: it takes 60 ms, and most drawings do not need it.
     from coloraide import Color
 
     if depth > _DEEPEST:
@@ -108,7 +109,7 @@ def _colour(token: Node, current: str, depth: int) -> "Color | None":
     if name == "color-mix":
         return _mix(token.arguments, current, depth)
     if name == "light-dark":
-        parts = svg_numbers.split(token.arguments, ",")
+        parts = numbers.split(token.arguments, ",")
         if len(parts) != 2 or any(len(part) != 1 for part in parts):
             return None
         return _colour(parts[0][0], current, depth + 1)
@@ -121,21 +122,21 @@ def _colour(token: Node, current: str, depth: int) -> "Color | None":
 
 
 def _clamped(colour: "Color") -> "Color":
-    """Bring a saturation over 100 % back to it, as Chromium does."""
+    """Limit saturation to 100 %, as Chromium does."""
     if colour.space() == "hsl":
         colour["saturation"] = min(1.0, colour["saturation"])
     return colour
 
 
 def _plain(arguments: Sequence[Node]) -> str:
-    """Write the arguments of a colour function with every calc() worked out.
+    """Write the arguments of a colour function with every calc() evaluated.
 
-    An alpha of `none` is 0 here, for the renderer knows no missing components.
+    An alpha of `none` becomes 0: the renderer has no missing components.
     """
     words: list[str] = []
     for token in arguments:
         if token.type == "function":
-            found = svg_numbers.quantity(token)
+            found = numbers.quantity(token)
             if found is None or len(found) != 1:
                 raise ValueError("no number")
             unit, value = next(iter(found.items()))
@@ -149,10 +150,10 @@ def _plain(arguments: Sequence[Node]) -> str:
 
 def _mix(arguments: Sequence[Node], current: str, depth: int) -> "Color | None":
     """Return `color-mix(in space [hue], colour [share], colour [share])`."""
-    method, *parts = svg_numbers.split(arguments, ",")
+    method, *parts = numbers.split(arguments, ",")
     words = [token.lower_value if token.type == "ident" else "" for token in method]
     if words[:1] != ["in"]:
-        method, parts, words = [], svg_numbers.split(arguments, ","), ["in", "oklab"]
+        method, parts, words = [], numbers.split(arguments, ","), ["in", "oklab"]
     if len(parts) != 2 or len(words) not in (2, 4):
         return None
     left, right = (_share(part, current, depth) for part in parts)
@@ -211,7 +212,7 @@ def _relative(name: str, arguments: Sequence[Node], current: str, depth: int) ->
 
 
 def _named(tokens: Sequence[Node], values: dict[str, str]) -> list[Node]:
-    """Put numbers in the place of channel names, also inside of calc()."""
+    """Replace channel names by numbers, also inside of calc()."""
     text = "".join(
         f" {values[token.lower_value]} "
         if token.type == "ident" and token.lower_value in values

@@ -1,8 +1,8 @@
 """SVG bytes -> text: gzip, byte order marks, declared and wrongly declared encodings.
 
-A browser trusts the byte order mark, then the bytes that show UTF-16, then the declaration, by the
-labels of https://encoding.spec.whatwg.org/#names-and-labels. What cannot be decoded becomes U+FFFD,
-as there: a wrong byte in a title does not spoil a drawing.
+A browser trusts the byte order mark, then bytes that are typical of UTF-16, then the declaration
+with the labels of https://encoding.spec.whatwg.org/#names-and-labels. As in a browser, undecodable
+bytes become U+FFFD: a wrong byte in a title does not spoil a drawing.
 """
 
 import codecs
@@ -34,7 +34,7 @@ _UNMARKED: Final = (
 _DECLARED: Final = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:+-]+)["']""")
 _DECLARATION: Final = re.compile(r"\s*<\?xml(?:\s[^>]*?)?\?>")
 _NO_TEXT: Final = ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined")
-# What may stand before the root: white space, comments, processing instructions, a doctype.
+# What may precede the root: white space, comments, processing instructions, a doctype.
 _BEFORE_ROOT: Final = re.compile(
     r"""\s+|<!--.*?-->|<\?.*?\?>
     |<!DOCTYPE(?:[^\["'>]|"[^"]*"|'[^']*')*+
@@ -46,9 +46,9 @@ _ROOT: Final = re.compile(r"<(?:[^\W\d][\w.-]*:)?svg(?=[\s/>])")
 
 
 def is_svg(data: bytes) -> bool:
-    """Tell whether `data` is an SVG document, gzipped (`.svgz`) or not, in any encoding.
+    """Return whether `data` is an SVG document, gzipped (`.svgz`) or not, in any encoding.
 
-    The root element decides, whatever stands before it: an HTML page with a drawing in it is none.
+    The root element decides, whatever precedes it: an HTML page with a drawing in it is not SVG.
     """
     if data.startswith(_GZIP):
         try:
@@ -59,7 +59,7 @@ def is_svg(data: bytes) -> bool:
 
 
 def gunzip(data: bytes) -> bytes:
-    """Return the document of a `.svgz`, others as they are. Raises ImageError over MAX_BYTES."""
+    """Return the document of a `.svgz`, or `data` itself. Raises ImageError over MAX_BYTES."""
     if data.startswith(_GZIP):
         inflater = zlib.decompressobj(wbits=31)
         try:
@@ -74,7 +74,7 @@ def gunzip(data: bytes) -> bytes:
 
 
 def text_of(data: bytes) -> str:
-    """Decode an XML document, without the declaration, which may name another encoding."""
+    """Decode an XML document; remove its declaration, which may name another encoding."""
     encoding, skipped = _encoding(data)
     try:
         text = data[skipped:].decode(encoding, "replace")
@@ -117,7 +117,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
 
 
 def _encoding(data: bytes) -> tuple[str, int]:
-    """Return the encoding and how many bytes of mark to skip."""
+    """Return the encoding and the length of the byte order mark."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name, len(mark)
@@ -131,14 +131,14 @@ def _encoding(data: bytes) -> tuple[str, int]:
 def _codec(label: str) -> str:
     """Return Python's codec for a declared encoding; UTF-8 for unknown ones.
 
-    The declaration was read as ASCII, so UTF-16 and its like cannot be true.
+    The declaration was read as ASCII, so UTF-16 and similar encodings cannot be right.
     """
     known = webencodings.lookup(label)
     try:
         codec = known.codec_info if known else codecs.lookup(label)
     except LookupError:
         return "utf-8"
-    # Codecs that do not keep ASCII (UTF-16, EBCDIC) or that are no encodings of text.
+    # Codecs that do not keep ASCII (UTF-16, EBCDIC), or do not encode text.
     if codec.name in _NO_TEXT or not _keeps_ascii(codec.name):
         return "utf-8"
     return codec.name

@@ -1,8 +1,8 @@
 """Images embedded in an SVG: every `data:` address -> one that the renderer draws.
 
-The content decides the format, whatever the address says. PNG, JPEG, GIF and WebP that the renderer
-reads by itself pass as they are; others are decoded and embedded as PNG; drawings are prepared as
-the document itself is. Whatever leads out of the document is cut.
+The content decides the format, whatever the address declares. PNG, JPEG, GIF and WebP that the
+renderer reads stay as they are; other images are decoded and embedded as PNG; drawings are prepared
+as the document itself is. References that leave the document are removed.
 """
 
 import base64
@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hangtag.dataset.svg import size as svg_size
+from hangtag.dataset.svg import geometry
 from hangtag.dataset.svg.addresses import content_of
 from hangtag.dataset.svg.encoding import is_svg
 from hangtag.dataset.svg.tree import HREFS, MAX_ELEMENTS, SVG, Element, depth
 from hangtag.errors import ImageError
 
-MAX_NESTING: Final = 5  # drawings in drawings
-_SHALLOW: Final = 50  # of a drawing that is drawn inside of another
-_FINE: Final = 2  # how much finer than the whole an embedded drawing becomes a picture
+MAX_NESTING: Final = 5  # of drawings in drawings
+_SHALLOW: Final = 50  # deepest tree that the renderer draws inside of another drawing
+_FINE: Final = 2  # resolution of a rasterised embedded drawing, relative to the whole
 _DRAWN: Final = (SVG + "image", SVG + "feImage")
 _FLAT: Final = (*_DRAWN, SVG + "text", SVG + "foreignObject")
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")  # what browsers show
@@ -33,19 +33,19 @@ _ORIENTATION: Final = 0x0112
 
 RasterDecoder = Callable[[bytes, int], NDArray[np.uint8]]  # data, longest side -> (h, w, 4) RGBA
 
-Sides = tuple[float | None, float | None]  # of an <image>, in user units; None: not said
+Sides = tuple[float | None, float | None]  # of an <image>, in user units; None: not given
 
 
 @dataclass
 class Budget:
-    """What a document and all drawings in it may spend together."""
+    """Limits for a document and all drawings in it together."""
 
     pixels: int
     elements: int
     seen: dict[tuple[str, Sides], str | None] = field(default_factory=dict)
 
     def spend_pixels(self, count: int) -> None:
-        """Take the pixels of one embedded image. Raises ImageError when none are left."""
+        """Count the pixels of one embedded image. Raises ImageError over the limit."""
         self.pixels -= count
         if self.pixels < 0:
             raise ImageError(
@@ -54,7 +54,7 @@ class Budget:
             )
 
     def spend_elements(self, count: int) -> None:
-        """Take the elements of one drawing. Raises ImageError when none are left."""
+        """Count the elements of one drawing. Raises ImageError over the limit."""
         self.elements -= count
         if self.elements < 0:
             raise ImageError("too-complex", f"SVG with over {MAX_ELEMENTS:,} elements")
@@ -62,7 +62,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Embedder:
-    """How to draw what is embedded, handed in by those who can."""
+    """How to draw what is embedded: functions of modules that import this one."""
 
     prepare: Callable[[bytes, "Embedder", int], Element]  # document, this, how deep it is embedded
     draw: Callable[[Element, int], bytes]  # prepared document, longest side -> PNG
@@ -72,7 +72,7 @@ class Embedder:
 
 
 def embed(root: Element, embedder: Embedder, nesting: int) -> None:
-    """Bring every reference of a document to `#id` or to an image that the renderer draws."""
+    """Leave only references to `#id` and to images that the renderer draws."""
     for element in root.iter():
         for name in HREFS:
             reference = element.get(name, "").strip()
@@ -91,12 +91,12 @@ def embed(root: Element, embedder: Embedder, nesting: int) -> None:
 def _sides(element: Element) -> Sides:
     if element.get("preserveAspectRatio", "").strip().startswith("none"):
         return None, None  # stretched, whatever its own ratio
-    width, height = (svg_size.pixels(element.get(side, "")) for side in ("width", "height"))
+    width, height = (geometry.pixels(element.get(side, "")) for side in ("width", "height"))
     return width, height
 
 
 def _embedded(reference: str, sides: Sides, embedder: Embedder, nesting: int) -> str | None:
-    """Return the address to draw instead of `reference`, None if it shows nothing."""
+    """Return the address to draw instead of `reference`, None if nothing can be drawn."""
     seen = embedder.budget.seen
     key = reference, sides
     if key not in seen:
@@ -117,19 +117,19 @@ def _drawing(data: bytes, sides: Sides, embedder: Embedder, nesting: int) -> str
     try:
         root = embedder.prepare(data, embedder, nesting + 1)
         _set_size(root, sides)
-        # In an embedded drawing the renderer draws neither text nor images.
+        # The renderer draws neither text nor images of an embedded drawing.
         if any(element.tag in _FLAT for element in root.iter()) or depth(root) > _SHALLOW:
             embedder.budget.spend_pixels((_FINE * embedder.size) ** 2)
             return _written(embedder.draw(root, _FINE * embedder.size), "png")
     except ImageError as error:
         if error.reason in ("too-large", "too-complex", "hostile"):
             raise
-        return None  # a broken image, which browsers leave out as well
+        return None  # browsers leave a broken image out as well
     return _written(ElementTree.tostring(root, encoding="utf-8"), "svg+xml")
 
 
 def _set_size(root: Element, sides: Sides) -> None:
-    """Give a drawing without a size the image's: its own preserveAspectRatio holds then."""
+    """Give a drawing without a size that of the image, so that its preserveAspectRatio applies."""
     if all(root.get(name, "100%").strip() in ("100%", "auto") for name in ("width", "height")):
         for name, side in zip(("width", "height"), sides, strict=True):
             if side and None not in sides:
@@ -159,7 +159,7 @@ def _raster(data: bytes, embedder: Embedder) -> str | None:
 
 
 def _is_passed(image: Image.Image) -> bool:
-    """Tell whether the renderer reads an image as a browser does."""
+    """Return whether the renderer reads an image as a browser does."""
     if image.format == "JPEG":
         return image.mode in ("L", "RGB") and image.getexif().get(_ORIENTATION, 1) == 1
     if image.format == "PNG":

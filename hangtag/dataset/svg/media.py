@@ -35,17 +35,17 @@ Test = Callable[[Sequence[Node]], bool | None]
 
 
 class MediaScreen(NamedTuple):
-    """The screen that media queries ask about, in px."""
+    """The screen that media queries are evaluated for, in px."""
 
     width: float
     height: float
 
     def matches(self, query: str) -> bool:
-        """Tell whether a list of media queries holds; an empty one does."""
+        """Return whether a list of media queries matches; an empty one does."""
         return self.matches_tokens(tinycss2.parse_component_value_list(query))
 
     def matches_tokens(self, tokens: Sequence[Node]) -> bool:
-        """Tell the same of a list in component values."""
+        """Return the same for a list of component values."""
         queries = numbers.split(tokens, ",")
         return queries == [[]] or any(self._query(query) for query in queries)
 
@@ -70,7 +70,7 @@ class MediaScreen(NamedTuple):
         return holds != negated
 
     def _feature(self, tokens: Sequence[Node]) -> bool | None:
-        """Evaluate what stands between parentheses; None if no browser knows it."""
+        """Evaluate the content of parentheses; None if no browser knows it."""
         words = [token for token in tokens if token.type not in ("whitespace", "comment")]
         parts = numbers.split(words, ":")
         if len(parts) == 2:
@@ -83,13 +83,13 @@ class MediaScreen(NamedTuple):
         prefix, _, bare = name.partition("-")
         if prefix in ("min", "max") and bare in self._numbers():
             compare = operator.ge if prefix == "min" else operator.le
-            asked = _amount(value)
-            return compare(self._numbers()[bare], asked) if asked is not None else None
+            limit = _amount(value)
+            return compare(self._numbers()[bare], limit) if limit is not None else None
         if name in self._numbers():
-            asked = _amount(value)
             if not value:
                 return self._numbers()[name] != 0
-            return self._numbers()[name] == asked if asked is not None else None
+            amount = _amount(value)
+            return self._numbers()[name] == amount if amount is not None else None
         word = _word(value[0]) if len(value) == 1 else ""
         if name == "orientation":
             return word == ("portrait" if self.height >= self.width else "landscape")
@@ -120,28 +120,28 @@ class MediaScreen(NamedTuple):
                 groups.append([])
             else:
                 groups[-1].append(token)
-        place = next((i for i, group in enumerate(groups) if group and _word(group[0])), None)
+        feature = next((i for i, group in enumerate(groups) if group and _word(group[0])), None)
         if (
-            place is None
+            feature is None
             or not signs
             or len(groups) > 3
-            or _word(groups[place][0]) not in self._numbers()
+            or _word(groups[feature][0]) not in self._numbers()
         ):
             return None
-        own = self._numbers()[_word(groups[place][0])]
+        own = self._numbers()[_word(groups[feature][0])]
         holds = True
         for index, sign in enumerate(signs):
-            other = groups[index if index < place else index + 1]
-            asked = _amount(other)
-            if asked is None:
+            other = groups[index if index < feature else index + 1]
+            limit = _amount(other)
+            if limit is None:
                 return None
-            sign = _TURNED[sign] if index < place else sign
-            holds = holds and _COMPARED[sign](own, asked)
+            sign = _TURNED[sign] if index < feature else sign
+            holds = holds and _COMPARED[sign](own, limit)
         return holds
 
 
 def supported(tokens: Sequence[Node]) -> bool:
-    """Tell whether a @supports condition holds for a current browser."""
+    """Return whether a @supports condition holds in a current browser."""
     words = [token for token in tokens if token.type not in ("whitespace", "comment")]
     return _condition(words, _declares) is True
 
@@ -158,7 +158,7 @@ def _declares(tokens: Sequence[Node]) -> bool | None:
 
 
 def _condition(words: Sequence[Node], test: Test, depth: int = 0) -> bool | None:
-    """Evaluate `not (a)`, `(a) and (b)`, `(a) or (b)`; None for what is unknown."""
+    """Evaluate `not (a)`, `(a) and (b)`, `(a) or (b)`; None for an unknown condition."""
     words = [token for token in words if token.type not in ("whitespace", "comment")]
     if depth > _DEEPEST or not words:
         return None
@@ -179,7 +179,7 @@ def _operand(words: Sequence[Node], test: Test, depth: int) -> bool | None:
         return None
     token = words[0]
     if token.type == "function":
-        # selector(), font-tech() and their like: current browsers know nearly all of them.
+        # Current browsers support nearly every selector(); font-tech() and others are unknown.
         return True if token.lower_name == "selector" else None
     if token.type != "() block":
         return None

@@ -1,7 +1,7 @@
 """Numbers, lengths, percentages and angles of CSS, with calc() and its relatives.
 
 A quantity is a sum over units, {"px": 5, "%": 50} for `calc(50% + 5px)`; "" is the unit of plain
-numbers. Absolute lengths are brought to px and angles to deg while they are read.
+numbers. Absolute lengths are converted to px and angles to deg while they are read.
 https://www.w3.org/TR/css-values-4/
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from tinycss2.ast import Node
 
 Quantity = dict[str, float]
-Basis = dict[str, float]  # what one of a unit is in px: {"%": 0.64, "vw": ..., "rem": 16, ...}
+Basis = dict[str, float]  # px per unit: {"%": 0.64, "vw": ..., "rem": 16, ...}
 
 _ABSOLUTE: Final = {
     "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 9.6 / 2.54,
@@ -27,7 +27,7 @@ _DEEPEST: Final = 30  # calc() in calc()
 
 
 def quantity(token: Node, depth: int = 0, basis: Basis | None = None) -> Quantity | None:
-    """Return the value of a component value, None if it is none or of an unknown unit.
+    """Return the quantity of a component value, None if it is not one or has an unknown unit.
 
     `basis` is needed where lengths of several units are compared, as in `min(4px, 50%)`.
     """
@@ -43,13 +43,13 @@ def quantity(token: Node, depth: int = 0, basis: Basis | None = None) -> Quantit
 
 
 def number(token: Node) -> float | None:
-    """Return a plain number."""
+    """Return a plain number, else None."""
     found = quantity(token)
     return found[""] if found is not None and set(found) == {""} else None
 
 
 def number_or_share(token: Node) -> float | None:
-    """Return a number, or a percentage as a share of 1."""
+    """Return a number, or a percentage as a fraction; else None."""
     found = quantity(token)
     if found is None or not set(found) <= {"", "%"}:
         return None
@@ -57,7 +57,7 @@ def number_or_share(token: Node) -> float | None:
 
 
 def angle(token: Node) -> float | None:
-    """Return an angle in degrees; a plain 0 is one."""
+    """Return an angle in degrees, else None; a plain 0 is an angle."""
     found = quantity(token)
     if found is None or not (set(found) == {"deg"} or found == {"": 0}):
         return None
@@ -65,7 +65,7 @@ def angle(token: Node) -> float | None:
 
 
 def in_pixels(found: Quantity, basis: Basis) -> float | None:
-    """Return a length in px, None if it has a unit that `basis` does not say."""
+    """Return a length in px, None if `basis` lacks one of its units."""
     units = {"px": 1.0, "": 1.0, **basis}
     if not set(found) <= set(units):
         return None
@@ -112,7 +112,7 @@ def _function(token: Node, depth: int, basis: Basis) -> Quantity | None:
 
 
 def split(tokens: Sequence[Node], separator: str) -> list[list[Node]]:
-    """Split component values at a literal, blanks and comments left out."""
+    """Split component values at a literal; leave out blanks and comments."""
     parts: list[list[Node]] = [[]]
     for token in tokens:
         if token.type == "literal" and token.value == separator:
@@ -123,7 +123,7 @@ def split(tokens: Sequence[Node], separator: str) -> list[list[Node]]:
 
 
 def _sum(tokens: Sequence[Node], depth: int, basis: Basis) -> Quantity | None:
-    """Return terms joined by `+` and `-`; signs of numbers are part of their tokens."""
+    """Return the sum of terms joined by `+` and `-`; signs of numbers are part of their tokens."""
     terms: list[tuple[float, list[Node]]] = [(1.0, [])]
     for token in tokens:
         if token.type in ("whitespace", "comment"):

@@ -1,8 +1,8 @@
-"""The CSS properties that draw: which values a browser takes, and how the renderer wants them.
+"""The CSS properties that affect drawing: values that browsers accept -> values for the renderer.
 
-`computed` returns None for a declaration that a browser ignores, so that the one before it stays in
-force. Values that every renderer reads alike pass through a quick test first: nearly all of a
-library's drawings have nothing else.
+`computed` returns None for a declaration that a browser ignores, so that the one before it applies.
+Values that every renderer reads in the same way pass a quick test first: nearly all drawings of a
+library have no others.
 """
 
 import re
@@ -33,7 +33,7 @@ from hangtag.dataset.svg.values import (
     keywords,
 )
 
-# What CSS may set, but SVG reads differently, or not at all, in an attribute of that name.
+# Properties of CSS that SVG reads differently, or not at all, as attributes.
 NO_ATTRIBUTES: Final = frozenset(
     ("d", "rotate", "scale", "translate", "transform", "font", "mix-blend-mode", "isolation",
      "font-kerning", "background-color", "clip", "white-space", "text-orientation",
@@ -55,12 +55,12 @@ _OF_CSS: Final = re.compile(r"\(|(?:rem|ch|ic|lh|vw|vh|vi|vb|vmin|vmax|q)\s*$", 
 
 
 def is_length_of_css(name: str, value: str) -> bool:
-    """Tell whether a geometry attribute has a length of CSS that the renderer does not know."""
+    """Return whether a geometry attribute has a length of CSS that the renderer does not know."""
     return name in LENGTHS and bool(_OF_CSS.search(value))
 
 
 def computed(name: str, value: str, around: Surroundings) -> str | None:
-    """Return the value of a property as the renderer takes it, None if a browser ignores it.
+    """Return the value of a property for the renderer, None if a browser ignores it.
 
     Keywords that every property takes are returned as they are, in lower case.
     """
@@ -87,7 +87,7 @@ def _computed(name: str, value: str, around: Surroundings) -> str | None:
 
 
 class Property(NamedTuple):
-    """A property: its kind (None: any value), whether it is inherited, its initial value."""
+    """A property: kind of its values (None: any), whether it is inherited, initial value."""
 
     kind: Kind | None
     inherited: bool = False

@@ -1,7 +1,7 @@
-"""References to nothing: what a browser makes of url(#id) where no such thing is.
+"""Broken references: what a browser does where url(#id) does not exist.
 
-A filter, clip path or mask that does not exist, or is something else, is ignored; a paint gives way
-to its fallback. The renderer would hide the element in some of these cases.
+It ignores a filter, clip path or mask that does not exist or is of another kind, and replaces a
+paint by its fallback. The renderer would hide the element in some of these cases.
 """
 
 import re
@@ -25,7 +25,7 @@ _FILTERS: Final = re.compile(r"[\w-]+\((?:[^()]|\([^()]*\))*\)")
 
 
 def fix(root: Element) -> None:
-    """Drop every reference of a property to what does not exist or is of another kind."""
+    """Remove references of properties to elements that do not exist or are of another kind."""
     kinds: dict[str, str] | None = None
     for element in root.iter():
         for name, value in element.attrib.items():

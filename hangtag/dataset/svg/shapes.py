@@ -1,4 +1,4 @@
-"""CSS shapes as clip paths: `clip-path: circle(50%)` and its relatives -> path data.
+"""CSS shapes as clip paths: `clip-path: circle(50%)` and similar -> path data.
 
 https://www.w3.org/TR/css-shapes-1/#basic-shape-functions
 """
@@ -10,9 +10,9 @@ from typing import Final
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset.svg import numbers, size
+from hangtag.dataset.svg import geometry, numbers
 from hangtag.dataset.svg.boxes import box_of
-from hangtag.dataset.svg.transforms import Box, place
+from hangtag.dataset.svg.transforms import Box, position
 from hangtag.dataset.svg.tree import SVG, Element, by_id
 
 NAMES: Final = ("circle", "ellipse", "inset", "polygon", "path", "rect", "xywh")
@@ -23,7 +23,7 @@ _NUMBER: Final = numbers.text
 
 
 def is_shape(tokens: Sequence[Node]) -> bool:
-    """Tell whether a value is a shape, a box, or both."""
+    """Return whether a value is a shape, a box, or both."""
     shapes = [token for token in tokens if token.type == "function" and token.lower_name in NAMES]
     boxes = [token for token in tokens if token.type == "ident" and token.lower_value in BOXES]
     few = len(shapes) <= 1 and len(boxes) <= 1
@@ -31,7 +31,7 @@ def is_shape(tokens: Sequence[Node]) -> bool:
 
 
 def apply(root: Element) -> None:
-    """Replace every shape in a `clip-path` attribute by a <clipPath> of the same form."""
+    """Replace every shape in a `clip-path` attribute by an equivalent <clipPath>."""
     clips = Element(SVG + "defs")
     ids: dict[str, Element] = {}
     for element in root.iter():
@@ -56,13 +56,13 @@ def apply(root: Element) -> None:
 def _box(root: Element, element: Element, name: str, ids: dict[str, Element]) -> Box | None:
     """Return the box that a shape is measured in, in user units."""
     if name == "view-box":
-        return (0.0, 0.0, *size.viewport(root, size.screen(root)))
+        return (0.0, 0.0, *geometry.viewport(root, geometry.screen(root)))
     box = box_of(element, ids)
     if box is None or name in ("fill-box", "content-box", "padding-box"):
         return box
     if element.get("stroke", "none") == "none":
         return box
-    half = (size.pixels(element.get("stroke-width", "1")) or 0.0) / 2
+    half = (geometry.pixels(element.get("stroke-width", "1")) or 0.0) / 2
     return box[0] - half, box[1] - half, box[2] + 2 * half, box[3] + 2 * half
 
 
@@ -72,7 +72,7 @@ def _box_name(value: str) -> str:
 
 
 def _path_of(value: str, box: Box) -> tuple[str, str, str] | None:
-    """Return path data, `clip-rule` and `transform` for a shape in a box; None for no shape."""
+    """Return path data, `clip-rule` and `transform` of a shape in a box; None if invalid."""
     tokens = tinycss2.parse_component_value_list(value, skip_comments=True)
     shape = next((token for token in tokens if token.type == "function"), None)
     if shape is None:
@@ -97,7 +97,7 @@ def _outline(name: str, groups: list[list[Node]], box: Box) -> tuple[str, str, s
         data = groups[0][0].value if groups[0][0].type == "string" else ""
         return data, rule, f"translate({_NUMBER(box[0])} {_NUMBER(box[1])})"
     points = [
-        f"{_NUMBER(place(x, box[0], box[2]))} {_NUMBER(place(y, box[1], box[3]))}"
+        f"{_NUMBER(position(x, box[0], box[2]))} {_NUMBER(position(y, box[1], box[3]))}"
         for x, y in (group for group in groups if len(group) == 2)
     ]
     return f"M{'L'.join(points)}Z", rule, ""
@@ -107,8 +107,8 @@ def _round(name: str, words: list[Node], box: Box) -> str:
     index = next((i for i, w in enumerate(words) if w.type == "ident" and w.value == "at"), None)
     middle = words[index + 1 :] if index is not None else []
     sizes = words[:index]
-    x = place(middle[0], box[0], box[2]) if middle else box[0] + box[2] / 2
-    y = place(middle[1], box[1], box[3]) if len(middle) > 1 else box[1] + box[3] / 2
+    x = position(middle[0], box[0], box[2]) if middle else box[0] + box[2] / 2
+    y = position(middle[1], box[1], box[3]) if len(middle) > 1 else box[1] + box[3] / 2
     across, down = (x - box[0], box[0] + box[2] - x), (y - box[1], box[1] + box[3] - y)
     if name == "circle":
         whole = ((box[2] ** 2 + box[3] ** 2) / 2) ** 0.5
@@ -125,7 +125,7 @@ def _radius(words: Sequence[Node], sides: Sequence[float], whole: float) -> floa
     if word is None or word.type == "ident":
         farthest = word is not None and word.lower_value == "farthest-side"
         return (max if farthest else min)(abs(side) for side in sides)
-    return max(0.0, place(word, 0.0, whole))
+    return max(0.0, position(word, 0.0, whole))
 
 
 def _frame(name: str, words: list[Node], box: Box) -> str:
@@ -134,19 +134,19 @@ def _frame(name: str, words: list[Node], box: Box) -> str:
     corner = words[index + 1] if index is not None and len(words) > index + 1 else None
     x, y, width, height = box
     if name == "xywh" and len(sides) == 4:
-        left, top = place(sides[0], x, width), place(sides[1], y, height)
-        inner = (left, top, place(sides[2], 0, width), place(sides[3], 0, height))
+        left, top = position(sides[0], x, width), position(sides[1], y, height)
+        inner = (left, top, position(sides[2], 0, width), position(sides[3], 0, height))
     elif name in ("inset", "rect") and 1 <= len(sides) <= 4:
         top, right, bottom, left = [sides[i] for i in _EDGES[len(sides)]]
-        ends = (place(left, 0, width), place(top, 0, height))
+        ends = (position(left, 0, width), position(top, 0, height))
         if name == "inset":
-            far = (width - place(right, 0, width), height - place(bottom, 0, height))
+            far = (width - position(right, 0, width), height - position(bottom, 0, height))
         else:
-            far = (place(right, 0, width), place(bottom, 0, height))
+            far = (position(right, 0, width), position(bottom, 0, height))
         inner = (x + ends[0], y + ends[1], far[0] - ends[0], far[1] - ends[1])
     else:
         return ""
-    return _rectangle(inner, place(corner, 0, width) if corner is not None else 0.0)
+    return _rectangle(inner, position(corner, 0, width) if corner is not None else 0.0)
 
 
 _EDGES: Final = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3)}

@@ -1,8 +1,8 @@
-"""Style sheets and style attributes of an SVG -> the attributes that the renderer takes.
+"""Style sheets and style attributes of an SVG -> attributes that the renderer understands.
 
-Every element gets what the cascade of a current browser gives it: declarations that a browser
-ignores are dropped, custom properties and colours are worked out, geometry and transforms in CSS
-become attributes. Elements with nothing but what every renderer reads alike stay as they are.
+Every element gets the values that the cascade of a current browser gives it: declarations that a
+browser ignores are dropped, custom properties and colours are computed, geometry and transforms in
+CSS become attributes. Elements that every renderer reads in the same way stay as they are.
 """
 
 import copy
@@ -13,10 +13,8 @@ from typing import Final, NamedTuple
 
 import cssselect2
 
-from hangtag.dataset.svg import cascade as svg_cascade
-from hangtag.dataset.svg import references, shapes, variables
-from hangtag.dataset.svg import size as svg_size
-from hangtag.dataset.svg import transforms as svg_transforms
+from hangtag.dataset.svg import geometry, references, shapes, transforms, variables
+from hangtag.dataset.svg.cascade import Cascade, write
 from hangtag.dataset.svg.media import MediaScreen
 from hangtag.dataset.svg.properties import (
     LENGTHS,
@@ -32,7 +30,7 @@ from hangtag.dataset.svg.values import Surroundings
 from hangtag.errors import ImageError
 
 _SPECIAL: Final = re.compile(r"[\\!{}@]|/\*")
-# The outermost element turns about the middle of its box, as HTML's do, all others about (0, 0).
+# Transforms of the root have their origin in the middle of its box, as in HTML, others in (0, 0).
 _ROOT_ORIGIN: Final = Declaration((False, False, (), (0, 0, 0), -2), "transform-origin", "50% 50%")
 _PLAIN_NAME: Final = re.compile(r"-?[a-z][a-z-]*")
 _PLAIN: Final = Surroundings()
@@ -43,7 +41,7 @@ _DEEPEST_USE: Final = 20
 
 
 class _State(NamedTuple):
-    """What an element hands down to those in it."""
+    """What an element passes on to its descendants."""
 
     custom: dict[str, str]
     around: Surroundings
@@ -51,7 +49,7 @@ class _State(NamedTuple):
 
 
 class _Original(NamedTuple):
-    """An element as it was, for those that a <use> draws again with other custom properties."""
+    """An element before its style was applied: a <use> may draw it with other custom properties."""
 
     attributes: dict[str, str]
     matched: list[Declaration]
@@ -60,14 +58,14 @@ class _Original(NamedTuple):
 def apply(root: Element) -> None:
     """Replace the style sheets and style attributes of a document by plain attributes.
 
-    Raises ImageError if the style sheets are out of all bounds.
+    Raises ImageError if the style sheets exceed the limits.
     """
-    sheet = Stylesheet.of(root, MediaScreen(*svg_size.screen(root)))
+    sheet = Stylesheet.of(root, MediaScreen(*geometry.screen(root)))
     turned = root.get("transform") is not None
     if sheet is not None or turned or any(_needs_work(element) for element in root.iter()):
         _Styler(root, sheet).run()
         shapes.apply(root)
-        svg_transforms.move_to_group(root)
+        transforms.move_to_group(root)
         _add_background(root)
     if any(True for tag in _STYLES for _ in root.iter(tag)):
         for parent in [element for element in root.iter() if len(element)]:
@@ -88,7 +86,7 @@ class _Styler:
 
     def run(self) -> None:
         initial = dict(self._sheet.initial) if self._sheet else {}
-        state = _State(initial, Surroundings(*svg_size.screen(self._root)), {})
+        state = _State(initial, Surroundings(*geometry.screen(self._root)), {})
         if self._sheet is None:
             self._walk_plain(self._root, state)
         else:
@@ -114,18 +112,18 @@ class _Styler:
             stack.extend((child, below) for child in element)
 
     def _style(self, element: Element, matched: list[Declaration], above: _State) -> _State:
-        """Bring one element to plain attributes; return what holds for those in it."""
+        """Reduce one element to plain attributes; return the state for its children."""
         below = above
         if element is self._root:
             matched = [_ROOT_ORIGIN, *matched]
         if matched or _needs_work(element):
-            cascade = svg_cascade.Cascade(element, matched)
+            cascade = Cascade(element, matched)
             custom = variables.resolved(cascade.custom, above.custom)
             if cascade.custom or cascade.refers:
                 self._originals.setdefault(element, _Original(dict(element.attrib), matched))
             values = cascade.values(custom, above.around)
             around = _inside(values, above.around)
-            svg_cascade.write(element, values, above.around, above.parent, self._ids)
+            write(element, values, above.around, above.parent, self._ids)
             below = _State(custom, around, element.attrib)
         else:
             around = _inside(element.attrib, above.around)
@@ -133,14 +131,14 @@ class _Styler:
         if element is self._root:
             below = below._replace(around=below.around._replace(rem=below.around.em))
         if element.tag in _VIEWPORTS:
-            size = svg_size.viewport(element, below.around[:2])
+            size = geometry.viewport(element, below.around[:2])
             below = below._replace(around=below.around._replace(width=size[0], height=size[1]))
         if below.custom or self._originals:
             self._custom[element] = below.custom
         return below
 
     def _copy_for_use(self, use: Element, depth: int) -> None:
-        """Give a <use> a target of its own where it hands down other custom properties.
+        """Give a <use> its own copy of the target where it passes on other custom properties.
 
         https://www.w3.org/TR/SVG2/struct.html#UseStyleInheritance
         """
@@ -148,7 +146,7 @@ class _Styler:
         if target is None or depth > _DEEPEST_USE or target is use:
             return
         below = self._custom.get(use, {})
-        if not self._is_drawn_otherwise(target):
+        if not self._depends_on_custom(target):
             return
         if below == self._above(target) and depth == 0:
             return
@@ -161,7 +159,7 @@ class _Styler:
                 new.attrib.update(self._originals[old].attributes)
         if self._copies > MAX_ELEMENTS:
             raise ImageError("too-complex", f"SVG with over {MAX_ELEMENTS:,} elements")
-        around = Surroundings(*svg_size.viewport(self._root, svg_size.screen(self._root)))
+        around = Surroundings(*geometry.viewport(self._root, geometry.screen(self._root)))
         self._walk_plain(clone, _State(below, around, use.attrib))
         clone.set("id", f"hangtag-use-{self._copies}")
         self._ids[clone.get("id", "")] = clone
@@ -176,8 +174,8 @@ class _Styler:
         for inner in [each for each in clone.iter() if each.tag == SVG + "use"]:
             self._copy_for_use(inner, depth + 1)
 
-    def _is_drawn_otherwise(self, target: Element) -> bool:
-        """Tell whether a target, or what it uses in turn, refers to custom properties."""
+    def _depends_on_custom(self, target: Element) -> bool:
+        """Return whether a target, or what it uses in turn, refers to custom properties."""
         seen: set[Element] = set()
         stack = [target]
         while stack:
@@ -202,12 +200,12 @@ def _inside(values: Mapping[str, str], around: Surroundings) -> Surroundings:
     colour = values.get("color", "currentColor")
     if colour != "currentColor" and colour not in WIDE_KEYWORDS:
         around = around._replace(color=colour)
-    size = svg_size.pixels(values.get("font-size", ""))
+    size = geometry.pixels(values.get("font-size", ""))
     return around._replace(em=size) if size is not None else around
 
 
 def _needs_work(element: Element) -> bool:
-    """Tell whether an element has anything that the renderer may read otherwise than a browser."""
+    """Return whether the renderer may read an element differently than a browser."""
     for name, value in element.attrib.items():
         if name == "style":
             if not _is_plain_style(value):
@@ -245,15 +243,15 @@ def _is_plain(name: str, value: str) -> bool:
         return False
     if name == "clip-path" and not value.startswith(("url(", "none")):
         return False
-    return value not in WIDE_KEYWORDS and name not in svg_transforms.PROPERTIES
+    return value not in WIDE_KEYWORDS and name not in transforms.PROPERTIES
 
 
 def _add_background(root: Element) -> None:
-    """Draw the background that CSS gives to the root, to the edges of what is shown."""
+    """Draw the background that CSS gives to the root, over the whole visible area."""
     for element in root.iter():
         colour = element.attrib.pop("background-color", None)
         if element is root and colour not in (None, "transparent"):
-            x, y, width, height = svg_size.view_box(root) or (0, 0, *svg_size.screen(root))
+            x, y, width, height = geometry.view_box(root) or (0, 0, *geometry.screen(root))
             sides = {"x": x - 99 * width, "y": y - 99 * height}
             sides |= {"width": 199 * width, "height": 199 * height}
             attributes = {name: f"{side:.9g}" for name, side in sides.items()}

@@ -1,6 +1,6 @@
-"""The <style> elements of an SVG -> the declarations that hold for an element, in cascade order.
+"""The <style> elements of an SVG -> the declarations that apply to an element, in cascade order.
 
-Rules inside of @media, @supports, @layer and other rules are taken as a browser does that shows the
+Rules inside of @media, @supports, @layer and other rules apply as in a browser that shows the
 drawing at its own size on a light screen. https://www.w3.org/TR/css-cascade-5/
 """
 
@@ -20,9 +20,9 @@ from hangtag.dataset.svg.media import MediaScreen, supported
 from hangtag.dataset.svg.tree import SVG, Element
 from hangtag.errors import ImageError
 
-MAX_SELECTOR: Final = 20_000  # characters, after nesting: "&&" in "&&" doubles with every level
+MAX_SELECTOR: Final = 20_000  # characters, after nesting: "&&" in "&&" grows twofold per level
 MAX_RULES: Final = 20_000
-_LAYERED: Final = math.inf  # what stands in no layer comes after all of them
+_UNLAYERED: Final = math.inf  # rules outside of layers come after all layers
 _STYLE_TAGS: Final = (SVG + "style", "{http://www.w3.org/1999/xhtml}style")
 
 # Lengths that Chromium takes without a unit in attributes, but not in a style sheet.
@@ -33,10 +33,10 @@ Layer = tuple[float, ...]
 
 
 class Declaration(NamedTuple):
-    """One declaration and its place in the cascade: the later in order, the stronger."""
+    """One declaration and its position in the cascade: the later in order, the stronger."""
 
     order: tuple[object, ...]
-    name: str  # lower case, but custom properties as they are
+    name: str  # in lower case, except custom properties
     value: str
 
 
@@ -44,7 +44,7 @@ def cascade_order(
     important: bool, layer: Layer, specificity: tuple[int, ...], position: int, inline: bool = False
 ) -> tuple[object, ...]:
     """Return the sort key of a declaration: importance, style attribute, layer, specificity."""
-    ranks = (*layer, _LAYERED)
+    ranks = (*layer, _UNLAYERED)
     return (
         important,
         inline,
@@ -55,14 +55,14 @@ def cascade_order(
 
 
 def declarations(content: Iterable[Node] | str) -> list[tuple[str, str, bool]]:
-    """Return (name, value, important) of a block, invalid ones left out."""
+    """Return (name, value, important) of every valid declaration of a block."""
     nodes = tinycss2.parse_declaration_list(content, skip_comments=True, skip_whitespace=True)
     return [_declaration(node) for node in nodes if node.type == "declaration"]
 
 
 @lru_cache(maxsize=4096)
 def inline_declarations(style: str) -> list[tuple[str, str, bool]]:
-    """Return the same of a style attribute; a drawing repeats the same ones often."""
+    """Return the same for a style attribute, cached: drawings repeat them often."""
     return declarations(style)
 
 
@@ -96,7 +96,7 @@ class Stylesheet:
         return sheet if sheet._rules or sheet.initial else None
 
     def matching(self, element: cssselect2.ElementWrapper) -> list[Declaration]:
-        """Return what the rules declare for an element, not sorted."""
+        """Return what the rules declare for an element, unsorted."""
         found: list[Declaration] = []
         for specificity, position, pseudo, (layer, declared) in self._matcher.match(element):
             if pseudo is None:
@@ -109,7 +109,7 @@ class Stylesheet:
     def _add(
         self, nodes: Iterable[Node], parent: str, layer: Layer, path: tuple[str, ...] = ()
     ) -> None:
-        """Add rules, and declarations among them, which hold for `parent`."""
+        """Add rules, and the declarations among them, which apply to `parent`."""
         declared: list[tuple[str, str, bool]] = []
         for node in nodes:
             if node.type == "declaration":
@@ -117,7 +117,7 @@ class Stylesheet:
                 if not (found[0] in _WITH_UNIT and _BARE.fullmatch(found[1])):
                     declared.append(found)
                 continue
-            # Declarations and the rules among them hold in the order that they stand in.
+            # Declarations and the rules among them apply in document order.
             self._add_rule(parent, layer, declared)
             declared = []
             if node.type == "qualified-rule":
@@ -171,7 +171,7 @@ class Stylesheet:
             for part in numbers.split(node.prelude, ",")
         ]
         if names == [("",)]:
-            names = [(f" {len(self._layers)}",)]  # without a name, one of its own
+            names = [(f" {len(self._layers)}",)]  # an unnamed layer is one of its own
         layers = [self._layer((*path, *name)) for name in names]
         if node.content is not None and len(names) == 1:
             self._add(_content(node, parent), parent, layers[0], (*path, *names[0]))
@@ -182,7 +182,7 @@ class Stylesheet:
         return tuple(self._layers[path[:length]] for length in range(1, len(path) + 1))
 
     def _add_import(self, prelude: Sequence[Node], layer: Layer, path: tuple[str, ...]) -> None:
-        """Add a style sheet from a `data:` address; what lies elsewhere is not fetched."""
+        """Add a style sheet from a `data:` address; others are not fetched."""
         words = [token for token in prelude if token.type not in ("whitespace", "comment")]
         address = words[0] if words else None
         if address is not None and address.type == "function" and address.arguments:
@@ -207,7 +207,7 @@ class Stylesheet:
 
 
 def _content(node: Node, parent: str) -> list[Node]:
-    """Return what a conditional rule holds: rules, and inside of a rule declarations as well."""
+    """Return the content of a conditional rule: rules, and inside of a rule also declarations."""
     if parent:
         return list(tinycss2.parse_blocks_contents(node.content, True, True))
     return list(tinycss2.parse_rule_list(node.content, True, True))
@@ -259,7 +259,7 @@ def _relative(part: list[Node], outer: str) -> str:
 
 
 def _replaced(tokens: Sequence[Node], outer: str) -> list[Node]:
-    """Put `outer` in the place of every `&`, also in functions such as :not(&)."""
+    """Replace every `&` by `outer`, also in functions such as :not(&)."""
     result: list[Node] = []
     for token in tokens:
         if token == "&":

@@ -1,6 +1,6 @@
-"""Transforms of CSS, with their origin, as the matrix that SVG's attribute takes.
+"""Transforms of CSS, with their origin, as a matrix for SVG's attribute.
 
-https://www.w3.org/TR/css-transforms-2/; what turns out of the plane is left out.
+https://www.w3.org/TR/css-transforms-2/; rotations out of the plane are projected onto it.
 """
 
 import math
@@ -10,8 +10,7 @@ from typing import Final
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset.svg import numbers as svg_numbers
-from hangtag.dataset.svg import size
+from hangtag.dataset.svg import geometry, numbers
 from hangtag.dataset.svg.tree import SVG, Element
 
 Matrix = tuple[float, float, float, float, float, float]  # a b c d e f of SVG's matrix()
@@ -21,7 +20,7 @@ PROPERTIES: Final = (
     "translate", "rotate", "scale", "transform", "transform-origin", "transform-box",
 )  # fmt: skip
 _IDENTITY: Final[Matrix] = (1, 0, 0, 1, 0, 0)
-_PLACES: Final = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0}
+_POSITIONS: Final = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0}
 _OWN_BOXES: Final = ("fill-box", "content-box", "border-box", "stroke-box", "padding-box")
 _REM: Final = 16.0
 
@@ -29,9 +28,9 @@ _REM: Final = 16.0
 def combined(values: Mapping[str, str], attribute: str, box: Box) -> str | None:
     """Return the `transform` attribute for the transform properties in `values`, None for none.
 
-    `attribute` is the element's own, which holds where CSS sets no `transform`. `box` is what
-    percentages and the origin refer to; the origin is its corner (0, 0) of the user space unless
-    `transform-origin` is set.
+    `attribute` is the element's own, which applies where CSS sets no `transform`. Percentages and
+    `transform-origin` refer to `box`; without `transform-origin`, the origin is (0, 0) of the user
+    space.
     """
     own = functions(attribute, box, True) if "transform" not in values else None
     parts = [
@@ -52,9 +51,9 @@ def combined(values: Mapping[str, str], attribute: str, box: Box) -> str | None:
 
 
 def functions(value: str, box: Box, attribute: bool) -> Matrix | None:
-    """Return the product of transform functions, None if one is wrong.
+    """Return the product of transform functions, None if one is invalid.
 
-    In an attribute numbers have no units, and blanks may stand for commas.
+    In an `attribute`, numbers have no units, and blanks may separate arguments.
     """
     matrix = _IDENTITY
     for token in _significant(value):
@@ -90,7 +89,7 @@ def _arguments(token: Node, box: Box, attribute: bool) -> list[float] | None:
     name = token.lower_name
     parts = [part for part in token.arguments if part.type not in ("whitespace", "comment")]
     if not attribute:
-        parts = [part for group in svg_numbers.split(token.arguments, ",") for part in group]
+        parts = [part for group in numbers.split(token.arguments, ",") for part in group]
     values = []
     for index, part in enumerate(part for part in parts if part != ","):
         value = _argument(name, part, index, box, attribute)
@@ -101,12 +100,12 @@ def _arguments(token: Node, box: Box, attribute: bool) -> list[float] | None:
 
 
 def _argument(name: str, part: Node, index: int, box: Box, attribute: bool) -> float | None:
-    found = svg_numbers.quantity(part)
+    found = numbers.quantity(part)
     if found is None:
         return None
     if attribute or set(found) == {""}:
         plain = found.get("", found.get("px", found.get("deg")))
-        # Without a unit CSS takes no length but 0.
+        # The only length without a unit in CSS is 0.
         unitless = attribute or not name.startswith("translate") or plain == 0
         return plain if unitless else None
     if "deg" in found:
@@ -114,7 +113,7 @@ def _argument(name: str, part: Node, index: int, box: Box, attribute: bool) -> f
     if name.startswith("scale"):
         return found["%"] / 100 if set(found) == {"%"} else None
     along = box[3] if name == "translatey" or index == 1 else box[2]
-    return svg_numbers.in_pixels(found, {"%": along / 100, "em": _REM, "rem": _REM})
+    return numbers.in_pixels(found, {"%": along / 100, "em": _REM, "rem": _REM})
 
 
 def _function(name: str, values: list[float]) -> Matrix | None:
@@ -122,7 +121,7 @@ def _function(name: str, values: list[float]) -> Matrix | None:
     second = values[1] if len(values) > 1 else None
     if name in ("matrix", "matrix3d"):
         if name == "matrix3d" and len(values) == 16:
-            values = [values[place] for place in (0, 1, 4, 5, 12, 13)]
+            values = [values[index] for index in (0, 1, 4, 5, 12, 13)]
         return (*values,) if len(values) == 6 else None  # type: ignore[return-value]
     if name in ("translate", "translate3d"):
         return (1, 0, 0, 1, first, second or 0)
@@ -160,7 +159,7 @@ def _individual(name: str, value: str, box: Box) -> Matrix | None:
     tokens = _significant(value)
     if not tokens or (tokens[0].type == "ident" and tokens[0].lower_value == "none"):
         return None
-    if name == "rotate":  # an axis may stand before or behind the angle: only z stays in the plane
+    if name == "rotate":  # an axis may precede or follow the angle: only z stays in the plane
         tokens = [token for token in tokens if token.type in ("dimension", "function")]
     values = [_argument(name, token, index, box, False) for index, token in enumerate(tokens)]
     known = [each for each in values if each is not None]
@@ -179,31 +178,29 @@ def _origin(value: str, box: Box) -> tuple[float, float]:
     elif words and words[0] in ("top", "bottom"):
         tokens = [*_significant("center"), *tokens]
     tokens += _significant("center")
-    return place(tokens[0], box[0], box[2]), place(tokens[1], box[1], box[3])
+    return position(tokens[0], box[0], box[2]), position(tokens[1], box[1], box[3])
 
 
-def place(token: Node, start: float, length: float) -> float:
-    """Return where a keyword, a length or a percentage lies along one side of a box."""
+def position(token: Node, start: float, length: float) -> float:
+    """Return the position of a keyword, length or percentage along one side of a box."""
     if token.type == "ident":
-        return start + length * _PLACES.get(token.lower_value, 0.5)
-    found = svg_numbers.quantity(token) or {}
-    return start + (
-        svg_numbers.in_pixels(found, {"%": length / 100, "em": _REM, "rem": _REM}) or 0.0
-    )
+        return start + length * _POSITIONS.get(token.lower_value, 0.5)
+    found = numbers.quantity(token) or {}
+    return start + (numbers.in_pixels(found, {"%": length / 100, "em": _REM, "rem": _REM}) or 0.0)
 
 
 def is_own_box(values: Mapping[str, str]) -> bool:
-    """Tell whether the box is the element's own, not the viewport."""
+    """Return whether the box is the element's own, not the viewport."""
     return values.get("transform-box", "").lower() in _OWN_BOXES
 
 
 def move_to_group(root: Element) -> None:
-    """Move the root's transform, which is in px of its box, to a group inside of its viewBox."""
+    """Move the root's transform, which is in px of its box, to a group in its viewBox."""
     matrix = functions(root.attrib.pop("transform", ""), (0.0, 0.0, 0.0, 0.0), True)
     if matrix is None or matrix == _IDENTITY:
         return
-    width, height = size.screen(root)
-    box = size.view_box(root)
+    width, height = geometry.screen(root)
+    box = geometry.view_box(root)
     if box is not None:
         scale = min(width / box[2], height / box[3])
         x, y = (width - scale * box[2]) / 2, (height - scale * box[3]) / 2
@@ -218,4 +215,4 @@ def move_to_group(root: Element) -> None:
 
 
 def _written(matrix: Matrix) -> str:
-    return f"matrix({' '.join(svg_numbers.text(value) for value in matrix)})"
+    return f"matrix({' '.join(numbers.text(value) for value in matrix)})"

@@ -1,8 +1,8 @@
-"""SVG text -> element tree, with what files from real programs leave out put right.
+"""SVG text -> element tree, with common errors of real programs fixed.
 
-Entities are resolved, their expansion bounded by expat; external ones are refused. Names of HTML
-(`&nbsp;`), namespaces that a file forgot to declare, and a misspelt or missing SVG namespace are
-added: browsers refuse such files, the owner of a library would not.
+Entities are resolved, their expansion limited by expat; external ones are refused. HTML entities
+(`&nbsp;`), undeclared namespaces, and a misspelt or missing SVG namespace are fixed: browsers
+refuse such files, the owner of a library would not.
 """
 
 import html.entities
@@ -21,7 +21,7 @@ SVG: Final = "{http://www.w3.org/2000/svg}"
 XLINK: Final = "http://www.w3.org/1999/xlink"
 HREFS: Final = ("href", f"{{{XLINK}}}href")
 MAX_ELEMENTS: Final = 200_000  # after <use> is expanded; openclipart's largest drawing has 14,000
-MAX_DEPTH: Final = 150  # openclipart's deepest has 12; at 400 the renderer runs out of a stack
+MAX_DEPTH: Final = 150  # openclipart's deepest has 12; at 400 the renderer overflows its stack
 
 _ENTITY: Final = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
 _PREFIXED: Final = re.compile(r"[<\s/]([^\W\d][\w.-]*):[^\W\d]")
@@ -66,7 +66,7 @@ def _not_well_formed(cause: Exception) -> ImageError:
 
 
 def _character(entity: re.Match[str]) -> str:
-    """Return the character reference for an entity of HTML; XML's own and unknown ones stay."""
+    """Return the character reference for an HTML entity; XML's own and unknown ones stay."""
     name = entity[1]
     point = html.entities.name2codepoint.get(name)
     if point is None or name in ("amp", "lt", "gt", "quot", "apos"):
@@ -75,7 +75,7 @@ def _character(entity: re.Match[str]) -> str:
 
 
 def _with_namespaces(text: str) -> str:
-    """Declare on the root every prefix that is used; what inner elements declare stays."""
+    """Declare every used prefix on the root; declarations of inner elements stay."""
     offset = root_offset(text)
     start = _START_TAG.match(text, offset) if offset is not None else None
     if start is None:
@@ -91,7 +91,7 @@ def _with_namespaces(text: str) -> str:
 
 
 def _set_namespace(root: Element) -> None:
-    """Bring elements in the root's own namespace, missing or misspelt, to SVG's."""
+    """Move elements from the root's namespace, missing or misspelt, to SVG's."""
     if root.tag.startswith(SVG):
         return
     own = root.tag[: root.tag.rindex("}") + 1] if "}" in root.tag else ""
@@ -111,7 +111,7 @@ def depth(root: Element) -> int:
 
 
 def by_id(root: Element) -> dict[str, Element]:
-    """Return the elements that have an `id`; of those with the same one the first."""
+    """Return the elements by `id`; of several with one `id`, the first."""
     found: dict[str, Element] = {}
     for element in root.iter():
         name = element.get("id")
@@ -121,12 +121,12 @@ def by_id(root: Element) -> dict[str, Element]:
 
 
 def href(element: Element) -> str:
-    """Return what an element refers to, by SVG 2's `href` before XLink's; "" if nothing."""
+    """Return the reference of an element, from SVG 2's `href` or XLink's; "" if it has none."""
     return next((element.get(name, "").strip() for name in HREFS if element.get(name)), "")
 
 
 def expanded_elements(root: Element) -> int:
-    """Count the elements after every `<use>` is replaced by what it names.
+    """Count the elements after every `<use>` is replaced by its target.
 
     Twenty nested `<use>` pairs make a million elements of a kilobyte ("billion laughs" in SVG).
     Counting stops growing past MAX_ELEMENTS; a cycle counts once, as renderers ignore it.

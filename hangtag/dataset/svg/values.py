@@ -1,4 +1,4 @@
-"""Values of CSS properties -> what the renderer takes; None for what a browser takes for no value.
+"""Values of CSS properties -> values for the renderer; None for what a browser ignores.
 
 https://www.w3.org/TR/css-values-4/, with the lengths without units that SVG allows.
 """
@@ -31,19 +31,19 @@ class Surroundings(NamedTuple):
     width: float = 100.0  # of the viewport, in user units
     height: float = 100.0
     color: str = "black"
-    em: float = 16.0  # the font size, of the element above
+    em: float = 16.0  # the font size of the parent
     rem: float = 16.0  # the font size of the root
 
 
 class Context(NamedTuple):
-    """What the parser of a value may have to know."""
+    """What a parser needs beside the value: name of the property, surroundings."""
 
     name: str
     around: Surroundings
 
 
 class Kind(NamedTuple):
-    """A kind of value: a quick test for plain ones, and the parser for all."""
+    """A kind of value: a quick test for plain values, and a parser for all."""
 
     plain: Callable[[str], object]
     parse: Callable[[Sequence[Node], Context], str | None]
@@ -67,7 +67,7 @@ def _paint(tokens: Sequence[Node], context: Context) -> str | None:
 
 
 def _reference_of(token: Node) -> str | None:
-    """Return `url(#id)` of an address, "" where it leaves the document, None if it is none."""
+    """Return `url(#id)` of an address, "" if it leaves the document, None if it is no address."""
     address = None
     if token.type == "url":
         address = token.value
@@ -88,7 +88,7 @@ def _reference(tokens: Sequence[Node], context: Context) -> str | None:
         return "none"
     if context.name == "clip-path" and shapes.is_shape(tokens):
         return str(tinycss2.serialize(tokens))
-    # Images as masks: valid, but the renderer has none of them.
+    # Images as masks: valid, but the renderer does not support them.
     return "none" if context.name in ("mask", "clip-path") and found is None else None
 
 
@@ -108,7 +108,7 @@ def _filter(tokens: Sequence[Node], context: Context) -> str | None:
 
 
 def _filter_function(token: Node, around: Surroundings) -> str:
-    """Write a filter function with its colours as the renderer reads them."""
+    """Write a filter function with colours in the notation of the renderer."""
     words = []
     for part in token.arguments:
         colour = colours.parse(part, around.color) if part.type != "number" else None
@@ -117,7 +117,7 @@ def _filter_function(token: Node, around: Surroundings) -> str:
 
 
 def _background(tokens: Sequence[Node], context: Context) -> str | None:
-    """Return the colour of a `background`, whose images the renderer has no way to draw."""
+    """Return the colour of a `background`; the renderer cannot draw its images."""
     for token in tokens:
         colour = colours.parse(token, context.around.color)
         if colour is not None:
@@ -143,10 +143,10 @@ def _length(tokens: Sequence[Node], context: Context) -> str | None:
     found = numbers.quantity(tokens[0], basis=_basis(context))
     if found is None or "deg" in found:
         return None
-    # Without a unit as well: Chromium takes SVG's own properties so, in style sheets too.
-    # A negative length is no value; of a calculation it is 0.
-    below = any(amount < 0 for amount in found.values()) and tokens[0].type != "function"
-    if below and context.name in _POSITIVE:
+    # Lengths without a unit are valid: Chromium accepts them for SVG's own properties, also in
+    # style sheets. A negative length is invalid; a negative result of a calculation is 0.
+    negative = any(amount < 0 for amount in found.values()) and tokens[0].type != "function"
+    if negative and context.name in _POSITIVE:
         return None
     return _written(found, context)
 
@@ -216,7 +216,7 @@ def _text(tokens: Sequence[Node], context: Context) -> str | None:
 
 
 def keywords(*words: str) -> Kind:
-    """Return the kind of a property that takes one of `words`, compared without case."""
+    """Return the kind of a property that is one of `words`, in any case."""
     spelled = {word.lower(): word for word in words}
 
     def parse(tokens: Sequence[Node], context: Context) -> str | None:

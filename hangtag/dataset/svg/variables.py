@@ -9,16 +9,16 @@ from typing import Final
 import tinycss2
 from tinycss2.ast import Node
 
-MAX_LENGTH: Final = 100_000  # characters of one value; values that double each other end here
+MAX_LENGTH: Final = 100_000  # characters of one value: nested references grow exponentially
 _DEEPEST: Final = 50
 
 
 class Invalid(Exception):
-    """A value refers to a custom property that does not exist, and has no fallback."""
+    """A value refers to a custom property that does not exist, without a fallback."""
 
 
 def has_reference(value: str) -> bool:
-    """Tell whether a value refers to a custom property or to the environment."""
+    """Return whether a value refers to a custom property or to the environment."""
     lower = value.lower()
     return "var(" in lower or "env(" in lower
 
@@ -51,7 +51,7 @@ def _replaced(tokens: Sequence[Node], custom: Mapping[str, str], depth: int) -> 
         length += len(part)
         if length > MAX_LENGTH:
             raise Invalid
-        # An empty comment keeps tokens apart, as in the specification: 1var(--px) is no 1px.
+        # Blanks around a substitution keep tokens apart: 1var(--px) is not 1px.
         parts.append(part)
     return "".join(parts)
 
@@ -76,7 +76,7 @@ def _referenced(token: Node, custom: Mapping[str, str], depth: int) -> str:
 def resolved(declared: Mapping[str, str], inherited: dict[str, str]) -> dict[str, str]:
     """Return the custom properties of an element: its own, resolved, over the inherited ones.
 
-    Those that are part of a cycle, or refer to what does not exist, are not there at all.
+    Properties that are part of a cycle, or refer to one that does not exist, are left out.
     """
     if not declared:
         return inherited
@@ -101,7 +101,7 @@ def resolved(declared: Mapping[str, str], inherited: dict[str, str]) -> dict[str
 
 
 def _references(value: str) -> set[str]:
-    """Return the names that a value refers to, those in fallbacks included."""
+    """Return the names that a value refers to, including those in fallbacks."""
     found: set[str] = set()
     stack = list(tinycss2.parse_component_value_list(value))
     while stack:
@@ -134,7 +134,7 @@ def _reaches(start: str, edges: Mapping[str, set[str]]) -> bool:
 
 
 def _ordered(pending: Mapping[str, str]) -> list[str]:
-    """Return names so that each comes after those it refers to."""
+    """Return the names in an order in which each follows those it refers to."""
     done: dict[str, None] = {}
     stack = [(name, False) for name in reversed(list(pending))]
     open_names: set[str] = set()

@@ -1,7 +1,7 @@
-"""A WebP or AVIF whose metadata is damaged -> the same without it.
+"""A WebP or AVIF with damaged metadata -> the same file without it.
 
-libwebp refuses a file for one chunk of a wrong length, libavif for EXIF data that is none; browsers
-show both.
+libwebp refuses a file for one chunk of a wrong length, libavif for invalid EXIF data; browsers show
+both.
 """
 
 import re
@@ -16,7 +16,7 @@ _HAS_ICC, _HAS_EXIF, _HAS_XMP = 0x20, 0x08, 0x04  # flags of VP8X
 
 
 def without_exif(avif: bytes) -> bytes:
-    """Return an AVIF whose EXIF data is an item of no known type, which decoders pass over.
+    """Return an AVIF whose EXIF data has an unknown item type, which decoders ignore.
 
     ISO/IEC 14496-12, 8.11.6.2: "infe", version and flags, number, protection, type.
     """
@@ -24,7 +24,7 @@ def without_exif(avif: bytes) -> bytes:
 
 
 def without_damage(data: bytes) -> bytes | None:
-    """Return the chunks of a WebP with pixels, and EXIF data if whole; None where no pixels are.
+    """Return a WebP of the chunks with pixels and of undamaged EXIF data; None without pixels.
 
     https://developers.google.com/speed/webp/docs/riff_container
     """

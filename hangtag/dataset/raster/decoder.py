@@ -1,7 +1,7 @@
-"""Raster files -> RGBA pixels of the size that is asked for: PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF.
+"""Raster files -> RGBA pixels of a given size: PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF.
 
-Pillow decodes. What is added: a frame that shows something, files that are damaged outside their
-pixels, layouts that Pillow lacks, and a limit of pixels that is hangtag's own.
+Pillow decodes. This package adds: the choice of a frame that shows something, files that are
+damaged outside of their pixels, layouts that Pillow lacks, and a pixel limit of hangtag's own.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from hangtag.dataset import animation, libtiff, metadata, png, tiff
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.resize import shrunk
-from hangtag.dataset.tiff_samples import Samples
+from hangtag.dataset.raster import animation, libtiff, metadata, png, tiff
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
+from hangtag.dataset.raster.resize import shrunk
+from hangtag.dataset.raster.tiff_samples import Samples
 from hangtag.errors import ImageError
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
@@ -27,7 +27,7 @@ _SIGNATURES: Final = (
 )  # fmt: skip
 _AVIF_SIGNATURE: Final = b"ftyp"  # from the fifth byte on
 _EXIF_PREFIX: Final = b"Exif\0\0"
-# https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4.A: what undoes each orientation.
+# What undoes each orientation: https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4.A
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,19 +40,19 @@ _UPRIGHT: Final = {
 
 
 def is_raster(data: bytes) -> bool:
-    """Return whether a file begins as one of the raster formats does."""
+    """Return whether a file begins like one of the raster formats."""
     return data.startswith(_SIGNATURES) or data.startswith(_AVIF_SIGNATURE, 4)
 
 
 def decode_raster(data: bytes, size: int, limit: int) -> Image.Image:
     """Decode a raster file to RGBA with straight alpha, its longest side at most `size`, upright.
 
-    Of an animation, the first frame that shows something, as browsers compose it. `limit`: the
-    most pixels that the file may have. Raises ImageError.
+    Of an animation, decode the first frame that shows something, composed as in browsers. `limit`
+    is the largest number of pixels. Raises ImageError.
     """
-    said: list[str] = []
+    warnings: list[str] = []
     try:
-        with max_pixels(limit), libtiff.messages(said):
+        with max_pixels(limit), libtiff.messages(warnings):
             return _decode(data, size, limit)
     except ImageError:
         raise
@@ -60,9 +60,9 @@ def decode_raster(data: bytes, size: int, limit: int) -> Image.Image:
         raise ImageError("too-large", "the decoder ran out of memory") from cause
     except UnidentifiedImageError as cause:
         raise ImageError("unreadable", "not an image in a known format") from cause
-    except Exception as cause:  # decoders raise anything from struct.error to IndexError
+    except Exception as cause:  # decoders raise anything, from struct.error to IndexError
         reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"
-        details = "; ".join(dict.fromkeys([str(cause), *said]))
+        details = "; ".join(dict.fromkeys([str(cause), *warnings]))
         raise ImageError(reason, f"cannot be decoded: {details}") from cause
 
 
@@ -83,7 +83,7 @@ def _decode(data: bytes, size: int, limit: int) -> Image.Image:
 
 
 def _without_metadata(data: bytes) -> bytes | None:
-    """Return what to try where a decoder refuses a file, perhaps for its metadata."""
+    """Return a file without metadata that a decoder may refuse it for; None in other formats."""
     if data.startswith(_WEBP_SIGNATURE):
         return metadata.without_damage(data)
     if data.startswith(_AVIF_SIGNATURE, 4):
@@ -96,7 +96,7 @@ def _decode_other(data: bytes, size: int, limit: int) -> Image.Image:
         check_size(image.size, limit)
         if image.format == "GIF":
             return _decode_gif(image, data, size)
-        # JPEG decodes straight to a half, quarter or eighth; twice the target loses nothing.
+        # JPEG decodes directly to 1/2, 1/4 or 1/8; twice the target size loses nothing.
         image.draft(None, (2 * size, 2 * size))
         orientation = _orientation(image)
         if image.format in ("WEBP", "AVIF") and getattr(image, "is_animated", False):
@@ -107,22 +107,22 @@ def _decode_other(data: bytes, size: int, limit: int) -> Image.Image:
 
 
 def _opaque_unless_used(image: Image.Image) -> Image.Image:
-    """Return a BMP without its alpha where that is 0 everywhere: many programs leave it so."""
+    """Return a BMP without its alpha if that is 0 everywhere: many programs leave it unset."""
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")
     return image
 
 
 def _first_shown(frames: Iterator[Image.Image]) -> Image.Image:
-    """Return the first frame that is enough to judge by, else the one that shows the most.
+    """Return the first frame that shows enough, else the one that shows the most.
 
-    What is damaged after a frame that shows something, ends the search.
+    Damage after a frame that shows something ends the search.
     """
     best, most = None, 0.0
     try:
         for frame in frames:
             shown, is_enough = animation.visibility(frame)
-            # Twice as much: of frames that are much alike, it is the first.
+            # Twice as much: of similar frames, the first one is taken.
             if best is None or shown > 2 * most:
                 best, most = frame, shown
                 if is_enough:
@@ -131,12 +131,12 @@ def _first_shown(frames: Iterator[Image.Image]) -> Image.Image:
         if not most:
             raise
     if best is None:
-        raise ImageError("unreadable", "an animation without a frame")
+        raise ImageError("unreadable", "animation without frames")
     return best
 
 
 def _seek_frames(image: ImageFile, size: int) -> Iterator[Image.Image]:
-    """Yield frames that Pillow composes."""
+    """Yield frames as Pillow composes them."""
     for frame in range(min(image.n_frames, animation.frame_budget(image.size))):  # type: ignore[attr-defined]
         image.seek(frame)
         yield shrunk(image, size)
@@ -144,8 +144,8 @@ def _seek_frames(image: ImageFile, size: int) -> Iterator[Image.Image]:
 
 def _decode_gif(image: ImageFile, data: bytes, size: int) -> Image.Image:
     canvas, budget = image.size, animation.frame_budget(image.size)
-    # Where the first frame does not fill the canvas, Pillow fills the rest with a colour, and
-    # browsers leave it transparent.
+    # If the first frame does not fill the canvas, Pillow fills the rest with a colour, but browsers
+    # leave it transparent.
     is_whole = bool(image.tile) and image.tile[0].extents == (0, 0, *canvas)
     if is_whole:
         first = shrunk(image, size)
@@ -165,13 +165,13 @@ def _decode_png(file: png.Png, size: int) -> Image.Image:
 
 
 def _png_frames(image: ImageFile, file: png.Png, size: int) -> Iterator[Image.Image]:
-    """Yield the frames of an APNG; before them, where none of them is whole, the default image."""
+    """Yield the frames of an APNG, preceded by the default image if no frame can be read."""
     hidden, budget = file.hides_default_image, animation.frame_budget(image.size)
     composed = animation.composed(image.size, file.frames())
     frames = (shrunk(frame, size) for frame in itertools.islice(composed, not hidden, budget))
     first = None
     if hidden:
-        with contextlib.suppress(Exception):  # as decoders do, whatever they raise
+        with contextlib.suppress(Exception):  # decoders raise anything
             first = next(frames, None)
     yield _png_image(image, file, size) if first is None else first
     yield from frames
@@ -201,17 +201,17 @@ def _tiff_page(data: bytes, page: tiff.Page, size: int, limit: int) -> Image.Ima
         try:
             with Image.open(io.BytesIO(page.alone(data)), formats=["TIFF"]) as image:
                 check_size(image.size, limit)
-                return shrunk(image, size)  # which Pillow turns upright while it loads
-        except UnidentifiedImageError:  # a layout that Pillow does not know
+                return shrunk(image, size)  # Pillow turns it upright while loading
+        except UnidentifiedImageError:  # a layout that Pillow does not support
             pass
     samples = Samples(data, page, limit)
     return _upright(samples.shrunk(size), page.first(tiff.Tag.ORIENTATION, 1))
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, where the EXIF data is damaged.
+    """Return the EXIF orientation; 1, upright, if the EXIF data is damaged.
 
-    Pillow's own reader of EXIF prints warnings about all other damage in it.
+    Pillow's own EXIF reader also prints warnings about unrelated damage.
     """
     exif = image.info.get("exif", b"")
     pages = tiff.pages(exif.removeprefix(_EXIF_PREFIX)) if isinstance(exif, bytes) else []

@@ -1,8 +1,8 @@
-"""What libtiff says while hangtag decodes a TIFF: collected, instead of printed among our messages.
+"""Messages of libtiff while hangtag decodes a TIFF: collected, instead of printed.
 
-libtiff writes warnings and errors to standard error through two handlers that hold for the whole
-process. Ours collect what is said in a thread that is decoding for hangtag, and hand everything
-else to the handlers that were there before, so that another user of Pillow notices nothing.
+libtiff writes warnings and errors to standard error through two handlers of the whole process. Ours
+collect the messages of a thread that is decoding for hangtag, and pass all others to the handlers
+that were there before, so that other users of Pillow are not affected.
 https://libtiff.gitlab.io/libtiff/functions/TIFFError.html
 """
 
@@ -20,35 +20,35 @@ from typing import Any, Final
 
 from PIL import _imaging
 
-_MAX_MESSAGES: Final = 20  # a damaged TIFF can say the same of every row
+_MAX_MESSAGES: Final = 20  # a damaged TIFF can repeat one for every row
 _MAX_LENGTH: Final = 300
 # void (*TIFFErrorHandler)(const char *module, const char *format, va_list): on every platform that
 # has wheels of Pillow, a va_list travels as a pointer or as an array, which is passed as one.
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _LIBTIFF_LINE: Final = re.compile(rb"(\w|[./<>-])+: ")
-_said = threading.local()
+_collecting = threading.local()
 _redirecting = threading.Lock()
 
 
 @contextlib.contextmanager
 def messages(collected: list[str]) -> Iterator[None]:
-    """Put in `collected`, once the block ends, what libtiff said in this thread meanwhile."""
+    """Append libtiff's messages of this thread and block to `collected`."""
     if not _install():
         with _redirected(collected):
             yield
         return
-    _said.messages = collected
+    _collecting.messages = collected
     try:
         yield
     finally:
-        _said.messages = None
+        _collecting.messages = None
 
 
 @functools.cache
 def _install() -> bool:
-    """Set our handlers, once; False where libtiff cannot be reached, as in Pillow for Windows."""
+    """Set our handlers, once; False where libtiff is not accessible, as in Pillow for Windows."""
     try:
-        # A handle finds the symbols of what its library was linked with, libtiff among them.
+        # The handle of a library also finds symbols of the libraries linked to it, such as libtiff.
         library = ctypes.CDLL(_imaging.__file__)
         printer = ctypes.CDLL(None).vsnprintf
         setters = (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler)
@@ -61,12 +61,12 @@ def _install() -> bool:
 
 
 def _set_handler(setter: Any, printer: Any) -> None:
-    # Taken first, since a call between setting ours and knowing theirs would be lost.
+    # First, because a message between setting ours and knowing theirs would be lost.
     previous_address = setter(None)
     previous = _Handler(previous_address) if previous_address else None
 
     def handle(module: bytes | None, text: bytes, arguments: int) -> None:
-        collected = getattr(_said, "messages", None)
+        collected = getattr(_collecting, "messages", None)
         if collected is None:
             if previous is not None:
                 previous(module, text, arguments)
@@ -75,7 +75,7 @@ def _set_handler(setter: Any, printer: Any) -> None:
 
     handler = _Handler(handle)
     setter(ctypes.cast(handler, ctypes.c_void_p))
-    # Also keeps the handler alive as long as libtiff has its address.
+    # This also keeps the handler alive while libtiff has its address.
     atexit.register(lambda: (setter(previous_address), handler))
 
 
@@ -88,9 +88,9 @@ def _formatted(printer: Callable[..., int], text: bytes, arguments: int) -> str:
 
 @contextlib.contextmanager
 def _redirected(collected: list[str]) -> Iterator[None]:
-    """Send standard error to a file meanwhile; what is not libtiff's is written out afterwards.
+    """Redirect standard error to a file; afterwards print the lines that are not libtiff's.
 
-    Standard error belongs to the whole process: one decode at a time.
+    Standard error belongs to the whole process, so only one thread decodes at a time.
     """
     with _redirecting, tempfile.TemporaryFile() as file:
         sys.stderr.flush()
@@ -106,5 +106,5 @@ def _redirected(collected: list[str]) -> Iterator[None]:
                 if not _LIBTIFF_LINE.match(line):
                     os.write(2, line)
                 elif len(collected) < _MAX_MESSAGES:
-                    said = line[:_MAX_LENGTH].decode("utf-8", "replace")
-                    collected.append(" ".join(said.split()))
+                    text = line[:_MAX_LENGTH].decode("utf-8", "replace")
+                    collected.append(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Which frame of an animation is judged: one that shows something, composed as browsers do."""
+"""Animations: frames composed as in browsers, and how much each of them shows."""
 
 import functools
 import io
@@ -11,19 +11,19 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageStat
 
-from hangtag.dataset.resize import eight_bit
+from hangtag.dataset.raster.resize import eight_bit
 
 MAX_FRAMES: Final = 128
 MAX_FRAME_PIXELS: Final = 2**28  # of all frames together, beyond the first two
-_OPAQUE: Final = 128  # alpha that some pixel has, where a design does not just fade in
-_CONTRAST: Final = 64  # to the ground, that some pixel has
-_FAINT: Final = 8  # less contrast than this is nothing
-_LEAST: Final = 255 / 200  # mean difference: one two-hundredth of the picture, in full contrast
-_UNIFORM_WORTH: Final = 1 / 256  # a picture in one colour is better than none
+_OPAQUE: Final = 128  # largest alpha of a frame that is not just fading in, at least
+_CONTRAST: Final = 64  # largest difference from the background, at least
+_FAINT: Final = 8  # smaller differences from the background are ignored
+_LEAST: Final = 255 / 200  # mean difference: full contrast on 1/200 of the area
+_ALPHA_WEIGHT: Final = 1 / 256  # a frame in one colour shows more than an empty one
 
 
 class Disposal(IntEnum):
-    """What becomes of a frame's rectangle before the next frame; numbers as in APNG."""
+    """What happens to a frame's rectangle before the next frame; numbers as in APNG."""
 
     KEEP = 0
     CLEAR = 1
@@ -39,58 +39,58 @@ class Frame:
     """One frame of an APNG or GIF, which may be smaller than the canvas."""
 
     file: bytes
-    """A file of its own, in the same format."""
+    """The frame as a file of its own, in the same format."""
     left: int
     top: int
     disposal: Disposal
     is_over: bool
-    """Whether what is under it shows through where it is transparent."""
+    """Whether it is blended over the canvas; else it replaces its rectangle."""
 
 
 def visibility(image: Image.Image) -> tuple[float, bool]:
-    """Return how much a frame (RGBA) shows, 0 to 1, and whether that is enough to judge it by.
+    """Return how much a frame (RGBA) shows, 0 to 1, and whether that is enough to represent it.
 
-    Measured as the difference from the ground, transparency included: neither a frame that is
-    nearly transparent nor one nearly all white or black shows anything.
+    It is the difference from the background, transparency included: a frame that is nearly
+    transparent, or nearly all white or black, shows nothing.
     """
     pixels = image.convert("RGBa")
     across, down = (sorted({0, side // 2, side - 1}) for side in image.size)
     border = Counter(pixels.getpixel((x, y)) for x in across for y in down)
-    ground = Image.new("RGBa", pixels.size, border.most_common(1)[0][0])
-    bands = ImageChops.difference(pixels, ground).split()
+    background = Image.new("RGBa", pixels.size, border.most_common(1)[0][0])
+    bands = ImageChops.difference(pixels, background).split()
     largest = functools.reduce(ImageChops.lighter, bands)
     difference = ImageStat.Stat(largest.point([*[0] * _FAINT, *range(_FAINT, 256)]))
     alpha = ImageStat.Stat(image.getchannel("A"))
     (mean,), ((_, contrast),), ((_, opacity),) = difference.mean, difference.extrema, alpha.extrema
     is_clear = contrast >= _CONTRAST and opacity >= _OPAQUE
-    return (mean + alpha.mean[0] * _UNIFORM_WORTH) / 256, is_clear and mean >= _LEAST
+    return (mean + alpha.mean[0] * _ALPHA_WEIGHT) / 256, is_clear and mean >= _LEAST
 
 
 def frame_budget(size: tuple[int, int]) -> int:
-    """Return how many frames of this (width, height) are looked at, at most."""
+    """Return the largest number of frames to decode at this (width, height)."""
     return min(MAX_FRAMES, 2 + MAX_FRAME_PIXELS // max(1, size[0] * size[1]))
 
 
 def composed(size: tuple[int, int], frames: Iterator[Frame]) -> Iterator[Image.Image]:
-    """Yield each frame as the whole canvas (RGBA, valid until the next one), as browsers show it.
+    """Yield the whole canvas (RGBA, valid until the next one) after each frame, as browsers do.
 
-    The canvas begins transparent, whatever background colour a GIF asks for.
+    The canvas is transparent at first, whatever background colour a GIF declares.
     """
     canvas = Image.new("RGBA", size)
     for number, frame in enumerate(frames):
         with Image.open(io.BytesIO(frame.file), formats=("PNG", "GIF")) as image:
             part = eight_bit(image).convert("RGBA")
-        place = (frame.left, frame.top)
+        corner = (frame.left, frame.top)
         restored = canvas.copy() if frame.disposal == Disposal.RESTORE and number else None
         if frame.is_over:
-            canvas.alpha_composite(part, place)
+            canvas.alpha_composite(part, corner)
         else:
-            canvas.paste(part, place)
+            canvas.paste(part, corner)
         yield canvas
         if restored is not None:
             canvas = restored
         elif frame.disposal != Disposal.KEEP:
-            canvas.paste((0, 0, 0, 0), (*place, frame.left + part.width, frame.top + part.height))
+            canvas.paste((0, 0, 0, 0), (*corner, frame.left + part.width, frame.top + part.height))
 
 
 def gif_canvas(data: bytes) -> tuple[int, int]:
@@ -100,7 +100,7 @@ def gif_canvas(data: bytes) -> tuple[int, int]:
 
 
 def gif_frames(data: bytes) -> Iterator[Frame]:
-    """Yield the frames of a GIF, each as a GIF file, until it ends or is damaged.
+    """Yield the frames of a GIF, each as a GIF file, up to its end or to damage.
 
     https://www.w3.org/Graphics/GIF/spec-gif89a.txt
     """
@@ -134,7 +134,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 def _after_blocks(data: bytes, at: int) -> int:
-    """Return where the sub-blocks that begin at `at` end."""
+    """Return the end of the sub-blocks that begin at `at`."""
     while at < len(data) and data[at]:
         at += 1 + data[at]
     return at + 1

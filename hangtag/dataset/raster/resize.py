@@ -1,4 +1,4 @@
-"""Any Pillow image -> RGBA of a smaller size, premultiplied on the way and in bounded memory."""
+"""Any Pillow image -> RGBA of a smaller size, averaged premultiplied and in bounded memory."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +14,7 @@ _UINT16_MAX: Final = 65535
 
 
 def scaled(size: tuple[int, ...], longest: int) -> tuple[int, int]:
-    """Return (width, height) scaled so that the longer is `longest` and none is below 1."""
+    """Return (width, height) scaled so that the longer side is `longest`, and none below 1."""
     width, height = size
     scale = longest / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -36,8 +36,8 @@ def resized(
 
 def shrunk(image: Image.Image, size: int) -> Image.Image:
     """Return `image`, of any mode, as RGBA with its longest side at most `size`."""
-    image.load()  # now, because a TIFF may have its sides exchanged by it
-    if max(image.size) <= size:  # exactly as it is: what was packed decodes to itself
+    image.load()  # before its size is used: loading a TIFF may exchange its sides
+    if max(image.size) <= size:  # unchanged: a packed design decodes to itself
         return eight_bit(image).convert("RGBA")
     shift = _shift(image)
 
@@ -52,11 +52,11 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
 def shrunk_by_rows(
     size: tuple[int, int], rows: Callable[[int, int], Image.Image], longest: int
 ) -> Image.Image:
-    """Return an image as RGBA, its longest side at most `longest`, in memory bounded by its own.
+    """Return an image as RGBA, its longest side at most `longest`, without a copy of its full size.
 
-    `rows(top, bottom)` returns these rows in mode RGBa: premultiplied, so that colour under
+    `rows(top, bottom)` returns some rows in mode RGBa: premultiplied, so that colour under
     transparency never bleeds into an edge. A large image is averaged strip by strip to about twice
-    the target before the final filter.
+    the target size before the final filter.
     """
     width, height = size
     target = scaled(size, min(longest, max(size)))
@@ -73,9 +73,9 @@ def shrunk_by_rows(
 
 
 def eight_bit(image: Image.Image, shift: int | None = None) -> Image.Image:
-    """Return an image of 8 bits a channel at most, in a mode that Pillow converts faithfully.
+    """Return an image with at most 8 bits per channel, in a mode that Pillow converts correctly.
 
-    `shift`: how far values of mode I are shifted to 8 bits, where `image` is part of another one.
+    `shift`: the right shift of mode I to 8 bits, if `image` is a part of another image.
     """
     if image.mode.startswith("I"):
         return _grey_to_8(image, _shift(image) if shift is None else shift)
@@ -92,12 +92,12 @@ def lab_to_rgb(image: Image.Image) -> Image.Image:
     """Convert CIE L*a*b* (mode LAB) to sRGB."""
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-    assert converted is not None  # it is None only where the image is changed in place
+    assert converted is not None  # it is None only if the image is changed in place
     return converted
 
 
 def _shift(image: Image.Image) -> int:
-    """Return by how many bits the grey of a mode like I is shifted: whether 16 or 32 are used.
+    """Return the right shift of a grey image to 8 bits: whether its values have 16 or 32 bits.
 
     Programs store 16-bit values in 32 bits more often than they use all 32.
     """
@@ -105,7 +105,7 @@ def _shift(image: Image.Image) -> int:
         return 8
     low, high = image.getextrema()
     assert isinstance(low, (int, float))
-    assert isinstance(high, (int, float))  # one pair, as of every image of one channel
+    assert isinstance(high, (int, float))  # one pair, as for every image with one channel
     return 24 if high > _UINT16_MAX or low < -(_UINT16_MAX + 1) // 2 else 8
 
 

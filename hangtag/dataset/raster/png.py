@@ -1,4 +1,4 @@
-"""The chunks of a PNG: those that make its pixels, checked; Apple's variant; the frames of an APNG.
+"""The chunks of a PNG: those of its pixels, checked; Apple's variant; the frames of an APNG.
 
 https://www.w3.org/TR/png-3/
 """
@@ -12,16 +12,16 @@ from typing import Final, NamedTuple
 
 from PIL import Image
 
-from hangtag.dataset.animation import Disposal, Frame
+from hangtag.dataset.raster.animation import Disposal, Frame
 from hangtag.errors import ImageError
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PIXELS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_OPTIONAL: Final = (b"eXIf", b"acTL", b"fcTL", b"fdAT", b"CgBI")  # left out where damaged
+_OPTIONAL: Final = (b"eXIf", b"acTL", b"fcTL", b"fdAT", b"CgBI")  # left out if damaged
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
-_TRANSPARENT_BYTES: Final = {0: 2, 2: 6, 3: 1}  # that tRNS has at least; none in other types
-_CONTROL_BYTES: Final = 26  # of the data of fcTL
-# Of Adam7, for each pass: first column and row, step of columns and rows.
+_TRANSPARENT_BYTES: Final = {0: 2, 2: 6, 3: 1}  # fewest of tRNS; not allowed in other types
+_CONTROL_BYTES: Final = 26  # length of fcTL
+# The passes of Adam7: first column and row, step of columns and rows.
 _PASSES: Final = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
 )  # fmt: skip
@@ -30,7 +30,7 @@ _PASSES: Final = (
 class Chunk(NamedTuple):
     """One chunk: its type of four letters, and all of its bytes, length and checksum included.
 
-    The bytes are a view of the file, so that they do not take memory twice.
+    The bytes are a view of the file, which saves a copy.
     """
 
     kind: bytes
@@ -50,11 +50,11 @@ def made_chunk(kind: bytes, body: bytes) -> Chunk:
 
 @dataclass(frozen=True)
 class Png:
-    """A PNG whose checksums are right, without its metadata."""
+    """A PNG with correct checksums, without its metadata."""
 
     chunks: list[Chunk]
     is_apple: bool
-    """It has Apple's CgBI chunk: raw deflate, BGRA, premultiplied alpha."""
+    """Whether it has Apple's CgBI chunk: raw deflate, BGRA, premultiplied alpha."""
 
     @property
     def depth(self) -> int:
@@ -69,7 +69,7 @@ class Png:
 
     @property
     def hides_default_image(self) -> bool:
-        """Whether the image that programs without APNG show is no frame of the animation."""
+        """Whether the image that programs without APNG show is not part of the animation."""
         kinds = [chunk.kind for chunk in self.chunks]
         return self.is_animated and b"fcTL" not in kinds[: kinds.index(b"IDAT")]
 
@@ -105,11 +105,11 @@ class Png:
 
 
 def checked(data: bytes) -> Png:
-    """Return the chunks of a PNG that make its pixels, their checksums verified.
+    """Return the chunks of a PNG that define its pixels, after checking their checksums.
 
     Pillow shows whatever a damaged IDAT inflates to, and refuses a design for a damaged comment;
-    this does the opposite. What follows the end is ignored, and an end that is missing is no fault
-    where all pixels are there. Raises ImageError, `corrupt` or `truncated`.
+    this does the opposite. Data after the end is ignored, and a missing end is accepted where all
+    pixels are there. Raises ImageError, `corrupt` or `truncated`.
     https://www.w3.org/TR/png-3/#5CRC-algorithm
     """
     chunks: list[Chunk] = []
@@ -136,9 +136,10 @@ def written(chunks: list[Chunk]) -> bytes:
 
 
 def scale_transparent_colour(image: Image.Image, depth: int) -> None:
-    """Bring a PNG's transparent grey or colour (tRNS) to the 8 bits that Pillow compares it with.
+    """Scale a PNG's transparent grey or colour (tRNS) to the 8 bits that Pillow compares.
 
-    Of 16-bit colours Pillow keeps the high bytes only, so that those alike in them go together.
+    Pillow keeps only the high bytes of 16-bit colours, so all colours with the same high bytes
+    become transparent.
     https://www.w3.org/TR/png-3/#11tRNS
     """
     transparent = image.info.get("transparency")
@@ -166,9 +167,9 @@ def _raw_chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview, bool]]:
         (length,) = struct.unpack_from(">I", data, offset)
         kind, end = data[offset + 4 : offset + 8], offset + 12 + length
         if not kind.isalpha():
-            if seen_pixels:  # something else was appended instead of the end
+            if seen_pixels:  # other data was appended instead of the end
                 return
-            raise ImageError("corrupt", f"PNG has no chunk where one should be, at byte {offset}")
+            raise ImageError("corrupt", f"PNG lacks a chunk at byte {offset}")
         if end > len(data):
             if kind == b"IDAT" or not seen_pixels:
                 raise ImageError("truncated", f"PNG ends early, after {len(data):,} bytes")
@@ -182,7 +183,7 @@ def _raw_chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview, bool]]:
 
 
 def _is_possible(chunk: Chunk, header: bytes) -> bool:
-    """Return whether a chunk may stand in this PNG: decoders ignore a tRNS that has no meaning."""
+    """Return whether a chunk is valid in this PNG: decoders ignore a tRNS that is not."""
     if chunk.kind != b"tRNS" or len(header) < 13:
         return True
     fewest = _TRANSPARENT_BYTES.get(header[9])
@@ -193,7 +194,7 @@ def _as_zlib(chunks: list[Chunk]) -> list[Chunk]:
     """Replace the raw deflate of a CgBI file by zlib, which all other PNG files have."""
     raw = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    # At most what the header promises, however small the file is that inflates to more.
+    # At most what the header declares, even if a small file inflates to more.
     pixels = inflater.decompress(raw, _inflated_bytes(chunks[0].body))
     stored = made_chunk(b"IDAT", zlib.compress(pixels, 0))
     before = [chunk for chunk in chunks if chunk.kind not in (b"IDAT", b"IEND")]

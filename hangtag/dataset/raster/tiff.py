@@ -1,4 +1,4 @@
-"""The pages of a TIFF: which one is judged, and whether Pillow shows its colours right.
+"""The pages of a TIFF: their layout, and whether Pillow shows their colours correctly.
 
 https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf, and BigTIFF:
 https://www.awaresystems.be/imaging/tiff/bigtiff.html
@@ -13,7 +13,7 @@ MAX_PAGES: Final = 256
 
 
 class Tag(IntEnum):
-    """The tags that say how pixels are stored."""
+    """The tags that define how pixels are stored."""
 
     KIND = 254
     OLD_KIND = 255
@@ -46,7 +46,7 @@ _TAGS: Final = frozenset(Tag)
 _MOST_SAMPLES: Final = 6
 _REDUCED_OR_MASK: Final = 0b101
 _TYPES: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # the unsigned integers
-# None, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: they take bytes, whatever these mean.
+# Compressions of plain bytes: none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard.
 _OF_BYTES: Final = (1, 5, 8, 32946, 32773, 34925, 50000)
 
 
@@ -56,13 +56,13 @@ class Page:
 
     offset: int
     byte_order: str
-    """As `struct` has it, "<" or ">"."""
+    """"<" or ">", as in `struct`."""
     is_big: bool
-    """A directory of BigTIFF."""
+    """Whether the file is a BigTIFF."""
     tags: dict[int, tuple[int, ...]] = field(repr=False)
 
     def first(self, tag: Tag, default: int) -> int:
-        """Return the first value of a tag."""
+        """Return the first value of a tag, or `default` if it is missing."""
         return self.tags.get(tag, (default,))[0]
 
     @property
@@ -84,12 +84,12 @@ class Page:
 
     @property
     def is_planar(self) -> bool:
-        """Whether each sample has a plane of its own."""
+        """Whether each sample is stored in a plane of its own."""
         return self.first(Tag.PLANAR, CONTIGUOUS) == PLANAR and len(self.bits) > 1
 
     @property
     def is_beyond_pillow(self) -> bool:
-        """Whether Pillow does not open this layout, or opens it and shows other colours."""
+        """Whether Pillow cannot open this layout, or shows wrong colours."""
         if self.is_big and self.byte_order == ">":
             return True
         deep = max(self.bits, default=1) > 8
@@ -106,7 +106,7 @@ class Page:
         return self.first(Tag.COMPRESSION, 1) not in _OF_BYTES
 
     def alone(self, data: bytes) -> bytes:
-        """Return the file with this page as its first."""
+        """Return the file with this page as its first one."""
         if self.is_big:
             return data[:8] + struct.pack(f"{self.byte_order}Q", self.offset) + data[16:]
         start = struct.pack(f"{self.byte_order}I", self.offset)
@@ -114,9 +114,9 @@ class Page:
 
 
 def pages(data: bytes) -> list[Page]:
-    """Return the pages of a TIFF in their order, thumbnails and masks after all others.
+    """Return the pages of a TIFF in order, thumbnails and masks after all others.
 
-    Damage ends the list; a file without one page in order gives an empty list.
+    Damage ends the list; without an intact page it is empty.
     """
     found: dict[int, Page] = {}
     try:
@@ -137,7 +137,7 @@ def pages(data: bytes) -> list[Page]:
 
 
 def _read_page(data: bytes, offset: int, order: str, is_big: bool) -> tuple[Page, int]:
-    """Return the page whose directory lies at `offset`, and where the next one's does."""
+    """Return the page whose directory is at `offset`, and the offset of the next directory."""
     count_type, entry_type, inline = ("Q", "HHQ", 8) if is_big else ("H", "HHI", 4)
     (count,) = struct.unpack_from(order + count_type, data, offset)
     at = offset + struct.calcsize(count_type)
@@ -145,13 +145,13 @@ def _read_page(data: bytes, offset: int, order: str, is_big: bool) -> tuple[Page
     tags = {}
     for _ in range(min(count, 2**12)):
         tag, kind, values = struct.unpack_from(order + entry_type, data, at)
-        place = at + step - inline
+        start = at + step - inline
         if kind in _TYPES and tag in _TAGS:
             length = values * struct.calcsize("=" + _TYPES[kind])
             if length > inline:
-                (place,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, place)
-            if values and place + length <= len(data):
-                tags[tag] = struct.unpack_from(f"{order}{values}{_TYPES[kind]}", data, place)
+                (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, start)
+            if values and start + length <= len(data):
+                tags[tag] = struct.unpack_from(f"{order}{values}{_TYPES[kind]}", data, start)
         at += step
     (following,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, at)
     return Page(offset, order, is_big, tags), following

@@ -1,5 +1,4 @@
-"""How many pixels a decoder may be asked for: hangtag's limit in hangtag's decoding, and Pillow's,
-untouched, for everybody else in the process."""
+"""The limit of pixels that hangtag decodes; Pillow's own stays for the rest of the process."""
 
 import contextlib
 import functools
@@ -18,10 +17,10 @@ _max_pixels: ContextVar[int | None] = ContextVar("max_pixels", default=None)
 def max_pixels(limit: int) -> Iterator[None]:
     """Let Pillow decode up to `limit` pixels in this block, whatever its own limit is.
 
-    Pillow's limit, `Image.MAX_IMAGE_PIXELS`, is one value for the whole process, so that setting
-    it here would take the protection from other threads. Instead, the function by which Pillow
-    compares with it, always before it allocates memory, compares with ours while this thread (or
-    asyncio task) is in the block. Beyond the limit, ImageError is raised from within Pillow.
+    Pillow's limit, `Image.MAX_IMAGE_PIXELS`, is one value for the whole process: raising it here
+    would remove the protection of other threads. Instead, the function by which Pillow checks its
+    limit, always before it allocates memory, checks ours while this thread (or asyncio task) is in
+    the block. Beyond the limit, ImageError is raised from within Pillow.
     """
     _install()
     token = _max_pixels.set(limit)
@@ -45,7 +44,7 @@ def check_size(size: tuple[int, int], limit: int) -> None:
 @functools.cache
 def _install() -> None:
     pillow_check: Any = getattr(Image, "_decompression_bomb_check", None)
-    if pillow_check is None:  # a Pillow that does it otherwise: its own limit holds, beside ours
+    if pillow_check is None:  # a Pillow that checks differently: its own limit applies as well
         return
 
     @functools.wraps(pillow_check)

@@ -1,4 +1,4 @@
-"""TIFF layouts that Pillow lacks or gets wrong: CMYK with alpha, 16-bit planes, and others."""
+"""TIFF layouts that Pillow lacks or shows wrongly: CMYK with alpha, 16-bit planes, and others."""
 
 import io
 import struct
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.resize import lab_to_rgb, shrunk_by_rows
-from hangtag.dataset.tiff import CONTIGUOUS, Page, Tag
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
+from hangtag.dataset.raster.resize import lab_to_rgb, shrunk_by_rows
+from hangtag.dataset.raster.tiff import CONTIGUOUS, Page, Tag
 from hangtag.errors import ImageError
 
 
@@ -42,13 +42,13 @@ _SHORT, _LONG = 3, 4  # types of values
 class Samples:
     """The pixels of a page in any layout, read row by row. Raises ImageError.
 
-    A compression of bytes does not care what they mean: to Pillow, and so to libtiff, each row (of
-    each plane, where the file has one per sample) is shown as so many bytes of grey. What they mean
-    is our part.
+    Compressions of plain bytes do not depend on what the bytes mean. So Pillow, and through it
+    libtiff, decodes each row (of each plane, if the file has one per sample) as bytes of grey, and
+    this class interprets them.
     """
 
     def __init__(self, data: bytes, page: Page, limit: int) -> None:
-        """`limit`: of pixels."""
+        """`limit`: largest number of pixels."""
         self._page = page
         self._kind = _colours_of(page)
         check_size(page.size, limit)
@@ -65,7 +65,7 @@ class Samples:
                 with Image.open(file, formats=["TIFF"]) as image:
                     image.load()
                 self._planes.append(image)
-        # Where alpha is among the samples that are loaded.
+        # Index of alpha among the loaded samples.
         self._alpha_at = len(needed) - 1 if self._page.is_planar else needed[-1]
 
     def shrunk(self, longest: int) -> Image.Image:
@@ -92,7 +92,7 @@ class Samples:
         width, bits = self._page.size[0], self._page.bits[0]
         parts = []
         for plane in self._planes:
-            with max_pixels(plane.width * plane.height):  # the page's own have been checked
+            with max_pixels(plane.width * plane.height):  # the page's own size is checked
                 stored = np.asarray(plane.crop((0, top, plane.width, bottom)))
             if bits < 8:
                 single = np.unpackbits(stored, axis=1)[:, : width * self._samples * bits]
@@ -108,7 +108,7 @@ class Samples:
         return np.concatenate(parts, axis=2).astype(np.uint32)
 
     def _summed(self, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Undo the horizontal predictor, which begins anew in each tile."""
+        """Undo the horizontal predictor, which restarts in each tile."""
         width = self._page.size[0]
         step = self._page.first(Tag.TILE_WIDTH, width)
         for left in range(0, width, step):
@@ -132,14 +132,14 @@ class Samples:
         return rgba
 
     def _find_alpha(self) -> tuple[int, int] | None:
-        """Return which extra sample is alpha, and of which kind; None where none is."""
+        """Return the index of alpha among the extra samples, and its kind; None without alpha."""
         extra = len(self._page.bits) - _COLOUR_SAMPLES[self._kind]
         meanings = self._page.tags.get(Tag.EXTRA_SAMPLES, ())
         if not meanings and extra == 1 and self._kind != Colours.CMYK:
-            return 0, _STRAIGHT  # old programs leave the tag out; in CMYK it may be a spot colour
-        for place, meaning in enumerate(meanings[:extra]):
+            return 0, _STRAIGHT  # old programs omit the tag; in CMYK it may be a spot colour
+        for index, meaning in enumerate(meanings[:extra]):
             if meaning in (_PREMULTIPLIED, _STRAIGHT):
-                return place, meaning
+                return index, meaning
         return None
 
     def _eight_bit(self, values: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -159,7 +159,7 @@ class Samples:
             return np.asarray(image.convert("RGB"))
         if kind in (Colours.LAB, Colours.ICC_LAB):
             if kind == Colours.ICC_LAB:
-                eight[..., 1:] ^= 128  # Pillow takes the signed numbers of Colours.LAB
+                eight[..., 1:] ^= 128  # Pillow expects the signed numbers of Colours.LAB
             return np.asarray(lab_to_rgb(_image("LAB", eight)))
         return eight
 
@@ -173,7 +173,7 @@ class Samples:
 
 
 def _colours_of(page: Page) -> Colours:
-    """Return what the samples of a page mean. Raises ImageError for layouts that are not read."""
+    """Return what the samples of a page mean. Raises ImageError for unsupported layouts."""
     if page.first(Tag.SAMPLE_FORMAT, _UNSIGNED) == _FLOAT:
         raise ImageError("unreadable", "floating-point pixels have no agreed range")
     bits, colours = page.bits, page.first(Tag.COLOURS, 0)
@@ -192,7 +192,7 @@ def _colours_of(page: Page) -> Colours:
             "unreadable",
             f"TIFF with {len(bits)} samples of {bits[0] if bits else 0} bits, photometric "
             f"interpretation {colours}, compression {compression}: a layout that hangtag does not "
-            "read; save it as RGB",
+            "support; save it as RGB",
         )
     return Colours(colours)
 
@@ -202,9 +202,9 @@ def _image(mode: str, pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _as_bytes(data: bytes, page: Page, plane: int, size: tuple[int, int]) -> bytes:
-    """Return a TIFF of 8-bit grey, `size` bytes wide, that has a page's compressed data.
+    """Return a TIFF of 8-bit grey with the compressed data of a page; its width is in bytes.
 
-    The directory is put behind the data, so that all of that stays where it is.
+    The new directory is appended to the data, whose offsets stay the same.
     """
     tags: dict[Tag, tuple[int, ...]] = {
         Tag.WIDTH: size[:1], Tag.HEIGHT: size[1:], Tag.BITS: (8,), Tag.COLOURS: (1,),
@@ -226,15 +226,15 @@ def _as_bytes(data: bytes, page: Page, plane: int, size: tuple[int, int]) -> byt
     part = slice(plane * share, (plane + 1) * share)
     tags[offsets] = starts[part]
     tags[lengths] = (page.tags.get(lengths) or page.tags.get(Tag.STRIP_BYTES, ()))[part]
-    if not tags[lengths] and share == 1:  # old programs leave it out
+    if not tags[lengths] and share == 1:  # old programs omit it
         tags[lengths] = (len(data) - tags[offsets][0],)
     if not share or len(tags[lengths]) != share:
-        raise ImageError("unreadable", "TIFF does not say where its pixels are")
+        raise ImageError("unreadable", "TIFF lacks the positions of its pixels")
     return b"II*\0" + struct.pack("<I", len(data)) + data[8:] + _directory(tags, len(data))
 
 
 def _directory(tags: dict[Tag, tuple[int, ...]], offset: int) -> bytes:
-    """Return the image file directory of `tags`, to be put at `offset` of a little-endian file."""
+    """Return the image file directory of `tags`, for `offset` in a little-endian file."""
     entries = values = b""
     after = offset + 2 + 12 * len(tags) + 4
     for tag, numbers in sorted(tags.items()):
