@@ -18,7 +18,7 @@ def test_files_of_others_are_not_overwritten(
     library.write(mine)
     before = mine.read_bytes()
     found = find_designs([image])
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="exists and was not written by `hangtag tag`"):
         tag_library(work / "model", found, mine, Selection())
     assert mine.read_bytes() == before
     for _ in range(2):  # its own it replaces
@@ -47,7 +47,7 @@ def test_what_is_not_an_output_is_not_overwritten(
     """New uploads have no tags yet; what else is in their rows must not be lost."""
     mine, image = tmp_path / name, Path(library.location(library.designs[0]))
     mine.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
+    with pytest.raises(ConfigError, match="exists and was not written by `hangtag tag`"):
         tag_library(work / "model", find_designs([image]), mine, Selection())
     assert mine.read_bytes() == text.encode("latin-1")
 
