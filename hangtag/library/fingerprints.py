@@ -24,7 +24,7 @@ _TOP = 14  # maps hold 0..14, so that the zero of a signed map is exact
 _MAPS_AT = 1 + _LAYOUT * _LAYOUT // 8
 FINGERPRINT_BYTES = _MAPS_AT + 4 * _CELLS // 2
 
-# Limits of what counts as the same, chosen with benchmarks/near_doubles.py.
+# Limits of what counts as the same, chosen with benchmarks/near_duplicates.py.
 _ASPECT_STEP = 0.04  # natural logarithm of height / width per unit of the aspect byte
 _ASPECT_LIMIT = 2
 _SHAPE_LIMIT = 0.09

@@ -13,7 +13,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-# Measured with benchmarks/near_doubles.py: these find what comparing all pairs finds.
+# Measured with benchmarks/near_duplicates.py: these find what comparing all pairs finds.
 _PLANES = 128
 _KEY_BITS = 64
 _ORDERS = 48
