@@ -11,8 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hangtag"
 # From the ground up.
 ORDER = (
-    "errors", "console", "cores", "storage", "library", "sample", "dataset", "tagging", "quality",
-    "index", "training", "tuning", "review", "service", "sagemaker", "cluster", "api", "cli",
+    "errors", "console", "cores", "processes", "storage", "library", "sample", "dataset",
+    "tagging", "quality", "index", "training", "tuning", "review", "service", "sagemaker",
+    "cluster", "api", "cli",
 )  # fmt: skip
 # Packages that import these load them for everybody who imports hangtag.
 TORCH = {"torch", "torchvision", "timm", "accelerate", "safetensors", "onnx", "onnxscript"}
@@ -80,7 +81,7 @@ def test_help_and_tagging_run_without_torch() -> None:
     code = (
         "import sys; import hangtag.cli.app, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
         "import hangtag.sagemaker.jobs, hangtag.storage.mirror\n"
-        "try:\n    hangtag.cli.app(['--help'])\nexcept SystemExit: pass\n"
+        "try:\n    hangtag.cli.app.app(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'timm', 'optuna', 'boto3'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
