@@ -3,7 +3,7 @@
     python benchmarks/alpha.py --epochs 12 DATASET...
 
 Trains a small network (resnet10t at 64 px) on packed datasets, once for each treatment: the
-design on black, on white, on whichever of the two lies further from its own mean luminance, and
+design on black, on white, on whichever of the two is further from its own mean luminance, and
 hangtag's own four channels. Augmentation comes first and is the same, so that a background shows
 no seams. Prints validation macro mAP of the best epoch for each dataset and seed.
 """

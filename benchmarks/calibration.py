@@ -2,7 +2,7 @@
 
     python benchmarks/calibration.py runs/real/emoji runs/real/openclipart-png
 
-Each folder holds `dataset` and `model` as `real_designs.py` leaves them. With a test part: fitted
+Each folder holds `dataset` and `model` as `real_designs.py` leaves them. With a test split: fitted
 on validation, judged on test. Without one: validation is halved by groups five times, fitted on one
 half and judged on the other, and the figures are means. Costs seconds per folder.
 """

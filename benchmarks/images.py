@@ -94,15 +94,15 @@ def opencv_resize(pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(premultiplied, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def pillow_warp(square: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(square, "RGBA")
+def pillow_warp(pixels: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(pixels, "RGBA")
     matrix = tuple(cv2.invertAffineTransform(WARP).ravel())
     warped = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(warped)
 
 
-def opencv_warp(square: np.ndarray) -> np.ndarray:
-    return cv2.warpAffine(square, WARP, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
+def opencv_warp(pixels: np.ndarray) -> np.ndarray:
+    return cv2.warpAffine(pixels, WARP, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
 
 
 def png(pixels: np.ndarray, level: int) -> bytes:

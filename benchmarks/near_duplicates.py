@@ -148,8 +148,8 @@ def recall(designs: list[Pixels], prints: Pixels, sample: int) -> dict[str, floa
             changed.append(fingerprint(change(designs[index], rng)))
     rows = np.stack(changed)
     original = prints[origins]
-    alike = same_drawing(original, rows) | (original == rows).all(axis=1)
-    return {kind: float(alike[[k == kind for k in kinds]].mean()) for kind in dict.fromkeys(kinds)}
+    found = same_drawing(original, rows) | (original == rows).all(axis=1)
+    return {kind: float(found[[k == kind for k in kinds]].mean()) for kind in dict.fromkeys(kinds)}
 
 
 def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
@@ -160,7 +160,8 @@ def groups_of(labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
 
 
 def left_apart(prints: Pixels, labels: NDArray[np.int64]) -> tuple[int, int]:
-    """Compare all pairs that can be near-duplicates: how many are, how many of these lie apart."""
+    """Compare all pairs that can be near-duplicates: how many are, and how many of these are in
+    different groups."""
     seen = np.flatnonzero(prints[:, 0])
     kinds, labels = prints[seen], labels[seen]
     maps = read_maps(kinds).reshape(len(kinds), -1)

@@ -2,13 +2,13 @@
 
     python benchmarks/review.py designs/emoji/designs.csv --out runs/review
 
-The catalog's own validation part, with all its tags, judges; no model sees it. Of the other designs
-30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer answers
-500 questions from the tags that were there before: the first ones of `hangtag review`, the first
-ones of `hangtag review --audit`, or random ones about tags that a design does not have. The model
-is then trained on with the answers, as `hangtag train --start-from` does, and, to compare with,
-without any. Trainings from scratch differ from seed to seed by more than 500 answers are worth;
---scratch makes them all the same. What has run is not run again.
+The catalog's own validation split, with all its tags, judges; no model sees it. Of the other
+designs 30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer
+answers 500 questions from the tags that were there before: the first ones of `hangtag review`, the
+first ones of `hangtag review --audit`, or random ones about tags that a design does not have. The
+model is then trained on with the answers, as `hangtag train --start-from` does, and, to compare
+with, without any. Trainings from scratch differ from seed to seed by more than 500 answers are
+worth; --scratch makes them all the same. What has run is not run again.
 
     cd demo/library
     python ../../benchmarks/review.py designs.csv --tiles ../model complete.csv

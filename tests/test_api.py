@@ -140,3 +140,16 @@ def test_messages_go_to_the_logger_hangtag(
 def test_an_address_in_a_bucket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(hangtag.ConfigError, match=r"s3://bucket/model"):
         hangtag.load_model("s3://bucket/model")
+
+
+def test_a_script_needs_no_main_guard(library: Catalog, tmp_path: Path) -> None:
+    """Worker processes would run the script once more, each of them."""
+    script = tmp_path / "script.py"
+    catalog = library.root / "designs.csv"
+    script.write_text(
+        "import hangtag\n"
+        f"dataset = hangtag.pack({str(catalog)!r}, {str(tmp_path / 'd')!r}, workers=2)\n"
+        "print(sum(dataset.info.designs.values()), __file__, __spec__)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", f"160 {script} None\n")

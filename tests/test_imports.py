@@ -11,8 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "hangtag"
 # From the ground up.
 ORDER = (
-    "errors", "console", "cores", "storage", "library", "sample", "dataset", "tagging", "quality",
-    "index", "training", "tuning", "review", "service", "sagemaker", "cluster", "api", "cli",
+    "errors", "console", "cores", "processes", "storage", "library", "sample", "dataset",
+    "tagging", "quality", "index", "training", "tuning", "review", "service", "sagemaker",
+    "cluster", "api", "cli",
 )  # fmt: skip
 # Packages that import these load them for everybody who imports hangtag.
 TORCH = {"torch", "torchvision", "timm", "accelerate", "safetensors", "onnx", "onnxscript"}

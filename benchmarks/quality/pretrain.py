@@ -2,7 +2,7 @@
 
     python benchmarks/quality/pretrain.py --out runs/backbone
 
-Supervised, on the training parts of emoji and icons (folders in --designs) and the drawings of 39
+Supervised, on the training splits of emoji and icons (folders in --designs) and the drawings of 39
 freely licensed icon sets (icon_sets.py) as one library. Tags to learn: human tags, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
 of a design (its `group`), which several drawing styles share. Two stages of an ordinary `hangtag

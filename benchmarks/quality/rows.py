@@ -3,7 +3,7 @@
     python benchmarks/quality/rows.py --rows mxnet hangtag --sets emoji --mxnet ENV/bin/python
 
 The same designs, splits and tags for all. emoji and icons (in --designs) have their own split
-and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test part,
+and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test split,
 which nothing else uses. What has run is kept in results.jsonl beside this file and not run
 again; the table at the end is made of all that is there. A row costs 10 to 60 minutes per set and
 seed on two cores; seconds are comparable only within one machine, whose processor each line names.

@@ -3,7 +3,6 @@ the others are not affected."""
 
 import asyncio
 import errno
-import multiprocessing
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
+from hangtag.processes import Context
 from hangtag.storage.reading import read_ahead, read_bytes
 
 R = TypeVar("R")
@@ -99,8 +99,7 @@ class Workers:
 
 def _pool(workers: int) -> ProcessPool:
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
+    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=Context())
 
 
 def _unread(cause: OSError) -> ImageError:

@@ -5,7 +5,6 @@ hangtag sample DIR
 
 import io
 import json
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from hangtag.console import track
 from hangtag.cores import cores
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.processes import Context
 from hangtag.sample.colours import COLOURS
 from hangtag.sample.inks import PATTERNS, STYLES
 from hangtag.sample.pictures import PAPER, Picture, draw_picture, svg_file
@@ -135,7 +135,7 @@ def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
     # A Pool, as workers of a ProcessPoolExecutor outlive this process when it is killed. Ctrl-C
     # reaches the workers too, but only this process ends the run.
     quiet = signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    with multiprocessing.get_context("spawn").Pool(workers, *quiet) as pool:
+    with Context().Pool(workers, *quiet) as pool:
         drawn = pool.imap(draw, plans, chunksize=16)
         return list(track(drawn, "drawing designs", total=len(plans)))
 

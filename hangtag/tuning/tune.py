@@ -3,7 +3,6 @@
 hangtag tune DATASET STUDY
 """
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from hangtag.console import note, silenced
 from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, HangtagError, Stopped, TrainingError
+from hangtag.processes import Context
 from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training import recipe
 from hangtag.training.config import (
@@ -203,7 +203,7 @@ def _work_alone(job: Job) -> None:
 
 def _work_together(job: Job) -> None:
     """Run workers in processes of their own; one that dies is replaced, its trial taken up."""
-    study, context = job.study(), multiprocessing.get_context("spawn")
+    study, context = job.study(), Context()
     reporter, failures = Reporter(job, study), context.SimpleQueue()
 
     def start() -> BaseProcess:
