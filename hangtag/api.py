@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hangtag.quality.audit import Finding
     from hangtag.quality.compare import Comparison
     from hangtag.quality.evaluate import Evaluation, Scored
-    from hangtag.review.store import Given
+    from hangtag.review.store import Answer as ReviewAnswer
     from hangtag.service.config import ServeConfig
     from hangtag.tagging.bulk import Answer, BulkSummary
     from hangtag.tagging.model_folder import ModelFolder
@@ -451,18 +451,18 @@ def export_review(
     to: Literal["catalog", "label-studio", "fiftyone"] = "catalog",
     model: Model | StrPath | None = None, images: str = "/data/local-files/?d=",
     workers: int | None = None,
-) -> "list[Given]":  # fmt: skip
+) -> "list[ReviewAnswer]":  # fmt: skip
     """Write what people answered in a review into `out`, and return the answers.
 
     A catalog gets the tags they confirmed in `tags`, and those they denied in `not_tags`. For Label
     Studio and FiftyOne, `model` adds suggestions; `images` is what Label Studio has before the
     path of an image. Raises ConfigError, CatalogError.
     """
-    from hangtag.review.store import answers_about, reviewed
+    from hangtag.review.answers import merged, read_answers
 
     rows = _catalog(catalog)
-    given = answers_about(rows, _local(answers))
-    joined = reviewed(rows, given)
+    given = read_answers(rows, _local(answers))
+    joined = merged(rows, given)
     if to == "catalog":
         joined.write(_local(out))
         return given
