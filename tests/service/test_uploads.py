@@ -168,7 +168,10 @@ def test_transfer_encodings(encoding: str, body: bytes) -> None:
         (part(*(f"X-{n}: 1" for n in range(20))), {}, "header count"),
         (part('Content-Disposition: form-data; name="image"'), {}, "file name"),
         (image("filename=a") * 3, {"most": 2}, "at most 2 images"),
-        (image("filename=a", "Content-Transfer-Encoding: base64", body=b"A"), {}, "not valid base64"),
+        (
+            image("filename=a", "Content-Transfer-Encoding: base64", body=b"A"), {},
+            "not valid base64",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(body: bytes, options: dict, said: str) -> None:
