@@ -378,7 +378,7 @@ def test_an_endpoint_is_asked(
     code, _, err = hangtag(
         "sagemaker", "invoke", "shop", designs[0], "--tags-file", tmp_path / "two.txt"
     )
-    assert (code, "names 2 tags" in err) == (1, True)
+    assert (code, "has 2 tags" in err) == (1, True)
     (tmp_path / "large.png").write_bytes(bytes(jobs.MAX_BODY + 1))
     code, _, err = hangtag("sagemaker", "invoke", "shop", tmp_path / "large.png")
     assert (code, "large.png: 6.0 MiB; an endpoint takes 6" in err) == (1, True)

@@ -112,7 +112,7 @@ def test_a_design_can_be_left_for_later(url: str) -> None:
         assert following not in seen
         seen.append(following)
     assert len(seen) > 20  # all there are, and then the first again
-    # What is taken back is shown again, though it was passed over since.
+    # An undone answer's design is shown again, although it was postponed since.
     tag = next_design(url)["questions"][0]["tag"]
     said = {"reviewer": "ann", "answers": [{"image": seen[0], "tag": tag, "answer": "yes"}]}
     httpx.post(f"{url}/review/answers", json=said)
@@ -173,7 +173,7 @@ def test_by_design_with_the_keyboard(page: Page, answers: Path) -> None:
     assert [(g.image, g.tag) for g in given] == [(first, tag) for tag in asked]
     assert given[0].answer == "no"
     page.keyboard.press("u")
-    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    expect(page.locator("#review-status")).to_have_text("1 undone.")
     expect(page.locator("#progress")).to_contain_text(f"{len(asked) - 1} answered")
 
 
@@ -194,15 +194,15 @@ def test_an_answer_that_did_not_arrive_is_not_shown_as_given(
     assert [(g.image, g.answer) for g in ReviewStore(answers).answers()] == [(first, "yes")]
     page.locator("#next").click()
     expect(page.locator("#one h2")).not_to_have_text(first)
-    # Somebody else who gives no name either has nothing to take back.
+    # Somebody else who gives no name either has nothing to undo.
     other = browser.new_context().new_page()
     other.goto(f"{url}/#review")
     expect(other.locator("#progress")).to_contain_text("1 answered")
     other.locator("#undo").click()
-    expect(other.locator("#review-status")).to_have_text("You have nothing to take back.")
+    expect(other.locator("#review-status")).to_have_text("There is nothing to undo.")
     page.reload()
     page.locator("#undo").click()
-    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    expect(page.locator("#review-status")).to_have_text("1 undone.")
     other.close()
     page.close()
 
@@ -282,7 +282,7 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     for name, why in bad.items():
         quoted = json.dumps(name, ensure_ascii=False)
         cell = cells.filter(has=page.locator(f"img[data-image={quoted}]"))
-        expect(cell.locator(".unshown")).to_contain_text(f"Cannot be shown. {name}: ")
+        expect(cell.locator(".unshown")).to_contain_text(f"Cannot be shown: {name}: ")
         expect(cell.locator(".unshown")).to_contain_text(why)
         expect(cell.locator("img")).to_be_hidden()
         expect(cell.locator(".word")).to_have_text("open")  # whatever the model would guess
@@ -292,7 +292,7 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     expect(other.locator("#progress")).to_contain_text("answered")
     other.keyboard.press("t")
     expect(other.locator("#review-status")).to_contain_text(
-        "Other reviewers are shown what is left"
+        "Other reviewers are answering the remaining questions"
     )
     other.close()
     page.keyboard.press("Enter")
