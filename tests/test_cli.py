@@ -72,7 +72,7 @@ def test_the_commands_are_these() -> None:
         (("study", "nowhere"), "nowhere holds no study"),
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is no model folder"),
-        (("tag", "nowhere", "also-nowhere.png"), "no such file"),
+        (("tag", "nowhere", "also-nowhere.png"), "is no model folder"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
         (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
         (("serve", "nowhere"), "is no model folder"),
@@ -81,7 +81,7 @@ def test_the_commands_are_these() -> None:
         (("vocabulary", "rename", "a", ","), "cannot stand in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
-        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t"), "t: No such file"),
+        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t.txt"), "t.txt: No such file"),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(
@@ -135,6 +135,7 @@ def test_tag_exits_with_1_where_no_design_could_be_tagged(
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [set(line) for line in lines] == [{"image", "reason", "message"}, {"image", "tags"}]
     assert hangtag("tag", work / "model").returncode == 2
+    assert "no such file" in hangtag("tag", work / "model", "nowhere.png").stderr
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

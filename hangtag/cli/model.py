@@ -79,8 +79,9 @@ def train(
     from hangtag import api
     from hangtag.console import silenced
 
+    given = config_of(TrainConfig, config)  # first: a wrong option is reported at once
     folder = api.load_dataset(dataset, tags_file=tags_file)
-    settings = _settings(config, hyperparameters, folder)
+    settings = _settings(given, hyperparameters, folder)
     if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one reports
         with silenced():
             api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
@@ -125,12 +126,13 @@ def tune(
     """
     from hangtag import api
 
+    given, limits = config_of(TrainConfig, config), config_of(TuneConfig, tuning)
     folder = api.load_dataset(dataset, tags_file=tags_file)
     found = api.tune(
         folder,
         study,
-        config=_settings(config, hyperparameters, folder),
-        tuning=config_of(TuneConfig, tuning),
+        config=_settings(given, hyperparameters, folder),
+        tuning=limits,
         space=space,
         objective=objective,
         storage=storage,
@@ -185,8 +187,10 @@ def import_model(
     )
 
 
-def _settings(options: Any, hyperparameters: Path | None, folder: Any) -> TrainConfig | None:
-    config = config_of(TrainConfig, options)
+def _settings(
+    config: TrainConfig | None, hyperparameters: Path | None, folder: Any
+) -> TrainConfig | None:
+    """Return the settings of the options, or those that the file of hyperparameters gives."""
     if hyperparameters is None:
         return config
     from hangtag.console import note

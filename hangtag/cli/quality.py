@@ -40,8 +40,8 @@ def evaluate(
     from hangtag import api
     from hangtag.quality.evaluate import table_lines
 
-    folder = api.load_dataset(dataset, tags_file=tags_file)
-    report = api.load_model(model).evaluate(folder, split=split)
+    opened = api.load_model(model)
+    report = opened.evaluate(api.load_dataset(dataset, tags_file=tags_file), split=split)
     page = report.save()
     lines = [*table_lines(report.evaluation), f"\nreport: {page}"]
     return Result(lines, report.evaluation.as_json())
