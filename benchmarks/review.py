@@ -36,16 +36,14 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
 from hangtag.quality.audit import audit, write_findings
 from hangtag.quality.evaluate import evaluate
-from hangtag.review.store import (
-    Answer,
-    Given,
-    Question,
+from hangtag.review.answers import merged
+from hangtag.review.questions import (
     guess,
     page_of,
-    questions_of,
-    questions_of_audit,
-    reviewed,
+    questions_from_audit,
+    questions_from_scores,
 )
+from hangtag.review.store import Answer, Question, YesNo
 from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.tagger import Tagger
@@ -58,7 +56,7 @@ OVERLOOKED = 0.1
 # Seconds, after the keystroke-level model (Card, Moran and Newell, 1980): a decision 1.35, a click
 # 1.1 to point and 0.2 to press, a key 0.28; Enter and a second until the next page stands there.
 LOOK, CLICK, KEY, PAGE = 1.35, 1.3, 0.28, 1.28
-Start = Callable[[list[Question]], list[Answer | None]]
+Start = Callable[[list[Question]], list[YesNo | None]]
 
 
 def main() -> None:
@@ -121,7 +119,7 @@ class Bench:
             yes = sum(given.answer == "yes" for given in answers)
             hit = len({given.tag for given in answers})
             print(f"{name}: {yes} of {len(answers)} answers are yes, {hit} tags", flush=True)
-            catalogs[name] = self.in_same_parts(reviewed(self.spoilt, answers))
+            catalogs[name] = self.in_same_parts(merged(self.spoilt, answers))
         gains: dict[str, list[float]] = {name: [] for name in queues}
         for seed in range(seeds):
             before = self.trained("before", self.spoilt, seed, more_epochs)
@@ -170,7 +168,7 @@ class Bench:
             folds = train_folds(self.out / "before-0", self.asked, self.out / "audit.work")
             write_findings(path, audit(folds, self.asked))
         with path.open(newline="", encoding="utf-8") as file:
-            return in_order(questions_of_audit(self.asked, csv.DictReader(file)))
+            return in_order(questions_from_audit(self.asked, csv.DictReader(file)))
 
     def at_random(self) -> Iterator[Question]:
         rng = np.random.default_rng(1)
@@ -181,10 +179,10 @@ class Bench:
             if tag not in design.tags:
                 yield Question(design.image, tag, "missing", 0.0, 0.0)
 
-    def answered(self, questions: Iterable[Question]) -> Iterator[Given]:
+    def answered(self, questions: Iterable[Question]) -> Iterator[Answer]:
         for question, _ in zip(questions, range(self.answers), strict=False):
             yes = question.tag in self.truth[question.image]
-            yield Given(question.image, question.tag, "yes" if yes else "no", "truthful")
+            yield Answer(question.image, question.tag, "yes" if yes else "no", "truthful")
 
 
 def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
@@ -196,7 +194,7 @@ def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
         if answer.error is None
     )
     catalog = Catalog.read(catalog_file)
-    return questions_of(catalog, scored, tagger.vocabulary, tagger.threshold_of)
+    return questions_from_scores(catalog, scored, tagger.vocabulary, tagger.threshold_of)
 
 
 def tiles(catalog_file: Path, model: Path, complete: Path, seeds: int = 20) -> None:
@@ -232,17 +230,17 @@ def tiles(catalog_file: Path, model: Path, complete: Path, seeds: int = 20) -> N
         )
 
 
-def one_for_all(page: list[Question]) -> list[Answer | None]:
+def one_for_all(page: list[Question]) -> list[YesNo | None]:
     """The rule until 2026-11: what most tiles should be, by the mean score."""
     mean = sum(q.score for q in page) / len(page)
     return ["no" if page[0].kind == "wrong" or mean < 0.5 else "yes"] * len(page)
 
 
-def surer(score: float) -> Answer | None:
+def surer(score: float) -> YesNo | None:
     return "yes" if score >= 0.9 else "no" if score <= 0.1 else None
 
 
-def truthful(question: Question, truth: dict[str, set[str]]) -> Answer:
+def truthful(question: Question, truth: dict[str, set[str]]) -> YesNo:
     return "yes" if question.tag in truth[question.image] else "no"
 
 

@@ -1,4 +1,20 @@
-"""What `import hangtag` offers: every stage as a function, and a trained model to tag with."""
+"""What `import hangtag` offers: every stage as a function, and a trained model.
+
+    import hangtag
+
+    dataset = hangtag.pack("designs.csv", "dataset")
+    model = hangtag.train(dataset, "model", minutes=10)
+    model.tag("heart.png")                   # [Suggestion("heart", 0.97, "apply"), ...]
+    model.tag(["a.png", "b.svg"], top=5)     # a list for each design
+    report = model.evaluate(dataset)
+    report.macro_map, report.save("report.html")
+    for finding in hangtag.audit(model, "designs.csv", work="audit.work"):
+        print(finding.image, finding.problem, finding.tag)
+    model = hangtag.load_model("model")
+
+A path is a `str` or an `os.PathLike`. Functions take what other functions return, or the path of
+it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.progress`.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,7 +36,7 @@ if TYPE_CHECKING:
     from hangtag.quality.audit import Finding
     from hangtag.quality.compare import Comparison
     from hangtag.quality.evaluate import Evaluation, Scored
-    from hangtag.review.store import Given
+    from hangtag.review.store import Answer as ReviewAnswer
     from hangtag.service.config import ServeConfig
     from hangtag.tagging.bulk import BulkSummary
     from hangtag.tagging.model_folder import ModelFolder
@@ -51,9 +67,9 @@ def import_catalog(
     """Return the catalog of a library in another format: lst, manifest, sidecar, xmp, svg,
     openclipart or folder.
 
-    `tags_file` names the label columns of lst and manifest, `images` is the folder that their paths
-    start from. Options are `attribute`, `label_format` and `prefer`, as `hangtag import --help`
-    explains them. Raises ConfigError, VocabularyError and CatalogError.
+    `tags_file` names the label columns of lst and manifest, `images` is the base folder of their
+    paths. Options are `attribute`, `label_format` and `prefer`, as in `hangtag import --help`.
+    Raises ConfigError, VocabularyError and CatalogError.
     """
     from hangtag.library.importers import import_catalog as imported
 
@@ -66,15 +82,15 @@ def suggest_rules(
     catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = MIN_COUNT,
     model: "Model | StrPath | None" = None, dataset: Dataset | StrPath | None = None,
 ) -> "list[Proposal]":  # fmt: skip
-    """Return aliases and implications that a catalog suggests; nothing is changed.
+    """Return suggested aliases and implications for the tags of a catalog; nothing is changed.
 
-    Tags on fewer than `min_count` designs count as rare. `model` and the `dataset` that it was
-    trained on, given together, also find tags whose designs look the same. Raises CatalogError.
+    Tags of fewer than `min_count` designs count as rare. `model` and the `dataset` that it was
+    trained on, given together, also find tags whose designs look similar. Raises CatalogError.
     """
     from hangtag.library.proposals import LOOK_ALIKE, propose
 
     if (model is None) != (dataset is None):
-        raise ConfigError("model and dataset belong together: give both or neither")
+        raise ConfigError("give both model and dataset, or neither")
     correlations = None
     if model is not None and dataset is not None:
         from hangtag.quality.correlated import correlated_tags
@@ -93,8 +109,8 @@ def pack(
     """Pack a catalog, or the file that holds one, into a dataset to train on; resumable.
 
     `rules` are aliases, implications and tags to drop. `workers` processes decode, by default one
-    for each core. What cannot be packed is listed in `dataset`/rejected.csv. Raises DatasetError
-    where `dataset` holds another dataset (unless `overwrite`), CatalogError and VocabularyError.
+    per core. `dataset`/rejected.csv lists the designs that cannot be packed. Raises DatasetError
+    where the folder has another dataset (unless `overwrite`), CatalogError and VocabularyError.
     """
     from hangtag.dataset import pack as packing
 
@@ -118,7 +134,7 @@ def load_dataset(dataset: StrPath, *, tags_file: StrPath | None = None) -> Datas
 
 
 class Model:
-    """A trained model. Safe to share between threads."""
+    """A trained model: the result of `train` or `load_model`. Thread-safe."""
 
     def __init__(self, folder: "ModelFolder") -> None:
         self._folder = folder
@@ -136,7 +152,7 @@ class Model:
 
     @property
     def input_size(self) -> int:
-        """The side in pixels of the square that the network sees."""
+        """The side of the network's square input, in pixels."""
         return self._folder.preprocessing.input_size
 
     @property
@@ -153,7 +169,7 @@ class Model:
 
     @cached_property
     def training(self) -> "TrainResult":
-        """How its training went. Raises ModelError for a model that was imported."""
+        """Epochs, time and scores of its training. Raises ModelError for an imported model."""
         from hangtag.training.result import TrainResult
 
         return TrainResult.of(self._folder)
@@ -175,18 +191,18 @@ class Model:
     ) -> "list[Suggestion] | list[list[Suggestion]]":  # fmt: skip
         """Return the suggested tags of a design (its path or its bytes), best first.
 
-        Of several designs a list for each. By default a tag is suggested from its own threshold;
-        `min_score`, 0 to 1, is one for all tags, and `top` the most tags of a design. Raises
-        ImageError, naming the design, for one that cannot be decoded.
+        For several designs return a list of such lists. By default each tag has its own threshold;
+        `min_score`, 0 to 1, replaces them all, and `top` returns the best tags whatever their
+        scores. Raises ImageError, naming the design, for one that cannot be decoded.
         """
         from hangtag.tagging.bulk import Selection
 
-        alone = isinstance(designs, (str, bytes, os.PathLike))
-        several: Any = [designs] if alone else designs
+        single = isinstance(designs, (str, bytes, os.PathLike))
+        several: Any = [designs] if single else designs
         images = [one if isinstance(one, bytes) else os.fspath(one) for one in several]
-        kept = Selection(top=top, min_score=min_score)
-        found = [kept.of(self.tagger, row) for row in self.tagger.score_images(images)]
-        return found[0] if alone else found
+        selection = Selection(top=top, min_score=min_score)
+        found = [selection.of(self.tagger, scores) for scores in self.tagger.score_images(images)]
+        return found[0] if single else found
 
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
@@ -195,8 +211,8 @@ class Model:
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
-        `all_tags` keeps every tag with its score. `xmp` also adds the tags to XMP sidecars. Raises
-        CatalogError, ConfigError.
+        `all_tags` writes every tag with its score, `xmp` also adds the tags to XMP sidecars. A
+        design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
@@ -220,7 +236,7 @@ class Model:
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 
     def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":
-        """Measure the model on a split of a dataset and add the figures to metrics.json.
+        """Measure the model on a split of a dataset and add the metrics to metrics.json.
 
         `split` is test or validation; by default test, or validation where there is no test split.
         Raises DatasetError.
@@ -232,14 +248,14 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What was measured, and the designs that it was measured on."""
+    """An evaluation, and the scores of the designs that it was made on."""
 
     evaluation: "Evaluation"
     scored: "Scored"
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """All figures by name; None where there was nothing to measure."""
+        """All metrics by name; None where there was nothing to measure."""
         return self.evaluation.figures
 
     @property
@@ -254,11 +270,11 @@ class Report:
 
     @property
     def per_tag(self) -> list[dict[str, Any]]:
-        """The figures of every tag."""
+        """The metrics of every tag."""
         return self.evaluation.per_tag
 
     def save(self, path: StrPath | None = None) -> Path:
-        """Write the report as a self-contained page; by default report.html in the model folder."""
+        """Write the report as one HTML file; by default report.html in the model folder."""
         from hangtag.quality.report import write_report
 
         return write_report(self.evaluation, self.scored, _optional(path))
@@ -284,9 +300,9 @@ def train(
     """Train a model on a packed dataset and write the folder `model`; resumable.
 
     `minutes` fits the number of epochs to a time. `start_from` is a trained model to continue
-    from; its tags may differ. `overwrite` starts over where the folder holds a run with other
-    settings. Raises DatasetError, ConfigError, TrainingError, MissingExtra without the `train`
-    extra, and Stopped after Ctrl-C or SIGTERM, all saved.
+    from; its tags may differ. `overwrite` replaces a run with other settings in the folder. Raises
+    DatasetError, ConfigError, TrainingError, MissingExtra without the `train` extra, and Stopped
+    after Ctrl-C or SIGTERM, with everything saved.
     """
     _need_torch()
     from hangtag.training.train import train as run
@@ -302,9 +318,9 @@ def train(
 
 
 def import_model(source: StrPath, model: StrPath, *, tags_file: StrPath) -> Model:
-    """Turn a model of SageMaker's image classification (model.tar.gz) into a model folder.
+    """Convert a model of SageMaker's image classification (model.tar.gz) into a model folder.
 
-    `tags_file` names its tags, one a line, in the order of its outputs. Raises ModelError.
+    `tags_file` names its tags, one per line, in the order of its outputs. Raises ModelError.
     """
     _need_torch()
     from hangtag.sagemaker.mxnet_model import import_mxnet
@@ -314,7 +330,7 @@ def import_model(source: StrPath, model: StrPath, *, tags_file: StrPath) -> Mode
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A search for better settings: where it lies, and how it stands."""
+    """A search for better settings: its folder, and a summary of its trials."""
 
     path: Path
     summary: "Summary"
@@ -347,8 +363,8 @@ def tune(
 ) -> Study:  # fmt: skip
     """Search for better settings than `config`, which is the first trial; resumable.
 
-    `space` says what to try, `objective` what to maximise (by default what the space says, else
-    validation:macro_map), `storage` is the URL of a database that several machines share. Raises
+    `space` lists the settings to try, `objective` is what to maximise (by default that of the
+    space, else validation:macro_map), `storage` the URL of a database that machines share. Raises
     what `train` raises.
     """
     _need_torch()
@@ -385,7 +401,7 @@ def compare(
     model_a: Model | StrPath, model_b: Model | StrPath, dataset: Dataset | StrPath, *,
     split: str | None = None,
 ) -> "Comparison":  # fmt: skip
-    """Measure two models on the same designs, with paired intervals of their differences.
+    """Compare two models on the same designs, with paired intervals of the differences.
 
     Raises ModelError, DatasetError.
     """
@@ -400,19 +416,19 @@ def audit(
 ) -> "list[Finding]":  # fmt: skip
     """Return a catalog's likely missing and likely wrong tags, most confident first.
 
-    Trains three models as `model` was trained, each on two thirds of the catalog, in the folder
-    `work`, which is removed at the end; resumable. `minutes` is the time for all of them. Raises
-    what `pack` and `train` raise.
+    Trains three models with the settings of `model`, each on two thirds of the catalog, in the
+    folder `work`, which is removed at the end; resumable. `minutes` is the time for all three.
+    Raises what `pack` and `train` raise.
     """
     _need_torch()
     from hangtag.quality.audit import audit as find
     from hangtag.training.folds import remove_folds, train_folds
 
-    rows, folder = _catalog(catalog), _local(work)
+    designs, folder = _catalog(catalog), _local(work)
     folds = train_folds(
-        _model(model).path, rows, folder, minutes=minutes or 0.0, workers=workers or 0
+        _model(model).path, designs, folder, minutes=minutes or 0.0, workers=workers or 0
     )
-    found = find(folds, rows)
+    found = find(folds, designs)
     remove_folds(folder)
     return found
 
@@ -432,9 +448,9 @@ def serve_review(
     model: Model | StrPath, catalog: StrPath, answers: StrPath, *,
     audit: StrPath | None = None, config: "ServeConfig | None" = None, workers: int | None = None,
 ) -> None:  # fmt: skip
-    """Serve a model with the review of a catalog's tags; answers are kept in the file `answers`.
+    """Serve a model with the review of a catalog's tags; answers go to the file `answers`.
 
-    Questions come from the audit.csv `audit`, by default from the model's own scores. Raises
+    Questions come from the audit.csv `audit`, by default from the model's scores. Raises
     ModelError, ConfigError, CatalogError.
     """
     from hangtag.service.config import ServeConfig
@@ -451,26 +467,26 @@ def export_review(
     to: Literal["catalog", "label-studio", "fiftyone"] = "catalog",
     model: Model | StrPath | None = None, images: str = "/data/local-files/?d=",
     workers: int | None = None,
-) -> "list[Given]":  # fmt: skip
-    """Write what people answered in a review into `out`, and return the answers.
+) -> "list[ReviewAnswer]":  # fmt: skip
+    """Write a catalog with the answers of a review into `out`, and return the answers.
 
-    A catalog gets the tags they confirmed in `tags`, and those they denied in `not_tags`. For Label
-    Studio and FiftyOne, `model` adds suggestions; `images` is what Label Studio has before the
-    path of an image. Raises ConfigError, CatalogError.
+    A yes joins a design's `tags`, a no its `not_tags`. For Label Studio and FiftyOne, `model` adds
+    suggestions; `images` is the prefix of an image's path in Label Studio. Raises ConfigError,
+    CatalogError.
     """
-    from hangtag.review.store import answers_about, reviewed
+    from hangtag.review.answers import merged, read_answers
 
-    rows = _catalog(catalog)
-    given = answers_about(rows, _local(answers))
-    joined = reviewed(rows, given)
+    original = _catalog(catalog)
+    found = read_answers(original, _local(answers))
+    reviewed = merged(original, found)
     if to == "catalog":
-        joined.write(_local(out))
-        return given
+        reviewed.write(_local(out))
+        return found
     from hangtag.review.exports import labelled, write_fiftyone, write_label_studio
 
     suggesting = None if model is None else _model(model)
     tagger = None if suggesting is None else suggesting.tagger
-    designs = labelled(joined, tagger, workers=workers or 0)
+    designs = labelled(reviewed, tagger, workers=workers or 0)
     if to == "fiftyone":
         write_fiftyone(_local(out), designs)
     else:
@@ -481,14 +497,14 @@ def export_review(
             vocabulary=tagger.vocabulary.names if tagger else (),
             images=images,
         )
-    return given
+    return found
 
 
 # What the functions share
 
 
 def _local(path: StrPath) -> Path:
-    """Return a path of this machine. Raises ConfigError for an address in a bucket."""
+    """Return a local path. Raises ConfigError for an address in a bucket."""
     text = os.fspath(path)
     if text.startswith("s3://"):
         raise ConfigError(f"{text}: only the command line reads and writes s3:// addresses")

@@ -1,9 +1,14 @@
 """The commands: quick help, one line for a user's mistake, every command documented."""
 
+import ast
 import json
+import os
 import resource
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +16,11 @@ from cyclopts import App
 
 from hangtag import __version__
 from hangtag.cli.app import app
-from hangtag.cli.options import quantity
+from hangtag.cli.options import quantity, shown_default
+from hangtag.library.catalog import Catalog
 
 DOCS = Path(__file__).parents[1] / "docs"
+CLI = Path(__file__).parents[1] / "hangtag" / "cli"
 COMMANDS = [name for name in app if not name.startswith("-")]
 
 
@@ -52,7 +59,7 @@ def test_the_commands_are_these() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("pack", "nowhere.csv", "d"), "nowhere.csv"),
         (("pack", "designs.txt", "d"), "designs.txt"),
@@ -65,7 +72,7 @@ def test_the_commands_are_these() -> None:
         (("study", "nowhere"), "nowhere holds no study"),
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is not a model folder"),
-        (("tag", "nowhere", "also-nowhere.png"), "no such file"),
+        (("tag", "nowhere", "also-nowhere.png"), "is not a model folder"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
         (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
         (("serve", "nowhere"), "is not a model folder"),
@@ -74,16 +81,16 @@ def test_the_commands_are_these() -> None:
         (("vocabulary", "rename", "a", ","), "cannot be written in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
-        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t"), "t: No such file"),
+        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t.txt"), "t.txt: No such file"),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(
-    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = hangtag(*arguments)
     assert done.returncode == 1, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -94,6 +101,110 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     done = hangtag(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_an_interrupted_command_exits_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hangtag", "sample", str(tmp_path / "library")]
+    process = subprocess.Popen(
+        [*command, "--designs", "50000"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        while not any(tmp_path.rglob("*.*")) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("hangtag: stopped")
+    assert "Traceback" not in errors
+
+
+def test_tag_exits_with_1_where_no_design_could_be_tagged(
+    work: Path, library: Catalog, tmp_path: Path
+) -> None:
+    """Printed or written; with one readable design the exit code is 0."""
+    (tmp_path / "broken.png").write_text("not an image")
+    broken, whole = tmp_path / "broken.png", library.location(library.designs[0])
+    for options in ((), ("--out", tmp_path / "tags.jsonl"), ("--json",)):
+        done = hangtag("tag", work / "model", broken, *options, "--quiet")
+        assert done.returncode == 1, done.stderr
+        assert done.stderr == "hangtag: no design could be tagged\n"
+    done = hangtag("tag", work / "model", broken, whole, "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [set(line) for line in lines] == [{"image", "reason", "message"}, {"image", "tags"}]
+    assert hangtag("tag", work / "model").returncode == 2
+    assert "no such file" in hangtag("tag", work / "model", "nowhere.png").stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_one_command_installs_completion(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"}
+    environment.pop("XDG_DATA_HOME", None)
+    subprocess.run(
+        [sys.executable, "-m", "hangtag", "--install-completion"],
+        env=environment, check=True, capture_output=True,
+    )  # fmt: skip
+    code = (
+        ". ~/.bashrc; COMP_WORDS=(hangtag tr); COMP_CWORD=1\n"
+        "$(complete -p hangtag | sed 's/.*-F \\([^ ]*\\) .*/\\1/'); echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["train"], done.stderr
+
+
+# What the commands may import besides each other: the API, the ground, configurations, the public
+# names of `import hangtag`, and what turns results into lines.
+FACE = {
+    "hangtag", "hangtag.api", "hangtag.console", "hangtag.cores", "hangtag.errors",
+    "hangtag.dataset.config", "hangtag.service.config", "hangtag.training.config",
+    "hangtag.tuning.config", "hangtag.library.catalog", "hangtag.library.rules",
+    "hangtag.library.vocabulary",
+}  # fmt: skip
+HELPERS = {
+    "addresses": {"storage.s3", "storage.addresses", "storage.mirror", "tagging.bulk"},
+    "app": {"training.threads"},
+    "dataset": {"dataset.dataset_folder", "dataset.pack", "dataset.recordio"},
+    "doctor": {"training.devices"},
+    "library": {"library.rule_changes"},
+    "model": {"sagemaker.hyperparameters"},
+    "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
+    "tagging": {"tagging.bulk"},
+}
+
+
+@pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.stem)
+def test_commands_call_the_api_and_nothing_deeper(path: Path) -> None:
+    """But `hangtag sagemaker`, which has no function of the API: it drives an account."""
+    found = {
+        node.module if (node.module or "").count(".") > 1 else f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hangtag")
+        for alias in node.names
+    }
+    modules = {name.removesuffix(".__version__") for name in found}
+    modules = {
+        name if not name.startswith(("hangtag.errors", "hangtag.console", "hangtag.cores"))
+        else ".".join(name.split(".")[:2])
+        for name in modules
+    }  # fmt: skip
+    deeper = {
+        name.removeprefix("hangtag.")
+        for name in modules
+        if name not in FACE and not name.startswith("hangtag.cli")
+    }
+    if path.stem == "sagemaker":
+        deeper = {name for name in deeper if not name.startswith("sagemaker.")}
+        deeper -= {"storage.addresses", "tuning.space"}
+    assert deeper <= HELPERS.get(path.stem, set())
+
+
+def test_defaults_are_shown_as_a_person_writes_them() -> None:
+    shown = [shown_default(value) for value in (None, False, True, (), (10, 20), 50.0, 1e-8, "a")]
+    assert shown == [None, None, "on", None, "10, 20", "50", "1e-08", "a"]
 
 
 def leaves(commands: App, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""`s3://` in place of a folder or file of the command line: fetched before, written back after.
+"""`s3://` addresses as arguments: local copies, fetched before a command, written back after.
 
 hangtag train s3://BUCKET/PREFIX s3://BUCKET/MODEL
 """
@@ -16,17 +16,17 @@ from hangtag.storage.addresses import S3, mirror_of, with_addresses
 from hangtag.storage.mirror import Mirror, unpacked
 from hangtag.tagging.designs import CATALOG_SUFFIXES
 
-# Designs stay in the bucket, and are read from there one by one.
+# Designs stay in the bucket and are read one by one.
 _OF_DESIGNS: Final = ("paths", "images", "image")
 _COLLAPSED: Final = "s3:/"  # what pathlib makes of s3://
 
 
 @contextmanager
 def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give a command's arguments with local copies in place of `s3://` paths; write them back.
+    """Yield a command's arguments with local copies in place of `s3://` paths; write them back.
 
-    Written back also after an error: a stopped run's checkpoints are what the next one goes on
-    from. Raises StorageError, OSError.
+    They are written back also after an error: the next run resumes from the checkpoints. Raises
+    StorageError, OSError.
     """
     mirrors: list[Mirror] = []
     found = {
@@ -45,23 +45,23 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def refuse_folded(arguments: Iterable[str]) -> None:
-    """Raise StorageError for an address that the path made of an argument would fold to another."""
+    """Raise StorageError for an address that `pathlib` would change: // and . in a path."""
     for text in arguments:
         _, mark, address = text.partition(S3)
         parts = address.removesuffix("/").split("/")[1:]
         if mark and ("" in parts or "." in parts):
             raise StorageError(
-                f"{S3}{address}: empty names and . cannot be given here; name the folder above"
+                f"{S3}{address}: // and . are not supported in a path; name the folder above"
             )
 
 
 @contextmanager
 def named_by_address() -> Iterator[None]:
-    """Name the addresses in what a block prints and raises, not the local copies of them.
+    """Print and raise addresses instead of the paths of their local copies in a block.
 
-    "next: hangtag evaluate ..." on a local copy would leave the bucket as it is.
+    "next: hangtag evaluate ..." with a local path would not change the bucket.
     """
-    out, err = _Naming(sys.stdout), _Naming(sys.stderr)
+    out, err = _AddressStream(sys.stdout), _AddressStream(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
         try:
             yield
@@ -74,8 +74,8 @@ def named_by_address() -> Iterator[None]:
             raise
 
 
-class _Naming:
-    """A stream that writes addresses where it is given the paths of their copies."""
+class _AddressStream:
+    """A stream that replaces the paths of local copies by their addresses."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""The `hangtag` command: its groups, and how an answer or an error is printed.
+"""The `hangtag` command: its groups, and how a result or an error is printed.
 
-A command parses, calls one function of the API and says what to print. Heavy modules are imported
-inside the commands, so that `hangtag --help` is quick and needs no torch.
+A command parses, calls one function of the API and returns what to print. Heavy modules are
+imported inside the commands, so that `hangtag --help` is quick and needs no torch.
 """
 
 import json
@@ -15,7 +15,8 @@ from cyclopts import App, CycloptsError
 
 from hangtag import __version__
 from hangtag.cli import dataset, doctor, library, model, quality, review, sagemaker, tagging
-from hangtag.cli.options import Answer, Output
+from hangtag.cli.examples import add_examples
+from hangtag.cli.options import DEFAULTS, Output, Result
 from hangtag.cli.terminal import shown
 from hangtag.errors import HangtagError, Stopped
 
@@ -24,6 +25,7 @@ app = App(
     help="Learns the tags of a graphic-design library and puts them on new designs.",
     version=__version__,
     help_format="markdown",
+    default_parameter=DEFAULTS,
 )
 # In the order of the work.
 _COMMANDS: dict[str, Any] = {
@@ -51,20 +53,21 @@ for _number, (_name, _command) in enumerate(_COMMANDS.items()):
         app.command(_command)
     else:
         app.command(_command, name=_name, sort_key=_number)
-app.register_install_completion_command(help="Install completion for the shell in use.")
+add_examples(app)
+app.register_install_completion_command(help="Install completion for your shell.")
 
 
 def run(tokens: Sequence[str]) -> None:
-    """Run a command line, with local copies of what lies in S3, and print its answer."""
+    """Run a command line, with local copies of s3:// paths, and print its result."""
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False)
-    except CycloptsError:  # which it has printed
+    except CycloptsError:  # it is printed already
         sys.exit(2)
-    given = list(bound.arguments.values())
-    given += [one for value in given if isinstance(value, tuple) for one in value]
+    values = list(bound.arguments.values())
+    values += [one for value in values if isinstance(value, tuple) for one in value]
     output = bound.arguments.get("output") or Output()
     with shown(output.quiet):
-        if not any(map(_is_elsewhere, given)):
+        if not any(map(_needs_fetching, values)):
             _print(command(*bound.args, **bound.kwargs), output)
             return
         from hangtag.cli.addresses import fetched, named_by_address, refuse_folded
@@ -75,26 +78,26 @@ def run(tokens: Sequence[str]) -> None:
             _print(command(*bound.args, **bound.kwargs), output)
 
 
-def _print(answer: Any, output: Output) -> None:
-    """Print what a command returned: an Answer; cyclopts' own commands print for themselves."""
-    if not isinstance(answer, Answer):
+def _print(result: Any, output: Output) -> None:
+    """Print the Result of a command; cyclopts' own commands print for themselves."""
+    if not isinstance(result, Result):
         return
-    if output.json and not answer.streamed:
-        print(json.dumps(answer.data, allow_nan=False, ensure_ascii=False, default=str))
+    if output.json and not result.streamed:
+        print(json.dumps(result.data, allow_nan=False, ensure_ascii=False, default=str))
     else:
-        for line in answer.lines:
+        for line in result.lines:
             print(line)
-    if answer.failure:
-        raise HangtagError(answer.failure)
+    if result.failure:
+        raise HangtagError(result.failure)
 
 
-def _is_elsewhere(value: Any) -> bool:
-    """Tell whether an argument is a path in a bucket (pathlib makes one slash of two) or packed."""
+def _needs_fetching(value: Any) -> bool:
+    """Return whether an argument is an archive or in a bucket (pathlib makes s3:/ of s3://)."""
     return isinstance(value, Path) and (str(value).startswith("s3:") or value.suffix == ".gz")
 
 
 def main() -> None:
-    """Run the command line and exit: 0, 1 after a run-time error, 2 for wrong usage, 130."""
+    """Run the command line; exit with 0, 1 (run-time error), 2 (wrong usage) or 130 (stopped)."""
     from hangtag.training.threads import share_cores
 
     share_cores()
@@ -111,8 +114,8 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"hangtag: {place}{error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"hangtag: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("hangtag: stopped; run the same command again to resume", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`hangtag doctor`: what a bug report needs."""
+"""`hangtag doctor`: versions, devices and resources for a bug report."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hangtag import __version__
-from hangtag.cli.options import Answer, Output
+from hangtag.cli.options import Output, Result
 
-# By extra: distributions without which it does not work, and what it is for.
+# Of each extra: the distributions that it needs, and its purpose.
 EXTRAS: Final = {
     "train": (("torch", "timm", "accelerate", "optuna", "onnx"), "training and tuning"),
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
@@ -23,10 +23,10 @@ EXTRAS: Final = {
 _BASE: Final = ("numpy", "onnxruntime", "pillow", "resvg-py", "fastapi", "pyarrow")
 
 
-def doctor(*, output: Output | None = None) -> Answer:
-    """Print versions, devices, free memory and disk, and which extras are missing.
+def doctor(*, output: Output | None = None) -> Result:
+    """Print versions, devices, free memory and disk, and missing extras, for a bug report.
 
-    Nothing is changed or sent anywhere; paste it into a bug report.
+    Nothing is changed or sent anywhere.
     """
     found = {
         "hangtag": __version__,
@@ -39,7 +39,7 @@ def doctor(*, output: Output | None = None) -> Answer:
         "devices": _devices(),
         "extras": {name: _extra(name) for name in EXTRAS},
     }
-    return Answer(_lines(found), found)
+    return Result(_lines(found), found)
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _extra(name: str) -> str:
     needed, purpose = EXTRAS[name]
     missing = [one for one in needed if _version(one) is None]
     if missing:
-        return f'missing, for {purpose}: pip install "hangtag[{name}]"'
+        return f'not installed ({purpose}): pip install "hangtag[{name}]"'
     return ", ".join(f"{one} {_version(one)}" for one in needed)
 
 

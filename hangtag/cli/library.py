@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from hangtag.cli.options import Answer, Output, Overwrite
+from hangtag.cli.options import Output, Result
 from hangtag.errors import ConfigError
 from hangtag.library.rules import MIN_COUNT
 
@@ -14,23 +14,23 @@ Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folde
 
 def sample(
     folder: Path, /, *, designs: int = 1600, seed: int = 0, output: Output | None = None
-) -> Answer:
+) -> Result:
     """Draw a small design library to try hangtag on.
 
     Parameters
     ----------
     folder
-        Where to draw it; made if missing.
+        The folder to write; created if missing.
     designs
-        How many designs.
+        Number of designs.
     seed
-        Another seed draws another library.
+        Random seed; another one draws another library.
     """
     from hangtag import api
 
     catalog = api.draw_sample(folder, designs=designs, seed=seed)
     file = folder / "designs.csv"
-    return Answer(
+    return Result(
         [f"{len(catalog):,} designs in {folder}, their tags in {file}"],
         {"designs": len(catalog), "catalog": file},
     )
@@ -47,10 +47,10 @@ def import_(
     attribute: str | None = None,
     label_format: Literal["multi-hot", "class-id"] | None = None,
     prefer: Literal["png", "svg"] | None = None,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     output: Output | None = None,
-) -> Answer:
-    """Turn a library in another format into a catalog.
+) -> Result:
+    """Write the catalog of a library in another format.
 
     Parameters
     ----------
@@ -59,26 +59,28 @@ def import_(
         (XMP and IPTC keywords), svg (RDF metadata), openclipart (Debian's package), folder
         (folder names are tags).
     source
-        The list or the folder.
+        The list or folder to import.
     out
         The catalog to write: .csv, .jsonl or .parquet.
     tags_file
-        Tag names in the order of the label columns, for lst and manifest.
+        Tag names in the order of the label columns, one per line, for lst and manifest.
     images
-        Folder that the paths of a list start from; by default the list's own.
+        Base folder of the paths in a list; by default the list's own folder.
     attribute
-        The label attribute of a manifest that has several.
+        Label attribute of a manifest that has several.
     label_format
-        How a manifest gives labels.
+        Format of a manifest's labels; by default detected.
     prefer
-        Which image openclipart designs come as.
+        Image format of openclipart designs; by default png.
     overwrite
-        Replace the catalog that `out` names.
+        Replace an existing file OUT.
     """
     from hangtag import api
 
     if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists; name another file with --out, or replace it: --overwrite")
+        raise ConfigError(
+            f"{out} exists; name another file with --out, or replace it with --overwrite"
+        )
     catalog = api.import_catalog(
         kind, source, tags_file=tags_file, images=images, attribute=attribute,
         label_format=label_format, prefer=prefer,
@@ -86,17 +88,17 @@ def import_(
     catalog.write(out)
     tagged = sum(bool(design.tags) for design in catalog)
     tags = len({tag for design in catalog for tag in design.tags})
-    return Answer(
+    return Result(
         [f"{len(catalog):,} designs, {tagged:,} with tags, {tags:,} different tags -> {out}"],
         {"designs": len(catalog), "tagged": tagged, "tags": tags, "catalog": out},
     )
 
 
 vocabulary = App(
-    name="vocabulary", help="Find better tag names, and change them: rules that `pack` follows."
+    name="vocabulary", help="Suggest and change tag names, as rules that `pack` applies."
 )
 RulesFile = Annotated[
-    Path, Parameter(name="--rules", help="The rules file to add to; made if missing.")
+    Path, Parameter(name="--rules", help="The rules file to add to; created if missing.")
 ]
 
 
@@ -112,32 +114,34 @@ def suggest(
     model: Path | None = None,
     dataset: Path | None = None,
     output: Output | None = None,
-) -> Answer:
-    """Propose aliases and implications that a catalog suggests; nothing is changed.
+) -> Result:
+    """Suggest aliases and implications for the tags of a catalog; nothing is changed.
 
     Parameters
     ----------
     catalog
-        A .csv, .jsonl or .parquet file with the columns image and tags.
+        A .csv, .jsonl or .parquet file with columns image and tags.
     out
-        The file to write: rules as comments, to be accepted one by one.
+        The file to write: suggested rules as comments; accept one by removing its #.
     rules
-        Rules that hold already.
+        File of existing rules.
     drop
-        File of tags that are left out already.
+        File of tags that are left out, one per line.
     min_count
-        Tags on fewer designs count as rare.
+        Tags of fewer designs count as rare.
     model
-        A trained model, to find tags whose designs look the same; needs --dataset.
+        A trained model, which also finds tags whose designs look similar; needs --dataset.
     dataset
-        The packed dataset that it was trained on.
+        The packed dataset that the model was trained on.
     """
     from hangtag import api
     from hangtag.library.rule_changes import write_proposals
     from hangtag.library.rules import Rules
 
     if out.exists():
-        raise ConfigError(f"{out} exists, perhaps with your choices; name another file with --out")
+        raise ConfigError(
+            f"{out} exists and may contain your choices; name another file with --out"
+        )
     found = api.suggest_rules(
         catalog, rules=Rules.read(rules, drop), min_count=min_count, model=model, dataset=dataset
     )
@@ -146,8 +150,8 @@ def suggest(
     for kind, title in (("alias", "same tag"), ("implication", "follows"), ("rare", "too rare")):
         some = [proposal for proposal in found if proposal.kind == kind]
         lines += [f"{title}: {len(some):,}", *(f"  {one.line()}" for one in some[:5])]
-    return Answer(
-        [*lines, f"all of them -> {out}"],
+    return Result(
+        [*lines, f"all suggestions -> {out}"],
         {"rules": out, "proposals": [{"kind": one.kind, "rule": one.line()} for one in found]},
     )
 
@@ -155,15 +159,15 @@ def suggest(
 @vocabulary.command(name="rename")
 def rename(
     old: str, new: str, /, *, rules: RulesFile = Path("rules.txt"), output: Output | None = None
-) -> Answer:
-    """Give a tag another name; the old one stays an alias, so that models still know it.
+) -> Result:
+    """Rename a tag; the old name becomes an alias, so that existing models still know it.
 
     Parameters
     ----------
     old
-        The name so far.
+        The present name.
     new
-        The name from now on.
+        The new name.
     """
     from hangtag.library import rule_changes
 
@@ -172,16 +176,19 @@ def rename(
 
 @vocabulary.command(name="merge")
 def merge(
-    *tags: str, into: str, rules: RulesFile = Path("rules.txt"), output: Output | None = None
-) -> Answer:
-    """Make one tag of several.
+    *tags: Annotated[str, Parameter(required=True)],
+    into: str,
+    rules: RulesFile = Path("rules.txt"),
+    output: Output | None = None,
+) -> Result:
+    """Merge tags into one.
 
     Parameters
     ----------
     tags
-        The tags that become one.
+        The tags to merge.
     into
-        Its name; may be one of them.
+        The resulting tag; may be one of them.
     """
     from hangtag.library import rule_changes
 
@@ -192,17 +199,17 @@ def merge(
 def split(
     tag: str, /, *, beside: str, into: str, rules: RulesFile = Path("rules.txt"),
     output: Output | None = None,
-) -> Answer:  # fmt: skip
-    """Part a tag of two meanings by another tag that tells them apart.
+) -> Result:  # fmt: skip
+    """Split a tag of two meanings by another tag that distinguishes them.
 
     Parameters
     ----------
     tag
         The tag, such as bat.
     beside
-        Designs that have this tag too, such as ball, ...
+        The other tag, such as ball: the split applies to designs that have both.
     into
-        ... get this one in place of the first, such as baseball bat.
+        The tag that these designs get instead of TAG, such as "baseball bat".
     """
     from hangtag.library import rule_changes
 
@@ -210,7 +217,11 @@ def split(
 
 
 @vocabulary.command(name="drop")
-def drop(*tags: str, rules: RulesFile = Path("rules.txt"), output: Output | None = None) -> Answer:
+def drop(
+    *tags: Annotated[str, Parameter(required=True)],
+    rules: RulesFile = Path("rules.txt"),
+    output: Output | None = None,
+) -> Result:
     """Leave tags out of every dataset that is packed with these rules.
 
     Parameters
@@ -223,5 +234,5 @@ def drop(*tags: str, rules: RulesFile = Path("rules.txt"), output: Output | None
     return _changed(rules, rule_changes.drop(rules, tags))
 
 
-def _changed(rules: Path, line: str) -> Answer:
-    return Answer([f"{rules}: {line}"], {"rules": rules, "added": line})
+def _changed(rules: Path, line: str) -> Result:
+    return Result([f"{rules}: {line}"], {"rules": rules, "added": line})

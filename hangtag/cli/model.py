@@ -1,4 +1,4 @@
-"""Commands that make models: train, tune, study, import-model."""
+"""Commands that create models: train, tune, study, import-model."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from hangtag.cli.options import Answer, Output, Overwrite, TagsFile, config_of, options_of
+from hangtag.cli.options import Output, Result, TagsFile, config_of, options_of
 from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.tuning.config import Objective, TuneConfig
@@ -38,13 +38,14 @@ else:
                 "precision", "checkpoint_minutes", "cache_gib", "tracker", "seed",
             ),
         },
+        unset=("weights", "minutes", "tracker"),
     )  # fmt: skip
-    TuneOptions = options_of(TuneConfig)
+    TuneOptions = options_of(TuneConfig, unset=("hours",))
 Hyperparameters = Annotated[
     Path | None,
     Parameter(
-        help="JSON file with the hyperparameters of SageMaker's image classification, in place of"
-        " hangtag's settings."
+        help="JSON file with the hyperparameters of SageMaker's image classification, instead of"
+        " hangtag's own settings."
     ),
 ]
 
@@ -58,9 +59,9 @@ def train(
     hyperparameters: Hyperparameters = None,
     tags_file: TagsFile = None,
     start_from: Path | None = None,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     output: Output | None = None,
-) -> Answer | None:
+) -> Result | None:
     """Train a model on a packed dataset; resumable.
 
     Parameters
@@ -73,20 +74,21 @@ def train(
     start_from
         A trained model to continue from; its tags may differ.
     overwrite
-        Start over in a folder that holds a run with other settings.
+        Replace a run with other settings in the folder.
     """
     from hangtag import api
     from hangtag.console import silenced
 
+    given = config_of(TrainConfig, config)  # first: a wrong option is reported at once
     folder = api.load_dataset(dataset, tags_file=tags_file)
-    settings = _settings(config, hyperparameters, folder)
+    settings = _settings(given, hyperparameters, folder)
     if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one reports
         with silenced():
             api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
         return None
     trained = api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
     values = asdict(trained.training)
-    return Answer([*_table(values), f"next: hangtag evaluate {model} {dataset}"], values)
+    return Result([*_table(values), f"next: hangtag evaluate {model} {dataset}"], values)
 
 
 def tune(
@@ -102,11 +104,11 @@ def tune(
     storage: str | None = None,
     tags_file: TagsFile = None,
     output: Output | None = None,
-) -> Answer:
+) -> Result:
     """Search for the best settings; resumable, also on other machines at the same time.
 
-    The settings below are the first trial; STUDY/model is the best one's model, STUDY/report.html
-    says what was learned. `hangtag study STUDY` prints where a study stands.
+    The settings below are the first trial. STUDY/model is the model of the best trial,
+    STUDY/report.html the report; `hangtag study STUDY` prints the state of a study.
 
     Parameters
     ----------
@@ -115,21 +117,22 @@ def tune(
     study
         The folder to write.
     space
-        File of the settings to try and their limits: .json, or a notebook of the SageMaker SDK; by
+        File of the settings to try and their ranges: .json, or a notebook of the SageMaker SDK; by
         default learning rate, weight decay, batch size, loss, dropout, augmentation.
     objective
-        What to maximise; by default what the file of the space says, or validation:macro_map.
+        What to maximise; by default the objective in the file SPACE, else validation:macro_map.
     storage
         URL of a database that several machines share, such as postgresql://user@host/name.
     """
     from hangtag import api
 
+    given, limits = config_of(TrainConfig, config), config_of(TuneConfig, tuning)
     folder = api.load_dataset(dataset, tags_file=tags_file)
     found = api.tune(
         folder,
         study,
-        config=_settings(config, hyperparameters, folder),
-        tuning=config_of(TuneConfig, tuning),
+        config=_settings(given, hyperparameters, folder),
+        tuning=limits,
         space=space,
         objective=objective,
         storage=storage,
@@ -137,15 +140,15 @@ def tune(
     return _study(found, storage)
 
 
-def study(study: Path, /, *, storage: str | None = None, output: Output | None = None) -> Answer:
-    """Print where a study stands, and write its report again.
+def study(study: Path, /, *, storage: str | None = None, output: Output | None = None) -> Result:
+    """Print the state of a study, and write its report again.
 
     Parameters
     ----------
     study
         The folder that `hangtag tune` wrote.
     storage
-        URL of the database that its machines share, if they do.
+        URL of the database, if the study was started with one.
     """
     from hangtag import api
 
@@ -159,8 +162,8 @@ def import_model(
     *,
     tags_file: Path,
     output: Output | None = None,
-) -> Answer:
-    """Turn a model of SageMaker's image classification into a model folder.
+) -> Result:
+    """Convert a model of SageMaker's image classification into a model folder.
 
     Parameters
     ----------
@@ -169,13 +172,13 @@ def import_model(
     model
         The folder to write.
     tags_file
-        Tag names, one a line, in the order of the model's outputs.
+        Tag names, one per line, in the order of the model's outputs.
     """
     from hangtag import api
 
     made = api.import_model(source, model, tags_file=tags_file)
     size = made.input_size
-    return Answer(
+    return Result(
         [
             f"{len(made.vocabulary)} tags at {size} px -> {model}",
             f"next: hangtag evaluate {model} DATASET",
@@ -184,15 +187,17 @@ def import_model(
     )
 
 
-def _settings(options: Any, hyperparameters: Path | None, folder: Any) -> TrainConfig | None:
-    config = config_of(TrainConfig, options)
+def _settings(
+    config: TrainConfig | None, hyperparameters: Path | None, folder: Any
+) -> TrainConfig | None:
+    """Return the settings of the options, or those that the file of hyperparameters gives."""
     if hyperparameters is None:
         return config
     from hangtag.console import note
     from hangtag.sagemaker.hyperparameters import from_hyperparameters, read_hyperparameters
 
     if config is not None and config != TrainConfig():
-        raise ConfigError("give --hyperparameters or settings of hangtag's own, not both")
+        raise ConfigError("give --hyperparameters or hangtag's own options, not both")
     config, notes = from_hyperparameters(
         read_hyperparameters(hyperparameters),
         tags=len(folder.vocabulary),
@@ -203,11 +208,11 @@ def _settings(options: Any, hyperparameters: Path | None, folder: Any) -> TrainC
     return config
 
 
-def _study(found: Any, storage: str | None) -> Answer:
-    lines = [*found.summary.lines(), f"\nreport with pictures: {found.save_report()}"]
+def _study(found: Any, storage: str | None) -> Result:
+    lines = [*found.summary.lines(), f"\nreport: {found.save_report()}"]
     if storage is None:
-        lines.append(f"more of it: optuna-dashboard {shlex.quote(found.database)}")
-    return Answer(lines, found.summary.as_json())
+        lines.append(f"details: optuna-dashboard {shlex.quote(found.database)}")
+    return Result(lines, found.summary.as_json())
 
 
 def _table(values: dict[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Options that many commands share, and configurations as options: grouped, with units, `auto`."""
+"""Options that commands share, a command's result, and configurations as groups of options."""
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -20,37 +20,51 @@ OUTPUT: Final = Group("Output", sort_key=90)
 class Output:
     """What a command prints."""
 
-    quiet: Annotated[bool, Parameter(group=OUTPUT, negative="")] = False
+    quiet: Annotated[bool, Parameter(group=OUTPUT)] = False
     """Only results and errors: no progress bars, no messages."""
 
-    json: Annotated[bool, Parameter(name="--json", group=OUTPUT, negative="")] = False
+    json: Annotated[bool, Parameter(name="--json", group=OUTPUT)] = False
     """Print the result as JSON."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command did: as lines for a person, as JSON for a program."""
+class Result:
+    """The result of a command: as lines for a person, as JSON for a program."""
 
     lines: Iterable[str]
     data: Any
     failure: str = ""
-    """Why the command ends with exit code 1 all the same."""
+    """Why the command ends with exit code 1 after printing its result."""
     streamed: bool = False
-    """Whether everything was printed as it came."""
+    """Whether the command has printed its result itself, line by line."""
 
 
 TagsFile = Annotated[
     Path | None,
     Parameter(
         name="--tags-file",
-        help="Tag names in the order of the label columns, one a line or as tags.json, where the"
-        " dataset does not name its tags.",
+        help="Tag names in the order of the label columns, one per line or as tags.json, for a"
+        " dataset without tag names.",
     ),
 ]
 Workers = Annotated[
-    int | None, Parameter(help="Worker processes; auto is one for each core.", show_default=False)
+    int | None, Parameter(help="Worker processes; auto is one per core.", show_default="auto")
 ]
-Overwrite = Annotated[bool, Parameter(negative="")]
+
+
+def shown_default(value: Any) -> str | None:
+    """Return how help shows a default; None for flags that are off and for what is not set."""
+    if value is None or value is False or value == ():
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "on" if value is True else str(value)
+
+
+# Of the whole command line: flags that are off by default need no --no-FLAG.
+DEFAULTS: Final = Parameter(negative="", show_default=shown_default)
 
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "minutes": {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440},
@@ -64,9 +78,9 @@ _QUANTITY: Final = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z
 
 
 def quantity(text: str, unit: str) -> float:
-    """Return a duration or size such as 90m, 2h or 8GiB in `unit`, in which plain numbers are.
+    """Return a duration or size such as 90m, 2h or 8GiB in `unit`, the unit of a plain number.
 
-    Raises ValueError for what is neither.
+    Raises ValueError for any other text.
     """
     found = _QUANTITY.fullmatch(text.strip())
     factor = _UNITS[unit].get(found[2].lower()) if found and found[2] else 1
@@ -75,24 +89,30 @@ def quantity(text: str, unit: str) -> float:
     return float(found[1]) * factor
 
 
-def _converter(unit: str) -> Any:
+def _quantity_settings(unit: str) -> dict[str, Any]:
+    """Return the settings of a cyclopts parameter that takes quantities."""
+
     def convert(_: Any, tokens: Sequence[Token]) -> float:
         return quantity(tokens[0].value, unit)
 
-    return convert
+    metavar = "DURATION" if unit in ("minutes", "hours") else "SIZE"
+    return {"converter": convert, "n_tokens": 1, "metavar": metavar}
 
 
-def minutes_option() -> Any:
-    """Return the type of an option that takes a duration."""
-    return Annotated[
-        float | None, Parameter(converter=_converter("minutes"), n_tokens=1, show_default=_auto)
-    ]
+Minutes = Annotated[float | None, Parameter(**_quantity_settings("minutes"), show_default="auto")]
+Hours = Annotated[float, Parameter(**_quantity_settings("hours"))]
 
 
-def options_of(config: type, groups: Mapping[Group, Sequence[str]] | None = None) -> Any:
+def options_of(
+    config: type,
+    groups: Mapping[Group, Sequence[str]] | None = None,
+    *,
+    unset: Collection[str] = (),
+) -> Any:
     """Return a dataclass that cyclopts shows as options: the fields of the dataclass `config`.
 
     `groups` names the fields of each group of the help. Fields named after a unit take quantities.
+    Help shows a default of None as `auto`, except for the fields `unset`, where it means "not set".
     """
     texts = {
         one.arg_name: one.description for one in docstring_parser.parse_from_object(config).params
@@ -105,23 +125,21 @@ def options_of(config: type, groups: Mapping[Group, Sequence[str]] | None = None
             settings["group"] = group_of[field.name]
         unit = field.name.rpartition("_")[2]
         if unit in _UNITS:
-            settings |= {"converter": _converter(unit), "n_tokens": 1}
-        if field.default is None:
-            settings["show_default"] = _auto
+            settings |= _quantity_settings(unit)
+        if field.default is None and field.name not in unset:
+            settings["show_default"] = "auto"
+        if field.default is True:
+            settings["negative"] = f"--no-{field.name.replace('_', '-')}"
         fields.append((field.name, Annotated[field.type, Parameter(**settings)], field.default))
     made = dataclasses.make_dataclass(
         f"{config.__name__}Options", fields, frozen=True, kw_only=True
     )
-    made.__module__ = __name__  # cyclopts takes what `types` holds for a builtin
+    made.__module__ = __name__  # cyclopts takes a class of the module `types` for a builtin
     return Annotated[made | None, Parameter(name="*")]
 
 
-def _auto(_: Any) -> str:
-    return "auto"
-
-
 def config_of(kind: type[T], options: Any) -> T | None:
-    """Return the configuration that options of `options_of(kind)` give; None where none was."""
+    """Return the configuration given by options of `options_of(kind)`; None if none was given."""
     if options is None:
         return None
     return kind(

@@ -1,4 +1,4 @@
-"""Commands that say how good models and tags are: evaluate, compare, audit."""
+"""Commands about the quality of models and tags: evaluate, compare, audit."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Answer, Output, TagsFile, Workers, minutes_option
+from hangtag.cli.options import Minutes, Output, Result, TagsFile, Workers
 from hangtag.errors import ConfigError
 
 Split = Annotated[
     Literal["test", "validation"] | None,
-    Parameter(help="Which split to measure on; by default test, or validation without one."),
+    Parameter(
+        help="The split to measure on; auto is test, or validation without a test split.",
+        show_default="auto",
+    ),
 ]
 
 
@@ -24,7 +27,7 @@ def evaluate(
     split: Split = None,
     tags_file: TagsFile = None,
     output: Output | None = None,
-) -> Answer:
+) -> Result:
     """Measure a model on designs it has not seen, and write report.html into its folder.
 
     Parameters
@@ -37,11 +40,11 @@ def evaluate(
     from hangtag import api
     from hangtag.quality.evaluate import table_lines
 
-    folder = api.load_dataset(dataset, tags_file=tags_file)
-    report = api.load_model(model).evaluate(folder, split=split)
+    opened = api.load_model(model)
+    report = opened.evaluate(api.load_dataset(dataset, tags_file=tags_file), split=split)
     page = report.save()
-    lines = [*table_lines(report.evaluation), f"\nreport with pictures: {page}"]
-    return Answer(lines, report.evaluation.as_json())
+    lines = [*table_lines(report.evaluation), f"\nreport: {page}"]
+    return Result(lines, report.evaluation.as_json())
 
 
 def compare(
@@ -53,15 +56,15 @@ def compare(
     split: Split = None,
     tags_file: TagsFile = None,
     output: Output | None = None,
-) -> Answer:
-    """Measure two models on the same designs, and tell real differences from chance.
+) -> Result:
+    """Compare two models on the same designs, with confidence intervals of the differences.
 
     Parameters
     ----------
     model_a
         A folder that `hangtag train` wrote.
     model_b
-        Another one.
+        The model to compare it with.
     dataset
         The packed dataset.
     """
@@ -70,7 +73,7 @@ def compare(
 
     folder = api.load_dataset(dataset, tags_file=tags_file)
     comparison = api.compare(model_a, model_b, folder, split=split)
-    return Answer(table_lines(comparison), comparison.as_json())
+    return Result(table_lines(comparison), comparison.as_json())
 
 
 def audit(
@@ -79,15 +82,15 @@ def audit(
     /,
     *,
     out: Path = Path("audit.csv"),
-    minutes: minutes_option() = None,  # type: ignore[valid-type]
+    minutes: Minutes = None,
     work: Path | None = None,
     workers: Workers = None,
     output: Output | None = None,
-) -> Answer:
+) -> Result:
     """List a catalog's likely missing and likely wrong tags, most confident first; resumable.
 
-    Trains three models as MODEL was trained, each on two thirds of the catalog, and lets each judge
-    the third that it has not seen.
+    Trains three models with the settings of MODEL, each on two thirds of the catalog; each
+    scores the other third.
 
     Parameters
     ----------
@@ -98,9 +101,9 @@ def audit(
     out
         The .csv file to write.
     minutes
-        Time for training all three, such as 30 or 2h; by default the settings of MODEL decide.
+        Time for training all three, such as 30 or 2h; auto follows MODEL's settings.
     work
-        Folder for intermediate files, which is removed at the end; by default OUT.work.
+        Folder for intermediate files, removed at the end; by default OUT.work.
     """
     from hangtag import api
     from hangtag.library.catalog import Catalog
@@ -115,7 +118,7 @@ def audit(
     found = api.audit(model, rows, work=folder, minutes=minutes, workers=workers)
     write_findings(out, found)
     counts = Counter(finding.problem for finding in found)
-    return Answer(
+    return Result(
         [f"{counts['missing']:,} tags likely missing, {counts['wrong']:,} likely wrong -> {out}"],
         {"out": out, **counts, "findings": [asdict(finding) for finding in found]},
     )

@@ -1,17 +1,17 @@
-"""Commands of the review: ask people, export what they answered."""
+"""Commands of the review: serve it, export its answers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from hangtag.cli.options import Answer, Output, Overwrite, Workers, config_of
+from hangtag.cli.options import Output, Result, Workers, config_of
 from hangtag.cli.tagging import ServeOptions
 from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
-app = App(name="review", help="Ask people about the tags that help most, and use their answers.")
-Answers = Annotated[Path, Parameter(help="The file that keeps every answer; made if missing.")]
+app = App(name="review", help="Review the tags of a catalog in the browser, and use the answers.")
+Answers = Annotated[Path, Parameter(help="The file of all answers; created if missing.")]
 
 
 @app.default
@@ -26,18 +26,18 @@ def review(
     workers: Workers = None,
     output: Output | None = None,
 ) -> None:
-    """Ask people about the tags that help most, on a page in the browser.
+    """Review the tags of a catalog in the browser; the most helpful questions come first.
 
-    `hangtag review export` turns the answers into a catalog.
+    `hangtag review export` writes the answers into a catalog.
 
     Parameters
     ----------
     model
         The folder that `hangtag train` wrote.
     catalog
-        The .csv, .jsonl or .parquet file whose tags are reviewed; it is not changed.
+        The .csv, .jsonl or .parquet file to review; it is not changed.
     audit
-        The audit.csv that `hangtag audit` wrote; without one, the model's own scores are used.
+        The audit.csv that `hangtag audit` wrote; by default questions come from the model's scores.
     """
     from hangtag import api
 
@@ -62,26 +62,26 @@ def export(
     model: Path | None = None,
     images: str = "/data/local-files/?d=",
     workers: Workers = None,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     output: Output | None = None,
-) -> Answer:
-    """Write a catalog with what people answered: yes joins its tags, no its not_tags.
+) -> Result:
+    """Write a catalog with the answers of a review: yes joins its tags, no its not_tags.
 
     Parameters
     ----------
     catalog
         The catalog that was reviewed.
     out
-        The file to write: a catalog is .csv, .jsonl or .parquet, for the other tools .json.
+        The file to write: .csv, .jsonl or .parquet for a catalog, .json for the other tools.
     to
-        What to write: a catalog, Label Studio tasks with pre-annotations (and beside them the
-        labelling configuration, .xml), or FiftyOne's labels.
+        A catalog, Label Studio tasks with pre-annotations (and the labelling configuration, .xml,
+        beside them), or FiftyOne's labels.
     model
-        For the other tools: a trained model whose suggestions are added, those not answered yet.
+        For Label Studio and FiftyOne: a trained model, whose unanswered suggestions are added.
     images
-        For Label Studio: what comes before the path of an image, as the catalog has it.
+        For Label Studio: the prefix of an image's path.
     overwrite
-        Replace the file that `out` names, and the configuration beside it.
+        Replace an existing file OUT, and the configuration beside it.
     """
     from hangtag import api
 
@@ -92,12 +92,10 @@ def export(
     if to != "catalog" and out.suffix != ".json":
         raise ConfigError(f"{out}: name a .json file for {to}")
     if to == "catalog" and model is not None:
-        raise ConfigError(
-            "--model: a catalog holds only what people said; leave it out, or give --to"
-        )
-    given = api.export_review(
+        raise ConfigError("--model: a catalog contains human tags only; leave it out, or give --to")
+    found = api.export_review(
         catalog, answers, out, to=to, model=model, images=images, workers=workers
     )
-    yes = sum(one.answer == "yes" for one in given)
-    no = len(given) - yes
-    return Answer([f"{yes:,} yes and {no:,} no -> {out}"], {"yes": yes, "no": no, "out": out})
+    yes = sum(one.answer == "yes" for one in found)
+    no = len(found) - yes
+    return Result([f"{yes:,} yes and {no:,} no -> {out}"], {"yes": yes, "no": no, "out": out})

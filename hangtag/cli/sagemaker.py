@@ -1,4 +1,4 @@
-"""`hangtag sagemaker ...`: parse, call, print. boto3 is loaded when a command runs."""
+"""Commands of `hangtag sagemaker`. boto3 is imported when a command runs."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from hangtag.cli.options import OUTPUT, Answer, Output
+from hangtag.cli.options import OUTPUT, Hours, Output, Result
 from hangtag.errors import ConfigError, JobError, MissingExtra
 from hangtag.storage.addresses import S3
 
@@ -21,49 +21,45 @@ app = App(
     name="sagemaker",
     help="Train, tune and serve on Amazon SageMaker, in your own account and at your own cost.",
 )
-Wait = Annotated[bool, Parameter(negative="")]
-DryRun = Annotated[
-    bool,
-    Parameter(group=OUTPUT, negative="", help="Print the requests as JSON; send nothing."),
-]
+DryRun = Annotated[bool, Parameter(group=OUTPUT, help="Print the requests as JSON; send nothing.")]
 Algorithm = Literal["hangtag", "built-in"]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What a training or tuning job costs and reads; nothing that costs has a default."""
+    """The machines and inputs of a training or tuning job; nothing that costs has a default."""
 
     role: str
-    """The IAM role that SageMaker works as: its ARN."""
+    """ARN of the IAM role that SageMaker assumes."""
     instance_type: str
-    """The machine, such as ml.g5.xlarge; SageMaker's price list says what an hour of it costs."""
-    max_hours: float
-    """A job is stopped after so many hours."""
+    """Type of the machines, such as ml.g5.xlarge; see SageMaker's price list."""
+    max_hours: Hours
+    """Longest time of a job in hours, or such as 90m; then SageMaker stops it."""
     algorithm: Algorithm = "hangtag"
     """hangtag's container, or SageMaker's built-in image classification."""
     image: str | None = None
     """hangtag's training image in your registry (Dockerfile, target train)."""
     name: str | None = None
-    """Name of the job; hangtag- goes before it. By default the time is its name."""
+    """Name of the job, after the prefix hangtag-; by default the time."""
     output: str | None = None
-    """s3://BUCKET/PREFIX for models and checkpoints, by default output/ in the dataset."""
+    """s3://BUCKET/PREFIX for models and checkpoints; by default output/ in the dataset."""
     hyperparameters: Path | None = None
     """A JSON file of hyperparameters."""
-    set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
-    """NAME=VALUE, any number of times: hyperparameters, over those of the file."""
+    set: tuple[str, ...] = ()
+    """A hyperparameter as NAME=VALUE, in place of the file's; may be given several times."""
     start_from: str | None = None
-    """s3://.../model.tar.gz to go on from."""
+    """s3://.../model.tar.gz to continue training from."""
     resume: str | None = None
-    """Name of an earlier job of the same settings, stopped by its time limit, to go on with."""
+    """Name of a job with the same settings that its time limit stopped, to resume."""
     instances: int = 1
-    """Machines that train together."""
+    """Number of machines that train together."""
     volume_gib: int = 50
     """Disk of each machine."""
-    spot: Annotated[bool, Parameter(negative="")] = False
-    """Use spare capacity: cheaper, and stopped at any time; hangtag goes on from its checkpoint."""
-    max_wait_hours: float | None = None
-    """With --spot: how long a job may take, waiting included."""
+    spot: bool = False
+    """Use spot capacity: cheaper, may stop at any time; hangtag resumes from checkpoints."""
+    max_wait_hours: Hours | None = None
+    """With --spot: longest time of a job in hours, waiting included."""
 
     def settings(self) -> dict[str, str]:
         """Return the hyperparameters that the options give. Raises ConfigError."""
@@ -80,9 +76,9 @@ class JobOptions:
 
 @app.command(name="train")
 def train(
-    dataset: str, /, options: JobOptions, *, wait: Wait = False,
+    dataset: str, /, options: JobOptions, *, wait: bool = False,
     dry_run: DryRun = False, output: Output | None = None,
-) -> Answer:  # fmt: skip
+) -> Result:  # fmt: skip
     """Start a training job on a dataset in a bucket.
 
     Parameters
@@ -90,7 +86,7 @@ def train(
     dataset
         s3://BUCKET/PREFIX, packed by hangtag or in the SageMaker layout.
     wait
-        Return when the job has ended.
+        Wait until the job has ended.
     """
     from hangtag.sagemaker import jobs, requests
 
@@ -105,39 +101,41 @@ def train(
     paid = f"{name}: {_paid(options)}, model -> {model}"
     _finish(account, "create_training_job", name, wait=wait)
     lines = [paid, f"next: hangtag sagemaker deploy {name} --role ... --instance-type ..."]
-    return Answer(lines, {"name": name, "model": model})
+    return Result(lines, {"name": name, "model": model})
 
 
 @app.command(name="tune")
 def tune(
     dataset: str, /, options: JobOptions, *, trials: int, parallel: int = 1,
-    space: Path | None = None, objective: str | None = None, wait: Wait = False,
+    space: Path | None = None, objective: str | None = None, wait: bool = False,
     dry_run: DryRun = False, output: Output | None = None,
-) -> Answer:  # fmt: skip
+) -> Result:  # fmt: skip
     """Start a hyperparameter tuning job: many training jobs, each of which costs.
 
-    `hangtag tune` on one machine usually finds as much for a fraction: it stops losers early.
+    `hangtag tune` on one machine usually finds as good settings for a fraction of the cost, because
+    it prunes trials.
 
     Parameters
     ----------
     dataset
         s3://BUCKET/PREFIX, packed by hangtag or in the SageMaker layout.
     trials
-        How many training jobs in all.
+        Number of training jobs in all.
     parallel
-        How many at a time.
+        Number of jobs at a time.
     space
-        What to try: .json, or the tune.ipynb of the SageMaker SDK. By default hangtag's space, or
-        SageMaker's with --algorithm built-in.
+        File of the settings to try: .json, or a notebook of the SageMaker SDK; by default hangtag's
+        search space, or SageMaker's with --algorithm built-in.
     objective
-        validation:macro_map, validation:micro_map or validation:accuracy.
+        validation:macro_map, validation:micro_map or validation:accuracy; by default the objective
+        in SPACE, else macro_map, or accuracy with --algorithm built-in.
     wait
-        Return when the job has ended.
+        Wait until the job has ended.
     """
     from hangtag.sagemaker import jobs, requests
 
     if parallel < 1 or trials < parallel:
-        raise ConfigError("trials must be at least parallel, and both above 0")
+        raise ConfigError("--trials must be at least --parallel, and both at least 1")
     try:
         from hangtag.sagemaker.tuning import check_ranges, default_ranges, ranges_of
         from hangtag.tuning.space import OBJECTIVES, Space
@@ -151,8 +149,8 @@ def tune(
     goal = objective or (found and found.objective)
     goal = goal or ("validation:macro_map" if own else "validation:accuracy")
     if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
-        raise ConfigError(f"objective {goal}: it is one of {', '.join(OBJECTIVES)}; the built-in "
-                          "algorithm measures validation:accuracy only")  # fmt: skip
+        raise ConfigError(f"--objective {goal}: choose one of {', '.join(OBJECTIVES)}; the "
+                          "built-in algorithm measures validation:accuracy only")  # fmt: skip
     job, packed = _training(account, dataset, options)
     ranges = ranges_of(found) if found else default_ranges(packed, job)
     check_ranges(packed, job, ranges)
@@ -164,7 +162,7 @@ def tune(
         return _checked(account, calls)
     account.send(calls)
     _finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
-    return Answer([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
+    return Result([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
 
 
 def _training(
@@ -174,7 +172,7 @@ def _training(
 
     own = options.algorithm == "hangtag"
     if options.resume and not own:
-        raise ConfigError("--resume: the built-in algorithm leaves no checkpoints of hangtag's")
+        raise ConfigError("--resume: the built-in algorithm writes no checkpoints to resume from")
     machines = requests.Machines(
         instance_type=options.instance_type, max_hours=options.max_hours, count=options.instances,
         volume_gib=options.volume_gib, spot=options.spot, max_wait_hours=options.max_wait_hours,
@@ -204,37 +202,37 @@ def _training(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ServingOptions:
-    """What an endpoint or a transform job costs, and the image that serves."""
+    """The machines and the image of an endpoint or a transform job."""
 
     role: str
-    """The IAM role that SageMaker works as: its ARN."""
+    """ARN of the IAM role that SageMaker assumes."""
     instance_type: str
-    """The machine, such as ml.c7i.large; SageMaker's price list says what an hour of it costs."""
+    """Type of the machines, such as ml.c7i.large; see SageMaker's price list."""
     instances: int = 1
-    """How many machines."""
+    """Number of machines."""
     algorithm: Algorithm = "hangtag"
-    """hangtag's container, or the built-in image classification for a model of its own."""
+    """hangtag's container, or the built-in image classification for a model that it trained."""
     image: str | None = None
     """hangtag's serving image in your registry (Dockerfile, target serve)."""
     name: str | None = None
-    """Name of what is made; hangtag- goes before it. By default the time is its name."""
+    """Name of the endpoint or job, after the prefix hangtag-; by default the time."""
     upload: str | None = None
-    """s3://BUCKET/PREFIX to write a local model folder to."""
+    """s3://BUCKET/PREFIX to upload a local model folder to."""
 
 
 @app.command(name="deploy")
 def deploy(
-    model: str, /, options: ServingOptions, *, wait: Wait = False,
+    model: str, /, options: ServingOptions, *, wait: bool = False,
     dry_run: DryRun = False, output: Output | None = None,
-) -> Answer:  # fmt: skip
-    """Start an endpoint, which costs until it is deleted.
+) -> Result:  # fmt: skip
+    """Start an endpoint, which costs money until it is deleted.
 
     Parameters
     ----------
     model
         s3://.../model.tar.gz, a local model folder, or the name of a training or tuning job.
     wait
-        Return when the endpoint answers.
+        Wait until the endpoint is in service.
     """
     from hangtag.sagemaker import jobs, requests
 
@@ -251,19 +249,19 @@ def deploy(
     account.send(calls)
     _finish(account, "create_endpoint", name, wait=wait)
     lines = [
-        f"{name}: {options.instances} x {options.instance_type}, costs until it is deleted",
+        f"{name}: {options.instances} x {options.instance_type}, costs money until it is deleted",
         f"next: hangtag sagemaker invoke {name} design.png --tags-file tags.json",
         f"      hangtag sagemaker delete {name}",
     ]
-    return Answer(lines, {"name": name})
+    return Result(lines, {"name": name})
 
 
 @app.command(name="transform")
 def transform(
-    model: str, designs: str, out: str, /, options: ServingOptions, *, wait: Wait = False,
+    model: str, designs: str, out: str, /, options: ServingOptions, *, wait: bool = False,
     dry_run: DryRun = False, output: Output | None = None,
-) -> Answer:  # fmt: skip
-    """Tag every design below an address, with machines that go when it is done.
+) -> Result:  # fmt: skip
+    """Tag all designs below an address on machines that are released at the end.
 
     Parameters
     ----------
@@ -272,19 +270,22 @@ def transform(
     designs
         s3://BUCKET/PREFIX with PNG and JPEG files.
     out
-        s3://BUCKET/PREFIX for the answers: NAME.out for each design NAME.
+        s3://BUCKET/PREFIX for the results: NAME.out for each design NAME.
     wait
-        Return when the job has ended.
+        Wait until the job has ended.
     """
     from hangtag.sagemaker import jobs, requests
 
     for address in (designs, out):
         if not address.startswith(S3):
             raise ConfigError(f"{address}: a transform job reads from and writes to s3://")
-    # With its slash, or the prefix would also take what lies beside it: new-old/ beside new/.
+    # With its slash: without it the prefix new would also match new-old/.
     designs = f"{designs.rstrip('/')}/"
     if f"{out.rstrip('/')}/".startswith(designs):
-        raise ConfigError(f"{out}: the next job would take these answers for designs; name another")
+        raise ConfigError(
+            f"{out} is inside {designs}: the next job would take the results for designs; name "
+            "another address"
+        )
     account = jobs.Account()
     count = jobs.check_designs(designs.rstrip("/"))
     name = _name(options.name, "transform")
@@ -298,8 +299,8 @@ def transform(
     account.send(calls)
     _finish(account, "create_transform_job", name, wait=wait)
     machines = f"{options.instances} x {options.instance_type}"
-    return Answer(
-        [f"{name}: {machines}, {count:,} designs, answers -> {out}"], {"name": name, "out": out}
+    return Result(
+        [f"{name}: {machines}, {count:,} designs, results -> {out}"], {"name": name, "out": out}
     )
 
 
@@ -315,9 +316,13 @@ def _create_model(
 
 @app.command(name="invoke")
 def invoke(
-    name: str, /, *designs: Path, tags_file: Path | None = None, output: Output | None = None
-) -> Answer:
-    """Ask an endpoint for the tags of designs; one line of JSON each.
+    name: str,
+    /,
+    *designs: Annotated[Path, Parameter(required=True)],
+    tags_file: Path | None = None,
+    output: Output | None = None,
+) -> Result:
+    """Send designs to an endpoint, and print the tags of each as a line of JSON.
 
     Parameters
     ----------
@@ -326,13 +331,11 @@ def invoke(
     designs
         PNG or JPEG files.
     tags_file
-        tags.json or tags.txt of the dataset: without it, scores come in the order of the tags.
+        tags.json or tags.txt of the dataset; without it, scores have no names.
     """
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.sagemaker import jobs
 
-    if not designs:
-        raise ConfigError("name the designs to ask for")
     names = Vocabulary.read(tags_file).names if tags_file else None
     account = jobs.Account()
     for path in designs:
@@ -343,66 +346,67 @@ def invoke(
         if names is not None:
             if not isinstance(answer, list) or len(answer) != len(names):
                 raise ConfigError(
-                    f"{tags_file} names {len(names)} tags, but {name} answers otherwise"
+                    f"{tags_file} has {len(names)} tags, but {name} answers with other scores"
                 )
             pairs = sorted(zip(names, answer, strict=True), key=lambda pair: -pair[1])
             answer = {tag: round(score, 4) for tag, score in pairs}
         print(json.dumps({"image": str(path), "scores": answer}, ensure_ascii=False), flush=True)
-    return Answer([], None, streamed=True)
+    return Result([], None, streamed=True)
 
 
 @app.command(name="status")
-def status(name: str | None = None, /, *, output: Output | None = None) -> Answer:
-    """List all that hangtag made on SageMaker, or show one thing.
+def status(name: str | None = None, /, *, output: Output | None = None) -> Result:
+    """List what hangtag created on SageMaker, or show one job, model or endpoint.
 
     Parameters
     ----------
     name
-        A job, model or endpoint.
+        The job, model or endpoint to show; by default all are listed.
     """
     from hangtag.sagemaker import jobs
 
     account = jobs.Account()
     if name is not None:
-        rows = jobs.details(account, name)
-        lines = [line for row in rows for line in (*(f"{k:15} {v}" for k, v in row.items()), "")]
-        return Answer(lines, rows)
-    found = list(jobs.things(account))
-    lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in found]
-    return Answer(
-        lines or [f"nothing of hangtag's in {account.region}"], [vars(one) for one in found]
+        found = jobs.details(account, name)
+        lines = [line for one in found for line in (*(f"{k:15} {v}" for k, v in one.items()), "")]
+        return Result(lines, found)
+    things = list(jobs.things(account))
+    lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in things]
+    return Result(
+        lines or [f"nothing that hangtag created in {account.region}"],
+        [vars(one) for one in things],
     )
 
 
 @app.command(name="delete")
 def delete(
-    *names: str, all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    *names: str, all_: Annotated[bool, Parameter(name="--all")] = False,
     output: Output | None = None,
-) -> Answer:  # fmt: skip
-    """Stop jobs, and remove endpoints with their configuration and model. Buckets stay as they are.
+) -> Result:  # fmt: skip
+    """Stop jobs, and delete endpoints with their configuration and model; buckets are not changed.
 
     Parameters
     ----------
     names
-        Jobs, endpoints or models.
+        The jobs, endpoints and models to delete.
     all_
-        All that hangtag made.
+        Everything that hangtag created.
     """
     from hangtag.sagemaker import jobs
 
     if bool(names) == all_:
-        raise ConfigError("name what to delete, or give --all")
+        raise ConfigError("name jobs, endpoints or models to delete, or give --all")
     account = jobs.Account()
     wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
     kept, lines = [], []
     for name in wanted:
         try:
             lines += list(jobs.delete(account, name))
-        except JobError as cause:  # the others cost as well
+        except JobError as cause:  # delete the others all the same: they cost, too
             kept.append(str(cause))
     if not wanted:
-        lines = [f"nothing of hangtag's in {account.region}"]
-    return Answer(lines, {"deleted": lines if wanted else [], "kept": kept}, "; ".join(kept))
+        lines = [f"nothing that hangtag created in {account.region}"]
+    return Result(lines, {"deleted": lines if wanted else [], "kept": kept}, "; ".join(kept))
 
 
 def _name(name: str | None, purpose: str, longest: int = 63) -> str:
@@ -416,21 +420,23 @@ def _image(account: "Account", algorithm: Algorithm, image: str | None, target: 
 
     if algorithm == "built-in":
         if image is not None:
-            raise ConfigError("--image is hangtag's container; leave it out with the built-in one")
+            raise ConfigError(
+                "--image is for hangtag's container; leave it out with --algorithm built-in"
+            )
         return built_in_image(account.region)
     if image is None:
         raise ConfigError(
-            f"no --image: push hangtag's to your registry (docker build --target {target} .), or "
-            "take SageMaker's own algorithm with --algorithm built-in"
+            f"--image is missing: push hangtag's to your registry (docker build --target {target} "
+            ".), or use SageMaker's own algorithm with --algorithm built-in"
         )
     return image
 
 
-def _checked(account: "Account", calls: "Sequence[Call]") -> Answer:
-    """Check requests and show what would be sent."""
+def _checked(account: "Account", calls: "Sequence[Call]") -> Result:
+    """Validate requests and return them, without sending."""
     account.check(calls)
     found = [{name: request} for name, request in calls]
-    return Answer([json.dumps(found, indent=2)], found)
+    return Result([json.dumps(found, indent=2)], found)
 
 
 def _finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a command shows on standard error: log messages and progress bars, or neither."""
+"""Log messages and progress bars on standard error."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from hangtag import console
 
 
 class _Handler(logging.Handler):
-    """Writes a message as it is to whatever standard error is at that moment."""
+    """Writes messages, unformatted, to the current standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(record.getMessage(), file=sys.stderr, flush=True)
@@ -21,7 +21,7 @@ _HANDLER = _Handler(logging.INFO)
 
 @contextmanager
 def shown(quiet: bool = False) -> Iterator[None]:
-    """Show what a block reports; with `quiet` only errors."""
+    """Show the messages and the progress of a block; none of them with `quiet`."""
     if quiet:
         with console.silenced():
             yield
@@ -44,12 +44,12 @@ class _Bars:
         self._bars: dict[console.Progress, Any] = {}
 
     def __call__(self, progress: console.Progress) -> None:
-        bar = self._bars.get(progress) or self._begun(progress)
+        bar = self._bars.get(progress) or self._start(progress)
         bar.update(bar.task_ids[0], completed=progress.done)
         if progress.finished:
             self._bars.pop(progress).stop()
 
-    def _begun(self, progress: console.Progress) -> Any:
+    def _start(self, progress: console.Progress) -> Any:
         # rich is slow to import, and most commands end before they need it.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -24,7 +24,7 @@ from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import Located
 from hangtag.tagging.tagger import Tagger
 
-# Label Studio serves files below its document root under this path, for the `d` that follows.
+# Label Studio serves a file below its document root at this address, its path after `d=`.
 LOCAL_FILES: Final = "/data/local-files/?d="
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # A `$` before one of these makes Label Studio look a name up in the task's data.
@@ -34,38 +34,38 @@ _INVISIBLE: Final = "\u2060"  # word joiner
 
 @dataclass(frozen=True)
 class Labelled:
-    """A design, what people say of it, and what a model would add.
+    """A design with its human tags and what a model would add.
 
-    Every tag stands there once, in the one spelling that it has in the whole library.
+    Every tag occurs once, in the one spelling that it has in the whole library.
     """
 
     design: Design
     location: str
     suggested: dict[str, float]
-    """Calibrated score of what nobody has said yes or no to, by any name or by implication."""
+    """Calibrated scores of suggested tags; none has a human yes or no, by alias or implication."""
 
     @property
     def tags(self) -> list[str]:
-        """What people said, then what is suggested, highest score first."""
+        """The human tags, then the suggested ones, highest score first."""
         return [*self.design.tags, *self.suggested]
 
 
 def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> Iterator[Labelled]:
-    """Yield every design of a catalog, with the model's suggestions if there is a model.
+    """Yield every design of a catalog, with suggestions if there is a model.
 
-    One that cannot be read has no suggestions. Raises ModelError.
+    A design that cannot be read has none. Raises ModelError.
     """
     spelling = Spelling(catalog, tagger.vocabulary if tagger else None)
-    places = [
+    locations = [
         Located(design.image, location)
         for design, location in zip(catalog, catalog.located(), strict=True)
     ]
-    answers = tag_designs(tagger, places, Selection(), workers=workers) if tagger else None
-    for design, place in zip(catalog, places, strict=True):
+    answers = tag_designs(tagger, locations, Selection(), workers=workers) if tagger else None
+    for design, place in zip(catalog, locations, strict=True):
         suggested = {}
         if tagger and answers:
-            said = np.flatnonzero(tagger.vocabulary.labels(design) >= 0)
-            known = {tagger.vocabulary.names[column] for column in said}
+            columns = np.flatnonzero(tagger.vocabulary.labels(design) >= 0)
+            known = {tagger.vocabulary.names[column] for column in columns}
             suggested = {
                 spelling.of(found.tag): found.score
                 for found in next(answers).suggestions
@@ -87,11 +87,11 @@ def write_label_studio(
 ) -> int:
     """Write tasks to `path` (.json) and the labelling configuration beside it (.xml).
 
-    `images` comes before every image's path, which is percent-encoded; addresses with a scheme stay
-    as they are. A task's score is that of its least certain suggestion, so that Label Studio can
-    put the doubtful first. The configuration offers every tag that occurs and `vocabulary`, each
-    once, whatever its spelling. Returns the number of tasks. Raises CatalogError where there is no
-    tag at all: a configuration needs a choice.
+    `images` is prepended to every image's path, which is percent-encoded; addresses with a scheme
+    are written unchanged. A task's score is that of its least certain suggestion, so that Label
+    Studio can sort the doubtful first. The configuration offers every tag that occurs and
+    `vocabulary`, each in one spelling. Returns the number of tasks. Raises CatalogError where there
+    is no tag at all: a configuration needs a choice.
     """
     seen: dict[str, str] = {}
 
@@ -143,31 +143,33 @@ def _write_configuration(path: Path, tags: list[str]) -> None:
         shown = _VARIABLE.sub(f"${_INVISIBLE}", tag)
         choice = ElementTree.SubElement(choices, "Choice", value=shown)
         if shown != tag:
-            choice.set("alias", tag)  # what stands in the results
+            choice.set("alias", tag)  # what the results contain
     ElementTree.indent(view)
     with atomic_path(path) as temporary:
         ElementTree.ElementTree(view).write(temporary, encoding="utf-8")
 
 
 def write_fiftyone(path: Path, designs: Iterable[Labelled]) -> int:
-    """Write a FiftyOneImageClassificationDataset's labels file; images are named by their path.
+    """Write the labels file of a FiftyOneImageClassificationDataset, keyed by the images' paths.
 
-    Every label has its score as `confidence` and an attribute `by`, person or model. Returns the
-    number of designs.
+    Every label has an attribute `by`, person or model, and a model's has its score as
+    `confidence`. Returns the number of designs.
     """
     seen: set[str] = set()
 
     def labels(one: Labelled) -> list[dict[str, Any]]:
         seen.update(one.tags)
-        given = [{"label": tag, "attributes": {"by": "person"}} for tag in one.design.tags]
-        found = [
+        human = [{"label": tag, "attributes": {"by": "person"}} for tag in one.design.tags]
+        suggested = [
             {"label": tag, "confidence": score, "attributes": {"by": "model"}}
             for tag, score in one.suggested.items()
         ]
-        return [*given, *found]
+        return [*human, *suggested]
 
     def entry(one: Labelled) -> str:
-        name, found = (json.dumps(part, ensure_ascii=False) for part in (one.location, labels(one)))
+        name, found = (
+            json.dumps(value, ensure_ascii=False) for value in (one.location, labels(one))
+        )
         return f"{name}: {found}"
 
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -178,7 +180,7 @@ def write_fiftyone(path: Path, designs: Iterable[Labelled]) -> int:
 
 
 def _write_items(file: TextIO, items: Iterable[str]) -> int:
-    """Write items of a JSON list or object, a line each; return how many."""
+    """Write the items of a JSON list or object, one per line; return how many."""
     count = 0
     for item in items:
         file.write(f",\n{item}" if count else item)

@@ -1,4 +1,4 @@
-"""Who is shown what in a review: leases that keep two reviewers apart, and what each left open."""
+"""Which questions a reviewer sees: leases that keep reviewers apart, and questions postponed."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 LEASE_SECONDS: Final = 60.0
-MOST: Final = 10_000  # leases, and what one reviewer left open
-REVIEWERS: Final = 1_000  # whose open questions are remembered; names come from the clients
+MOST: Final = 10_000  # leases, and postponed questions of one reviewer
+REVIEWERS: Final = 1_000  # whose postponed questions are kept; clients choose the names
 
 
 class Leases:
-    """What one reviewer is shown is not shown to another for a while. Safe in any thread."""
+    """Reserves what one reviewer sees, so that no other sees it for a while. Thread-safe."""
 
     def __init__(
         self,
@@ -20,20 +20,20 @@ class Leases:
         most: int = MOST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most` leases are kept; above that the oldest is given up."""
+        """Keep up to `most` leases of `seconds` each; beyond that the oldest is dropped."""
         self._seconds, self._most, self._clock = seconds, most, clock
         self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()  # earliest end first
         self._lock = threading.Lock()
 
-    def take(self, what: str, reviewer: str) -> bool:
-        """Take or renew a lease; False while another reviewer has it."""
+    def take(self, key: str, reviewer: str) -> bool:
+        """Take or renew a lease; return False while another reviewer holds it."""
         with self._lock:
             now = self._clock()
-            holder, until = self._held.get(what, (reviewer, 0.0))
+            holder, until = self._held.get(key, (reviewer, 0.0))
             if holder != reviewer and until > now:
                 return False
-            self._held[what] = (reviewer, now + self._seconds)
-            self._held.move_to_end(what)
+            self._held[key] = (reviewer, now + self._seconds)
+            self._held.move_to_end(key)
             while self._held and (
                 len(self._held) > self._most or next(iter(self._held.values()))[1] <= now
             ):
@@ -44,42 +44,42 @@ class Leases:
         return len(self._held)
 
 
-class LeftOpen:
-    """What each reviewer left for later, until everything else is answered. Safe in any thread."""
+class Postponed:
+    """What each reviewer postponed: shown again once nothing else is open. Thread-safe."""
 
     def __init__(self, most: int = MOST, reviewers: int = REVIEWERS) -> None:
-        """`most` questions are kept for each of `reviewers`, the latest ones of either."""
+        """Keep the latest `most` questions of each of the latest `reviewers`."""
         self._most, self._reviewers = most, reviewers
-        self._left: OrderedDict[str, OrderedDict[tuple[str, str], None]] = OrderedDict()
+        self._questions: OrderedDict[str, OrderedDict[tuple[str, str], None]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, reviewer: str, what: Collection[tuple[str, str]]) -> None:
-        """Leave (tag, image) for later; the tag "" stands for all questions about the image."""
-        if not what:
+    def add(self, reviewer: str, questions: Collection[tuple[str, str]]) -> None:
+        """Postpone (tag, image); the tag "" stands for all questions about the image."""
+        if not questions:
             return
         with self._lock:
-            left = self._left.setdefault(reviewer, OrderedDict())
-            self._left.move_to_end(reviewer)
-            for one in what:
-                left[one] = None
-            while len(left) > self._most:
-                left.popitem(last=False)
-            while len(self._left) > self._reviewers:
-                self._left.popitem(last=False)
+            kept = self._questions.setdefault(reviewer, OrderedDict())
+            self._questions.move_to_end(reviewer)
+            for question in questions:
+                kept[question] = None
+            while len(kept) > self._most:
+                kept.popitem(last=False)
+            while len(self._questions) > self._reviewers:
+                self._questions.popitem(last=False)
 
     def of(self, reviewer: str) -> frozenset[tuple[str, str]]:
-        """Return the (tag, image) that a reviewer left for later."""
+        """Return the (tag, image) that a reviewer postponed."""
         with self._lock:
-            return frozenset(self._left.get(reviewer, ()))
+            return frozenset(self._questions.get(reviewer, ()))
 
-    def ask_again(
+    def remove(
         self, reviewer: str, *, tag: str | None = None, images: Collection[str] = ()
     ) -> None:
-        """Forget what was left open of a tag, and about some images."""
+        """Remove what a reviewer postponed of a tag, and about some images."""
         with self._lock:
-            left = self._left.get(reviewer)
-            if left is not None:
-                for one in [one for one in left if one[0] == tag or one[1] in images]:
-                    del left[one]
-                if not left:
-                    del self._left[reviewer]
+            kept = self._questions.get(reviewer)
+            if kept is not None:
+                for one in [one for one in kept if one[0] == tag or one[1] in images]:
+                    del kept[one]
+                if not kept:
+                    del self._questions[reviewer]

@@ -1,4 +1,4 @@
-"""Tags that differ in spelling only are one tag; here is decided how it is shown."""
+"""Tags that differ only in spelling are one tag: its key, and the spelling that is shown."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 
 
 def tag_key(text: str, vocabulary: Vocabulary | None = None) -> str:
-    """Return what is the same for all spellings of a tag and, with a vocabulary, its aliases."""
+    """Return the key that all spellings of a tag and, with a vocabulary, its aliases share."""
     name = normalise_tag(text) or text
     return vocabulary.tag_of(name) if vocabulary else name
 
@@ -28,10 +28,10 @@ def one_each(texts: Iterable[str], vocabulary: Vocabulary | None = None) -> tupl
 
 
 class Spelling:
-    """One spelling of every tag for a whole library: the one that people wrote most often.
+    """One spelling of every tag for a whole library: the most frequent one of its human tags.
 
-    A tag that people call only by an alias has the vocabulary's name. Blanks of any kind become one
-    blank, and characters that XML cannot hold U+FFFD.
+    A tag that occurs only as an alias gets the vocabulary's name. Runs of whitespace become one
+    blank, and characters that XML cannot hold become U+FFFD.
     """
 
     def __init__(self, designs: Iterable[Design], vocabulary: Vocabulary | None = None) -> None:
@@ -44,12 +44,12 @@ class Spelling:
         self._written = {name: found.most_common(1)[0][0] for name, found in counts.items()}
 
     def of(self, text: str) -> str:
-        """Return how a tag is shown, whatever the spelling or alias."""
+        """Return the shown spelling of a tag, given any spelling or alias."""
         key = tag_key(text, self._vocabulary)
         return self._written.get(key) or clean(key)
 
     def all(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return how tags are shown, each once, in order."""
+        """Return the shown spellings of tags, each once, in order."""
         return tuple(dict.fromkeys(map(self.of, texts)))
 
 

@@ -127,10 +127,10 @@ def test_tags_that_differ_in_spelling_are_one_choice(
     assert ("Circle" in choices) != with_model  # the model knows it as disc
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     for task, one in zip(tasks, designs, strict=True):
-        given = task["predictions"][0]["result"][0]["value"]["choices"]
-        assert set(given) <= set(choices)
-        assert given[: len(one.design.tags)] == list(one.design.tags)
-        assert len({normalise_tag(tag) for tag in given}) == len(given)
+        found = task["predictions"][0]["result"][0]["value"]["choices"]
+        assert set(found) <= set(choices)
+        assert found[: len(one.design.tags)] == list(one.design.tags)
+        assert len({normalise_tag(tag) for tag in found}) == len(found)
     write_fiftyone(tmp_path / "labels.json", designs)
     classes = json.loads((tmp_path / "labels.json").read_text())["classes"]
     assert len({normalise_tag(name) for name in classes}) == len(classes)
@@ -194,7 +194,7 @@ def test_the_command_puts_in_what_people_answered(
     library: Catalog, work: Path, tmp_path: Path, to: str
 ) -> None:
     answers, design = tmp_path / "review.sqlite", library.designs[0]
-    ReviewStore(answers).answer(
+    ReviewStore(answers).add_answers(
         [(design.image, "brand new", "yes"), (design.image, design.tags[0], "no")], "ann", "m"
     )
     catalog, out = Path(library.root) / "designs.csv", tmp_path / "out.json"
@@ -220,7 +220,7 @@ def test_the_command_puts_in_what_people_answered(
     beside = run()
     if to == "label-studio":
         assert f"{out.with_suffix('.xml')} exists; name another file" in beside.stderr
-    ReviewStore(tmp_path / "other.sqlite").answer([("nowhere.png", "x", "yes")], "ann", "m")
+    ReviewStore(tmp_path / "other.sqlite").add_answers([("nowhere.png", "x", "yes")], "ann", "m")
     command[-1] = str(tmp_path / "other.sqlite")
     lost = run("--overwrite")
     assert "none of the answers in" in lost.stderr

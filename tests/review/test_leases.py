@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from hangtag.review.leases import Leases, LeftOpen
+from hangtag.review.leases import Leases, Postponed
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_of_many_threads_one_takes_a_lease(switching: None) -> None:
+def test_one_of_many_threads_takes_a_lease(switching: None) -> None:
     leases, start = Leases(), Barrier(8)
 
     def take(who: int) -> list[int]:
@@ -56,35 +56,35 @@ def test_leases_do_not_grow_without_end() -> None:
         assert leases.take(f"{number}", "ann")
     assert len(leases) == 100
     assert not leases.take("999", "bob")
-    assert leases.take("0", "bob")  # the oldest was given up
+    assert leases.take("0", "bob")  # the oldest was dropped
     now[0] = 61
     leases.take("new", "bob")
     assert len(leases) == 1
 
 
-def test_what_is_left_open_is_bounded_and_asked_again() -> None:
-    left = LeftOpen(most=3, reviewers=2)
-    left.add("ann", [("cat", f"{n}.png") for n in range(5)])
-    assert left.of("ann") == {("cat", "2.png"), ("cat", "3.png"), ("cat", "4.png")}
-    left.add("ann", [("", "2.png")])
-    left.ask_again("ann", tag="cat")
-    assert left.of("ann") == {("", "2.png")}
-    left.ask_again("ann", images={"2.png"})
-    assert left.of("ann") == frozenset()
+def test_what_is_postponed_is_bounded_and_removed() -> None:
+    postponed = Postponed(most=3, reviewers=2)
+    postponed.add("ann", [("cat", f"{n}.png") for n in range(5)])
+    assert postponed.of("ann") == {("cat", "2.png"), ("cat", "3.png"), ("cat", "4.png")}
+    postponed.add("ann", [("", "2.png")])
+    postponed.remove("ann", tag="cat")
+    assert postponed.of("ann") == {("", "2.png")}
+    postponed.remove("ann", images={"2.png"})
+    assert postponed.of("ann") == frozenset()
     for who in ("ann", "bob", "eve"):
-        left.add(who, [("", "a.png")])
-    assert (left.of("ann"), len(left.of("eve"))) == (frozenset(), 1)
+        postponed.add(who, [("", "a.png")])
+    assert (postponed.of("ann"), len(postponed.of("eve"))) == (frozenset(), 1)
 
 
-def test_questions_may_be_left_open_from_many_threads(switching: None) -> None:
-    left = LeftOpen(most=50)
+def test_questions_may_be_postponed_from_many_threads(switching: None) -> None:
+    postponed = Postponed(most=50)
 
-    def leave(who: int) -> None:
+    def postpone(who: int) -> None:
         for number in range(200):
-            left.add("ann", [(f"tag {who}", f"{number}.png")])
-            left.of("ann")
-            left.ask_again("ann", tag=f"tag {who}", images={f"{number - 1}.png"})
+            postponed.add("ann", [(f"tag {who}", f"{number}.png")])
+            postponed.of("ann")
+            postponed.remove("ann", tag=f"tag {who}", images={f"{number - 1}.png"})
 
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(leave, range(6)))
-    assert len(left.of("ann")) <= 50
+        list(pool.map(postpone, range(6)))
+    assert len(postponed.of("ann")) <= 50

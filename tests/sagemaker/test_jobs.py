@@ -191,7 +191,7 @@ def test_a_local_model_becomes_an_endpoint_and_goes_again(
     code, out, err = hangtag("sagemaker", "delete", "shop")
     assert (code, out.count("is removed")) == (0, 3), err
     _, out, _ = hangtag("sagemaker", "status")
-    assert out == "nothing of hangtag's in us-east-1\n"
+    assert out == "nothing that hangtag created in us-east-1\n"
     code, _, err = hangtag("sagemaker", "delete", "shop")
     assert (code, "hangtag-shop: nothing of that name" in err) == (1, True)
 
@@ -240,7 +240,7 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
     source = made["TransformInput"]["DataSource"]["S3DataSource"]
     assert source["S3Uri"] == "s3://library/designs/"  # not designs-old/ too
     code, _, err = hangtag(*transform, "s3://library/designs/answers", *DEPLOY)
-    assert (code, "would take these answers for designs" in err) == (1, True)
+    assert (code, "would take the results for designs" in err) == (1, True)
     assert made["TransformResources"]["InstanceCount"] == 2
 
 
@@ -296,7 +296,7 @@ def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, m
         (("train", "s3://library/empty", *PAID, *IMAGE), "holds no training/train.rec"),
         (("train", "s3://nowhere/d", *PAID, *IMAGE), "no such bucket"),
         (("train", DATASET, *PAID), "docker build --target train"),
-        (("train", DATASET, *PAID, *IMAGE, "--algorithm", "built-in"), "--image is hangtag's"),
+        (("train", DATASET, *PAID, *IMAGE, "--algorithm", "built-in"), "--image is for hangtag's"),
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs"), "write NAME=VALUE"),
         (
             ("train", DATASET, *PAID, *IMAGE, "--set", "freeze=true", "--instances", "2"),
@@ -304,13 +304,11 @@ def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, m
         ),
         (("train", DATASET, *PAID, *IMAGE, "--set", "epochs=many"), "epochs = 'many'"),
         (("train", DATASET, *PAID, *IMAGE, "--name", "a b"), "cannot be a name"),
-        (("train", DATASET, *PAID[:4], "--max-hours", "inf", *IMAGE), "hours a number"),
         (("delete", "a b"), "cannot be a name"),
         (("train", DATASET, "--role", "me", *PAID[2:], *IMAGE), "RoleArn"),
         (("deploy", "nothing", *DEPLOY), "no training or tuning job"),
         (("deploy", "s3://library/none.tar.gz", *DEPLOY), "no such object"),
         (("transform", "a", "designs", "s3://library/o", *DEPLOY), "reads from and writes to s3"),
-        (("invoke", "nothing"), "name the designs"),
         (("status", "nothing"), "hangtag-nothing: nothing of that name"),
         (("delete",), "or give --all"),
     ],
@@ -321,6 +319,16 @@ def test_mistakes(hangtag: Any, bucket: Storage, command: tuple[str, ...], messa
     assert message in err
     assert err.startswith("hangtag: ")
     assert err.count("\n") == 1
+
+
+def test_wrong_usage_exits_with_2(hangtag: Any, bucket: Storage) -> None:
+    for command, message in (
+        (("train", DATASET, *PAID[:4], "--max-hours", "inf", *IMAGE), "write a number"),
+        (("invoke", "nothing"), "DESIGNS"),
+    ):
+        code, out, err = hangtag("sagemaker", *command)
+        assert code == 2
+        assert message in out + err
 
 
 def test_what_costs_is_never_chosen_for_you(hangtag: Any, bucket: Storage) -> None:
@@ -370,7 +378,7 @@ def test_an_endpoint_is_asked(
     code, _, err = hangtag(
         "sagemaker", "invoke", "shop", designs[0], "--tags-file", tmp_path / "two.txt"
     )
-    assert (code, "names 2 tags" in err) == (1, True)
+    assert (code, "has 2 tags" in err) == (1, True)
     (tmp_path / "large.png").write_bytes(bytes(jobs.MAX_BODY + 1))
     code, _, err = hangtag("sagemaker", "invoke", "shop", tmp_path / "large.png")
     assert (code, "large.png: 6.0 MiB; an endpoint takes 6" in err) == (1, True)

@@ -114,7 +114,7 @@ def test_deploy_on_sagemaker(
     )  # fmt: skip
     assert "endpoint hangtag-notebook: InService" in found["text"]
     assert found["text"].count("is removed") == 3
-    assert "nothing of hangtag's in us-east-1" in found["text"]
+    assert "nothing that hangtag created in us-east-1" in found["text"]
     assert len(endpoint) == 5
     assert len(found["pictures"]) == 1
 
