@@ -14,7 +14,8 @@ from hangtag.errors import ConfigError, JobError, MissingExtra
 from hangtag.storage.addresses import S3
 
 if TYPE_CHECKING:
-    from hangtag.sagemaker.jobs import Account, Call, PackedDataset
+    from hangtag.sagemaker.account import Account, Call
+    from hangtag.sagemaker.datasets import PackedDataset
     from hangtag.sagemaker.requests import Training
 
 app = App(
@@ -92,9 +93,10 @@ def train(
     wait
         Return when the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "train")
     job, _ = _training(account, dataset, options)
     calls = [("create_training_job", requests.training_job(name, job))]
@@ -134,7 +136,8 @@ def tune(
     wait
         Return when the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
     if parallel < 1 or trials < parallel:
         raise ConfigError("trials must be at least parallel, and both above 0")
@@ -144,7 +147,7 @@ def tune(
     except ImportError as cause:  # Optuna's ranges
         raise MissingExtra("tuning", "train") from cause
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "tune", longest=32)
     own = options.algorithm == "hangtag"
     found = Space.read(space) if space else None
@@ -170,7 +173,7 @@ def tune(
 def _training(
     account: "Account", dataset: str, options: JobOptions
 ) -> "tuple[Training, PackedDataset]":
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import datasets, requests
 
     own = options.algorithm == "hangtag"
     if options.resume and not own:
@@ -180,12 +183,12 @@ def _training(
         volume_gib=options.volume_gib, spot=options.spot, max_wait_hours=options.max_wait_hours,
     )  # fmt: skip
     image = _image(account, options.algorithm, options.image, "train")
-    packed = jobs.PackedDataset.at(dataset)
+    packed = datasets.PackedDataset.at(dataset)
     given = options.settings()
     if own:
-        settings = jobs.own_settings(packed, given, options.instances)
+        settings = datasets.own_settings(packed, given, options.instances)
     else:
-        settings = jobs.built_in_settings(packed, given)
+        settings = datasets.built_in_settings(packed, given)
     job = requests.Training(
         image=image,
         role=options.role,
@@ -236,9 +239,10 @@ def deploy(
     wait
         Return when the endpoint answers.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "endpoint")
     config = requests.endpoint_config(name, name, options.instance_type, options.instances)
     calls = [
@@ -276,7 +280,8 @@ def transform(
     wait
         Return when the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import inference, requests
+    from hangtag.sagemaker.account import Account
 
     for address in (designs, out):
         if not address.startswith(S3):
@@ -285,8 +290,8 @@ def transform(
     designs = f"{designs.rstrip('/')}/"
     if f"{out.rstrip('/')}/".startswith(designs):
         raise ConfigError(f"{out}: the next job would take these answers for designs; name another")
-    account = jobs.Account()
-    count = jobs.check_designs(designs.rstrip("/"))
+    account = Account()
+    count = inference.check_designs(designs.rstrip("/"))
     name = _name(options.name, "transform")
     job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
     calls = [
@@ -306,10 +311,10 @@ def transform(
 def _create_model(
     account: "Account", model: str, name: str, options: ServingOptions, *, dry_run: bool
 ) -> "Call":
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import artifacts, requests
 
     image = _image(account, options.algorithm, options.image, "serve")
-    address = jobs.model_address(account, model, options.upload, name, dry_run=dry_run)
+    address = artifacts.model_address(account, model, options.upload, name, dry_run=dry_run)
     return "create_model", requests.model(name, image, options.role, address)
 
 
@@ -329,15 +334,16 @@ def invoke(
         tags.json or tags.txt of the dataset: without it, scores come in the order of the tags.
     """
     from hangtag.library.vocabulary import Vocabulary
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import inference
+    from hangtag.sagemaker.account import Account
 
     if not designs:
         raise ConfigError("name the designs to ask for")
     names = Vocabulary.read(tags_file).names if tags_file else None
-    account = jobs.Account()
+    account = Account()
     for path in designs:
         try:
-            answer = jobs.invoke(account, name, path.read_bytes())
+            answer = inference.invoke(account, name, path.read_bytes())
         except ConfigError as cause:
             raise ConfigError(f"{path}: {cause}") from cause
         if names is not None:
@@ -360,14 +366,15 @@ def status(name: str | None = None, /, *, output: Output | None = None) -> Answe
     name
         A job, model or endpoint.
     """
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     if name is not None:
-        rows = jobs.details(account, name)
+        rows = resources.details(account, name)
         lines = [line for row in rows for line in (*(f"{k:15} {v}" for k, v in row.items()), "")]
         return Answer(lines, rows)
-    found = list(jobs.things(account))
+    found = list(resources.resources(account))
     lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in found]
     return Answer(
         lines or [f"nothing of hangtag's in {account.region}"], [vars(one) for one in found]
@@ -388,16 +395,17 @@ def delete(
     all_
         All that hangtag made.
     """
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
+    from hangtag.sagemaker.account import Account
 
     if bool(names) == all_:
         raise ConfigError("name what to delete, or give --all")
-    account = jobs.Account()
-    wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
+    account = Account()
+    wanted = names or tuple(dict.fromkeys(thing.name for thing in resources.resources(account)))
     kept, lines = [], []
     for name in wanted:
         try:
-            lines += list(jobs.delete(account, name))
+            lines += list(resources.delete(account, name))
         except JobError as cause:  # the others cost as well
             kept.append(str(cause))
     if not wanted:
@@ -434,10 +442,10 @@ def _checked(account: "Account", calls: "Sequence[Call]") -> Answer:
 
 
 def _finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
 
     if wait:
-        jobs.wait(account, operation, name)
+        resources.wait(account, operation, name)
 
 
 def _paid(options: JobOptions) -> str:

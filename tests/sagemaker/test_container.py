@@ -210,7 +210,7 @@ def test_a_stopped_job_goes_on_and_continues_a_model(
     process = start(tmp_path, "train")
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert "going on after step" in errors
+    assert "resuming from step" in errors
     assert [line.split()[0] for line in out.splitlines()[:20]] == [
         f"epoch={number}" for number in range(1, 21)
     ]

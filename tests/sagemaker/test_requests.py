@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 from hangtag.errors import ConfigError
 from hangtag.sagemaker import requests
 from hangtag.sagemaker.container import _print_metrics
-from hangtag.sagemaker.jobs import PackedDataset
+from hangtag.sagemaker.datasets import PackedDataset
 from hangtag.sagemaker.requests import Machines, Range, Training, full_name
 from hangtag.sagemaker.tuning import default_ranges
 
