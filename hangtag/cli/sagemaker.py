@@ -143,7 +143,8 @@ def tune(
         raise ConfigError("trials must be at least parallel, and both above 0")
     try:
         from hangtag.sagemaker.tuning import check_ranges, default_ranges, ranges_of
-        from hangtag.tuning.space import OBJECTIVES, Space
+        from hangtag.tuning.space import Space
+        from hangtag.tuning.space_files import OBJECTIVES
     except ImportError as cause:  # Optuna's ranges
         raise MissingExtra("tuning", "train") from cause
 

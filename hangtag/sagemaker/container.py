@@ -103,6 +103,7 @@ def train_here() -> None:
     Raises HangtagError.
     """
     from hangtag.sagemaker.inputs import dataset_of
+    from hangtag.training.setup import Session
     from hangtag.training.train import train as run
 
     root = base()
@@ -126,7 +127,7 @@ def train_here() -> None:
         model,
         _config(given, dataset),
         continue_from=_earlier_model(channels / "model", root / "hangtag"),
-        on_epoch=after_epoch if int(os.environ.get("RANK", "0")) == 0 else None,
+        session=Session(after_epoch if int(os.environ.get("RANK", "0")) == 0 else None),
     )
     if first and (model / "config.json").exists():
         shutil.copytree(model, root / "model", dirs_exist_ok=True)

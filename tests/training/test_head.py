@@ -24,6 +24,7 @@ from hangtag.training import folds
 from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 
 CPU = torch.device("cpu")
@@ -257,8 +258,8 @@ def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
     def stop(row: dict[str, float]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Stopped, match="the same command goes on"):
-        train(work / "dataset", tmp_path / "m", config, on_epoch=stop)
+    with pytest.raises(Stopped, match="run the same command again to resume"):
+        train(work / "dataset", tmp_path / "m", config, session=Session(stop))
     assert not (tmp_path / "m" / "config.json").exists()
     with pytest.raises(ConfigError, match=r"other settings \(freeze\)"):
         train(work / "dataset", tmp_path / "m", replace(config, freeze=False))
@@ -281,7 +282,7 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         load_file(path / "weights.safetensors") for path in (work / "model", tmp_path / "m")
     )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
-    # The model's head sees the last stage, and so does what goes on from it.
+    # The model's head sees the last stage, and so does a run that continues it.
     with pytest.raises(ModelError, match="sees other features; give --pooling last or leave it"):
         train(
             work / "dataset",

@@ -46,6 +46,7 @@ from hangtag.training.data import stores_of
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
@@ -106,6 +107,7 @@ from pathlib import Path
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
 from hangtag.training.run import Run
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 values = json.loads(sys.argv[3])
 values["step_epochs"] = tuple(values["step_epochs"])
@@ -149,10 +151,12 @@ def test_a_run_resumes_on_another_machine_that_packed_again(
     config = replace(TINY, epochs=2)
     train(dataset, tmp_path / "undisturbed", config)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "a", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "a", config, session=Session(stop_after(1)))
     shutil.move(tmp_path / "a", tmp_path / "b")
     seen: list[float] = []
-    train(repacked, tmp_path / "b", config, on_epoch=lambda row: seen.append(row["seconds"]))
+    train(
+        repacked, tmp_path / "b", config, session=Session(lambda row: seen.append(row["seconds"]))
+    )
     with (tmp_path / "b" / "history.csv").open(newline="") as file:
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == seen
     first, second = (
@@ -171,7 +175,7 @@ def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
 ) -> None:
     config = replace(TINY, epochs=2)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "m", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "m", config, session=Session(stop_after(1)))
     last = tmp_path / "m" / "checkpoints" / "last.safetensors"
     with safe_open(last, "pt") as file:
         header = file.metadata()
@@ -214,7 +218,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
     said = process.communicate()[1]
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
-        assert "the same command goes on from here" in said
+        assert "run the same command again to resume" in said
     train(dataset, disturbed, config)
     for name in ("weights.safetensors", "tags.json"):
         first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
@@ -249,7 +253,7 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
 
     with monkeypatch.context() as patched:
         patched.setattr("hangtag.training.run.stores_of", signalled)
-        with pytest.raises(Stopped, match="the same command goes on from here"):
+        with pytest.raises(Stopped, match="run the same command again to resume"):
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
     assert train(dataset, tmp_path / "m", config).epochs == 1
@@ -370,11 +374,11 @@ def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
         raise Stopped("as a signal does")
 
     with pytest.raises(Stopped):
-        train(dataset, model, config, overwrite=True, on_epoch=stops)
+        train(dataset, model, config, overwrite=True, session=Session(stops))
     shutil.copytree(tmp_path / "bucket", model, dirs_exist_ok=True)
     capsys.readouterr()
     assert train(dataset, model, config, overwrite=True).epochs == 2
-    assert "going on after step" in capsys.readouterr().err
+    assert "resuming from step" in capsys.readouterr().err
     assert ModelFolder.open(model).training["learning_rate"] == 0.02
 
 
@@ -595,7 +599,7 @@ def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
     assert moved.macro_map == pytest.approx(frozen.macro_map, abs=0.02)
     nothing = train(dataset, tmp_path / "nothing", replace(still, backbone=OWN_NETWORK))
     assert moved.macro_map > nothing.macro_map + 0.1
-    # What goes on from a model keeps that model's head.
+    # A run that continues a model keeps that model's head.
     further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "moved")
     assert further.macro_map == pytest.approx(moved.macro_map, abs=0.02)
 

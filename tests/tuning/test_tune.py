@@ -35,12 +35,13 @@ from hangtag.training.config import TrainConfig, resolved
 from hangtag.training.network import TagNetwork
 from hangtag.tuning import study as studies
 from hangtag.tuning.config import TuneConfig
+from hangtag.tuning.job import Job
 from hangtag.tuning.report import write_report
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import open_study
 from hangtag.tuning.summary import Summary
-from hangtag.tuning.trials import Job, Worker
 from hangtag.tuning.tune import tune
+from hangtag.tuning.worker import Worker
 
 TINY = TrainConfig(
     backbone="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
@@ -325,7 +326,7 @@ def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> N
     victim = running(folder)[0]
     psutil.Process(victim.user_attrs["worker"]["pid"]).kill()
     assert process.wait(180) == 0, (tmp_path / "log.txt").read_text()
-    assert "another goes on with its trial" in (tmp_path / "log.txt").read_text()
+    assert "another resumes its trial" in (tmp_path / "log.txt").read_text()
     done = finished(folder)
     assert [len(trial.intermediate_values) for trial in done] == [EPOCHS, EPOCHS]
     retried = [t for t in done if t.system_attrs.get("failed_trial") == victim.number]
@@ -528,7 +529,7 @@ def test_a_study_in_a_database_goes_on_before_its_first_trial_wrote_a_folder(
     folder, storage = tmp_path / "study", f"sqlite:///{tmp_path / 'study.db'}"
     config = replace(TINY, epochs=1)
 
-    def killed(worker: Worker, teller: object) -> None:
+    def killed(worker: Worker, reporter: object) -> None:
         (folder / "features-12345678.safetensors").write_bytes(b"")
         raise SystemExit(1)
 
@@ -649,7 +650,7 @@ def test_the_report_tells_what_was_learned(study: Path) -> None:
 def test_a_stop_between_trials_leaves_a_usable_study(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hangtag.tuning import trials
+    from hangtag.tuning import reporter
 
     lines = []
 
@@ -658,7 +659,7 @@ def test_a_stop_between_trials_leaves_a_usable_study(
         if line.startswith("2/"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trials, "note", stop)
+    monkeypatch.setattr(reporter, "note", stop)
     with pytest.raises(Stopped, match="2 of 6 trials done"):
         tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=6), SPACE)
     assert Tagger.open(tmp_path / "study" / "model").vocabulary.names
