@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, resolved
+from hangtag.training.config import OWN_BACKBONE, TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.train import first_network

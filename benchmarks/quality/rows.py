@@ -40,7 +40,8 @@ from hangtag.quality.bootstrap import interval, resample
 from hangtag.quality.scoring import score
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.config import TrainConfig, automatic_epochs
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs
 from hangtag.training.network import OWN_NETWORK
 
 HERE = Path(__file__).parent

@@ -36,8 +36,9 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
 from hangtag.training.data import labels_of, stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.features import features_of
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork

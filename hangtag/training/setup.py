@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.tagging.model_folder import CHECKPOINTS
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import ResolvedConfig
 from hangtag.training.data import Stores
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.earlier import LAST_FILE
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork

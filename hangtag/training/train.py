@@ -20,7 +20,8 @@ from hangtag.errors import ConfigError, DatasetError, MissingExtra, Stopped, Tra
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder
 from hangtag.training.checkpoints import Progress
-from hangtag.training.config import ResolvedConfig, TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import ResolvedConfig, resolved
 from hangtag.training.earlier import earlier_run, origin_of
 from hangtag.training.export import write_model
 from hangtag.training.features import FEATURES_FILE

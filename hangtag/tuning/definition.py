@@ -13,14 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError
 from hangtag.training import recipe
-from hangtag.training.config import (
-    TrainConfig,
-    automatic_epochs,
-    batch_size,
-    from_stored,
-    resolved,
-    stored,
-)
+from hangtag.training.config import TrainConfig, from_stored, stored
+from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.speed import choose_precision
 from hangtag.tuning.config import Objective
 from hangtag.tuning.space import Space

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import Stopped
-from hangtag.training.config import ResolvedConfig, TrainConfig
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.tuning.config import Objective, TuneConfig
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import first_number, open_study

@@ -91,7 +91,10 @@ class Summary:
         if self.best.user_attrs.get("defaults"):
             return "The starting settings are the best that was found."
         if self.gain < CLEARLY:
-            return f"The best trial is {self.gain:.4f} above the starting settings: no more than chance."
+            return (
+                f"The best trial is {self.gain:.4f} above the starting settings: no more than "
+                "chance."
+            )
         return f"The best trial is {self.gain:.4f} above the starting settings."
 
     def importances(self) -> dict[str, float]:

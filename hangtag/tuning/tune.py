@@ -16,7 +16,8 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CONFIG_FILE
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.setup import Session
 from hangtag.training.speed import limit_threads
 from hangtag.training.train import train

@@ -16,8 +16,8 @@ from optuna.trial import Trial, TrialState
 from hangtag.console import silenced, track
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training.config import ResolvedConfig, resolved
 from hangtag.training.data import Stores
+from hangtag.training.defaults import ResolvedConfig, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.setup import Session

@@ -224,7 +224,9 @@ def test_it_cannot_be_trained_further(tags: Path, work: Path, tmp_path: Path) ->
     model = import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
     with pytest.raises(ModelError, match=r"no weights\.safetensors to continue from"):
         train(work / "dataset", tmp_path / "next", TrainConfig(), continue_from=model.path)
-    with pytest.raises(ModelError, match="was imported, so no settings are known"):
+    with pytest.raises(
+        ModelError, match="imported, so the settings it was trained with are unknown"
+    ):
         from_stored(model.training)
 
 

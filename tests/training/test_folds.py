@@ -8,7 +8,8 @@ import pytest
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 
 
 def test_a_folder_of_somebody_elses_is_neither_used_nor_emptied(

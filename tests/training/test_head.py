@@ -21,7 +21,8 @@ from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, resolved
+from hangtag.training.config import TrainConfig, from_stored
+from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
 from hangtag.training.setup import Session
@@ -283,7 +284,7 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
     )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     # The model's head sees the last stage, and so does a run that continues it.
-    with pytest.raises(ModelError, match="sees other features; give --pooling last or leave it"):
+    with pytest.raises(ModelError, match="has other inputs; give --pooling last or leave it"):
         train(
             work / "dataset",
             tmp_path / "n",

@@ -4,7 +4,8 @@ from torch import nn
 
 from hangtag.errors import ConfigError
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs, resolved
 
 NOTHING = TrainConfig(backbone="resnet18")
 

@@ -41,8 +41,9 @@ from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, resolved
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
@@ -394,7 +395,7 @@ def test_a_part_of_which_no_image_can_be_read_is_told(
         for key, (labels, number) in enumerate(rows):
             writer.write(key, labels, b"no image", id=number)
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", freeze=freeze)
-    with pytest.raises(DatasetError, match=f"no image of the {split} part can be read"):
+    with pytest.raises(DatasetError, match=f"no image of the {split} split can be read"):
         train(copy, tmp_path / "m", config)
 
 
@@ -518,11 +519,11 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
     with pytest.raises(ConfigError, match="no weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "missing.safetensors"))
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ConfigError, match="is no weights file"):
+    with pytest.raises(ConfigError, match="is not a weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
     for odd in (torch.zeros(3), [torch.zeros(3)], {"model": {"epoch": 3}}):
         torch.save(odd, tmp_path / "odd.pth")
-        with pytest.raises(ConfigError, match="something else than named tensors"):
+        with pytest.raises(ConfigError, match="it holds more than named tensors"):
             load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
 
 
@@ -643,7 +644,7 @@ def test_a_model_of_before_the_backbone_had_its_name_goes_on(
 
 
 def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be had from the hub"):
+    with pytest.raises(ConfigError, match="cannot be loaded from the hub"):
         train(dataset, tmp_path / "m", replace(TINY, weights="hub"))
 
 
@@ -716,7 +717,7 @@ def test_what_goes_on_from_a_model_sees_squares_of_its_side(
     config = replace(TINY, epochs=1, input_size=0, weights="hub")
     train(dataset, tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").preprocessing.input_size == side != 96
-    assert "hub is not read: the weights are those of" in capsys.readouterr().err
+    assert "weights hub is ignored: the weights are those of" in capsys.readouterr().err
 
 
 def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:

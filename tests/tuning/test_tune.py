@@ -1,4 +1,4 @@
-"""Studies for real: a tiny network on real designs; stopped, killed, shared, taken up."""
+"""Studies for real: a tiny network on real designs; stopped, killed, shared, resumed."""
 
 import csv
 import json
@@ -31,7 +31,8 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import load_progress
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
 from hangtag.tuning import study as studies
 from hangtag.tuning.config import TuneConfig
@@ -360,7 +361,7 @@ def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
         trial = elsewhere.ask(SPACE.ranges)
     trial.set_user_attr("worker", {"host": "elsewhere", "pid": os.getpid(), "began": 0})
     elsewhere._storage.record_heartbeat(trial._trial_id)
-    # Alive, as far as can be told: its place among the trials is taken.
+    # It seems alive, and so still counts among the trials.
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 1
     time.sleep(4)
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 2
