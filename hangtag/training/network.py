@@ -254,9 +254,7 @@ def _file_state(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict_ema", "state_dict", "model"):
         loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ConfigError(
-            f"{path} is not a weights file: it holds something other than named tensors"
-        )
+        raise ConfigError(f"{path} is not a weights file: it holds more than named tensors")
     return loaded
 
 

@@ -77,7 +77,7 @@ def batches_of(setup: Setup, data: Data) -> Batches:
     # Batch normalisation needs more than one design.
     if batches.batch_size < 2 * processes:
         raise ConfigError(
-            f"{processes} processes share {batches.batch_size} designs per step, and each needs two:"
+            f"{processes} processes share {batches.batch_size} designs per step, each needs two:"
             " raise batch_size or start fewer"
         )
     return batches
