@@ -94,7 +94,7 @@ def random_features(designs: int = 5_000, width: int = 1_920, tags: int = 250) -
 def steps(dataset: Path, config: TrainConfig, cache: Path) -> None:
     """Print the macro mAP by learning rate and epochs."""
     folder = Dataset.open(dataset)
-    features = features_of(first_network(folder, config, None), folder, config, cache, CPU)
+    features = features_of(first_network(folder, config, None), folder, config, cache)
     print("\n| learning rate | " + " | ".join(f"{n} epochs" for n in EPOCHS) + " |")
     print("|---" * (len(EPOCHS) + 1) + "|")
     for rate in RATES:

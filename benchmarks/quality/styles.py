@@ -117,9 +117,7 @@ def style_stage(dataset: Path, begin: Path, work: Path, *, side: int, epochs: in
         print(f"resuming after step {progress.step}")
     else:
         progress = Progress(asdict(config), {}, "bf16", epochs)
-        features = features_of(
-            network, folder, config, work / "features.safetensors", torch.device("cpu")
-        )
+        features = features_of(network, folder, config, work / "features.safetensors")
         fitted = train_head(features, TrainConfig(freeze=True, pooling="last"))
         print(f"the tag head alone: validation macro mAP {fitted.best_score:.4f}")
         for one in (model, average.module):

@@ -23,7 +23,7 @@ from hangtag.storage.files import write_text
 from hangtag.tagging.calibration import logit
 from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
-THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen
+THUMBNAIL: Final = 128  # side in pixels, shown at about 96 on a high-density screen
 SHOWN: Final = 12  # designs in a gallery
 CONFUSIONS: Final = 20
 CURVES: Final = 5  # tags with a curve of their own

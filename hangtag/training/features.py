@@ -75,14 +75,13 @@ def features_of(
     folder: Dataset,
     config: ResolvedConfig,
     cache: Path,
-    device: torch.device,
     *,
     stores: Stores | None = None,
     stopped: threading.Event | None = None,
 ) -> Features:
     """Return the features of all train and validation designs, on the CPU; compute missing ones.
 
-    `network` is moved to `device` and set to eval mode. It runs in `config.precision` (by default
+    `network` is set to eval mode and runs on its own device, in `config.precision` (by default
     fp32) on the training designs and in fp32 on the validation designs, like the exported model.
     The features are kept in `cache`, written every `config.checkpoint_minutes` and at the end: the
     same call again resumes from there, and decodes nothing once the file is complete. A file made
@@ -92,6 +91,7 @@ def features_of(
     Raises DatasetError, RecordError, and Stopped once `stopped` is set.
     """
     labels = dict(zip(SPLITS, labels_of(folder), strict=True))
+    device = next(network.parameters()).device
     precision = choose_precision(config, len(folder.vocabulary), device)
     key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
     # Workers of one study need the same features: one computes them, the others wait.

@@ -63,7 +63,7 @@ class FrozenRun:
         """
         device = self.accelerator.device
         self.features = features_of(
-            self.network, self.folder, self.config, self.setup.features_file, device,
+            self.network.to(device), self.folder, self.config, self.setup.features_file,
             stores=self.setup.stores, stopped=self.setup.stopped,
         ).to(device)  # fmt: skip
         designs, width = self.features.train.shape

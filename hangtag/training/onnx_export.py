@@ -14,6 +14,7 @@ from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
 from hangtag.storage.files import atomic_path
 
+# Names in the exported model, and so in every model folder.
 INPUT, OUTPUT = "squares", "logits"
 TOLERANCE = 1e-4  # of probabilities
 

@@ -30,7 +30,7 @@ def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Li
     """
     config, device = setup.config, setup.accelerator.device
     features = features_of(
-        network, setup.folder, replace(config, precision=precision), setup.features_file, device,
+        network, setup.folder, replace(config, precision=precision), setup.features_file,
         stores=setup.stores, stopped=setup.stopped,
     )  # fmt: skip
     settings = TrainConfig(freeze=True, pooling=config.pooling, loss=config.loss, seed=config.seed)

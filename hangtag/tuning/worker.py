@@ -69,7 +69,7 @@ class Worker:
             if self._is_taken(error):
                 if self.raised is None or isinstance(self.raised, (OptunaError, _Twice)):
                     return False
-                raise self.raised from error
+                raise self.raised from None
             if isinstance(error, Stopped) or not isinstance(error, HangtagError):
                 self._requeue()
             raise
@@ -139,10 +139,8 @@ class Worker:
         file = self.job.features(config)
         if self.features is None or self.features[0] != file:
             device = Accelerator().device
-            network = first_network(self.job.dataset, config, None)
-            features = features_of(
-                network, self.job.dataset, config, file, device, stores=self.stores
-            )
+            network = first_network(self.job.dataset, config, None).to(device)
+            features = features_of(network, self.job.dataset, config, file, stores=self.stores)
             self.features = file, features.to(device)
         trained = train_head(self.features[1], config, on_epoch=lambda record: self.job.check())
         value = trained.history[trained.best_epoch][self.job.key]

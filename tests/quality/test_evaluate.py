@@ -153,9 +153,7 @@ def test_evaluations_at_the_same_time_are_all_kept(work: Path, tmp_path: Path) -
     assert {one["split"] for one in read_evaluations(tmp_path)} == {one.split for one in parts}
 
 
-def test_unknown_is_left_out_where_people_reviewed(
-    library: Catalog, work: Path, tmp_path: Path
-) -> None:
+def test_unknown_is_left_out_of_reviewed_tags(library: Catalog, work: Path, tmp_path: Path) -> None:
     """Reviewed: every disc is no cross. The other designs say nothing about `cross` then."""
     rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
     pack(Catalog(rows, library.root), tmp_path / "d", PackConfig(size=48, min_count=3, split="1/1"))

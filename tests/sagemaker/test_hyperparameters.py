@@ -1,4 +1,4 @@
-"""The seed's hyperparameters, read as SageMaker hands them over."""
+"""The hyperparameters of SageMaker's image classification, as a container gets them."""
 
 import json
 from pathlib import Path

@@ -89,7 +89,7 @@ def test_a_training_job(hangtag: Any, bucket: Storage) -> None:
     assert json.loads(out)[0]["model"].endswith("model.tar.gz")
 
 
-def test_the_built_in_algorithm_is_told_what_was_counted(
+def test_the_built_in_algorithm_gets_the_counts(
     hangtag: Any, storage: Storage, packed: dict[str, Path]
 ) -> None:
     send(packed["white"])
@@ -282,7 +282,9 @@ def test_a_job_goes_on_with_an_earlier_ones_checkpoints(hangtag: Any, bucket: St
     assert request["CheckpointConfig"]["S3Uri"] == f"{DATASET}/output/hangtag-a/checkpoints"
 
 
-def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, model: Path) -> None:
+def test_what_was_made_before_a_refusal_is_reported(
+    hangtag: Any, bucket: Storage, model: Path
+) -> None:
     deploy = ("sagemaker", "deploy", model, "--role", ROLE, *IMAGE, "--name", "shop")
     code, _, err = hangtag(*deploy, "--upload", "s3://library/m", "--instance-type", "ml.wrong")
     assert code == 1

@@ -1,4 +1,4 @@
-"""Models of the seed's kind, made by the real MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
+"""Models like those of SageMaker's image classification, made by the real MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
 
 import io
 import json
@@ -72,7 +72,7 @@ def test_probabilities_are_mxnets(tags: Path, tmp_path: Path) -> None:
     inputs, probabilities = expected()
     assert probabilities.min() > 0.05
     assert probabilities.max() < 0.95
-    assert np.ptp(probabilities, axis=0).min() > 0.01  # it tells the designs apart
+    assert np.ptp(probabilities, axis=0).min() > 0.01  # it distinguishes the designs
     tagger = Tagger.open(model.path)
     np.testing.assert_allclose(tagger.scores(list(inputs)), probabilities, atol=1e-5)
     assert tagger.vocabulary.names == ("flower", "heart", "word")
@@ -95,7 +95,7 @@ def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None
     )
 
 
-def test_a_network_of_normalised_colours_is_told_by_its_first_layer(
+def test_a_network_of_normalised_colours_is_recognised_by_its_first_layer(
     artifact: Path, tags: Path, tmp_path: Path
 ) -> None:
     """The same network, as if it had been trained on colours scaled by ImageNet's statistics."""

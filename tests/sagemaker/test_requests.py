@@ -1,4 +1,4 @@
-"""Requests: the seed's own, to the letter, and valid for the service's own description."""
+"""Requests: exactly those of the SageMaker SDK, and valid by the service's model."""
 
 import json
 import re

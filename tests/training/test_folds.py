@@ -1,4 +1,4 @@
-"""The folds of an audit: where they lie, what is removed of it, and how each is trained."""
+"""The folds of an audit: their location, what is removed, and how each is trained."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_backbone_that_knew_something_from_a_model_knows_nothing_in_a_fold() -
     stored = resolved(TrainConfig("resnet18", epochs=0, learning_rate=0.001), continues=True)
     fold = folds._of_a_fold(stored, continued=True)
     assert resolved(fold) == resolved(TrainConfig("resnet18", learning_rate=0.001))
-    chosen = replace(stored, weight_decay=0.3, input_size=48)  # by a person, who is heeded
+    chosen = replace(stored, weight_decay=0.3, input_size=48)  # set by a person, and so kept
     fold = folds._of_a_fold(chosen, continued=True)
     assert (fold.weight_decay, fold.input_size, fold.erase) == (0.3, 48, -1)
     own = resolved(TrainConfig(), continues=True)

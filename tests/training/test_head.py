@@ -48,7 +48,7 @@ def config(work: Path) -> TrainConfig:
 
 def features(work: Path, config: TrainConfig, cache: Path) -> Features:
     folder = Dataset.open(work / "dataset")
-    return features_of(first_network(folder, config, None), folder, config, cache, CPU)
+    return features_of(first_network(folder, config, None), folder, config, cache)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_features_go_on_where_they_were_stopped(
     network = first_network(folder, config, None)
     stopped.set()
     with pytest.raises(Stopped, match=f"the features of {len(ready.train)} of 136 designs"):
-        features_of(network, folder, config, cache, CPU, stopped=stopped)
+        features_of(network, folder, config, cache, stopped=stopped)
     decoded.clear()
     found = features(work, config, cache)
     assert len(decoded) == len(found.validation)
@@ -293,11 +293,11 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         )
 
 
-def test_a_frozen_run_says_which_settings_it_does_not_heed(
+def test_a_frozen_run_logs_which_settings_it_ignores(
     work: Path, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(work / "dataset", tmp_path / "m", replace(config, epochs=1, rotate=30.0, flip="never"))
-    assert "not heeded: flip, rotate; a head alone sees designs" in capsys.readouterr().err
+    assert "ignored: flip, rotate; a head alone is trained" in capsys.readouterr().err
 
 
 def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
@@ -316,7 +316,7 @@ def test_the_seeds_hyperparameters_go_on_from_a_frozen_model(
 ) -> None:
     given = {"image_shape": "3,32,32", "epochs": "1", "learning_rate": "1e-9", "optimizer": "adam"}
     config, _ = from_hyperparameters(given, tags=1, designs=1)
-    config = replace(config, backbone="test_resnet")  # too small to be a name of the seed's
+    config = replace(config, backbone="test_resnet")  # not one of SageMaker's networks
     train(work / "dataset", tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
 

@@ -70,6 +70,6 @@ def test_a_head_alone_on_the_own_backbone_has_half_the_output_stride_of_others()
     assert chosen == [16, 32, 32, 32, 8]
 
 
-def test_a_square_of_a_few_pixels_is_refused() -> None:
+def test_an_input_of_a_few_pixels_is_refused() -> None:
     with pytest.raises(ConfigError, match="input_size = 8 is out of range: choose 16 to 1024"):
         TrainConfig(input_size=8)

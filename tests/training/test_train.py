@@ -243,7 +243,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
         train(dataset, model, replace(config, learning_rate=0.02))
 
 
-def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
+def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
@@ -271,7 +271,7 @@ def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) ->
     assert not (tmp_path / "m" / ".lock").exists()
 
 
-def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
+def test_an_unreadable_run_is_replaced_with_overwrite(
     dataset: Path, model: Path, tmp_path: Path
 ) -> None:
     for damaged in ("m/checkpoints/last.safetensors", "c/config.json"):
@@ -294,7 +294,7 @@ def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
         train(dataset, tmp_path / "n", replace(TINY, epochs=1), continue_from=cut)
 
 
-def test_a_full_gpu_is_told_with_what_to_do(
+def test_a_full_gpu_is_reported_with_a_remedy(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -344,7 +344,7 @@ def test_an_epoch_that_was_stopped_counts_all_of_its_seconds(
     assert float(next(rows)["seconds"]) >= 0.1 * (112 // 16)
 
 
-def test_what_a_run_writes_others_may_read_alike(model: Path) -> None:
+def test_what_a_run_writes_others_may_read(model: Path) -> None:
     modes = {path.name: path.stat().st_mode for path in model.iterdir() if path.is_file()}
     assert len(set(modes.values())) == 1, modes
 
@@ -366,7 +366,7 @@ def test_a_run_killed_while_it_removes_its_checkpoints_is_finished(
 def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bucket gives back what `overwrite` had removed, when a kill kept that from being told."""
+    """A bucket restores what `overwrite` had removed, when a kill came before its upload."""
     model, config = tmp_path / "m", replace(TINY, epochs=2, learning_rate=0.02)
     train(dataset, model, replace(TINY, epochs=1))
     shutil.copytree(model, tmp_path / "bucket")
@@ -385,7 +385,7 @@ def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
 
 @pytest.mark.parametrize("freeze", [False, True])
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_part_of_which_no_image_can_be_read_is_told(
+def test_a_split_without_a_readable_image_is_reported(
     dataset: Path, tmp_path: Path, split: str, freeze: bool
 ) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "dataset"))
@@ -709,7 +709,7 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
-def test_what_goes_on_from_a_model_sees_squares_of_its_side(
+def test_a_run_that_continues_a_model_has_its_input_size(
     dataset: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And its weights, whatever others are named: those of the hub are not asked for."""
@@ -720,7 +720,7 @@ def test_what_goes_on_from_a_model_sees_squares_of_its_side(
     assert "weights hub is ignored: the weights are those of" in capsys.readouterr().err
 
 
-def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:
+def test_a_loss_that_weights_yes_and_no_equally_starts_at_one_half(dataset: Path) -> None:
     folder = Dataset.open(dataset)
     often = (folder.labels("train") == 1).mean(axis=0)
     for loss in ("bce", "weighted-bce"):

@@ -496,7 +496,7 @@ def test_a_trial_that_was_taken_for_dead_costs_no_worker(
     assert len(finished(tmp_path / "study")) == 2
 
 
-def test_a_stop_is_heeded_also_in_a_trial_that_was_taken_for_dead(
+def test_a_trial_that_was_taken_for_dead_can_be_stopped(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optuna's error about the trial hides the stop."""
@@ -630,7 +630,7 @@ def test_a_study_begun_anew_does_not_stumble_over_old_trials(
     assert tune(dataset, copied, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE).trials == 1
 
 
-def test_the_report_tells_what_was_learned(study: Path) -> None:
+def test_the_report_shows_the_results(study: Path) -> None:
     summary = Summary.of(open_study(study))
     page = write_report(summary, study).read_text()
     lines = "\n".join(summary.lines())
