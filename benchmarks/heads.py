@@ -25,7 +25,6 @@ from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.train import first_network
 
-CPU = torch.device("cpu")
 EPOCHS = (5, 10, 20, 43, 86)
 RATES = (0.002, 0.006, 0.02, 0.06)
 

@@ -1,4 +1,4 @@
-"""Models like those of SageMaker's image classification, made by the real MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
+"""Models of the built-in algorithm's kind, made by MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
 
 import io
 import json

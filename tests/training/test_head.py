@@ -28,8 +28,6 @@ from hangtag.training.head import head_logits, train_head
 from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture(scope="module")
 def config(work: Path) -> TrainConfig:
