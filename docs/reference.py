@@ -11,6 +11,7 @@ MODULES = (
     "hangtag.dataset.config", "hangtag.dataset.pack", "hangtag.dataset.dataset_folder",
     "hangtag.dataset.recordio", "hangtag.dataset.images", "hangtag.training.config",
     "hangtag.training.train", "hangtag.tagging.model_folder", "hangtag.quality.metrics",
+    "hangtag.quality.bootstrap",
     "hangtag.service.config", "hangtag.storage.mirror", "hangtag.errors",
 )  # fmt: skip
 

@@ -194,22 +194,6 @@ def tuning_job(
     Tuned hyperparameters are removed from the job's fixed ones.
     """
     tuned = {one.name for one in ranges}
-    limits: dict[str, list[Request]] = {
-        "ContinuousParameterRanges": [],
-        "IntegerParameterRanges": [],
-        "CategoricalParameterRanges": [],
-    }
-    for one in ranges:
-        if one.values:
-            kind, found = "Categorical", {"Name": one.name, "Values": list(one.values)}
-        else:
-            whole = isinstance(one.low, int) and isinstance(one.high, int)
-            kind = "Integer" if whole else "Continuous"
-            low, high = _number(one.low), _number(one.high)
-            found = {
-                "Name": one.name, "MinValue": low, "MaxValue": high, "ScalingType": one.scaling,
-            }  # fmt: skip
-        limits[f"{kind}ParameterRanges"].append(found)
     return {
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {
@@ -219,7 +203,7 @@ def tuning_job(
                 "MaxNumberOfTrainingJobs": trials,
                 "MaxParallelTrainingJobs": parallel,
             },
-            "ParameterRanges": limits,
+            "ParameterRanges": _limits(ranges),
             "TrainingJobEarlyStoppingType": "Off",
         },
         "TrainingJobDefinition": {
@@ -231,6 +215,24 @@ def tuning_job(
         },
         "Tags": _tags("tune"),
     }
+
+
+def _limits(ranges: Sequence[Range]) -> Request:
+    """Return the ParameterRanges."""
+    kinds = ("Continuous", "Integer", "Categorical")
+    limits: dict[str, list[Request]] = {f"{kind}ParameterRanges": [] for kind in kinds}
+    for one in ranges:
+        if one.values:
+            kind, found = "Categorical", {"Name": one.name, "Values": list(one.values)}
+        else:
+            whole = isinstance(one.low, int) and isinstance(one.high, int)
+            kind = "Integer" if whole else "Continuous"
+            low, high = _number(one.low), _number(one.high)
+            found = {
+                "Name": one.name, "MinValue": low, "MaxValue": high, "ScalingType": one.scaling,
+            }  # fmt: skip
+        limits[f"{kind}ParameterRanges"].append(found)
+    return limits
 
 
 def _number(value: float) -> str:

@@ -26,6 +26,7 @@ from hangtag.training.earlier import earlier_run, origin_of
 from hangtag.training.export import write_model
 from hangtag.training.features import FEATURES_FILE
 from hangtag.training.frozen import FrozenRun, check_frozen
+from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias
 from hangtag.training.result import TrainResult
 from hangtag.training.run import Run
@@ -76,12 +77,17 @@ def train(
                 session.stores, session.features_file or model / CHECKPOINTS / FEATURES_FILE,
                 stopped,
             )  # fmt: skip
-            run = FrozenRun.start(setup) if settings.freeze else Run.start(setup)
-            run.to_the_end(session.on_epoch)
-            if main:
-                write_model(folder, model, run.progress, run.best())
-            accelerator.wait_for_everyone()
-        return _result(model, run.progress)
+            return _trained(setup, session.on_epoch)
+
+
+def _trained(setup: Setup, on_epoch: OnEpoch | None) -> TrainResult:
+    """Begin or resume a run, train to the end and write the model."""
+    run = FrozenRun.start(setup) if setup.config.freeze else Run.start(setup)
+    run.to_the_end(on_epoch)
+    if setup.accelerator.is_main_process:
+        write_model(setup.folder, setup.model, run.progress, run.best())
+    setup.accelerator.wait_for_everyone()
+    return _result(setup.model, run.progress)
 
 
 def _settings(config: TrainConfig, model: Path, continue_from: Path | None) -> ResolvedConfig:

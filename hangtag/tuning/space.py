@@ -139,7 +139,7 @@ def _check(space: Space) -> None:
 def _check_choices(name: str, kind: Any, choices: tuple[Any, ...]) -> None:
     allowed = get_args(kind) if get_origin(kind) is Literal else ()
     if allowed and name in AUTO and name != "pooling":  # which decides what else is right
-        allowed += (AUTO[name],)
+        allowed = (AUTO[name], *allowed)
     for choice in choices:
         fits = (
             choice in allowed
