@@ -82,7 +82,7 @@ def train_folds(
     config = _of_a_fold(from_stored(folder.training), bool(folder.dataset.get("start_from")))
     datasets = write_folds(Dataset.open(work / "dataset"), work)
     if minutes:
-        config = replace(config, epochs=0, minutes=minutes / len(datasets))
+        config = replace(config, epochs=None, minutes=minutes / len(datasets))
     models = [path.with_name(f"{path.name}-model") for path in datasets]
     for number, (dataset, target) in enumerate(zip(datasets, models, strict=True), start=1):
         note(f"fold {number} of {len(datasets)}")

@@ -30,7 +30,7 @@ EVERY_NAME = {
 
 def test_the_seeds_own_job() -> None:
     config, notes = from_hyperparameters(SEED, tags=334, designs=116945)
-    assert (config.backbone, config.weights, config.input_size) == ("resnet152", "none", 96)
+    assert (config.backbone, config.weights, config.input_size) == ("resnet152", None, 96)
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
     assert (config.loss, config.epochs, config.schedule) == ("weighted-bce", 5, "step")
     assert (config.hue, config.saturation, config.rotate, config.aspect) == (72, 0.2, 10, 0.25)

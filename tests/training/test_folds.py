@@ -37,7 +37,7 @@ def test_what_was_computed_is_removed_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_backbone_that_knew_something_from_a_model_knows_nothing_in_a_fold() -> None:
-    stored = resolved(TrainConfig("resnet18", epochs=0, learning_rate=0.001), continues=True)
+    stored = resolved(TrainConfig("resnet18", epochs=None, learning_rate=0.001), continues=True)
     fold = folds._of_a_fold(stored, continued=True)
     assert resolved(fold) == resolved(TrainConfig("resnet18", learning_rate=0.001))
     chosen = replace(stored, weight_decay=0.3, input_size=48)  # set by a person, and so kept

@@ -273,7 +273,7 @@ def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
 def test_a_frozen_run_needs_weights_and_takes_a_models(
     work: Path, config: TrainConfig, tmp_path: Path
 ) -> None:
-    config = replace(config, weights="none", epochs=1, learning_rate=1e-9, ema=0, pooling="auto")
+    config = replace(config, weights=None, epochs=1, learning_rate=1e-9, ema=0, pooling=None)
     with pytest.raises(ConfigError, match="--weights hub or a file, or --start-from MODEL"):
         train(work / "dataset", tmp_path / "m", config)
     train(work / "dataset", tmp_path / "m", config, continue_from=work / "model")
@@ -301,8 +301,8 @@ def test_a_frozen_run_logs_which_settings_it_ignores(
 def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
     work: Path, config: TrainConfig, model: Path, tmp_path: Path
 ) -> None:
-    config = replace(config, weights="none", freeze=False, epochs=1, learning_rate=1e-9, ema=0.0)
-    config = replace(config, pooling="auto")
+    config = replace(config, weights=None, freeze=False, epochs=1, learning_rate=1e-9, ema=0.0)
+    config = replace(config, pooling=None)
     further = train(work / "dataset", tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
     before, _ = evaluate(model, work / "dataset", split="validation")
@@ -332,14 +332,14 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
     assert fold == replace(config, precision="fp32")
     # The same command finds it done, and another finds its head's features.
     assert train(work / "dataset", tmp_path / "m", config).epochs == config.epochs
-    further = replace(config, weights="none", pooling="auto", epochs=1)
+    further = replace(config, weights=None, pooling=None, epochs=1)
     train(work / "dataset", tmp_path / "n", further, continue_from=tmp_path / "m")
     assert ModelFolder.open(tmp_path / "n").training["pooling"] == "last"
 
 
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
     assert folds._of_a_fold(config, continued=False) == config
-    fold = folds._of_a_fold(replace(config, weights="none"), continued=True)
+    fold = folds._of_a_fold(replace(config, weights=None), continued=True)
     assert (fold.freeze, fold.backbone, fold.input_size) == (False, "test_resnet", 32)
     assert fold.learning_rate == TrainConfig().learning_rate
 

@@ -595,7 +595,7 @@ def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
     """A run that may hardly move ends where a head on frozen features ends."""
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     moved = train(dataset, tmp_path / "moved", still)
-    head = replace(still, freeze=True, pooling="last", epochs=0, learning_rate=0)
+    head = replace(still, freeze=True, pooling="last", epochs=None, learning_rate=None)
     frozen = train(dataset, tmp_path / "f", head)
     assert moved.macro_map == pytest.approx(frozen.macro_map, abs=0.02)
     nothing = train(dataset, tmp_path / "nothing", replace(still, backbone=OWN_NETWORK))
@@ -610,7 +610,7 @@ def test_a_model_of_before_strides_could_be_chosen_goes_on_at_its_own(
 ) -> None:
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     frozen = replace(
-        still, freeze=True, pooling="last", epochs=0, learning_rate=0, output_stride=32
+        still, freeze=True, pooling="last", epochs=None, learning_rate=None, output_stride=32
     )
     before = train(dataset, tmp_path / "before", frozen)
     file = tmp_path / "before" / "config.json"
@@ -714,7 +714,7 @@ def test_a_run_that_continues_a_model_has_its_input_size(
 ) -> None:
     """And its weights, whatever others are named: those of the hub are not asked for."""
     side = ModelFolder.open(model).preprocessing.input_size
-    config = replace(TINY, epochs=1, input_size=0, weights="hub")
+    config = replace(TINY, epochs=1, input_size=None, weights="hub")
     train(dataset, tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").preprocessing.input_size == side != 96
     assert "weights hub is ignored: the weights are those of" in capsys.readouterr().err

@@ -182,7 +182,7 @@ def test_heads_on_a_frozen_backbone_are_tried_by_the_dozen(
     folder, backbone = tmp_path / "study", load_file(study / "model" / "weights.safetensors")
     weights = tmp_path / "weights.safetensors"
     save_file({n: v for n, v in backbone.items() if n.startswith("backbone.")}, weights)
-    config = replace(TINY, epochs=0, batch_size=0, weights=str(weights), freeze=True)
+    config = replace(TINY, epochs=None, batch_size=None, weights=str(weights), freeze=True)
     config = replace(config, pooling="last")  # on all stages the defaults cannot be bettered
     began = time.monotonic()
     result = tune(dataset, folder, config, TuneConfig(trials=24))
