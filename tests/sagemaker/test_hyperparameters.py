@@ -28,7 +28,7 @@ EVERY_NAME = {
 }  # fmt: skip
 
 
-def test_the_seeds_own_job() -> None:
+def test_a_job_of_the_built_in_algorithm() -> None:
     config, notes = from_hyperparameters(SEED, tags=334, designs=116945)
     assert (config.backbone, config.weights, config.input_size) == ("resnet152", None, 96)
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
