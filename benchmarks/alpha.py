@@ -21,7 +21,8 @@ from torch import Tensor
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
 from hangtag.training.run import Run
 from hangtag.training.train import first_network

@@ -9,7 +9,8 @@ from hangtag.cli.app import app
 # Below the exported names: modules for programs that need more than these.
 MODULES = (
     "hangtag.tagging.tagger", "hangtag.tagging.model_folder", "hangtag.dataset.images",
-    "hangtag.dataset.recordio", "hangtag.quality.metrics", "hangtag.storage.mirror",
+    "hangtag.dataset.recordio", "hangtag.quality.metrics", "hangtag.quality.bootstrap",
+    "hangtag.storage.mirror",
 )  # fmt: skip
 INTRODUCTION = """# Python reference
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.audit import Finding
     from hangtag.quality.compare import Comparison
-    from hangtag.quality.evaluate import Evaluation, Scored
+    from hangtag.quality.evaluate import Evaluation
+    from hangtag.quality.scoring import Scored
     from hangtag.review.store import Answer as ReviewAnswer
     from hangtag.service.config import ServeConfig
     from hangtag.tagging.bulk import BulkSummary

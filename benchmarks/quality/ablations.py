@@ -38,6 +38,7 @@ from hangtag.training import recipe
 from hangtag.training.config import UNCHANGED, TrainConfig
 from hangtag.training.history import Row
 from hangtag.training.network import OWN_NETWORK
+from hangtag.training.setup import Session
 from hangtag.training.train import train
 
 RESULTS = Path(__file__).with_name("ablations.jsonl")
@@ -134,7 +135,7 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
     with tempfile.TemporaryDirectory() as work:
         model = Path(work) / "model"
         with TRICKS[trick]() if trick else nullcontext():
-            done = train(dataset, model, config, on_epoch=rows.append)
+            done = train(dataset, model, config, session=Session(rows.append))
         once, mirrored, seconds = looks(Tagger.open(model, threads=1), folder)
         megabytes = (model / "weights.safetensors").stat().st_size / 2e6  # in half precision
     labels = folder.judged_labels("validation")

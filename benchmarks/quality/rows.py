@@ -36,10 +36,12 @@ from numpy.typing import NDArray
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.quality import metrics
-from hangtag.quality.evaluate import score
+from hangtag.quality.bootstrap import interval, resample
+from hangtag.quality.scoring import score
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.config import TrainConfig, automatic_epochs
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs
 from hangtag.training.network import OWN_NETWORK
 
 HERE = Path(__file__).parent
@@ -199,9 +201,9 @@ def figures(
     groups: NDArray[np.int64],
     seconds: float,
 ) -> dict[str, Any]:
-    drawn = metrics.resample(scores, labels, groups, resamples=1000)
+    drawn = resample(scores, labels, groups, resamples=1000)
     macro = metrics.macro_map(scores, labels)
-    low, high = metrics.interval(drawn.macro, macro)
+    low, high = interval(drawn.macro, macro)
     return {
         "macro_map": round(macro, 4),
         "low": round(float(low), 4),

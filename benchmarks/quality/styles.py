@@ -37,8 +37,9 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
 from hangtag.training.data import labels_of, stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.features import features_of
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork
@@ -117,9 +118,7 @@ def style_stage(dataset: Path, begin: Path, work: Path, *, side: int, epochs: in
         print(f"resuming after step {progress.step}")
     else:
         progress = Progress(asdict(config), {}, "bf16", epochs)
-        features = features_of(
-            network, folder, config, work / "features.safetensors", torch.device("cpu")
-        )
+        features = features_of(network, folder, config, work / "features.safetensors")
         fitted = train_head(features, TrainConfig(freeze=True, pooling="last"))
         print(f"the tag head alone: validation macro mAP {fitted.best_score:.4f}")
         for one in (model, average.module):

@@ -14,7 +14,8 @@ from hangtag.errors import ConfigError, JobError, MissingExtra
 from hangtag.storage.addresses import S3
 
 if TYPE_CHECKING:
-    from hangtag.sagemaker.jobs import Account, Call, PackedDataset
+    from hangtag.sagemaker.account import Account, Call
+    from hangtag.sagemaker.datasets import PackedDataset
     from hangtag.sagemaker.requests import Training
 
 app = App(
@@ -88,9 +89,10 @@ def train(
     wait
         Wait until the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "train")
     job, _ = _training(account, dataset, options)
     calls = [("create_training_job", requests.training_job(name, job))]
@@ -132,17 +134,19 @@ def tune(
     wait
         Wait until the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
     if parallel < 1 or trials < parallel:
         raise ConfigError("--trials must be at least --parallel, and both at least 1")
     try:
         from hangtag.sagemaker.tuning import check_ranges, default_ranges, ranges_of
-        from hangtag.tuning.space import OBJECTIVES, Space
+        from hangtag.tuning.space import Space
+        from hangtag.tuning.space_files import OBJECTIVES
     except ImportError as cause:  # Optuna's ranges
         raise MissingExtra("tuning", "train") from cause
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "tune", longest=32)
     own = options.algorithm == "hangtag"
     found = Space.read(space) if space else None
@@ -168,7 +172,7 @@ def tune(
 def _training(
     account: "Account", dataset: str, options: JobOptions
 ) -> "tuple[Training, PackedDataset]":
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import datasets, requests
 
     own = options.algorithm == "hangtag"
     if options.resume and not own:
@@ -178,12 +182,12 @@ def _training(
         volume_gib=options.volume_gib, spot=options.spot, max_wait_hours=options.max_wait_hours,
     )  # fmt: skip
     image = _image(account, options.algorithm, options.image, "train")
-    packed = jobs.PackedDataset.at(dataset)
+    packed = datasets.PackedDataset.at(dataset)
     given = options.settings()
     if own:
-        settings = jobs.own_settings(packed, given, options.instances)
+        settings = datasets.own_settings(packed, given, options.instances)
     else:
-        settings = jobs.built_in_settings(packed, given)
+        settings = datasets.built_in_settings(packed, given)
     job = requests.Training(
         image=image,
         role=options.role,
@@ -234,9 +238,10 @@ def deploy(
     wait
         Wait until the endpoint is in service.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import requests
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     name = _name(options.name, "endpoint")
     config = requests.endpoint_config(name, name, options.instance_type, options.instances)
     calls = [
@@ -274,7 +279,8 @@ def transform(
     wait
         Wait until the job has ended.
     """
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import inference, requests
+    from hangtag.sagemaker.account import Account
 
     for address in (designs, out):
         if not address.startswith(S3):
@@ -286,8 +292,8 @@ def transform(
             f"{out} is inside {designs}: the next job would take the results for designs; name "
             "another address"
         )
-    account = jobs.Account()
-    count = jobs.check_designs(designs.rstrip("/"))
+    account = Account()
+    count = inference.check_designs(designs.rstrip("/"))
     name = _name(options.name, "transform")
     job = requests.transform_job(name, name, designs, out, options.instance_type, options.instances)
     calls = [
@@ -307,10 +313,10 @@ def transform(
 def _create_model(
     account: "Account", model: str, name: str, options: ServingOptions, *, dry_run: bool
 ) -> "Call":
-    from hangtag.sagemaker import jobs, requests
+    from hangtag.sagemaker import artifacts, requests
 
     image = _image(account, options.algorithm, options.image, "serve")
-    address = jobs.model_address(account, model, options.upload, name, dry_run=dry_run)
+    address = artifacts.model_address(account, model, options.upload, name, dry_run=dry_run)
     return "create_model", requests.model(name, image, options.role, address)
 
 
@@ -334,13 +340,14 @@ def invoke(
         tags.json or tags.txt of the dataset; without it, scores have no names.
     """
     from hangtag.library.vocabulary import Vocabulary
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import inference
+    from hangtag.sagemaker.account import Account
 
     names = Vocabulary.read(tags_file).names if tags_file else None
-    account = jobs.Account()
+    account = Account()
     for path in designs:
         try:
-            answer = jobs.invoke(account, name, path.read_bytes())
+            answer = inference.invoke(account, name, path.read_bytes())
         except ConfigError as cause:
             raise ConfigError(f"{path}: {cause}") from cause
         if names is not None:
@@ -363,18 +370,19 @@ def status(name: str | None = None, /, *, output: Output | None = None) -> Resul
     name
         The job, model or endpoint to show; by default all are listed.
     """
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
+    from hangtag.sagemaker.account import Account
 
-    account = jobs.Account()
+    account = Account()
     if name is not None:
-        found = jobs.details(account, name)
+        found = resources.details(account, name)
         lines = [line for one in found for line in (*(f"{k:15} {v}" for k, v in one.items()), "")]
         return Result(lines, found)
-    things = list(jobs.things(account))
-    lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in things]
+    listed = list(resources.resources(account))
+    lines = [f"{one.created}  {one.kind:22} {one.status:11} {one.name}" for one in listed]
     return Result(
         lines or [f"nothing that hangtag created in {account.region}"],
-        [vars(one) for one in things],
+        [vars(one) for one in listed],
     )
 
 
@@ -392,16 +400,17 @@ def delete(
     all_
         Everything that hangtag created.
     """
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
+    from hangtag.sagemaker.account import Account
 
     if bool(names) == all_:
         raise ConfigError("name jobs, endpoints or models to delete, or give --all")
-    account = jobs.Account()
-    wanted = names or tuple(dict.fromkeys(thing.name for thing in jobs.things(account)))
+    account = Account()
+    wanted = names or tuple(dict.fromkeys(one.name for one in resources.resources(account)))
     kept, lines = [], []
     for name in wanted:
         try:
-            lines += list(jobs.delete(account, name))
+            lines += list(resources.delete(account, name))
         except JobError as cause:  # delete the others all the same: they cost, too
             kept.append(str(cause))
     if not wanted:
@@ -440,10 +449,10 @@ def _checked(account: "Account", calls: "Sequence[Call]") -> Result:
 
 
 def _finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:
-    from hangtag.sagemaker import jobs
+    from hangtag.sagemaker import resources
 
     if wait:
-        jobs.wait(account, operation, name)
+        resources.wait(account, operation, name)
 
 
 def _paid(options: JobOptions) -> str:

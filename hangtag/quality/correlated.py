@@ -1,4 +1,4 @@
-"""Tags that a model cannot tell apart: their scores rise and fall together."""
+"""Tags that a model cannot distinguish: their scores are correlated."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
-from hangtag.quality.evaluate import split_scores
+from hangtag.quality.scoring import split_scores
 from hangtag.tagging.calibration import logit
 from hangtag.tagging.tagger import Tagger
 
@@ -16,13 +16,13 @@ def correlated_tags(
 ) -> dict[tuple[str, str], float]:
     """Return pairs of tags, names in sorted order, whose logits correlate by `least` or more.
 
-    Over the validation and test designs, which the model did not learn from. Raises ModelError,
-    DatasetError.
+    Measured on the validation and test designs, which the model was not trained on. Raises
+    ModelError, DatasetError.
     """
     tagger, folder = Tagger.open(model), Dataset.open(dataset)
     splits = [split for split in folder.splits() if split != "train"]
     if not splits:
-        raise DatasetError(f"{folder.path} has no designs that the model did not learn from")
+        raise DatasetError(f"{folder.path} has no validation or test designs to measure on")
     scores = np.concatenate([split_scores(tagger, folder, split)[0] for split in splits])
     correlation = np.atleast_2d(np.corrcoef(logit(scores), rowvar=False))
     names = tagger.vocabulary.names

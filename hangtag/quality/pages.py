@@ -1,4 +1,4 @@
-"""Pages that hangtag writes: templates, and plots that take the page's text colour."""
+"""The HTML pages that hangtag writes: templates, and plots in the page's text colour."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Stands for the page's text colour until the SVG is written: matplotlib knows no currentColor.
+# Stands in for the page's text colour until the SVG is written: matplotlib has no currentColor.
 INK: Final = "#010203"
 _COLOURS: Final = ("#0a7ea4", "#d1495b", "#66a182", "#edae49", "#8d6cab", "#8c6d46")
 _STYLE: Final[dict[Any, Any]] = {
@@ -33,7 +33,7 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of hangtag/templates. What is missing in `values` raises."""
+    """Render a template of hangtag/templates. A variable missing in `values` raises."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hangtag"),
         autoescape=True,
@@ -45,8 +45,10 @@ def render(template: str, **values: Any) -> str:
 
 
 def svg(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (5.6, 3.6)) -> str:
-    """Return what `draw` draws, as SVG of the page's width; `name` says what it shows, and `size`,
-    in inches, its proportions."""
+    """Return what `draw` draws, as SVG of the page's width.
+
+    `name` is its text for screen readers; `size`, in inches, gives its proportions.
+    """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
         figure.patch.set_alpha(0)
@@ -56,7 +58,7 @@ def svg(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (5.
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
-    # Only the drawing: the page is HTML. Sizes give way to the page's width.
+    # Without the XML prologue, as the page is HTML, and without a fixed size.
     drawing = text[text.index("<svg") :].replace(INK, "currentColor")
     opening, rest = drawing.split(">", 1)
     kept = [part for part in opening.split(" ") if not part.startswith(("width=", "height="))]

@@ -1,1 +1,1 @@
-"""S3 and SageMaker."""
+"""SageMaker: the container, jobs and endpoints, models of its image classification."""

@@ -1,5 +1,5 @@
-"""What runs in a SageMaker container: `train` and `serve`, by the contract of the developer guide,
-"Use Your Own Training Algorithms" and "Use Your Own Inference Code".
+"""The commands of a SageMaker container, `train` and `serve`, as the developer guide specifies them
+in "Use Your Own Training Algorithms" and "Use Your Own Inference Code".
 
     python -m hangtag.sagemaker.container train
 
@@ -20,15 +20,16 @@ from hangtag.console import note
 from hangtag.errors import ConfigError, HangtagError, Remedy, Stopped
 from hangtag.storage.archives import unpack
 from hangtag.storage.files import read_text, write_text
+from hangtag.training.threads import share_cores
 
 if TYPE_CHECKING:
     from hangtag.training.config import TrainConfig
 
-# As SageMaker's own containers let it be moved.
+# The variable that moves /opt/ml in SageMaker's own containers too.
 BASE_VARIABLE: Final = "SAGEMAKER_BASE_DIR"
 PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
 MASTER_PORT: Final = 29_400
-TERMINATED: Final = 143  # 128 + SIGTERM: not done, but saved
+TERMINATED: Final = 143  # 128 + SIGTERM: not finished, but saved
 _LONGEST_REASON: Final = 1024  # SageMaker shows no more
 _RUN: Final = "run"
 _REMEDIES: Final = {
@@ -38,7 +39,7 @@ _REMEDIES: Final = {
 
 
 def base() -> Path:
-    """Return the folder of the contract, /opt/ml unless the environment moves it."""
+    """Return the container's base folder, /opt/ml unless the environment moves it."""
     return Path(os.environ.get(BASE_VARIABLE, "/opt/ml"))
 
 
@@ -50,13 +51,13 @@ def serve() -> None:
     from hangtag.service.config import ServeConfig
     from hangtag.service.serve import serve as run_server
 
-    # The endpoint itself is open only to whom IAM lets in.
+    # Public within the container: IAM guards the endpoint.
     port = int(os.environ.get(PORT_VARIABLE, "8080"))
     run_server(base() / "model", ServeConfig(host="0.0.0.0", port=port, public=True))
 
 
 def train() -> None:
-    """Run one host's part of a training job: as many processes as it has GPUs, at least one.
+    """Train as one host of a job: with as many processes as it has GPUs, at least one.
 
     Raises HangtagError; in a process of a parallel run, that of `train_here`.
     """
@@ -67,7 +68,7 @@ def train() -> None:
     from hangtag.training.speed import gpus
 
     given = _hyperparameters(config / "hyperparameters.json")
-    # A tag head alone has one process.
+    # A tag head alone trains in one process.
     alone = "freeze" in given and config_of(given, tags=1, designs=1)[0].freeze
     if len(hosts) == 1 and (gpus() <= 1 or alone):
         train_here()
@@ -97,11 +98,12 @@ def _become(command: list[str]) -> None:
 
 
 def train_here() -> None:
-    """Train in this process, one of one or many, and put the model where SageMaker looks for it.
+    """Train in this process, alone or one of many, and put the model where SageMaker expects it.
 
     Raises HangtagError.
     """
     from hangtag.sagemaker.inputs import dataset_of
+    from hangtag.training.setup import Session
     from hangtag.training.train import train as run
 
     root = base()
@@ -112,26 +114,26 @@ def train_here() -> None:
     work = root / "hangtag" / f"dataset-{os.environ.get('LOCAL_RANK', '0')}"
     channels = root / "input" / "data"
     dataset = dataset_of(channels, declared, work, packed_size=int(given.get("resize", "256")))
-    # Runs where checkpoints are synced to S3: a job on spot capacity resumes from there.
+    # SageMaker syncs this folder to S3: a job on spot capacity resumes from there.
     model = root / "checkpoints" / _RUN
-    rows: dict[int, Mapping[str, float]] = {}
+    epochs: dict[int, Mapping[str, float]] = {}
 
-    def after_epoch(row: Mapping[str, float]) -> None:
-        rows[round(row["epoch"])] = row
-        _print_metrics(row)
+    def after_epoch(record: Mapping[str, float]) -> None:
+        epochs[round(record["epoch"])] = record
+        _print_metrics(record)
 
     result = run(
         dataset,
         model,
         _config(given, dataset),
         continue_from=_earlier_model(channels / "model", root / "hangtag"),
-        on_epoch=after_epoch if int(os.environ.get("RANK", "0")) == 0 else None,
+        session=Session(after_epoch if int(os.environ.get("RANK", "0")) == 0 else None),
     )
     if first and (model / "config.json").exists():
         shutil.copytree(model, root / "model", dirs_exist_ok=True)
-    if result.best_epoch in rows:
-        # A tuning job compares what was printed last, and the model is the best epoch's.
-        _print_metrics(rows[result.best_epoch])
+    if result.best_epoch in epochs:
+        # The model is the best epoch's, and a tuning job compares the last printed metrics.
+        _print_metrics(epochs[result.best_epoch])
 
 
 def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":
@@ -147,26 +149,26 @@ def _config(given: Mapping[str, str], dataset: Path) -> "TrainConfig":
     return config
 
 
-def _print_metrics(row: Mapping[str, float]) -> None:
-    """Print an epoch's figures on one line, which the job's metric definitions read."""
-    figures = " ".join(f"{name}={value:.6g}" for name, value in row.items() if name != "epoch")
-    print(f"epoch={row['epoch']:.0f} {figures}", flush=True)
+def _print_metrics(record: Mapping[str, float]) -> None:
+    """Print an epoch's metrics on one line, which the job's metric definitions match."""
+    figures = " ".join(f"{name}={value:.6g}" for name, value in record.items() if name != "epoch")
+    print(f"epoch={record['epoch']:.0f} {figures}", flush=True)
 
 
 def _hyperparameters(path: Path) -> dict[str, str]:
-    """Return a job's hyperparameters without those that SageMaker itself adds."""
+    """Return a job's hyperparameters without those that SageMaker adds."""
     from hangtag.sagemaker.hyperparameters import read_hyperparameters
 
     given = read_hyperparameters(path) if path.exists() else {}
     return {
-        name: value.strip('"')  # SageMaker's SDK writes strings as JSON
+        name: value.strip('"')  # the SageMaker SDK writes strings as JSON
         for name, value in given.items()
         if not name.startswith(("_", "sagemaker_"))
     }
 
 
 def _earlier_model(channel: Path, work: Path) -> Path | None:
-    """Return the model folder of channel `model`, unpacked where it comes as model.tar.gz."""
+    """Return the model folder of channel `model`, unpacked if it is a model.tar.gz."""
     if not channel.is_dir():
         return None
     archive = channel / "model.tar.gz"
@@ -197,7 +199,8 @@ _COMMANDS: Final[Mapping[str, Callable[[], None]]] = {
 
 
 def main() -> None:
-    """Run what the first argument names; report the reason of a failure to SageMaker."""
+    """Run the command that the first argument names; report a failure's reason to SageMaker."""
+    share_cores()
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in _COMMANDS:
         print(f"usage: {' | '.join(('train', 'serve'))}; not {name!r}", file=sys.stderr)
@@ -209,13 +212,13 @@ def main() -> None:
         sys.exit(TERMINATED)
     except HangtagError as error:
         _fail(_in_a_job(error))
-    except Exception as error:  # SageMaker keeps nothing but this text and the log
+    except Exception as error:  # SageMaker keeps only this text and the log
         traceback.print_exc()
         _fail(f"{type(error).__name__}: {error}; the job's log has more")
 
 
 def _in_a_job(error: HangtagError) -> str:
-    """Return what an error says, with what a job's author can do in place of the command line's."""
+    """Return an error's message, with remedies for a job instead of the command line."""
     text = error.message
     if error.remedy in _REMEDIES:
         text += f"; {_REMEDIES[error.remedy]}"

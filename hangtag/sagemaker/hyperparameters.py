@@ -1,8 +1,8 @@
-"""The names and values of SageMaker's built-in image classification, as a TrainConfig.
+"""The hyperparameters of SageMaker's image classification, as a TrainConfig.
 
     hangtag train DATASET MODEL --hyperparameters hyperparameters.json
 
-All values arrive as strings, as SageMaker hands them to a container. Source: the SageMaker
+All values are strings, as SageMaker passes them to a container. Source: the SageMaker
 developer guide, "Image Classification Hyperparameters".
 """
 
@@ -21,11 +21,11 @@ from hangtag.training.config import UNCHANGED, TrainConfig, automatic
 _DEEP = (18, 34, 50, 101, 152, 200)
 _THIN = (20, 32, 44, 56, 110)
 _PRECISIONS: Final[dict[str, Literal["fp32", "fp16"]]] = {"float32": "fp32", "float16": "fp16"}
-# What each augmentation type does, on top of the one before it (the guide's table).
-# A crop moves and cuts what is larger than the input; designs are fitted whole, so nothing is.
+# What each augmentation type adds to the one before it (the guide's table). A crop does nothing
+# here: it cuts images that are larger than the input, and designs are fitted whole.
 _CROP: Final[dict[str, Any]] = {"flip": "always"}
-# The guide adds up to 36, 50 and 50 to hue, saturation and lightness. MXNet does so in 8-bit HLS,
-# whose hue has 180 steps and whose other two have 255.
+# The guide's limits are 36, 50 and 50 for hue, saturation and lightness. MXNet applies them in
+# 8-bit HLS, with 180 steps of hue and 255 of the others.
 _COLOUR: Final[dict[str, Any]] = {"hue": 72.0, "saturation": 0.2, "brightness": 0.2}
 _TRANSFORM: Final[dict[str, Any]] = {"rotate": 10.0, "shear": 0.1, "aspect": 0.25}
 _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
@@ -36,7 +36,7 @@ _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
 
 
 def read_hyperparameters(path: Path) -> dict[str, str]:
-    """Read a JSON object of strings (numbers are taken as well). Raises ConfigError."""
+    """Read a JSON object of strings or numbers. Raises ConfigError."""
     try:
         values = json.loads(read_text(path, ConfigError))
     except ValueError as cause:
@@ -52,10 +52,10 @@ def read_hyperparameters(path: Path) -> dict[str, str]:
 def config_of(
     values: Mapping[str, str], *, tags: int, designs: int
 ) -> tuple[TrainConfig, list[str]]:
-    """Return the run that a job's hyperparameters describe, and what of them has no meaning here.
+    """Return the configuration of a job's hyperparameters, and notes on those without effect.
 
-    They are hangtag's own settings, or the built-in algorithm's where one of them is known to that
-    alone. `tags` and `designs` as in `from_hyperparameters`. Raises ConfigError.
+    They are hangtag's own settings, or those of SageMaker's image classification if any of them
+    exists only there. `tags` and `designs` as in `from_hyperparameters`. Raises ConfigError.
     """
     own = {field.name for field in fields(TrainConfig)}
     foreign = [name for name in values if name not in own]
@@ -75,7 +75,7 @@ def config_of(
 
 
 def _given(name: str, text: str) -> str | None:
-    """Return a setting as it was given, None where that leaves the choice to hangtag."""
+    """Return a setting as given, None where it means automatic."""
     try:
         value: float | str = float(text)
     except ValueError:
@@ -86,12 +86,12 @@ def _given(name: str, text: str) -> str | None:
 def from_hyperparameters(
     values: Mapping[str, str], *, tags: int, designs: int
 ) -> tuple[TrainConfig, list[str]]:
-    """Return the run that the built-in algorithm's hyperparameters describe, and what has no
-    meaning here.
+    """Return the configuration of the built-in algorithm's hyperparameters, and notes on those
+    without effect.
 
-    `tags` and `designs` are counted in the dataset; `num_classes` and `num_training_samples`, typed
-    by hand, may be wrong: the note says so, and the count is used. Raises ConfigError
-    for an unknown name (all of them are named) and for a value out of range.
+    `tags` and `designs` are counted in the dataset and override `num_classes` and
+    `num_training_samples`; a note reports a difference. Raises ConfigError for unknown names (it
+    lists all of them) and for values out of range.
     """
     unknown = sorted(set(values) - set(KNOWN))
     if unknown:
@@ -139,13 +139,13 @@ def _notes(read: dict[str, Any], tags: int, designs: int) -> list[str]:
     notes = []
     for name, counted in (("num_classes", tags), ("num_training_samples", designs)):
         if name in read and read[name] != counted:
-            notes.append(f"{name} = {read[name]}, but the dataset has {counted}; that is used")
+            notes.append(f"{name} = {read[name]}, but the dataset has {counted}, which is used")
     shape = read.get("image_shape", (3, 224, 224))
     if shape[0] != 3 or shape[1] != shape[2]:
         notes.append(f"image_shape: designs are fitted whole into {shape[1]} x {shape[1]} pixels")
     if read.get("multi_label") is False:
         notes.append("multi_label = 0: hangtag always learns any number of tags per design")
-    notes += [f"{name} has no meaning here: {why}" for name, why in _UNUSED.items() if name in read]
+    notes += [f"{name} has no effect: {why}" for name, why in _UNUSED.items() if name in read]
     return notes
 
 
@@ -238,6 +238,6 @@ def _parsed(name: str, text: str) -> Any:
     try:
         return KNOWN[name](text.strip())
     except ValueError as cause:
-        said = str(cause)
-        why = said if said.startswith("must") else "is not a number of the right kind"
+        reason = str(cause)
+        why = reason if reason.startswith("must") else "is not a number of the right kind"
         raise ConfigError(f"hyperparameter {name} = {text!r} {why}") from cause

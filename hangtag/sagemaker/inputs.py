@@ -1,5 +1,5 @@
-"""The channels of a SageMaker training job -> DATASET/, in each form that the built-in algorithm
-takes: RecordIO, images with lists, augmented manifests.
+"""The channels of a SageMaker training job -> DATASET/, in each form that SageMaker's image
+classification takes: RecordIO, images with lists, augmented manifests.
 
 Source: the SageMaker developer guide, "Image Classification Algorithm", input interface.
 """
@@ -34,14 +34,14 @@ _CLASS_ID: Final = "label-format=class-id"
 def dataset_of(
     channels: Path, declared: Mapping[str, Any], work: Path, *, packed_size: int = 256
 ) -> Path:
-    """Return the dataset that a job's channels hold, put together in `work` where need be.
+    """Return the dataset in a job's channels, assembled in `work` if needed.
 
-    `channels`: the folder with one folder a channel; `declared`: inputdataconfig.json. Images are
+    `channels`: the folder with a folder per channel; `declared`: inputdataconfig.json. Images are
     packed at `packed_size` pixels. Raises DatasetError, CatalogError, VocabularyError.
     """
     for name, channel in declared.items():
         if channel.get("TrainingInputMode") == "Pipe":
-            raise DatasetError(f"channel {name} comes as a pipe; choose input mode File")
+            raise DatasetError(f"channel {name} is a pipe; choose input mode File")
         if channel.get("S3DistributionType") == "ShardedByS3Key":
             raise DatasetError(
                 f"channel {name} is sharded, but every host shuffles all designs; choose "
@@ -67,19 +67,19 @@ def _rec_files(channel: Path) -> list[Path]:
 
 
 def _linked(channels: Path, tags: Path | None, work: Path) -> Path:
-    """Lay links to the record files out as a dataset."""
+    """Link the record files into the layout of a dataset."""
     shutil.rmtree(work, ignore_errors=True)
-    for split, place in RECORD_FILES.items():
+    for split, target in RECORD_FILES.items():
         files = _rec_files(channels / split)
         if not files and split == "test":
             continue
         if len(files) != 1:
             raise DatasetError(f"channel {split} holds {len(files)} .rec files; one is needed")
-        (work / place).parent.mkdir(parents=True)
-        (work / place).symlink_to(files[0])
+        (work / target).parent.mkdir(parents=True)
+        (work / target).symlink_to(files[0])
         index = files[0].with_suffix(".idx")
         if index.exists():
-            (work / place).with_suffix(".idx").symlink_to(index)
+            (work / target).with_suffix(".idx").symlink_to(index)
     for name in (INFO_FILE, DESIGNS_FILE):
         found = _single(channels, (name,))
         if found is not None:
@@ -93,8 +93,8 @@ def _linked(channels: Path, tags: Path | None, work: Path) -> Path:
 
 
 def _number_tags(work: Path, count: int) -> Path:
-    """Write a tags file for a job that brings none: the built-in algorithm needs no names."""
-    note(f"no channel brings tags.json or tags.txt; the {count} tags are called by their numbers")
+    """Write a tags file for a job without one: SageMaker's image classification needs no names."""
+    note(f"no channel has tags.json or tags.txt; the {count} tags are named by their numbers")
     write_text(work / "tags.txt", "".join(f"tag {number}\n" for number in range(count)))
     return work / "tags.txt"
 
@@ -143,23 +143,23 @@ def _from_manifests(
 def _packed(
     catalogs: list[Catalog], vocabulary: Vocabulary | None, work: Path, packed_size: int
 ) -> Path:
-    """Pack the designs of both channels; which side they are on is the user's choice."""
+    """Pack the designs of both channels, each into the split of its channel."""
     designs = tuple(
         replace(design, image=catalog.location(design), split=split)
         for split, catalog in zip(SPLITS, catalogs, strict=False)
         for design in catalog
     )
     config = PackConfig(size=packed_size, min_count=1)
-    # The job's own folder: what another job on this machine left there is replaced.
+    # `work` is the job's own: what another job on this machine left there is replaced.
     pack(Catalog(designs, work), work, config, tags=vocabulary, overwrite=True)
     return work
 
 
 def _single(channels: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the file of one of these names in the channels; copies must be the same."""
+    """Return the file with one of these names in the channels; copies must be equal."""
     found = [path for name in names for path in sorted(channels.glob(f"*/{name}"))]
     texts = {path.name: read_text(path, CatalogError) for path in found}
     for path in found:
         if read_text(path, CatalogError) != texts[path.name]:
-            raise DatasetError(f"the channels bring different files {path.name}; give one")
+            raise DatasetError(f"the channels hold different files {path.name}; give one")
     return found[0] if found else None

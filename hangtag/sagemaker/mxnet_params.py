@@ -1,4 +1,4 @@
-"""MXNet's files of parameters (`.params`), read without MXNet.
+"""MXNet's parameter files (`.params`), read without MXNet.
 
 Format: MXNet 1.9.1, src/ndarray/ndarray.cc, NDArray::Load and LegacyLoad.
 """
@@ -22,7 +22,7 @@ _MOST_AXES: Final = 32
 
 
 class _Reader:
-    """A file's bytes, taken from the front."""
+    """A file's bytes, read from the start."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.data, self.at = path, path.read_bytes(), 0
@@ -30,7 +30,7 @@ class _Reader:
     def take(self, count: int) -> bytes:
         if count < 0 or self.at + count > len(self.data):
             raise ModelError(
-                f"{self.path}: ends at byte {len(self.data)} within an array; fetch it again"
+                f"{self.path}: ends at byte {len(self.data)} within an array; copy it again"
             )
         self.at += count
         return self.data[self.at - count : self.at]
@@ -41,13 +41,13 @@ class _Reader:
 
 
 def read_params(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return the arrays of a `.params` file by name, without the `arg:` and `aux:` before it.
+    """Return the arrays of a `.params` file by name, without their `arg:` or `aux:` prefix.
 
     Raises ModelError for a file that is damaged or holds sparse arrays, OSError.
     """
     reader = _Reader(path)
     if reader.number("Q") != _LIST:
-        raise ModelError(f"{path}: not a file of MXNet's parameters")
+        raise ModelError(f"{path}: not a parameter file of MXNet")
     reader.number("Q")  # reserved
     arrays = [_array(reader) for _ in range(reader.number("Q"))]
     try:
@@ -66,18 +66,18 @@ def _array(reader: _Reader) -> NDArray[np.float32]:
     magic = reader.number("I")
     if magic in (_V2, _V3):
         if reader.number("i") != _DENSE:
-            raise ModelError(f"{reader.path}: holds a sparse array, which no network here uses")
+            raise ModelError(f"{reader.path}: holds a sparse array, which cannot be converted")
         axes, width = reader.number("I"), "q"
     elif magic == _V1:
         axes, width = reader.number("I"), "q"
-    else:  # before MXNet 0.11 the number of axes stood here
+    else:  # before MXNet 0.11 this was the number of axes
         axes, width = magic, "I"
     if axes > _MOST_AXES:
-        raise ModelError(f"{reader.path}: damaged at byte {reader.at}; fetch it again")
+        raise ModelError(f"{reader.path}: damaged at byte {reader.at}; copy it again")
     shape = [reader.number(width) for _ in range(axes)]
     if not shape:
         return np.zeros(0, np.float32)
-    reader.take(8)  # the device that it was on
+    reader.take(8)  # the device
     kind = reader.number("i")
     if not 0 <= kind < len(_TYPES):
         raise ModelError(f"{reader.path}: unknown type {kind} at byte {reader.at}")

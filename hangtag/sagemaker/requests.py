@@ -1,7 +1,7 @@
-"""What is asked of SageMaker: each request as boto3 takes it, built and checked without a call.
+"""Requests to SageMaker as boto3 takes them, built without a call.
 
 Source: the SageMaker API reference; the built-in algorithm's requests are those that the SageMaker
-SDK makes of notebooks for the built-in algorithm (tests/sagemaker/sdk_requests.json).
+SDK makes in its notebooks (tests/sagemaker/sdk_requests.json).
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 from hangtag.errors import ConfigError
 
 Request = dict[str, Any]
-PREFIX: Final = "hangtag-"  # of every name, so that what hangtag made can be found again
-_TAG: Final = "hangtag"  # in the bill, what hangtag's work cost
+PREFIX: Final = "hangtag-"  # of every name, by which hangtag finds its own resources
+_TAG: Final = "hangtag"  # on every resource, for cost reports
 VARIANT: Final = "AllTraffic"
 # SageMaker SDK 2, image_uri_config/image-classification.json
 _ACCOUNTS: Final = {
@@ -33,7 +33,7 @@ Scaling = Literal["Auto", "Linear", "Logarithmic"]
 
 
 def built_in_image(region: str) -> str:
-    """Return the image of the built-in image classification in a region. Raises ConfigError."""
+    """Return the image of SageMaker's image classification in a region. Raises ConfigError."""
     if region not in _ACCOUNTS:
         raise ConfigError(
             f"the built-in image classification is not offered in {region}; it is in "
@@ -44,12 +44,12 @@ def built_in_image(region: str) -> str:
 
 
 def prefixed(name: str) -> str:
-    """Return a name that begins with hangtag-, whether or not it was given so."""
+    """Return a name with the prefix hangtag-, added if it is missing."""
     return name if name.startswith(PREFIX) else PREFIX + name
 
 
 def full_name(name: str, longest: int = 63) -> str:
-    """Return a name that begins with hangtag-. Raises ConfigError for one SageMaker would refuse.
+    """Return a name with the prefix hangtag-. Raises ConfigError for one SageMaker would refuse.
 
     `longest`: training jobs, models and endpoints may have 63 characters, tuning jobs 32.
     """
@@ -63,7 +63,7 @@ def full_name(name: str, longest: int = 63) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:
-    """What a job runs on, and for how long: chosen by whoever pays."""
+    """What a job runs on, and for how long at most."""
 
     instance_type: str
     max_hours: float
@@ -99,23 +99,23 @@ class Machines:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What one training job and each of a tuning job's trials have in common."""
+    """A training job, or what a tuning job's training jobs have in common."""
 
     image: str
     role: str
     dataset: str
-    """`s3://BUCKET/PREFIX`, in the SageMaker layout, with no slash at its end."""
+    """`s3://BUCKET/PREFIX`, in the SageMaker layout, without a slash at its end."""
     output: str
     machines: Machines
     hyperparameters: Mapping[str, str]
     extra_files: Sequence[str] = ()
-    """Files of the dataset that hangtag's container reads beside the records, such as tags.json."""
+    """Files of the dataset besides the records that hangtag's container reads: tags.json, ..."""
     model: str | None = None
     """Channel `model`: the model.tar.gz to continue from."""
     own: bool = True
-    """hangtag's container, not the built-in algorithm."""
+    """Whether it runs hangtag's container or the built-in algorithm."""
     resumed: str | None = None
-    """Name of the earlier job from whose checkpoints this one resumes."""
+    """Name of the earlier job whose checkpoints this one resumes from."""
 
 
 def training_job(name: str, job: Training) -> Request:
@@ -128,7 +128,7 @@ def training_job(name: str, job: Training) -> Request:
         "Tags": _tags("train"),
     }
     if job.own:
-        # A job on spot capacity resumes from there.
+        # A job on spot capacity resumes from here.
         request["CheckpointConfig"] = {"S3Uri": f"{job.output}/{job.resumed or name}/checkpoints"}
     return request
 
@@ -191,25 +191,9 @@ def tuning_job(
 ) -> Request:
     """Return CreateHyperParameterTuningJob's request.
 
-    What is tuned is taken out of the job's fixed hyperparameters.
+    Tuned hyperparameters are removed from the job's fixed ones.
     """
     tuned = {one.name for one in ranges}
-    limits: dict[str, list[Request]] = {
-        "ContinuousParameterRanges": [],
-        "IntegerParameterRanges": [],
-        "CategoricalParameterRanges": [],
-    }
-    for one in ranges:
-        if one.values:
-            kind, found = "Categorical", {"Name": one.name, "Values": list(one.values)}
-        else:
-            whole = isinstance(one.low, int) and isinstance(one.high, int)
-            kind = "Integer" if whole else "Continuous"
-            low, high = _number(one.low), _number(one.high)
-            found = {
-                "Name": one.name, "MinValue": low, "MaxValue": high, "ScalingType": one.scaling,
-            }  # fmt: skip
-        limits[f"{kind}ParameterRanges"].append(found)
     return {
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {
@@ -219,7 +203,7 @@ def tuning_job(
                 "MaxNumberOfTrainingJobs": trials,
                 "MaxParallelTrainingJobs": parallel,
             },
-            "ParameterRanges": limits,
+            "ParameterRanges": _limits(ranges),
             "TrainingJobEarlyStoppingType": "Off",
         },
         "TrainingJobDefinition": {
@@ -231,6 +215,24 @@ def tuning_job(
         },
         "Tags": _tags("tune"),
     }
+
+
+def _limits(ranges: Sequence[Range]) -> Request:
+    """Return the ParameterRanges."""
+    kinds = ("Continuous", "Integer", "Categorical")
+    limits: dict[str, list[Request]] = {f"{kind}ParameterRanges": [] for kind in kinds}
+    for one in ranges:
+        if one.values:
+            kind, found = "Categorical", {"Name": one.name, "Values": list(one.values)}
+        else:
+            whole = isinstance(one.low, int) and isinstance(one.high, int)
+            kind = "Integer" if whole else "Continuous"
+            low, high = _number(one.low), _number(one.high)
+            found = {
+                "Name": one.name, "MinValue": low, "MaxValue": high, "ScalingType": one.scaling,
+            }  # fmt: skip
+        limits[f"{kind}ParameterRanges"].append(found)
+    return limits
 
 
 def _number(value: float) -> str:
@@ -272,9 +274,9 @@ def endpoint(name: str) -> Request:
 def transform_job(
     name: str, model_name: str, designs: str, output: str, instance_type: str, count: int
 ) -> Request:
-    """Return CreateTransformJob's request: every design below one address, answers below another.
+    """Return CreateTransformJob's request: every design below `designs`, answers below `output`.
 
-    Each object gets an object of its own with `.out` after its name.
+    The answer to each object is an object with `.out` after its name.
     """
     return {
         "TransformJobName": name,

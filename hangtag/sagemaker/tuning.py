@@ -1,11 +1,11 @@
-"""The search space of a tuning job on SageMaker. Needs the `train` extra, as every space does."""
+"""The search space of a tuning job on SageMaker. Needs the `train` extra, for Optuna."""
 
 from collections.abc import Sequence
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from hangtag.sagemaker.datasets import PackedDataset, built_in_settings, own_settings
 from hangtag.sagemaker.hyperparameters import config_of
-from hangtag.sagemaker.jobs import PackedDataset, built_in_settings, own_settings
 from hangtag.sagemaker.requests import Range, Scaling, Training
 from hangtag.tuning.space import Space
 
@@ -24,7 +24,7 @@ def ranges_of(space: Space) -> list[Range]:
 
 
 def default_ranges(dataset: PackedDataset, job: Training) -> list[Range]:
-    """Return what is tuned where nobody says: hangtag's own space, or SageMaker's."""
+    """Return the ranges that are tuned by default: hangtag's own space, or SageMaker's."""
     if job.own:
         known = {"tags": dataset.tags or 1, "designs": dataset.designs or 1}
         return ranges_of(Space.default(config_of(job.hyperparameters, **known)[0]))
@@ -36,7 +36,7 @@ def default_ranges(dataset: PackedDataset, job: Training) -> list[Range]:
 
 
 def check_ranges(dataset: PackedDataset, job: Training, ranges: Sequence[Range]) -> None:
-    """Raise ConfigError for a range whose ends the training would refuse, before any is paid."""
+    """Raise ConfigError for a range with a limit that the training would refuse."""
     for end in (0, -1):
         ends = {
             one.name: one.values[end] if one.values else str((one.low, one.high)[end])

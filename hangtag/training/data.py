@@ -1,5 +1,4 @@
-"""The designs of a packed dataset as training sees them: labels, pixels, and a network's answers
-to all of a split."""
+"""The designs of a packed dataset in training: labels, pixels, and a network's outputs for them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,13 +14,13 @@ from torch import Tensor
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
-from hangtag.training.config import ResolvedConfig
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.speed import autocast
 
 EVALUATION_BATCH: Final = 128
 
-# Decoded designs by split and side, kept from run to run of one dataset.
 Stores = dict[tuple[str, int], PixelStore]
+"""Decoded designs by split and input size, which several runs on one dataset share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,8 @@ def labels_of(folder: Dataset) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     train, validation = folder.reviewed_labels("train"), folder.judged_labels("validation")
     if not len(train) or not (validation == 1).any():
         raise DatasetError(
-            f"{folder.path}: training needs designs in the train part and at least one tagged "
-            "design in the validation part; pack again with more designs or another --split"
+            f"{folder.path}: training needs designs in the train split and at least one tagged "
+            "design in the validation split; pack again with more designs or another --split"
         )
     return train, validation
 
@@ -66,30 +65,30 @@ def labels_of(folder: Dataset) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
 def stores_of(
     folder: Dataset, config: ResolvedConfig, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
-    """Return the pixels of the train and the validation part, in memory as far as allowed.
+    """Return the pixels of the train and the validation split, in memory as far as allowed.
 
-    What `stores` holds is not decoded again; what it lacks is put there. Raises DatasetError where
-    no image of a part can be read.
+    Splits in `stores` are not decoded again; others are added to it. Raises DatasetError where no
+    image of a split can be read.
     """
     # Processes that train together on one machine share its memory.
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     left = min(int(config.cache_gib * 2**30), psutil.virtual_memory().available // 2) // processes
     for split in ("train", "validation"):
-        place = split, config.input_size
-        if place not in stores:
-            stores[place] = PixelStore(
+        key = split, config.input_size
+        if key not in stores:
+            stores[key] = PixelStore(
                 folder.records(split), folder.info.size, config.input_size, left
             )
-        if not len(stores[place]):
-            raise DatasetError(f"{folder.path}: no image of the {split} part can be read")
-        left -= stores[place].cached_bytes
+        if not len(stores[key]):
+            raise DatasetError(f"{folder.path}: no image of the {split} split can be read")
+        left -= stores[key].cached_bytes
     return stores["train", config.input_size], stores["validation", config.input_size]
 
 
 def known_store(
     folder: Dataset, config: ResolvedConfig, split: str, kept: NDArray[np.int64]
 ) -> PixelStore:
-    """Return the pixels of the `kept` records of a split, decoded as they are asked for."""
+    """Return the pixels of the `kept` records of a split, decoded on access."""
     return PixelStore(folder.records(split), folder.info.size, config.input_size, 0, kept)
 
 
@@ -100,7 +99,7 @@ def outputs(
     precision: str,
     first: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield what a network in eval mode makes of a store's designs from `first` on.
+    """Yield the outputs of a network in eval mode for a store's designs, from `first` on.
 
     Each block is float32 (b, ...) with b of EVALUATION_BATCH, the last one smaller.
     """

@@ -1,10 +1,10 @@
-"""What torch can train on here."""
+"""The devices that torch can train on."""
 
 import torch
 
 
 def devices() -> dict[str, str]:
-    """Return the GPUs that torch sees, or that there are none, and what it knows of the CPU."""
+    """Return torch's GPUs, or "CPU only", and the CPU's vector instructions."""
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         gpus.append("Apple GPU (mps)")

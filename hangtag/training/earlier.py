@@ -1,4 +1,4 @@
-"""What an earlier run left in a model folder: resume it, keep it, replace it or refuse to."""
+"""An earlier run in a model folder: resume it, keep it, replace it or refuse to."""
 
 import hashlib
 import shutil
@@ -29,7 +29,7 @@ LAST_FILE: Final = "last.safetensors"
 # Settings that may change before a resume: they do not change the result.
 _FREE: Final = ("cache_gib", "checkpoint_minutes", "tracker")
 _DATASET: Final = "fingerprint"  # the field of Origin that identifies it
-# What a run leaves, config.json first: without it no part counts as a model.
+# The files of a model, config.json first: without it the others are not one.
 _MODEL_FILES: Final = (
     CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, WEIGHTS_FILE, TAGS_FILE,
 )  # fmt: skip
@@ -38,19 +38,19 @@ _OF_A_RUN: Final = (CHECKPOINTS, *_MODEL_FILES, "hangtag")  # "hangtag": where t
 
 @dataclass(frozen=True)
 class Earlier:
-    """What lies in a model folder, seen from the run that is to write it."""
+    """What a model folder holds, from the view of the run that is to write it."""
 
     finished: bool = False
-    """This very run has ended."""
+    """The same run, finished."""
 
     stopped: bool = False
-    """This very run can be resumed."""
+    """The same run, which can be resumed."""
 
     another: bool = False
-    """Another run is to be replaced."""
+    """Another run, to be replaced."""
 
     def remove(self, model: Path) -> None:
-        """Remove what must not stay beside the new run: all of another one, or a model's files."""
+        """Remove what must not stay with the new run: all of another one, or a model's files."""
         if self.another or (model / CONFIG_FILE).exists():
             for name in _MODEL_FILES:
                 (model / name).unlink(missing_ok=True)
@@ -61,9 +61,9 @@ class Earlier:
 def earlier_run(
     model: Path, folder: Dataset, config: TrainConfig, origin: Origin, *, overwrite: bool
 ) -> Earlier:
-    """Return what lies in the model folder, and refuse to mix two runs in it.
+    """Return what the model folder holds; refuse to mix two runs in it.
 
-    `overwrite` replaces another run, also one that is too damaged to be read, but not the same one.
+    `overwrite` replaces another run, even one that is too damaged to be read, but not the same one.
     Raises ConfigError, ModelError, TrainingError.
     """
     try:
@@ -115,8 +115,8 @@ class _Run:
 def _runs_in(model: Path) -> Iterator[_Run]:
     """Yield the runs in a model folder.
 
-    A finished one may lie beside a stopped one: of another run, where a bucket gave back what
-    `overwrite` had removed before a kill; or of itself, killed while it removed its checkpoints.
+    There may be a finished one and a stopped one: another run, when a bucket restored what
+    `overwrite` had removed before a kill; or the same one, killed while it removed its checkpoints.
     """
     if (model / CONFIG_FILE).exists():
         folder = ModelFolder.open(model)
@@ -130,16 +130,16 @@ def _changed(earlier: dict[str, Any], config: TrainConfig, origin: Origin) -> li
     """Return the names of the settings in which a run differs from an earlier one."""
     if "imported" in earlier:
         return ["it was imported"]
-    # What a run did not record of its origin is taken to be the same.
+    # Fields of the origin that the earlier run did not record count as the same.
     earlier = BEFORE | asdict(origin) | earlier
     now = {**stored(config), **asdict(origin)}
     if now["precision"] == "auto":
-        now["precision"] = earlier["precision"]  # a finished model records what auto chose
+        now["precision"] = earlier["precision"]  # a finished model records the chosen precision
     return [name for name in now if earlier.get(name) != now[name] and name not in _FREE]
 
 
 def _holds_others(model: Path) -> bool:
-    """Return whether a folder holds anything that no run leaves."""
+    """Return whether a folder holds anything that no run writes."""
     return model.exists() and any(
         path.name not in _OF_A_RUN and not path.name.startswith(".") for path in model.iterdir()
     )
@@ -148,11 +148,11 @@ def _holds_others(model: Path) -> bool:
 def origin_of(
     folder: Dataset, model: Path, config: TrainConfig, continue_from: Path | None
 ) -> Origin:
-    """Return what a run begins with. Raises ModelError, and ConfigError for a missing file."""
+    """Return what a run starts from. Raises ModelError, and ConfigError for a missing file."""
     begun = _digest(with_weights(continue_from).weights) if continue_from else ""
     named = config.weights if config.weights != "hub" else None
     if named and (model / CONFIG_FILE).exists() and not Path(named).is_file():
-        # A finished run stays one when its weights file has been put away.
+        # A finished run is the same one after its weights file has been removed.
         known = ModelFolder.open(model).dataset.get("weights_file", "")
         return Origin(folder.fingerprint(), begun, str(known))
     file = weights_file(config.weights)

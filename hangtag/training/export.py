@@ -1,4 +1,4 @@
-"""The best epoch of a run -> MODEL/, whichever way it was trained."""
+"""The best epoch of a run -> MODEL/."""
 
 import shutil
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ CHECKED = 64
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The best epoch of a run, and what it says of the validation designs."""
+    """The network of a run's best epoch, and its outputs for the validation designs."""
 
     network: TagNetwork
     logits: NDArray[np.float32]  # (m, T)

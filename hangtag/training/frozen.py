@@ -1,4 +1,4 @@
-"""A run that leaves the backbone as it is: features once, then the tag head alone."""
+"""A run with a frozen backbone: its features once, then the tag head alone."""
 
 import time
 from dataclasses import asdict
@@ -8,17 +8,9 @@ from hangtag.errors import ConfigError, Stopped
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history
 from hangtag.training.checkpoints import Progress, save_progress
-from hangtag.training.config import (
-    OWN_BACKBONE,
-    UNCHANGED,
-    Precision,
-    ResolvedConfig,
-    TrainConfig,
-    is_pretrained,
-    resolved,
-    stored,
-)
+from hangtag.training.config import OWN_BACKBONE, UNCHANGED, Precision, TrainConfig, stored
 from hangtag.training.data import known_store
+from hangtag.training.defaults import ResolvedConfig, is_pretrained, resolved
 from hangtag.training.export import CHECKED, Best
 from hangtag.training.features import features_of
 from hangtag.training.head import TrainedHead, head_logits, train_head
@@ -27,10 +19,10 @@ from hangtag.training.speed import choose_precision
 
 
 def check_frozen(config: ResolvedConfig, continues: bool, processes: int) -> None:
-    """Raise ConfigError where a frozen run cannot be; log which settings it ignores."""
+    """Raise ConfigError where a frozen run is impossible; log which settings it ignores."""
     if not is_pretrained(config.backbone, config.weights, continues):
         raise ConfigError(
-            f"a frozen backbone must be pretrained: take --backbone {OWN_BACKBONE}, or give "
+            f"a frozen backbone must be pretrained: use --backbone {OWN_BACKBONE}, or give "
             "--weights hub or a file, or --start-from MODEL"
         )
     if processes > 1:
@@ -44,10 +36,10 @@ def check_frozen(config: ResolvedConfig, continues: bool, processes: int) -> Non
 
 
 class FrozenRun:
-    """As `Run`, with the head alone. What survives a stop is the features; the rest is quick."""
+    """Like `Run`, for the head alone. After a stop the features are reused; the head is quick."""
 
     def __init__(self, setup: Setup, precision: Precision) -> None:
-        """The head starts with the weights of the network where those come from a model."""
+        """The head starts with the weights of the model that the run continues, if any."""
         self.setup, self.config, self.started = setup, setup.config, time.monotonic()
         self.folder, self.network, self.accelerator = (
             setup.folder, setup.network, setup.accelerator,
@@ -58,7 +50,7 @@ class FrozenRun:
 
     @classmethod
     def start(cls, setup: Setup) -> "FrozenRun":
-        """Begin or resume a run: by the file it writes, the next call finds it."""
+        """Begin or resume a run. It writes a file by which the next call finds it."""
         device, tags = setup.accelerator.device, len(setup.folder.vocabulary)
         run = cls(setup, choose_precision(setup.config, tags, device))
         save_progress(setup.last_file, run.progress)
@@ -67,11 +59,11 @@ class FrozenRun:
     def to_the_end(self, on_epoch: history.OnEpoch | None = None) -> None:
         """Compute the features and train the head; raise Stopped once `stopped` is set.
 
-        `on_epoch` gets the row of history.csv of every epoch; what it raises ends the run.
+        `on_epoch`: see `Session`.
         """
         device = self.accelerator.device
         self.features = features_of(
-            self.network, self.folder, self.config, self.setup.features_file, device,
+            self.network.to(device), self.folder, self.config, self.setup.features_file,
             stores=self.setup.stores, stopped=self.setup.stopped,
         ).to(device)  # fmt: skip
         designs, width = self.features.train.shape
@@ -80,12 +72,12 @@ class FrozenRun:
         )
         tracked = self.config.tracker is not None
 
-        def after_epoch(row: history.Row) -> None:
-            history.report(row)
+        def after_epoch(record: history.Row) -> None:
+            history.report(record)
             if tracked:
-                self.accelerator.log(row, step=int(row["epoch"]))
+                self.accelerator.log(record, step=int(record["epoch"]))
             if on_epoch is not None:
-                on_epoch(row)
+                on_epoch(record)
             if self.setup.stopped.is_set():
                 raise Stopped(
                     "stopped, the features are saved; run the same command again to resume"

@@ -14,6 +14,7 @@ from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
 from hangtag.storage.files import atomic_path
 
+# Names in the exported model, and so in every model folder.
 INPUT, OUTPUT = "squares", "logits"
 TOLERANCE = 1e-4  # of probabilities
 
@@ -23,7 +24,7 @@ def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
     network = network.eval().cpu()
     example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
     with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's talk about its own internals
+        warnings.simplefilter("ignore")  # about the exporter's internals
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             network,

@@ -1,4 +1,4 @@
-"""How a training ended, read back from its model folder. Imports no torch."""
+"""The result of a training, read from its model folder. Imports no torch."""
 
 import csv
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class TrainResult:
         if not history.exists():
             raise ModelError(f"{folder.path} has no {HISTORY_FILE}: it was not trained by hangtag")
         with history.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        scores = [float(row["validation_macro_map"]) for row in rows]
-        best = max(range(len(rows)), key=scores.__getitem__)
+            epochs = list(csv.DictReader(file))
+        scores = [float(epoch["validation_macro_map"]) for epoch in epochs]
+        best = max(range(len(epochs)), key=scores.__getitem__)
         return cls(
             folder.path,
-            len(rows),
+            len(epochs),
             best + 1,
             scores[best],
-            sum(float(row["seconds"]) for row in rows),
+            sum(float(epoch["seconds"]) for epoch in epochs),
             str(folder.training["precision"]),
         )

@@ -1,4 +1,4 @@
-"""One run in progress: network, optimiser, average, batches, and the step it is at."""
+"""A run in progress: network, optimiser, average, batches, and the step it is at."""
 
 import math
 import time
@@ -12,9 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hangtag.console import note, track
-from hangtag.dataset.augmentation import sided_designs
-from hangtag.dataset.batches import Batches
-from hangtag.errors import ConfigError, Stopped, TrainingError
+from hangtag.errors import Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history, recipe
 from hangtag.training.checkpoints import (
@@ -24,11 +22,12 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import batch_size, is_pretrained, stored
+from hangtag.training.config import stored
 from hangtag.training.data import Data, outputs
+from hangtag.training.defaults import is_pretrained
 from hangtag.training.export import CHECKED, Best
 from hangtag.training.network import TagNetwork, network_of
-from hangtag.training.plan import RESERVED_SECONDS, first_head, planned_epochs
+from hangtag.training.plan import RESERVED_SECONDS, batches_of, first_head, planned_epochs
 from hangtag.training.setup import Setup
 from hangtag.training.speed import autocast, choose_precision, to_device
 
@@ -37,11 +36,11 @@ class Run:
     """A run in progress."""
 
     def __init__(self, setup: Setup, data: Data) -> None:
-        """Raises ConfigError where the processes are too many for the batch size."""
+        """Raises ConfigError for more processes than the batch size allows."""
         self.setup, self.data, self.started = setup, data, time.monotonic()
         self.folder, self.model, self.config = setup.folder, setup.model, setup.config
         self.accelerator, self.stopped = setup.accelerator, setup.stopped
-        self.batches = _batches(setup, data)
+        self.batches = batches_of(setup, data)
         device, network = self.accelerator.device, setup.network
         frequencies = (data.labels == 1).mean(axis=0)
         self.loss = recipe.loss(self.config, torch.from_numpy(frequencies).float().to(device))
@@ -77,7 +76,7 @@ class Run:
 
     def _resume(self) -> None:
         progress = load_progress(self.setup.last_file)
-        # An earlier hangtag had another name for the same dataset.
+        # An earlier hangtag may have recorded another fingerprint of the same dataset.
         progress.origin = asdict(self.setup.origin)
         load_checkpoint(self.setup.last_file, self.network, self.average, self.optimizer)
         if self.accelerator.is_main_process and progress.history:
@@ -100,7 +99,7 @@ class Run:
             precision = choose_precision(probed, tags, device)
             pretrained = is_pretrained(self.config.backbone, self.config.weights)
             if pretrained and not self.setup.origin.start_from:
-                # Other processes get the head with the first broadcast.
+                # Other processes get the head when the model is first broadcast.
                 head = first_head(self.setup, self._own(self.averaged), precision)
                 for one in (self.network, self.averaged):
                     self._own(one).head.load_state_dict(head.state_dict())
@@ -117,10 +116,10 @@ class Run:
         )
 
     def _replan(self, seconds: float | None) -> None:
-        """Correct the number of epochs of a run with a time to keep, by a whole epoch's own.
+        """Correct the number of epochs of a run with a time limit, by the time of a whole epoch.
 
-        The probe before the run sees only a few steps, perhaps on a machine that is busy just then.
-        Later on, when the learning rate is on its way down, the number only shrinks.
+        The probe before the run measures only a few steps, perhaps on a busy machine. After a
+        quarter of the run, with the learning rate falling, the number can only shrink.
         """
         if not self.config.minutes or seconds is None:
             return
@@ -135,17 +134,16 @@ class Run:
         return progress.total_epochs * self.batches.steps_per_epoch
 
     def to_the_end(self, on_epoch: history.OnEpoch | None = None) -> None:
-        """Train all epochs, or until early stopping; raise Stopped as said above.
+        """Train all epochs, or until early stopping; raise Stopped once `stopped` is set.
 
-        `on_epoch` gets the row of history.csv of every epoch, after a resume those of before first,
-        once the run can resume from there; what it raises ends the run.
+        `on_epoch`, see `Session`, is called once the run can resume from that epoch.
         """
         if self.accelerator.is_main_process and self.config.tracker is not None:
             self.accelerator.init_trackers("hangtag")
-        # Counted by validations, not steps: a run may have been stopped between the two.
+        # Counted by validations, not steps: a run may have stopped between the two.
         if on_epoch:
-            for row in self.progress.history:
-                on_epoch(row)
+            for record in self.progress.history:
+                on_epoch(record)
         while (epoch := len(self.progress.history)) < self.progress.total_epochs:
             if self._stops_early():
                 break
@@ -156,8 +154,8 @@ class Run:
     def _epoch(self, epoch: int) -> None:
         per_epoch = self.batches.steps_per_epoch
         first, last = self.progress.step, (epoch + 1) * per_epoch
-        part, parts = self.accelerator.process_index, self.accelerator.num_processes
-        batches = self.batches.iterate(first, last, part, parts)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        batches = self.batches.iterate(first, last, rank, processes)
         title = f"epoch {epoch + 1}/{self.progress.total_epochs}"
         shown = track(batches, title, total=per_epoch, done=first - epoch * per_epoch)
         saved = began = time.monotonic()
@@ -215,23 +213,23 @@ class Run:
         return self.network if self.average is None else self.average.module
 
     def _validate(self, epoch: int, seconds: float) -> None:
-        # Measured by one process and sent to the others: if each measured for itself, rounding
-        # could make them disagree about the best epoch, or about when to stop.
+        # One process measures and sends the result to the others: separate results could differ by
+        # rounding, and so in the best epoch or in when to stop.
         measured = [self._measure(epoch, seconds) if self.accelerator.is_main_process else {}]
         broadcast_object_list(measured)
-        row = measured[0]
-        self.progress.history.append(row)
+        record = measured[0]
+        self.progress.history.append(record)
         self.progress.epoch_loss = 0.0
         progress = self.progress
-        if history.is_better(row, progress.best_epoch, progress.best_score):
-            progress.best_epoch, progress.best_score = epoch, row["validation_macro_map"]
+        if history.is_better(record, progress.best_epoch, progress.best_score):
+            progress.best_epoch, progress.best_score = epoch, record["validation_macro_map"]
             if self.accelerator.is_main_process:
                 save_tensors(self.setup.best_file, self.averaged.state_dict(), {})
         if self.accelerator.is_main_process:
-            history.report(row)
+            history.report(record)
             history.write(self.model / HISTORY_FILE, progress.history)
         if self.config.tracker is not None:
-            self.accelerator.log(row, step=epoch + 1)
+            self.accelerator.log(record, step=epoch + 1)
 
     def _measure(self, epoch: int, seconds: float) -> dict[str, float]:
         network = self.averaged.eval()
@@ -269,7 +267,7 @@ class Run:
         return stop
 
     def _anyone_stopped(self) -> bool:
-        """Return whether any process was asked to stop, so that all stop after the same step."""
+        """Return whether any process has been stopped, so that all stop after the same step."""
         if self.accelerator.num_processes == 1:
             return self.stopped.is_set()
         flag = torch.tensor([float(self.stopped.is_set())], device=self.accelerator.device)
@@ -288,24 +286,3 @@ class Run:
             save_checkpoint(
                 self.setup.last_file, self.progress, self.network, self.average, self.optimizer
             )
-
-
-def _batches(setup: Setup, data: Data) -> Batches:
-    """Return the batches of a run. Raises ConfigError where processes are too many for them."""
-    config, names = setup.config, setup.folder.vocabulary.names
-    batches = Batches(
-        data.store,
-        data.labels,
-        batch_size(config, len(data.store)),
-        recipe.augmentation(config, names),
-        config.seed,
-        sided_designs(data.labels, names) & (config.flip is None),
-    )
-    processes = setup.accelerator.num_processes
-    # A normalisation layer cannot learn from a batch of one design.
-    if batches.batch_size < 2 * processes:
-        raise ConfigError(
-            f"{processes} processes share {batches.batch_size} designs a step, and each needs two: "
-            "raise batch_size or start fewer"
-        )
-    return batches

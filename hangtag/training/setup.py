@@ -1,7 +1,7 @@
 """What a run begins with."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -9,10 +9,26 @@ from accelerate import Accelerator
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.tagging.model_folder import CHECKPOINTS
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import ResolvedConfig
 from hangtag.training.data import Stores
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.earlier import LAST_FILE
+from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What a program hands to its runs: a callback, and data that several of them share."""
+
+    on_epoch: OnEpoch | None = None
+    """Called after every epoch with its record of history.csv, after a resume also with the earlier
+    ones. An exception that it raises ends the run, which can be resumed."""
+
+    stores: Stores = field(default_factory=dict)
+    """Decoded designs, kept for the next run on the same dataset."""
+
+    features_file: Path | None = None
+    """Where features of a pretrained backbone are kept; by default in the model's checkpoints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +46,10 @@ class Setup:
 
     origin: Origin
     stores: Stores
-    """Decoded designs: what is there is not decoded again, what is missing is added."""
+    """Decoded designs; missing ones are added."""
 
     features_file: Path
-    """Features of the pretrained backbone, likewise."""
+    """Features of the pretrained backbone; missing ones are added."""
 
     stopped: threading.Event
     """Once it is set, the run saves its state and raises Stopped."""

@@ -1,4 +1,4 @@
-"""One training run: DATASET/ -> MODEL/. Resumable at any step, on a CPU bit for bit.
+"""One training run: DATASET/ -> MODEL/. Resumable at any step, bit for bit on a CPU.
 
 hangtag train DATASET MODEL
 """
@@ -20,8 +20,8 @@ from hangtag.errors import ConfigError, DatasetError, MissingExtra, Stopped, Tra
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder
 from hangtag.training.checkpoints import Progress
-from hangtag.training.config import ResolvedConfig, TrainConfig, resolved
-from hangtag.training.data import Stores
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import ResolvedConfig, resolved
 from hangtag.training.earlier import earlier_run, origin_of
 from hangtag.training.export import write_model
 from hangtag.training.features import FEATURES_FILE
@@ -30,7 +30,7 @@ from hangtag.training.history import OnEpoch
 from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias
 from hangtag.training.result import TrainResult
 from hangtag.training.run import Run
-from hangtag.training.setup import Setup
+from hangtag.training.setup import Session, Setup
 from hangtag.training.speed import limit_threads
 from hangtag.training.start_from import continued, start_from
 
@@ -40,25 +40,20 @@ def train(
     model: Path,
     config: TrainConfig | None = None,
     *,
-    tags_file: Path | None = None,
     continue_from: Path | None = None,
     overwrite: bool = False,
-    on_epoch: OnEpoch | None = None,
-    stores: Stores | None = None,
-    features: Path | None = None,
+    session: Session | None = None,
 ) -> TrainResult:
     """Train on a packed dataset and write the model folder; the same call again resumes.
 
-    `tags_file` names the label columns of a dataset that has no tags.json. `continue_from` is a
-    trained model folder to start from. `on_epoch` is called after every epoch, see
-    `Run.to_the_end`; `stores` keeps decoded designs for the next call, and the file `features` what
-    a pretrained backbone computes from them. Raises DatasetError, ConfigError, TrainingError, and
-    Stopped after Ctrl-C or SIGTERM.
+    `continue_from` is a trained model folder to start from. `overwrite` replaces a run with other
+    settings in the folder. Raises DatasetError, ConfigError, TrainingError, and Stopped after
+    Ctrl-C or SIGTERM.
     """
     limit_threads()
-    model = Path(model)
+    model, session = Path(model), session or Session()
     settings = _settings(config or TrainConfig(), model, continue_from)
-    folder = Dataset.open(dataset, tags_file)
+    folder = Dataset.open(dataset)
     if "validation" not in folder.splits():
         raise DatasetError(f"{folder.path} has no validation split, which training needs")
     accelerator = _accelerator(settings, model)
@@ -70,7 +65,7 @@ def train(
         earlier = earlier_run(model, folder, settings, origin, overwrite=overwrite)
         if earlier.finished:
             return _finished(model, main)
-        # Made before an earlier run is removed: a mistyped name or file must not cost that run.
+        # Before an earlier run is removed: a mistyped name or file must not cost that run.
         begins = not earlier.stopped or settings.freeze  # a frozen run's checkpoint has no weights
         network = first_network(folder, settings, continue_from if begins else None)
         if main:
@@ -79,15 +74,20 @@ def train(
         with _enough_memory(settings), _stop_signals() as stopped:
             setup = Setup(
                 folder, model, settings, accelerator, network, origin,
-                {} if stores is None else stores,
-                features or model / CHECKPOINTS / FEATURES_FILE, stopped,
+                session.stores, session.features_file or model / CHECKPOINTS / FEATURES_FILE,
+                stopped,
             )  # fmt: skip
-            run = FrozenRun.start(setup) if settings.freeze else Run.start(setup)
-            run.to_the_end(on_epoch)
-            if main:
-                write_model(folder, model, run.progress, run.best())
-            accelerator.wait_for_everyone()
-        return _result(model, run.progress)
+            return _trained(setup, session.on_epoch)
+
+
+def _trained(setup: Setup, on_epoch: OnEpoch | None) -> TrainResult:
+    """Begin or resume a run, train to the end and write the model."""
+    run = FrozenRun.start(setup) if setup.config.freeze else Run.start(setup)
+    run.to_the_end(on_epoch)
+    if setup.accelerator.is_main_process:
+        write_model(setup.folder, setup.model, run.progress, run.best())
+    setup.accelerator.wait_for_everyone()
+    return _result(setup.model, run.progress)
 
 
 def _settings(config: TrainConfig, model: Path, continue_from: Path | None) -> ResolvedConfig:
@@ -99,7 +99,7 @@ def _settings(config: TrainConfig, model: Path, continue_from: Path | None) -> R
 
 
 def _finished(model: Path, main: bool) -> TrainResult:
-    if main:  # a kill may have left them
+    if main:  # a killed process may have left them
         shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)
     note(f"{model} is trained already, with these settings")
     return TrainResult.of(ModelFolder.open(model))
@@ -144,11 +144,11 @@ def _accelerator(config: TrainConfig, model: Path) -> Accelerator:
 
 @contextmanager
 def _leaving(accelerator: Accelerator) -> Iterator[None]:
-    """Close the trackers and the processes' group while Python still stands.
+    """Close the trackers and the process group before Python shuts down.
 
-    A process that ends with its group open may hang or abort: gloo's threads let go of what they
-    received, and want the interpreter's lock for it (pytorch/pytorch#179291). After an error others
-    are still in the group's operations, where closing it could wait for ever.
+    A process that exits with an open group may hang or abort: gloo's threads free what they
+    received, which takes the interpreter's lock (pytorch/pytorch#179291). After an error the group
+    stays open: other processes are still in its operations, and closing it could wait for ever.
     """
     try:
         yield
@@ -171,7 +171,7 @@ def _enough_memory(config: TrainConfig) -> Iterator[None]:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C and SIGTERM set; a second Ctrl-C stops at once."""
+    """Yield an event that Ctrl-C and SIGTERM set; a second Ctrl-C stops at once."""
     stopped = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:

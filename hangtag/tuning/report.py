@@ -1,4 +1,4 @@
-"""A study -> report.html: what was tried, what it gave, what matters. No torch."""
+"""A study -> report.html: what was tried, the scores, which settings matter. No torch."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -38,14 +38,14 @@ def write_report(summary: Summary, folder: Path) -> Path:
         day=date.today().isoformat(),
         plots=plots,
         names=names,
-        rows=[_row(one, names) for one in sorted(summary.finished, key=_rank)],
+        rows=[_row(one, names) for one in sorted(summary.finished, key=_sort_key)],
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return path
 
 
-def _rank(trial: FrozenTrial) -> tuple[bool, float]:
+def _sort_key(trial: FrozenTrial) -> tuple[bool, float]:
     value = -1.0 if trial.value is None else trial.value
     return trial.state == TrialState.PRUNED, -value
 
@@ -78,7 +78,7 @@ def _history(axes: Axes, summary: Summary) -> None:
             complete[0], np.maximum.accumulate(complete[1]), where="post", label="best so far"
         )
     if summary.defaults is not None and summary.defaults.value is not None:
-        axes.axhline(summary.defaults.value, color=INK, ls=":", label="began with")
+        axes.axhline(summary.defaults.value, color=INK, ls=":", label="starting settings")
     axes.set(xlabel="trial", ylabel=summary.objective)
     axes.legend(loc="lower right", fontsize=8)
 
@@ -90,7 +90,7 @@ def _epochs(axes: Axes, summary: Summary) -> None:
         if best:
             axes.plot(epochs, values, lw=2.5, color="#d1495b", zorder=3, label="best")
         elif one.user_attrs.get("defaults"):
-            axes.plot(epochs, values, lw=2, color=INK, ls=":", zorder=3, label="began with")
+            axes.plot(epochs, values, lw=2, color=INK, ls=":", zorder=3, label="starting settings")
         else:
             axes.plot(epochs, values, lw=1, color="#0a7ea4", alpha=0.6)
         if one.state == TrialState.PRUNED and epochs:
@@ -100,13 +100,13 @@ def _epochs(axes: Axes, summary: Summary) -> None:
 
 
 def _time(axes: Axes, summary: Summary) -> None:
-    """Draw a bar per trial from its begin to its end, so that idle and lost time show."""
+    """Draw a bar per trial from its start to its end, which shows idle and lost time."""
     begun = [one for one in summary.trials if one.datetime_start is not None]
     zero = min((one.datetime_start for one in begun if one.datetime_start), default=datetime.now())
     kinds = {
         TrialState.COMPLETE: ("complete", "#66a182"),
         TrialState.PRUNED: ("stopped early", "#edae49"),
-        TrialState.FAIL: ("cut off", "#d1495b"),
+        TrialState.FAIL: ("interrupted", "#d1495b"),
         TrialState.RUNNING: ("running", "#0a7ea4"),
     }
     for state, (label, colour) in kinds.items():
@@ -135,18 +135,18 @@ def _parallel(axes: Axes, summary: Summary) -> None:
     trials = sorted(trials, key=lambda one: float(one.value or 0))
     values = np.array([float(one.value or 0) for one in trials])
     spread = max(float(np.ptp(values)), 1e-12)
-    for place, one in enumerate(trials):
+    for number, one in enumerate(trials):
         heights = [_height(limits[name], one.params.get(name)) for name in limits]
-        end = (values[place] - values.min()) / spread
+        end = (values[number] - values.min()) / spread
         best = summary.best is not None and one.number == summary.best.number
         style: dict[str, Any] = {"lw": 2.5, "color": "#d1495b", "zorder": 3} if best else {
             "lw": 1, "color": "#0a7ea4", "alpha": 0.1 + 0.6 * end}  # fmt: skip
         axes.plot(range(len(limits) + 1), [*heights, end], **style)
     axes.set_xticks(range(len(limits) + 1), [*limits, summary.objective.partition(":")[2]])
     axes.set_yticks([])
-    for place, limit in enumerate(limits.values()):
+    for column, limit in enumerate(limits.values()):
         for height, text in _marks(limit):
-            axes.annotate(text, (place, height), xytext=(3, 0), textcoords="offset points",
+            axes.annotate(text, (column, height), xytext=(3, 0), textcoords="offset points",
                           fontsize=7)  # fmt: skip
     for height, value in ((0, values.min()), (1, values.max())):
         axes.annotate(f"{value:.3f}", (len(limits), height), xytext=(3, 0),
@@ -155,7 +155,7 @@ def _parallel(axes: Axes, summary: Summary) -> None:
 
 
 def _height(limits: BaseDistribution, value: Any) -> float:
-    """Return where a value stands between its limits, 0 to 1; NaN for none."""
+    """Return the position of a value between its limits, 0 to 1; NaN for None."""
     if value is None:
         return float("nan")
     if isinstance(limits, CategoricalDistribution):

@@ -1,7 +1,7 @@
-"""A study on disk: Optuna's storage, and what hangtag keeps beside each trial. No torch.
+"""A study on disk: Optuna's storage, and what hangtag records of each trial. No torch.
 
-Trials whose process died are found and taken up: at once by the same machine, which knows its
-processes, and by any other once the trial's heartbeat has stopped.
+Trials whose process died are requeued: at once by the same machine, which sees its processes, and
+by any other machine once the trial's heartbeat has stopped.
 """
 
 import os
@@ -26,10 +26,10 @@ from sqlalchemy.pool import NullPool
 from hangtag.errors import ConfigError, MissingExtra
 
 DATABASE: Final = "study.db"
-# Seconds between two signs of life of a trial, and without one until it counts as dead.
+# Seconds between two heartbeats of a trial, and without one until it counts as dead.
 HEARTBEAT: Final = 15
 GRACE: Final = 90
-# A trial that took so many processes with it is not requeued.
+# A trial whose process has died this often is not requeued.
 DEATHS: Final = 5
 _FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -37,7 +37,7 @@ _FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Study:
     """Open the study of a folder, in `storage` (a database URL) or else in the folder itself.
 
-    In a database it goes by the folder's name. Raises ConfigError when it cannot be had.
+    In a database it has the folder's name. Raises ConfigError when it cannot be opened.
     """
     if not storage and not create and not (folder / DATABASE).exists():
         raise ConfigError(
@@ -62,7 +62,7 @@ def open_study(folder: Path, storage: str = "", *, create: bool = False) -> Stud
             ) from cause
         except (SQLAlchemyError, RuntimeError) as cause:
             reason = str(cause).splitlines()[0]
-        # Processes that begin at the same moment make the tables at the same moment.
+        # Processes that begin at the same moment create the tables at the same moment.
         time.sleep(0.5 * 2**attempt)
     raise ConfigError(f"the study's database cannot be used: {reason}")
 
@@ -76,11 +76,11 @@ def database_url(folder: Path) -> str:
 def _url(storage: str) -> str:
     """Return the URL with the driver that the extra `postgres` brings.
 
-    Raises MissingExtra, and ConfigError for what is no URL of a database.
+    Raises MissingExtra, and ConfigError for anything but a database URL.
     """
     try:
         url = make_url(storage)
-    except (ArgumentError, ValueError) as cause:  # not quoted: it may hold a password
+    except (ArgumentError, ValueError) as cause:  # which may quote a password
         raise ConfigError(
             "--storage: give a database URL, such as postgresql://user@host/name; write other "
             "characters than letters and digits in a user's name or password as %40 for @"
@@ -95,7 +95,7 @@ def _url(storage: str) -> str:
 
 
 def _storage(url: str) -> RDBStorage:
-    # A connection for each use: a trial takes minutes to hours, and idle ones are cut.
+    # A connection for each use: a trial takes minutes to hours, and idle connections are closed.
     options: dict[str, Any] = {"poolclass": NullPool}
     sqlite = url.startswith("sqlite")
     if sqlite:
@@ -103,7 +103,7 @@ def _storage(url: str) -> RDBStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = RDBStorage(
-            url.replace("{", "{{").replace("}", "}}"),  # Optuna takes it for a template
+            url.replace("{", "{{").replace("}", "}}"),  # Optuna formats it as a template
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
@@ -119,8 +119,8 @@ def _storage(url: str) -> RDBStorage:
 def _begin_at_once(connection: Connection) -> None:
     """Begin a transaction of SQLite before it reads.
 
-    Python's driver waits until something is written, and SQLite knows no SELECT ... FOR UPDATE: two
-    processes that read the same queued trial would both take it.
+    Python's driver begins one at the first write, and SQLite has no SELECT ... FOR UPDATE: two
+    processes that read the same queued trial would both run it.
     """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -136,12 +136,12 @@ def finished(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def begun(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that are finished or run."""
+    """Return the trials that are finished or running."""
     return [trial for trial in trials if trial.state in (*_FINISHED, TrialState.RUNNING)]
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
-    """Return the best of the trials that ran to their end; None before the first."""
+    """Return the best trial that ran to its end; None before there is one."""
     try:
         return study.best_trial
     except ValueError:
@@ -149,7 +149,7 @@ def best_trial(study: Study) -> FrozenTrial | None:
 
 
 def sign(trial: Trial) -> None:
-    """Note which process runs a trial."""
+    """Record which process runs a trial."""
     process = psutil.Process()
     trial.set_user_attr(
         "worker",
@@ -158,25 +158,25 @@ def sign(trial: Trial) -> None:
 
 
 def requeue(study: Study, number: int, most: int | None = None) -> None:
-    """Queue a trial that did not come to its end once more; no-op for others.
+    """Queue an unfinished trial once more; do nothing for others.
 
-    `most`: how many times; given for a trial found dead, which only one finder may queue.
+    `most`: how many times at most, for a trial found dead, which only one finder may queue.
     """
     trial = study.get_trials(deepcopy=True)[number]
     if trial.state == TrialState.RUNNING:
         try:
             study.tell(number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
-            return  # another process was quicker, and queues it
+            return  # another process was first, and queues it
     elif trial.state != TrialState.FAIL or most is not None:
-        return  # it has ended, or another process that found it dead was quicker
+        return  # it has ended, or another process found it dead first
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
 
 
 def requeue_stale(study: Study) -> None:
-    """Requeue the trials that died with a process of this machine, or on another one."""
+    """Requeue the trials whose process died, on this machine or another."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_dead(trial):
             requeue(study, trial.number, DEATHS)
@@ -187,7 +187,7 @@ def requeue_stale(study: Study) -> None:
 
 def _is_dead(trial: FrozenTrial) -> bool:
     worker = trial.user_attrs.get("worker")
-    if worker is None:  # its process died before it could sign, or will sign in a moment
+    if worker is None:  # its process died before it was recorded, or will be recorded in a moment
         began = trial.datetime_start
         return began is not None and (datetime.now() - began).total_seconds() > GRACE
     if worker["host"] != socket.gethostname():
@@ -195,7 +195,7 @@ def _is_dead(trial: FrozenTrial) -> bool:
     if worker["pid"] == os.getpid():
         return False
     try:
-        # Counted from the boot time, which Linux gives in whole seconds and corrects.
+        # Relative to the boot time, which Linux reports in whole seconds and may correct.
         return bool(abs(psutil.Process(worker["pid"]).create_time() - worker["began"]) > 30)
     except psutil.NoSuchProcess:
         return True

@@ -1,4 +1,4 @@
-"""What a study has learned, in figures and in lines for the terminal. No torch."""
+"""The results of a study, as figures and as lines for the terminal. No torch."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from hangtag.errors import ConfigError
 from hangtag.tuning.study import best_trial, finished
 
-# Below so many trials nothing can be said about which setting matters.
+# With fewer trials the importance of settings is not estimated.
 FEWEST: Final = 6
-# So much better than the defaults is more than chance between two trainings of one setting.
+# A smaller gain may be chance: two trainings with the same settings differ as much.
 CLEARLY: Final = 0.01
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A study as it stood when it was looked at."""
+    """A study at one moment."""
 
     name: str
     objective: str
@@ -33,10 +33,10 @@ class Summary:
 
     @classmethod
     def of(cls, study: Study) -> "Summary":
-        """Look at a study. Raises ConfigError for one that hangtag did not begin."""
+        """Read a study. Raises ConfigError for one that hangtag did not begin."""
         about = study.user_attrs.get("about")
         if about is None:
-            raise ConfigError(f"{study.study_name} is no study of hangtag's, or has just begun")
+            raise ConfigError(f"{study.study_name} is not a study of hangtag, or has just begun")
         trials = study.get_trials(deepcopy=False)
         return cls(
             study.study_name, about["objective"], study.user_attrs["base"], trials,
@@ -45,7 +45,7 @@ class Summary:
 
     @cached_property
     def finished(self) -> list[FrozenTrial]:
-        """Trials that came to their end or were pruned."""
+        """Trials that ran to their end or were stopped early."""
         return finished(self.trials)
 
     @cached_property
@@ -60,12 +60,12 @@ class Summary:
 
     @property
     def trainings(self) -> float:
-        """What all trials cost, in trainings to the end."""
+        """What all trials cost, in full trainings."""
         return float(sum(one.last_step or 0 for one in self.finished)) / int(self.base["epochs"])
 
     @property
     def hours(self) -> float:
-        """The time that all trials took, one after the other, those that were cut off included."""
+        """The time of all trials together, including interrupted ones."""
         return sum(seconds(one) for one in self.trials) / 3600
 
     @property
@@ -76,33 +76,32 @@ class Summary:
 
     @property
     def gain(self) -> float | None:
-        """How far the best trial is above the defaults."""
+        """The best score minus that of the starting settings."""
         if self.best is None or self.defaults is None or self.defaults.value is None:
             return None
         return float(self.best.value or 0) - self.defaults.value
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a sentence."""
+        """A conclusion, in a sentence."""
         if self.best is None:
-            return "No trial has come to its end yet."
+            return "No trial has finished yet."
         if self.gain is None:
-            return "The settings that the study began with are not done yet."
+            return "The starting settings are not finished yet."
         if self.best.user_attrs.get("defaults"):
-            return "The settings that the study began with are the best that was found."
+            return "The starting settings are the best that was found."
         if self.gain < CLEARLY:
             return (
-                f"The best trial is {self.gain:.4f} above the settings that the study began with: "
-                "no more than chance; these were as good as the best already."
+                f"The best trial is {self.gain:.4f} above the starting settings: no more than "
+                "chance."
             )
-        return f"The best trial is {self.gain:.4f} above the settings that the study began with."
+        return f"The best trial is {self.gain:.4f} above the starting settings."
 
     def importances(self) -> dict[str, float]:
-        """Return how much each setting decides which trials are good (PED-ANOVA,
-        Watanabe et al. 2023); shares that sum to 1, empty while trials are few.
+        """Return the importance of each setting (PED-ANOVA, Watanabe et al. 2023).
 
-        By the score after the first epoch that counts for pruning, which every trial reached: the
-        few that came to their end would say little.
+        Shares that sum to 1; empty with few trials. Based on the score at the last epoch that every
+        trial reached, since too few trials run to their end.
         """
         scored = [one for one in self.finished if one.intermediate_values]
         names = sorted({name for one in scored for name in one.params})
@@ -120,7 +119,7 @@ class Summary:
                 )
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that were the same in every trial
+            warnings.simplefilter("ignore")  # about settings that were the same in every trial
             return {
                 name: share
                 for name, share in get_param_importances(study).items()
@@ -128,7 +127,7 @@ class Summary:
             }
 
     def as_json(self) -> dict[str, Any]:
-        """Return all figures and trials as JSON values."""
+        """Return all figures as JSON values."""
         return {
             "study": self.name,
             "objective": self.objective,
@@ -151,23 +150,23 @@ class Summary:
         yield (
             f"{len(self.finished)} trials, {len(self.pruned)} of them stopped early"
             + (f", {running} running" if running else "")
-            + f"; cost {self.trainings:.1f} full trainings, {self.work} of work"
+            + f"; cost {self.trainings:.1f} full trainings, {self.work}"
         )
         if self.best is not None:
             yield f"best {self.objective} {self.best.value:.4f}, trial {self.best.number}:"
             for name, value in self.best.params.items():
-                yield f"  {name:14} {plain(value):>10}   began with {plain(self.base_of(name))}"
+                yield f"  {name:14} {plain(value):>10}   started with {plain(self.base_of(name))}"
         yield self.verdict
 
     def base_of(self, name: str) -> Any:
-        """Return what the study began with, by a name of its space."""
+        """Return the starting value of a setting, by its name in the space."""
         if self.defaults is not None and name in self.defaults.params:
             return self.defaults.params[name]
         return self.base.get(name, "")
 
 
 def plain(value: Any) -> str:
-    """Return a setting's value as people read it."""
+    """Format a setting's value."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

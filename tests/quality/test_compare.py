@@ -13,8 +13,9 @@ from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import metrics
+from hangtag.quality.bootstrap import interval, resample
 from hangtag.quality.compare import compare, table_lines
-from hangtag.quality.evaluate import score
+from hangtag.quality.scoring import score
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
 from hangtag.training.train import train
@@ -56,9 +57,9 @@ def test_pairing_narrows_the_interval(work: Path, poor: Path) -> None:
     draws = []
     for seed, model in enumerate((poor, work / "model")):
         scored = score(Tagger.open(model), Dataset.open(work / "dataset"), "test")
-        drawn = metrics.resample(scored.scores, scored.labels, scored.groups, seed=seed)
+        drawn = resample(scored.scores, scored.labels, scored.groups, seed=seed)
         draws.append(drawn.macro)
-    apart = metrics.interval(draws[1] - draws[0], found.macro_map.b - found.macro_map.a)
+    apart = interval(draws[1] - draws[0], found.macro_map.b - found.macro_map.a)
     assert found.macro_map.high - found.macro_map.low < 1.05 * (apart[1] - apart[0])
 
 

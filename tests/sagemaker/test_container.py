@@ -75,7 +75,7 @@ def outputs(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def seed_job(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished job of the seed's kind: its tree, and what it printed."""
+    """A finished job with the built-in algorithm's hyperparameters: its files and its output."""
     root = tmp_path_factory.mktemp("opt-ml")
     job(root, SEED)
     record_channels(work / "dataset", root / "input" / "data")
@@ -143,7 +143,7 @@ def test_serving_needs_no_torch() -> None:
     assert done.stdout == "False\n"
 
 
-def test_a_failure_is_told_where_sagemaker_looks(tmp_path: Path) -> None:
+def test_a_failure_is_reported_where_sagemaker_looks(tmp_path: Path) -> None:
     job(tmp_path, OWN)
     (tmp_path / "input" / "data" / "train").mkdir(parents=True)
     process = start(tmp_path, "train")
@@ -210,7 +210,7 @@ def test_a_stopped_job_goes_on_and_continues_a_model(
     process = start(tmp_path, "train")
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert "going on after step" in errors
+    assert "resuming from step" in errors
     assert [line.split()[0] for line in out.splitlines()[:20]] == [
         f"epoch={number}" for number in range(1, 21)
     ]

@@ -1,4 +1,4 @@
-"""The seed's hyperparameters, read as SageMaker hands them over."""
+"""The hyperparameters of SageMaker's image classification, as a container gets them."""
 
 import json
 from pathlib import Path
@@ -28,9 +28,9 @@ EVERY_NAME = {
 }  # fmt: skip
 
 
-def test_the_seeds_own_job() -> None:
+def test_a_job_of_the_built_in_algorithm() -> None:
     config, notes = from_hyperparameters(SEED, tags=334, designs=116945)
-    assert (config.backbone, config.weights, config.input_size) == ("resnet152", "none", 96)
+    assert (config.backbone, config.weights, config.input_size) == ("resnet152", None, 96)
     assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 0.001, 256)
     assert (config.loss, config.epochs, config.schedule) == ("weighted-bce", 5, "step")
     assert (config.hue, config.saturation, config.rotate, config.aspect) == (72, 0.2, 10, 0.25)
@@ -39,7 +39,7 @@ def test_the_seeds_own_job() -> None:
     assert notes == []
 
 
-def test_every_name_is_understood_and_what_has_no_meaning_is_said() -> None:
+def test_every_name_is_read_and_those_without_effect_are_logged() -> None:
     config, notes = from_hyperparameters(EVERY_NAME, tags=334, designs=116945)
     assert (config.backbone, config.precision) == ("resnet18", "fp16")
     assert (config.momentum, config.beta_2, config.eps) == (0.8, 0.99, 1e-7)
@@ -76,8 +76,8 @@ def test_thin_networks_for_small_images() -> None:
 def test_wrong_counts_are_corrected_and_said() -> None:
     _, notes = from_hyperparameters(SEED, tags=10, designs=500)
     assert notes == [
-        "num_classes = 334, but the dataset has 10; that is used",
-        "num_training_samples = 116945, but the dataset has 500; that is used",
+        "num_classes = 334, but the dataset has 10, which is used",
+        "num_training_samples = 116945, but the dataset has 500, which is used",
     ]
 
 

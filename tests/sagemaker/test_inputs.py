@@ -75,7 +75,7 @@ def test_images_with_lists(library: Catalog, tmp_path: Path) -> None:
     ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work", packed_size=64))
     assert ours.vocabulary.names == ("disc", "red")
     assert ours.info.size == 64
-    # Designs with neither tag are no use to train on, and are told of.
+    # Designs with neither tag are left out, and reported.
     kept = [d for d in library.designs[:40] if {"disc", "red"} & set(d.tags)]
     expected = [["disc" in d.tags, "red" in d.tags] for d in kept]
     np.testing.assert_array_equal(ours.labels("train") == 1, expected)

@@ -17,7 +17,8 @@ from hangtag.dataset.pack import pack
 from hangtag.errors import JobError
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.sagemaker import jobs
+from hangtag.sagemaker.account import Account
+from hangtag.sagemaker.inference import MAX_BODY
 from hangtag.storage import s3
 from tests.storage.conftest import Storage, put
 
@@ -88,7 +89,7 @@ def test_a_training_job(hangtag: Any, bucket: Storage) -> None:
     assert json.loads(out)[0]["model"].endswith("model.tar.gz")
 
 
-def test_the_built_in_algorithm_is_told_what_was_counted(
+def test_the_built_in_algorithm_gets_the_counts(
     hangtag: Any, storage: Storage, packed: dict[str, Path]
 ) -> None:
     send(packed["white"])
@@ -106,7 +107,7 @@ def test_the_built_in_algorithm_is_told_what_was_counted(
     assert sagemaker().list_training_jobs()["TrainingJobSummaries"] == []  # a dry run
     for wrong, message in (
         ("num_classes=7", f"num_classes = 7, but {DATASET} has {info['tags']}"),
-        ("mini_batch_size=60000", "designs train"),
+        ("mini_batch_size=60000", "training designs"),
         ("epoch=2", "unknown hyperparameters: epoch"),
     ):
         code, _, err = hangtag(*built_in, "--set", wrong)
@@ -193,7 +194,7 @@ def test_a_local_model_becomes_an_endpoint_and_goes_again(
     _, out, _ = hangtag("sagemaker", "status")
     assert out == "nothing that hangtag created in us-east-1\n"
     code, _, err = hangtag("sagemaker", "delete", "shop")
-    assert (code, "hangtag-shop: nothing of that name" in err) == (1, True)
+    assert (code, "hangtag-shop: no such job, model or endpoint" in err) == (1, True)
 
 
 def test_only_what_hangtag_made_is_listed_and_removed(
@@ -206,7 +207,7 @@ def test_only_what_hangtag_made_is_listed_and_removed(
     hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", "b", "--upload", "s3://library/m")
     code, out, err = hangtag("sagemaker", "delete", "nothing", "a")  # the second all the same
     assert (code, out.count("is removed")) == (1, 3)
-    assert "hangtag-nothing: nothing of that name" in err
+    assert "hangtag-nothing: no such job, model or endpoint" in err
     hangtag("sagemaker", "deploy", model, *DEPLOY, "--name", "a", "--upload", "s3://library/m")
     code, out, err = hangtag("sagemaker", "delete", "--all")
     assert (code, out.count("is removed")) == (0, 6), err
@@ -246,7 +247,7 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
 
 def test_what_is_not_there_is_known_by_the_services_own_words(storage: Storage) -> None:
     """As SageMaker itself says it: moto has other words."""
-    account = jobs.Account()
+    account = Account()
     with Stubber(account._sagemaker) as stub:
         for operation, key, code, words in (
             ("describe_hyper_parameter_tuning_job", "HyperParameterTuningJobName",
@@ -281,7 +282,9 @@ def test_a_job_goes_on_with_an_earlier_ones_checkpoints(hangtag: Any, bucket: St
     assert request["CheckpointConfig"]["S3Uri"] == f"{DATASET}/output/hangtag-a/checkpoints"
 
 
-def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, model: Path) -> None:
+def test_what_was_made_before_a_refusal_is_reported(
+    hangtag: Any, bucket: Storage, model: Path
+) -> None:
     deploy = ("sagemaker", "deploy", model, "--role", ROLE, *IMAGE, "--name", "shop")
     code, _, err = hangtag(*deploy, "--upload", "s3://library/m", "--instance-type", "ml.wrong")
     assert code == 1
@@ -309,7 +312,7 @@ def test_what_was_made_before_a_refusal_is_told(hangtag: Any, bucket: Storage, m
         (("deploy", "nothing", *DEPLOY), "no training or tuning job"),
         (("deploy", "s3://library/none.tar.gz", *DEPLOY), "no such object"),
         (("transform", "a", "designs", "s3://library/o", *DEPLOY), "reads from and writes to s3"),
-        (("status", "nothing"), "hangtag-nothing: nothing of that name"),
+        (("status", "nothing"), "hangtag-nothing: no such job, model or endpoint"),
         (("delete",), "or give --all"),
     ],
 )
@@ -379,7 +382,7 @@ def test_an_endpoint_is_asked(
         "sagemaker", "invoke", "shop", designs[0], "--tags-file", tmp_path / "two.txt"
     )
     assert (code, "has 2 tags" in err) == (1, True)
-    (tmp_path / "large.png").write_bytes(bytes(jobs.MAX_BODY + 1))
+    (tmp_path / "large.png").write_bytes(bytes(MAX_BODY + 1))
     code, _, err = hangtag("sagemaker", "invoke", "shop", tmp_path / "large.png")
     assert (code, "large.png: 6.0 MiB; an endpoint takes 6" in err) == (1, True)
     (tmp_path / "broken.png").write_bytes(b"no picture")

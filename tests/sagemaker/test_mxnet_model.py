@@ -1,4 +1,4 @@
-"""Models of the seed's kind, made by the real MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
+"""Models of the built-in algorithm's kind, made by MXNet 1.9.1 (benchmarks/mxnet_models.py)."""
 
 import io
 import json
@@ -72,7 +72,7 @@ def test_probabilities_are_mxnets(tags: Path, tmp_path: Path) -> None:
     inputs, probabilities = expected()
     assert probabilities.min() > 0.05
     assert probabilities.max() < 0.95
-    assert np.ptp(probabilities, axis=0).min() > 0.01  # it tells the designs apart
+    assert np.ptp(probabilities, axis=0).min() > 0.01  # it distinguishes the designs
     tagger = Tagger.open(model.path)
     np.testing.assert_allclose(tagger.scores(list(inputs)), probabilities, atol=1e-5)
     assert tagger.vocabulary.names == ("flower", "heart", "word")
@@ -95,7 +95,7 @@ def test_the_command_makes_a_model_that_tags(tags: Path, tmp_path: Path) -> None
     )
 
 
-def test_a_network_of_normalised_colours_is_told_by_its_first_layer(
+def test_a_network_of_normalised_colours_is_recognised_by_its_first_layer(
     artifact: Path, tags: Path, tmp_path: Path
 ) -> None:
     """The same network, as if it had been trained on colours scaled by ImageNet's statistics."""
@@ -187,10 +187,10 @@ def test_damaged_and_foreign_files(artifact: Path, tags: Path, tmp_path: Path) -
     with pytest.raises(ModelError, match="damaged in a name"):
         import_mxnet(artifact, tags, tmp_path / "model")
     params.write_bytes(b"something else altogether")
-    with pytest.raises(ModelError, match="not a file of MXNet's parameters"):
+    with pytest.raises(ModelError, match="not a parameter file of MXNet"):
         import_mxnet(artifact, tags, tmp_path / "model")
     params.unlink()
-    with pytest.raises(ModelError, match="no artifact of the built-in"):
+    with pytest.raises(ModelError, match="it is not a model of SageMaker"):
         import_mxnet(artifact, tags, tmp_path / "model")
     with pytest.raises(ModelError, match="cannot be unpacked"):
         import_mxnet(tags, tags, tmp_path / "model")
@@ -204,7 +204,7 @@ def test_an_archive_writes_nowhere_else(tags: Path, tmp_path: Path) -> None:
         member = tarfile.TarInfo(f"../../{SYMBOL_FILE}")
         member.size = 2
         tar.addfile(member, io.BytesIO(b"{}"))
-    with pytest.raises(ModelError, match="no artifact"):
+    with pytest.raises(ModelError, match="it is not a model of SageMaker"):
         import_mxnet(bad, tags, tmp_path / "model")
     assert not (tmp_path / SYMBOL_FILE).exists()
 
@@ -222,15 +222,17 @@ def test_it_is_measured_like_any_other(library: Catalog, tmp_path: Path) -> None
 
 def test_it_cannot_be_trained_further(tags: Path, work: Path, tmp_path: Path) -> None:
     model = import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
-    with pytest.raises(ModelError, match=r"no weights\.safetensors to go on from"):
+    with pytest.raises(ModelError, match=r"no weights\.safetensors to continue from"):
         train(work / "dataset", tmp_path / "next", TrainConfig(), continue_from=model.path)
-    with pytest.raises(ModelError, match="was imported, so no settings are known"):
+    with pytest.raises(
+        ModelError, match="imported, so the settings it was trained with are unknown"
+    ):
         from_stored(model.training)
 
 
 def test_tags_must_be_the_networks(tags: Path, tmp_path: Path) -> None:
     tags.write_text("flower\nheart\n")
-    with pytest.raises(ModelError, match=r"knows 3 tags, but .* names 2"):
+    with pytest.raises(ModelError, match=r"has 3 tags, but .* names 2"):
         import_mxnet(MADE / "model.tar.gz", tags, tmp_path / "model")
     with pytest.raises(VocabularyError):
         import_mxnet(MADE / "model.tar.gz", tmp_path / "none.txt", tmp_path / "model")

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from hangtag.sagemaker.jobs import upload_model
+from hangtag.sagemaker.artifacts import upload_model
 from hangtag.storage import s3
 from tests.sagemaker.test_jobs import ROLE
 from tests.storage.conftest import Storage

@@ -1,4 +1,4 @@
-"""Requests: the seed's own, to the letter, and valid for the service's own description."""
+"""Requests: exactly those of the SageMaker SDK, and valid by the service's model."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 from hangtag.errors import ConfigError
 from hangtag.sagemaker import requests
 from hangtag.sagemaker.container import _print_metrics
-from hangtag.sagemaker.jobs import PackedDataset
+from hangtag.sagemaker.datasets import PackedDataset
 from hangtag.sagemaker.requests import Machines, Range, Training, full_name
 from hangtag.sagemaker.tuning import default_ranges
 

@@ -4,7 +4,8 @@ from torch import nn
 
 from hangtag.errors import ConfigError
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs, resolved
 
 NOTHING = TrainConfig(backbone="resnet18")
 
@@ -69,6 +70,6 @@ def test_a_head_alone_on_the_own_backbone_has_half_the_output_stride_of_others()
     assert chosen == [16, 32, 32, 32, 8]
 
 
-def test_a_square_of_a_few_pixels_is_refused() -> None:
+def test_an_input_of_a_few_pixels_is_refused() -> None:
     with pytest.raises(ConfigError, match="input_size = 8 is out of range: choose 16 to 1024"):
         TrainConfig(input_size=8)

@@ -41,11 +41,13 @@ from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, resolved
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
@@ -106,6 +108,7 @@ from pathlib import Path
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
 from hangtag.training.run import Run
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 values = json.loads(sys.argv[3])
 values["step_epochs"] = tuple(values["step_epochs"])
@@ -149,10 +152,12 @@ def test_a_run_resumes_on_another_machine_that_packed_again(
     config = replace(TINY, epochs=2)
     train(dataset, tmp_path / "undisturbed", config)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "a", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "a", config, session=Session(stop_after(1)))
     shutil.move(tmp_path / "a", tmp_path / "b")
     seen: list[float] = []
-    train(repacked, tmp_path / "b", config, on_epoch=lambda row: seen.append(row["seconds"]))
+    train(
+        repacked, tmp_path / "b", config, session=Session(lambda row: seen.append(row["seconds"]))
+    )
     with (tmp_path / "b" / "history.csv").open(newline="") as file:
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == seen
     first, second = (
@@ -171,7 +176,7 @@ def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
 ) -> None:
     config = replace(TINY, epochs=2)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "m", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "m", config, session=Session(stop_after(1)))
     last = tmp_path / "m" / "checkpoints" / "last.safetensors"
     with safe_open(last, "pt") as file:
         header = file.metadata()
@@ -214,7 +219,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
     said = process.communicate()[1]
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
-        assert "the same command goes on from here" in said
+        assert "run the same command again to resume" in said
     train(dataset, disturbed, config)
     for name in ("weights.safetensors", "tags.json"):
         first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
@@ -238,7 +243,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
         train(dataset, model, replace(config, learning_rate=0.02))
 
 
-def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
+def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
@@ -249,7 +254,7 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
 
     with monkeypatch.context() as patched:
         patched.setattr("hangtag.training.run.stores_of", signalled)
-        with pytest.raises(Stopped, match="the same command goes on from here"):
+        with pytest.raises(Stopped, match="run the same command again to resume"):
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
     assert train(dataset, tmp_path / "m", config).epochs == 1
@@ -266,7 +271,7 @@ def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) ->
     assert not (tmp_path / "m" / ".lock").exists()
 
 
-def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
+def test_an_unreadable_run_is_replaced_with_overwrite(
     dataset: Path, model: Path, tmp_path: Path
 ) -> None:
     for damaged in ("m/checkpoints/last.safetensors", "c/config.json"):
@@ -289,7 +294,7 @@ def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
         train(dataset, tmp_path / "n", replace(TINY, epochs=1), continue_from=cut)
 
 
-def test_a_full_gpu_is_told_with_what_to_do(
+def test_a_full_gpu_is_reported_with_a_remedy(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -339,7 +344,7 @@ def test_an_epoch_that_was_stopped_counts_all_of_its_seconds(
     assert float(next(rows)["seconds"]) >= 0.1 * (112 // 16)
 
 
-def test_what_a_run_writes_others_may_read_alike(model: Path) -> None:
+def test_what_a_run_writes_others_may_read(model: Path) -> None:
     modes = {path.name: path.stat().st_mode for path in model.iterdir() if path.is_file()}
     assert len(set(modes.values())) == 1, modes
 
@@ -361,7 +366,7 @@ def test_a_run_killed_while_it_removes_its_checkpoints_is_finished(
 def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bucket gives back what `overwrite` had removed, when a kill kept that from being told."""
+    """A bucket restores what `overwrite` had removed, when a kill came before its upload."""
     model, config = tmp_path / "m", replace(TINY, epochs=2, learning_rate=0.02)
     train(dataset, model, replace(TINY, epochs=1))
     shutil.copytree(model, tmp_path / "bucket")
@@ -370,17 +375,17 @@ def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
         raise Stopped("as a signal does")
 
     with pytest.raises(Stopped):
-        train(dataset, model, config, overwrite=True, on_epoch=stops)
+        train(dataset, model, config, overwrite=True, session=Session(stops))
     shutil.copytree(tmp_path / "bucket", model, dirs_exist_ok=True)
     capsys.readouterr()
     assert train(dataset, model, config, overwrite=True).epochs == 2
-    assert "going on after step" in capsys.readouterr().err
+    assert "resuming from step" in capsys.readouterr().err
     assert ModelFolder.open(model).training["learning_rate"] == 0.02
 
 
 @pytest.mark.parametrize("freeze", [False, True])
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_part_of_which_no_image_can_be_read_is_told(
+def test_a_split_without_a_readable_image_is_reported(
     dataset: Path, tmp_path: Path, split: str, freeze: bool
 ) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "dataset"))
@@ -390,7 +395,7 @@ def test_a_part_of_which_no_image_can_be_read_is_told(
         for key, (labels, number) in enumerate(rows):
             writer.write(key, labels, b"no image", id=number)
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", freeze=freeze)
-    with pytest.raises(DatasetError, match=f"no image of the {split} part can be read"):
+    with pytest.raises(DatasetError, match=f"no image of the {split} split can be read"):
         train(copy, tmp_path / "m", config)
 
 
@@ -514,11 +519,11 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
     with pytest.raises(ConfigError, match="no weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "missing.safetensors"))
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ConfigError, match="is no weights file"):
+    with pytest.raises(ConfigError, match="is not a weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
     for odd in (torch.zeros(3), [torch.zeros(3)], {"model": {"epoch": 3}}):
         torch.save(odd, tmp_path / "odd.pth")
-        with pytest.raises(ConfigError, match="something else than named tensors"):
+        with pytest.raises(ConfigError, match="it holds more than named tensors"):
             load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
 
 
@@ -590,12 +595,12 @@ def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
     """A run that may hardly move ends where a head on frozen features ends."""
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     moved = train(dataset, tmp_path / "moved", still)
-    head = replace(still, freeze=True, pooling="last", epochs=0, learning_rate=0)
+    head = replace(still, freeze=True, pooling="last", epochs=None, learning_rate=None)
     frozen = train(dataset, tmp_path / "f", head)
     assert moved.macro_map == pytest.approx(frozen.macro_map, abs=0.02)
     nothing = train(dataset, tmp_path / "nothing", replace(still, backbone=OWN_NETWORK))
     assert moved.macro_map > nothing.macro_map + 0.1
-    # What goes on from a model keeps that model's head.
+    # A run that continues a model keeps that model's head.
     further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "moved")
     assert further.macro_map == pytest.approx(moved.macro_map, abs=0.02)
 
@@ -605,7 +610,7 @@ def test_a_model_of_before_strides_could_be_chosen_goes_on_at_its_own(
 ) -> None:
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     frozen = replace(
-        still, freeze=True, pooling="last", epochs=0, learning_rate=0, output_stride=32
+        still, freeze=True, pooling="last", epochs=None, learning_rate=None, output_stride=32
     )
     before = train(dataset, tmp_path / "before", frozen)
     file = tmp_path / "before" / "config.json"
@@ -639,7 +644,7 @@ def test_a_model_of_before_the_backbone_had_its_name_goes_on(
 
 
 def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be had from the hub"):
+    with pytest.raises(ConfigError, match="cannot be loaded from the hub"):
         train(dataset, tmp_path / "m", replace(TINY, weights="hub"))
 
 
@@ -704,18 +709,18 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
-def test_what_goes_on_from_a_model_sees_squares_of_its_side(
+def test_a_run_that_continues_a_model_has_its_input_size(
     dataset: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And its weights, whatever others are named: those of the hub are not asked for."""
     side = ModelFolder.open(model).preprocessing.input_size
-    config = replace(TINY, epochs=1, input_size=0, weights="hub")
+    config = replace(TINY, epochs=1, input_size=None, weights="hub")
     train(dataset, tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").preprocessing.input_size == side != 96
-    assert "hub is not read: the weights are those of" in capsys.readouterr().err
+    assert "weights hub is ignored: the weights are those of" in capsys.readouterr().err
 
 
-def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:
+def test_a_loss_that_weights_yes_and_no_equally_starts_at_one_half(dataset: Path) -> None:
     folder = Dataset.open(dataset)
     often = (folder.labels("train") == 1).mean(axis=0)
     for loss in ("bce", "weighted-bce"):

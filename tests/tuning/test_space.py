@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hangtag.errors import ConfigError
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.tuning.space import Space
 
 SEED = """\
@@ -131,7 +132,7 @@ def test_the_built_in_spaces_hold_the_defaults(freeze: bool, optimizer: str) -> 
     ("content", "said"),
     [
         ({"learning_rat": {"low": 0, "high": 1}}, "near: learning_rate"),
-        ({"cache_gib": {"low": 1, "high": 2}}, "cache_gib is no setting that can be tuned"),
+        ({"cache_gib": {"low": 1, "high": 2}}, "cache_gib is not a setting that can be tuned"),
         ({"batch_size": {"low": 0.5, "high": 8}}, "batch_size takes whole numbers"),
         ({"optimizer": ["adam", "lion"]}, "optimizer cannot be 'lion'; it is one of adamw"),
         ({"pooling": ["auto", "all"]}, "pooling cannot be 'auto'; it is one of last, all"),
@@ -142,7 +143,7 @@ def test_the_built_in_spaces_hold_the_defaults(freeze: bool, optimizer: str) -> 
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "learning_rate: "),
         ({"learning_rate": 0.1}, "learning_rate must be a list of values"),
         ({"dropout": {"low": 0}}, "has no 'high'"),
-        ({"dropout": [0.1], "objective": "loss"}, "objective 'loss' is not known"),
+        ({"dropout": [0.1], "objective": "loss"}, "unknown objective 'loss'"),
         ({}, "no setting to try"),
         ([1], "one JSON object"),
         ("{", "space.json"),

@@ -1,4 +1,4 @@
-"""Studies for real: a tiny network on real designs; stopped, killed, shared, taken up."""
+"""Studies for real: a tiny network on real designs; stopped, killed, shared, resumed."""
 
 import csv
 import json
@@ -31,16 +31,18 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import load_progress
-from hangtag.training.config import TrainConfig, resolved
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
 from hangtag.tuning import study as studies
 from hangtag.tuning.config import TuneConfig
+from hangtag.tuning.job import Job
 from hangtag.tuning.report import write_report
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import open_study
 from hangtag.tuning.summary import Summary
-from hangtag.tuning.trials import Job, Worker
 from hangtag.tuning.tune import tune
+from hangtag.tuning.worker import Worker
 
 TINY = TrainConfig(
     backbone="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
@@ -180,7 +182,7 @@ def test_heads_on_a_frozen_backbone_are_tried_by_the_dozen(
     folder, backbone = tmp_path / "study", load_file(study / "model" / "weights.safetensors")
     weights = tmp_path / "weights.safetensors"
     save_file({n: v for n, v in backbone.items() if n.startswith("backbone.")}, weights)
-    config = replace(TINY, epochs=0, batch_size=0, weights=str(weights), freeze=True)
+    config = replace(TINY, epochs=None, batch_size=None, weights=str(weights), freeze=True)
     config = replace(config, pooling="last")  # on all stages the defaults cannot be bettered
     began = time.monotonic()
     result = tune(dataset, folder, config, TuneConfig(trials=24))
@@ -325,7 +327,7 @@ def test_a_worker_that_is_killed_is_replaced(dataset: Path, tmp_path: Path) -> N
     victim = running(folder)[0]
     psutil.Process(victim.user_attrs["worker"]["pid"]).kill()
     assert process.wait(180) == 0, (tmp_path / "log.txt").read_text()
-    assert "another goes on with its trial" in (tmp_path / "log.txt").read_text()
+    assert "another resumes its trial" in (tmp_path / "log.txt").read_text()
     done = finished(folder)
     assert [len(trial.intermediate_values) for trial in done] == [EPOCHS, EPOCHS]
     retried = [t for t in done if t.system_attrs.get("failed_trial") == victim.number]
@@ -359,7 +361,7 @@ def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
         trial = elsewhere.ask(SPACE.ranges)
     trial.set_user_attr("worker", {"host": "elsewhere", "pid": os.getpid(), "began": 0})
     elsewhere._storage.record_heartbeat(trial._trial_id)
-    # Alive, as far as can be told: its place among the trials is taken.
+    # It seems alive, and so still counts among the trials.
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 1
     time.sleep(4)
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 2
@@ -494,7 +496,7 @@ def test_a_trial_that_was_taken_for_dead_costs_no_worker(
     assert len(finished(tmp_path / "study")) == 2
 
 
-def test_a_stop_is_heeded_also_in_a_trial_that_was_taken_for_dead(
+def test_a_trial_that_was_taken_for_dead_can_be_stopped(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optuna's error about the trial hides the stop."""
@@ -528,7 +530,7 @@ def test_a_study_in_a_database_goes_on_before_its_first_trial_wrote_a_folder(
     folder, storage = tmp_path / "study", f"sqlite:///{tmp_path / 'study.db'}"
     config = replace(TINY, epochs=1)
 
-    def killed(worker: Worker, teller: object) -> None:
+    def killed(worker: Worker, reporter: object) -> None:
         (folder / "features-12345678.safetensors").write_bytes(b"")
         raise SystemExit(1)
 
@@ -628,7 +630,7 @@ def test_a_study_begun_anew_does_not_stumble_over_old_trials(
     assert tune(dataset, copied, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE).trials == 1
 
 
-def test_the_report_tells_what_was_learned(study: Path) -> None:
+def test_the_report_shows_the_results(study: Path) -> None:
     summary = Summary.of(open_study(study))
     page = write_report(summary, study).read_text()
     lines = "\n".join(summary.lines())
@@ -649,7 +651,7 @@ def test_the_report_tells_what_was_learned(study: Path) -> None:
 def test_a_stop_between_trials_leaves_a_usable_study(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hangtag.tuning import trials
+    from hangtag.tuning import reporter
 
     lines = []
 
@@ -658,7 +660,7 @@ def test_a_stop_between_trials_leaves_a_usable_study(
         if line.startswith("2/"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trials, "note", stop)
+    monkeypatch.setattr(reporter, "note", stop)
     with pytest.raises(Stopped, match="2 of 6 trials done"):
         tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=6), SPACE)
     assert Tagger.open(tmp_path / "study" / "model").vocabulary.names
