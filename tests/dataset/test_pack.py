@@ -201,10 +201,10 @@ def test_a_design_that_kills_its_decoder_costs_only_itself(
     from hangtag.errors import ImageError
 
     paths = [library.location(design) for design in library.designs[:6]]
-    results = list(map_designs(kill_on_third, paths, workers=2, timeout=5))
+    results = list(map_designs(kill_on_third, paths, workers=2, timeout=30))
     assert [isinstance(result, ImageError) for result in results] == [n == 2 for n in range(6)]
     assert results[2].reason == "crashed"
-    slow = list(map_designs(sleep_on_third, paths, workers=2, timeout=1))
+    slow = list(map_designs(sleep_on_third, paths, workers=2, timeout=4))
     assert [getattr(result, "reason", "") for result in slow] == ["", "", "too-slow", "", "", ""]
 
 
