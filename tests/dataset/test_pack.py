@@ -27,6 +27,7 @@ from hangtag.errors import ConfigError, DatasetError, MissingExtra, VocabularyEr
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.rules import Rules
 
+pytestmark = pytest.mark.slow  # packs a library in worker processes, in every test
 SMALL = PackConfig(size=32, min_count=3)
 
 
