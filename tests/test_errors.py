@@ -6,7 +6,13 @@ import pytest
 
 from hangtag import errors
 
-CLASSES = [c for c in vars(errors).values() if isinstance(c, type) and c is not errors.HangtagError]
+CLASSES = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type)
+    and issubclass(kind, errors.HangtagError)
+    and kind is not errors.HangtagError
+]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
