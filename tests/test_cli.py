@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hangtag.cli.app import app
 from hangtag.cli.options import quantity
 
 DOCS = Path(__file__).parents[1] / "docs"
+NEEDS_TRAIN = pytest.mark.skipif(find_spec("torch") is None, reason="needs the train extra")
 COMMANDS = [name for name in app if not name.startswith("-")]
 
 
@@ -62,7 +64,7 @@ def test_the_commands_are_these() -> None:
         (("train", "nowhere", "m", "--epochs", "0"), "choose 1 to"),
         (("train", "nowhere", "m", "--epochs", "2", "--minutes", "2"), "not both"),
         (("tune", "nowhere", "s"), "nowhere"),
-        (("study", "nowhere"), "nowhere holds no study"),
+        pytest.param(("study", "nowhere"), "nowhere holds no study", marks=NEEDS_TRAIN),
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is no model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "no such file"),
@@ -74,7 +76,11 @@ def test_the_commands_are_these() -> None:
         (("vocabulary", "rename", "a", ","), "cannot stand in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
-        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t"), "t: No such file"),
+        pytest.param(
+            ("import-model", "nowhere.tar.gz", "m", "--tags-file", "t"),
+            "t: No such file",
+            marks=NEEDS_TRAIN,
+        ),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(
