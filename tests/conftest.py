@@ -4,6 +4,7 @@ Quick tests are `-m "not slow"`. A test is slow if it asks for a fixture that tr
 opens a browser, if its module needs torch, or if it is marked so because it starts processes.
 """
 
+import ast
 import os
 import re
 import sys
@@ -26,7 +27,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each of the tests that run
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 SLOW_FIXTURES = {"browser", "built", "moto", "postgres", "serve", "server", "work"}
-IMPORT = re.compile(r"^(?:from|import) ([\w.]+)", re.MULTILINE)
 # Packages of hangtag that import an extra's packages at once.
 BEHIND = {"hangtag.training": "torch", "hangtag.tuning": "torch"}
 
@@ -58,7 +58,12 @@ def draw(shape: str, colour: str, size: int, turn: int) -> Image.Image:
 @cache
 def foreign(path: Path) -> set[str]:
     """Return the packages that a test module imports at its top: BEHIND's for hangtag's own."""
-    names = IMPORT.findall(path.read_text(encoding="utf-8"))
+    names: list[str] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
     found = {BEHIND.get(".".join(name.split(".")[:2]), name.split(".")[0]) for name in names}
     return found - {"hangtag", "tests"}
 
