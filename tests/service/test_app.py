@@ -491,20 +491,20 @@ def test_many_large_bodies_at_once_are_turned_away(serve: Callable, work: Path) 
 
     def half_sent() -> Iterator[bytes]:
         yield b"x" * 900_000
-        enough.wait(60)
+        enough.wait(20)
         yield b"x"
 
     def ask(_: int) -> int:
         try:
             return httpx.post(
-                f"{url}/tag", content=half_sent(), headers=PNG, timeout=90
+                f"{url}/tag", content=half_sent(), headers=PNG, timeout=30
             ).status_code
         except httpx.WriteError:  # refused before all was sent
             return 503
 
     with ThreadPoolExecutor(12) as pool:
         answers = [pool.submit(ask, n) for n in range(12)]
-        wait_until(lambda: sum(answer.done() for answer in answers) >= 3)
+        time.sleep(3)  # a refusal is seen by the client and counted only when its body has ended
         enough.set()
         found = [answer.result() for answer in answers]
     assert set(found) == {422, 503}  # those that were let in hold no image

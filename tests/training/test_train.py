@@ -218,7 +218,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
     assert (disturbed / "checkpoints" / "last.safetensors").exists()
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
-        assert "the same command goes on from here" in said
+        assert "run the same command again to resume" in said
     train(dataset, disturbed, config)
     for name in ("weights.safetensors", "tags.json"):
         first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
@@ -253,7 +253,7 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
 
     with monkeypatch.context() as patched:
         patched.setattr("hangtag.training.run.stores_of", signalled)
-        with pytest.raises(Stopped, match="the same command goes on from here"):
+        with pytest.raises(Stopped, match="run the same command again to resume"):
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
     assert train(dataset, tmp_path / "m", config).epochs == 1
