@@ -46,8 +46,10 @@ def test_the_import_is_quick_and_loads_nothing_heavy() -> None:
     assert not heavy
 
 
+@pytest.mark.slow
 def test_importing_every_module_changes_nothing_for_others() -> None:
     """Libraries that hangtag imports set variables for themselves, under their own prefixes."""
+    pytest.importorskip("torch", reason="needs the train extra, which some modules import")
     code = (
         "import importlib, logging, os, pkgutil, signal, sys\n"
         "import PIL.Image, torch\n"
@@ -102,7 +104,9 @@ def test_a_model_is_measured(work: Path, tmp_path: Path) -> None:
     assert report.save(tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_what_one_function_returns_the_next_one_takes(library: Catalog, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the train extra: a model is trained here")
     config = hangtag.PackConfig(size=32, min_count=3)
     dataset = hangtag.pack(library, os.fspath(tmp_path / "dataset"), config=config)
     assert sum(dataset.info.designs.values()) == len(library)

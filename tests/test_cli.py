@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from hangtag.library.catalog import Catalog
 
 DOCS = Path(__file__).parents[1] / "docs"
 CLI = Path(__file__).parents[1] / "hangtag" / "cli"
+NEEDS_TRAIN = pytest.mark.skipif(find_spec("torch") is None, reason="needs the train extra")
 COMMANDS = [name for name in app if not name.startswith("-")]
 
 
@@ -69,7 +71,7 @@ def test_the_commands_are_these() -> None:
         (("train", "nowhere", "m", "--epochs", "0"), "choose 1 to"),
         (("train", "nowhere", "m", "--epochs", "2", "--minutes", "2"), "not both"),
         (("tune", "nowhere", "s"), "nowhere"),
-        (("study", "nowhere"), "nowhere holds no study"),
+        pytest.param(("study", "nowhere"), "nowhere holds no study", marks=NEEDS_TRAIN),
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is not a model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "is not a model folder"),
@@ -81,7 +83,11 @@ def test_the_commands_are_these() -> None:
         (("vocabulary", "rename", "a", ","), "cannot be written in a rules file"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
-        (("import-model", "nowhere.tar.gz", "m", "--tags-file", "t.txt"), "t.txt: No such file"),
+        pytest.param(
+            ("import-model", "nowhere.tar.gz", "m", "--tags-file", "t.txt"),
+            "t.txt: No such file",
+            marks=NEEDS_TRAIN,
+        ),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(
@@ -165,14 +171,14 @@ FACE = {
     "hangtag.library.vocabulary",
 }  # fmt: skip
 HELPERS = {
-    "addresses": {"storage.s3", "storage.addresses", "storage.mirror", "tagging.bulk"},
+    "addresses": {"storage.s3", "storage.addresses", "storage.mirror", "tagging.designs"},
     "app": {"training.threads"},
     "dataset": {"dataset.dataset_folder", "dataset.pack", "dataset.recordio"},
     "doctor": {"training.devices"},
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
-    "tagging": {"tagging.bulk"},
+    "tagging": {"tagging.bulk", "tagging.output"},
 }
 
 
@@ -198,7 +204,7 @@ def test_commands_call_the_api_and_nothing_deeper(path: Path) -> None:
     }
     if path.stem == "sagemaker":
         deeper = {name for name in deeper if not name.startswith("sagemaker.")}
-        deeper -= {"storage.addresses", "tuning.space"}
+        deeper -= {"storage.addresses", "tuning.space", "tuning.space_files"}
     assert deeper <= HELPERS.get(path.stem, set())
 
 

@@ -128,8 +128,10 @@ def test_notebooks_use_the_field_s_words(notebook: Path) -> None:
     assert not [match[0] for match in PRIVATE.finditer(text)]
 
 
+@pytest.mark.slow
 def test_the_site_builds(tmp_path: Path) -> None:
     """In strict mode: every warning is an error. Commands and Python come from the code."""
+    pytest.importorskip("mkdocs", reason="needs the docs extra")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--site-dir", tmp_path],
         cwd=ROOT, capture_output=True, text=True,

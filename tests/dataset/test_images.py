@@ -289,11 +289,11 @@ def test_svg_that_would_take_all_stack_or_time_is_bounded() -> None:
         '<filter id="f"><feTurbulence baseFrequency="0.05" numOctaves="2000000"/></filter>'
         '<rect width="10" height="10" filter="url(#f)"/>'
     )
-    began = time.monotonic()
+    began = time.process_time()
     few, *many = (
         drawn(noise.replace("2000000", n)) for n in ("16", "2000000", "+2e6", " 2000000.0")
     )
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert all((few == one).all() for one in many)
 
 

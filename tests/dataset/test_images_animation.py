@@ -144,7 +144,7 @@ def test_what_is_looked_at_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = saved(Image.new("P", (1000, 1000), 3), "GIF", transparency=3)
     start = frame.index(b"!\xf9")
     data = frame[:-1] + frame[start:-1] * 5000
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ImageError, match="transparent"):
         decode(data, 64)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

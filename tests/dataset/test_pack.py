@@ -17,6 +17,7 @@ from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, DatasetError, MissingExtra
 from hangtag.library.catalog import Catalog, Design
 
+pytestmark = pytest.mark.slow  # packs a library in worker processes, in every test
 SMALL = PackConfig(size=32, min_count=3)
 
 

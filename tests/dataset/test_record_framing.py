@@ -206,10 +206,10 @@ def test_hostile_lengths_cost_neither_memory_nor_time(tmp_path: Path) -> None:
     frames = [MARK + struct.pack("<I", size - 8 * n - 8) for n in range(size // 8)]
     path.write_bytes(b"".join(frames[:-1]) + MARK + struct.pack("<I", 2**29 - 1))
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(RecordError), RecordReader(path) as reader:
         list(reader)
     assert list(salvage(path)) == []
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()

@@ -168,11 +168,11 @@ def test_labels_of_a_large_file_are_quick(tmp_path: Path) -> None:
     with RecordWriter(path) as writer:
         for number, row in enumerate(table):
             writer.write(number, row, b"%d" % number, id=number)
-    start = time.perf_counter()
+    start = time.process_time()
     with RecordReader(path) as reader:
         assert np.array_equal(reader.labels(), table)
         assert reader[19_999].data == b"19999"
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_another_number_of_labels_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.sagemaker.mxnet_model import import_mxnet
 from tests.service.conftest import start
 from tests.storage.conftest import Storage, moto, storage
 
@@ -18,6 +17,8 @@ MADE = Path(__file__).parent / "mxnet"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    from hangtag.sagemaker.mxnet_model import import_mxnet  # needs onnx
+
     (tmp_path / "tags.txt").write_text("flower\nheart\nword\n")
     return import_mxnet(MADE / "model.tar.gz", tmp_path / "tags.txt", tmp_path / "model").path
 

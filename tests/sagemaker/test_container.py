@@ -26,6 +26,7 @@ from hangtag.sagemaker.inputs import dataset_of
 from hangtag.tagging.model_folder import ModelFolder
 from tests.sagemaker.test_inputs import LST, image_channels, record_channels
 
+pytestmark = pytest.mark.slow  # runs jobs and a server in processes of their own
 SEED = {  # all strings, as they arrive; one of them was typed wrong
     "num_classes": "9", "num_training_samples": "116945", "num_layers": "20",
     "image_shape": "3,28,28", "epochs": "2", "learning_rate": "0.01", "mini_batch_size": "16",
@@ -119,7 +120,7 @@ def test_its_model_is_served(seed_job: tuple[Path, str], library: Catalog) -> No
                 assert httpx.get(f"{url}/ping", timeout=2).status_code == 200
                 break
             except httpx.ConnectError:
-                assert time.monotonic() - begin < 30
+                assert time.monotonic() - begin < 120
                 time.sleep(0.05)
         answer = httpx.post(
             f"{url}/invocations",

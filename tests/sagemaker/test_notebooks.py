@@ -14,6 +14,7 @@ from hangtag.storage import s3
 from tests.sagemaker.test_jobs import ROLE
 from tests.storage.conftest import Storage
 
+pytestmark = pytest.mark.slow  # executes notebooks
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL = "--backbone resnet10t --input-size 32 --epochs"
 

@@ -15,6 +15,7 @@ from hangtag.library.rules import normalise_tag
 from hangtag.sample.colours import COLOURS, visible
 from hangtag.sample.library import draw_library
 
+pytestmark = pytest.mark.slow  # draws some hundred designs
 SMALL = 60
 SHARE = 0.3  # of the default size: subjects are shared out evenly, so what holds here holds there
 

@@ -1,8 +1,8 @@
 """A real S3 server on loopback (moto), and a proxy before it that fails as a test wants."""
 
 import contextlib
+import select
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from hangtag.storage import s3, s3_requests
 
@@ -42,6 +41,8 @@ class Storage:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer  # an extra, which quick tests do without
+
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -71,7 +72,7 @@ def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
                 self.answer(int(fault), {}, answer)
                 return
             if fault == "stall":
-                time.sleep(1.5)
+                select.select([self.connection], [], [], 30)  # until the client hangs up
             connection = HTTPConnection(moto_host)
             connection.request(self.command, self.path, body, dict(self.headers.items()))
             reply = connection.getresponse()

@@ -103,7 +103,7 @@ def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path
 
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
@@ -112,16 +112,25 @@ from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 values = json.loads(sys.argv[3])
 values["step_epochs"] = tuple(values["step_epochs"])
+step = Run._step
+def signalled(run, *batch):
+    step(run, *batch)
+    if run.progress.step == int(sys.argv[4]):
+        os.kill(os.getpid(), int(sys.argv[5]))
+Run._step = signalled
 train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**values))
 """
 
 
-def started(dataset: Path, model: Path, config: TrainConfig) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(dataset), str(model), json.dumps(asdict(config))],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def signalled(
+    dataset: Path, model: Path, config: TrainConfig, step: int, number: signal.Signals
+) -> str:
+    """Train in a process that gets a signal after a step; return its standard error."""
+    given = [dataset, model, json.dumps(asdict(config)), step, int(number)]
+    command = [sys.executable, "-c", SCRIPT, *map(str, given)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def stop_after(epoch: int) -> OnEpoch:
@@ -207,16 +216,11 @@ def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
     dataset: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = replace(TINY, epochs=6, checkpoint_minutes=0.0)
+    config = replace(TINY, epochs=3, checkpoint_minutes=0.0)
     train(dataset, tmp_path / "undisturbed", config)
     disturbed = tmp_path / "disturbed"
-    process = started(dataset, disturbed, config)
-    checkpoint = disturbed / "checkpoints" / "last.safetensors"
-    while process.poll() is None and not checkpoint.exists():
-        time.sleep(0.02)
-    time.sleep(0.3)
-    process.send_signal(number)
-    said = process.communicate()[1]
+    said = signalled(dataset, disturbed, config, 10, number)  # within the second epoch
+    assert (disturbed / "checkpoints" / "last.safetensors").exists()
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
         assert "run the same command again to resume" in said
@@ -452,13 +456,9 @@ def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
 def test_fp16_keeps_its_gradient_scale_over_a_resume(dataset: Path, tmp_path: Path) -> None:
     from hangtag.training.checkpoints import load_progress
 
-    config = replace(TINY, epochs=4, precision="fp16", checkpoint_minutes=0.0)
-    process = started(dataset, tmp_path / "m", config)
+    config = replace(TINY, epochs=2, precision="fp16", checkpoint_minutes=0.0)
+    signalled(dataset, tmp_path / "m", config, 10, signal.SIGKILL)
     checkpoint = tmp_path / "m" / "checkpoints" / "last.safetensors"
-    while process.poll() is None and not checkpoint.exists():
-        time.sleep(0.02)
-    process.kill()
-    process.communicate()
     assert load_progress(checkpoint).scaler["scale"] > 0
     train(dataset, tmp_path / "m", config)
     train(dataset, tmp_path / "calm", config)

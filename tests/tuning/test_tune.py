@@ -5,14 +5,17 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -354,8 +357,6 @@ def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
 ) -> None:
     folder = tmp_path / "study"
     tune(dataset, folder, TINY, TuneConfig(trials=1), SPACE)
-    monkeypatch.setattr(studies, "HEARTBEAT", 1)
-    monkeypatch.setattr(studies, "GRACE", 2)
     elsewhere = open_study(folder)
     with pytest.warns(UserWarning, match="Heartbeat"):  # it is not asked for by a worker of ours
         trial = elsewhere.ask(SPACE.ranges)
@@ -363,7 +364,8 @@ def test_a_trial_of_another_machine_is_taken_up_when_its_heart_stops(
     elsewhere._storage.record_heartbeat(trial._trial_id)
     # It seems alive, and so still counts among the trials.
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 1
-    time.sleep(4)
+    with closing(sqlite3.connect(folder / "study.db")) as database, database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 day')")
     assert tune(dataset, folder, TINY, TuneConfig(trials=2), SPACE).trials == 2
     lost, found = trials_of(folder)[1:]
     assert (lost.state, found.params) == (TrialState.FAIL, lost.params)
@@ -427,17 +429,27 @@ def test_processes_share_a_study_in_postgresql(
     assert best.params["dropout"] in dropouts
 
 
-def test_a_trial_about_to_be_queued_again_is_waited_for(dataset: Path, tmp_path: Path) -> None:
+def test_a_trial_about_to_be_queued_again_is_waited_for(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process finds the defaults' trial dead: it fails it, and queues it a moment later."""
     folder = tmp_path / "study"
     folder.mkdir()
     found = open_study(folder, create=True)
     found.enqueue_trial(SPACE.values(TINY), {"defaults": True})
     found.optimize(lambda trial: 1 / 0, n_trials=1, catch=ZeroDivisionError)  # fails
-    finder = threading.Timer(0.5, studies.again, (found, 0))
-    finder.start()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        if not pauses:
+            studies.requeue(found, 0)
+        pauses.append(seconds)
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr("hangtag.tuning.tune.time", clock)
+    monkeypatch.setattr("hangtag.tuning.tune.QUEUEING", 60.0)
     tune(dataset, folder, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE)
-    finder.join()
+    assert len(pauses) == 1
     states = [trial.state for trial in trials_of(folder)]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
