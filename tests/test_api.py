@@ -146,6 +146,7 @@ def test_an_address_in_a_bucket_is_refused(tmp_path: Path) -> None:
         hangtag.load_model("s3://bucket/model")
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard(library: Catalog, tmp_path: Path) -> None:
     """Worker processes would run the script once more, each of them."""
     script = tmp_path / "script.py"

@@ -83,6 +83,7 @@ def test_python_in_the_pages_can_be_read(page: Path) -> None:
         ast.parse(block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_python_in_the_pages_runs(
     page: str, library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

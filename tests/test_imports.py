@@ -80,7 +80,7 @@ def test_only_training_and_what_follows_imports_torch() -> None:
 def test_help_and_tagging_run_without_torch() -> None:
     code = (
         "import sys; import hangtag.cli.app, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
-        "import hangtag.sagemaker.jobs, hangtag.storage.mirror\n"
+        "import hangtag.sagemaker.resources, hangtag.storage.mirror\n"
         "try:\n    hangtag.cli.app.app(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'timm', 'optuna', 'boto3'} & set(sys.modules)"
     )
