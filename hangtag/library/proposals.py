@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
-import inflect
-
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import Rules, is_writable
 from hangtag.library.statistics import wilson_bound
@@ -100,6 +98,8 @@ def _count(catalog: Catalog, rules: Rules) -> tuple[Counter[str], Counter[tuple[
 
 def _plurals(counts: Counter[str]) -> Iterator[Proposal]:
     """Propose the rarer of `cat` and `cats` as an alias of the other. English only."""
+    import inflect  # it takes a second
+
     words = inflect.engine()
     for name in counts:
         if not name.isascii() or not name.replace(" ", "").isalpha():
