@@ -9,6 +9,7 @@ from hangtag.library.keywords.encodings import decoded_xml
 from hangtag.library.keywords.separators import distinct_keywords
 from hangtag.library.keywords.xmp_properties import DC, RDF
 from hangtag.library.keywords.xmp_reader import located
+from hangtag.library.keywords.xmp_subject import emptied
 from hangtag.library.rules import normalise_tag
 
 NEW_SIDECAR: Final = f"""\
@@ -24,8 +25,9 @@ def extended(packet: bytes, tags: list[str]) -> bytes:
     """Return `packet` with those of `tags` that it lacks. Raises one of XML_ERRORS.
 
     The new elements are inserted at the parser's byte offsets, not written from a tree, so that
-    comments, processing instructions, prefixes and blanks of other programs stay as they are. The
-    encoding stays as well; characters that a declared code page may lack are written as references.
+    comments, processing instructions, prefixes and blanks of other programs stay as they are. Only
+    a `dc:subject` that is plain text becomes a list, because XMP allows no second one. The encoding
+    stays as well; characters that a declared code page may lack are written as references.
     """
     source = decoded_xml(packet)
     found = located(source.text)
@@ -38,24 +40,34 @@ def extended(packet: bytes, tags: list[str]) -> bytes:
         return packet
     if source.encode(source.text) != packet:
         raise ValueError("its encoding does not reproduce the same bytes")
-    if found.lists:
-        span = found.lists[-1]
-    elif found.roots and not found.has_subject:
-        span = found.roots[0]
-    else:
-        raise ValueError("not XMP, or its dc:subject is not a list")
-    text = source.text.encode()
-    prefix = _name(text, span[0]).rpartition(b":")[0].decode()
-    if found.lists:
-        lines = _items(lacking.values(), prefix)
-    else:
-        lines = _description(lacking.values(), prefix, found.about or "")
-    if not source.agrees:
-        lines = [line.encode("ascii", "xmlcharrefreplace").decode() for line in lines]
-    longer = source.encode(_inserted(text, span, lines).decode())
+    text, new = source.text, list(lacking.values())
+    if found.has_subject and not found.offsets.lists:
+        text, new = emptied(text, found), [*found.subjects, *new]
+    longer = source.encode(_with_subjects(text, new, only_ascii=not source.agrees))
     if located(decoded_xml(longer).text).subjects != [*found.subjects, *lacking.values()]:
         raise ValueError("the tags cannot be written in its encoding or form")
     return longer
+
+
+def _with_subjects(text: str, tags: list[str], *, only_ascii: bool) -> str:
+    """Return XMP with `tags` at the end of its last list of subjects, or in a new one."""
+    found = located(text)
+    offsets, about = found.offsets, found.about or ""
+    spans = offsets.lists[-1:] or offsets.roots[:1] or offsets.wrappers[:1]
+    if not spans:
+        raise ValueError("not XMP")
+    data = text.encode()
+    prefix = _name(data, spans[0][0]).rpartition(b":")[0].decode()
+    if offsets.lists:
+        lines = _items(tags, prefix)
+    elif offsets.roots:
+        lines = _description(tags, prefix, about)
+    else:
+        description = (f" {line}" for line in _description(tags, "rdf", about))
+        lines = [f'<rdf:RDF xmlns:rdf="{RDF[1:-1]}">', *description, "</rdf:RDF>"]
+    if only_ascii:
+        lines = [line.encode("ascii", "xmlcharrefreplace").decode() for line in lines]
+    return _inserted(data, spans[0], lines).decode()
 
 
 def _items(tags: Iterable[str], prefix: str) -> list[str]:
