@@ -59,15 +59,16 @@ class _Found:
         Older kinds of block often hold damaged copies of the keywords in newer ones.
         """
         packets = [*self.packets, *beside]
+        whole = [keyword for packet in packets for keyword in packet.whole]
         originals = [form for packet in packets for form in packet.forms()]
-        originals += distinct_keywords(originals)
+        originals += distinct_keywords(originals, whole)
         found = [keyword for packet in self.packets for keyword in packet.keywords()]
         copies = Copies(originals)
         windows = [tag for text in self.windows for tag in copies.without(text.encode(), text)]
         copies = Copies([*originals, *windows])
         old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
         later = [keyword for packet in beside for keyword in packet.keywords()]
-        return distinct_keywords([*found, *windows, *old, *later])
+        return distinct_keywords([*found, *windows, *old, *later], whole)
 
 
 def read_keywords(image: Path) -> Keywords:

@@ -11,7 +11,15 @@ from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import XMLParser
 
 from hangtag.library.keywords.encodings import decoded_xml
-from hangtag.library.keywords.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
+from hangtag.library.keywords.xmp_properties import (
+    PROPERTIES,
+    RDF,
+    SUBJECT,
+    WHOLE,
+    Keyword,
+    last_levels,
+    without_levels,
+)
 
 _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
     RDF + name for name in ("RDF", "Description", "about", "Bag", "Seq", "Alt")
@@ -54,6 +62,8 @@ class Offsets:
 
     lists: list[tuple[int, int]] = field(default_factory=list)
     """Every list of subjects."""
+    whole: list[tuple[int, int]] = field(default_factory=list)
+    """Every list of subjects that are to be read whole."""
     roots: list[tuple[int, int]] = field(default_factory=list)
     """rdf:RDF."""
     wrappers: list[tuple[int, int]] = field(default_factory=list)
@@ -70,6 +80,8 @@ class Packet:
 
     subjects: list[str] = field(default_factory=list)
     """The values of `dc:subject`, as they are."""
+    whole: list[str] = field(default_factory=list)
+    """The subjects that hangtag wrote and that are one tag although they look like several."""
     others: list[Keyword] = field(default_factory=list)
     """The values of all other properties."""
     extension: str = ""
@@ -81,11 +93,12 @@ class Packet:
 
     def keywords(self) -> list[str]:
         """Return the keywords: subjects, then the last level of what other properties hold."""
-        return [*self.subjects, *last_levels(self.others, self.subjects)]
+        subjects = list(without_levels(self.subjects, self.whole))
+        return [*subjects, *last_levels(self.others, subjects)]
 
     def forms(self) -> list[str]:
         """Return every text that another block may hold a copy of."""
-        return [*self.keywords(), *(keyword.text for keyword in self.others)]
+        return [*self.keywords(), *self.subjects, *(keyword.text for keyword in self.others)]
 
 
 class _Parser(XMLParser):  # type: ignore[misc]
@@ -158,13 +171,13 @@ class _Reader:
 
     def _locate(self, tag: str, span: tuple[int, int]) -> None:
         offsets = self.packet.offsets
-        inside_subject = bool(self._open) and self._open[0].tag == SUBJECT
+        name = self._open[0].tag if self._open else ""
         if tag == _RDF:
             offsets.roots.append(span)
         elif tag in _WRAPPERS:
             offsets.wrappers.append(span)
-        elif tag in _LISTS and inside_subject and len(self._open) == 2:
-            offsets.lists.append(span)
+        elif tag in _LISTS and name in (SUBJECT, WHOLE) and len(self._open) == 2:
+            (offsets.lists if name == SUBJECT else offsets.whole).append(span)
         elif tag == SUBJECT and len(self._open) == 1:
             offsets.subjects.append(span)
 
@@ -191,6 +204,8 @@ class _Reader:
         found = PROPERTIES[element.tag](element)
         if element.tag == SUBJECT:
             self.packet.subjects += [keyword.text for keyword in found]
+        elif element.tag == WHOLE:
+            self.packet.whole += [keyword.text for keyword in found]
         else:
             self.packet.others += found
 

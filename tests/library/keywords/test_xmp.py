@@ -397,6 +397,48 @@ def test_any_tag_comes_back_from_a_sidecar(tmp_path: Path) -> None:
     assert keywords(tmp_path / "a.png") == tags
 
 
+AMBIGUOUS = ["heart; love", "x;y", "&amp;", "&eacute;toile", "black|white", "a|b; c"]
+
+
+@pytest.mark.parametrize("before", ["", described(""), described("<dc:subject>cat</dc:subject>")])
+@pytest.mark.parametrize("tag", AMBIGUOUS)
+def test_tag_that_looks_like_several_comes_back(tmp_path: Path, tag: str, before: str) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_text(before)
+    old = keywords(tmp_path / "a.png") if before else []
+    write_sidecar(tmp_path / "a.png", [tag])
+    write_sidecar(tmp_path / "a.png", ["red; blue", tag])
+    assert keywords(tmp_path / "a.png") == [*old, tag, "red; blue"]
+    after = (tmp_path / "a.png.xmp").read_text()
+    assert after.count("<hangtag:whole>") == 1
+    write_sidecar(tmp_path / "a.png", [tag, "red; blue"])
+    assert (tmp_path / "a.png.xmp").read_text() == after
+
+
+def test_whole_tags_count_only_among_the_subjects(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    sidecar = write_sidecar(tmp_path / "a.png", ["heart; love", "cat"])
+    sidecar.write_text(sidecar.read_text().replace("<rdf:li>heart; love</rdf:li>", "", 1))
+    assert keywords(tmp_path / "a.png") == ["cat"]
+
+
+def test_a_last_level_is_known_and_a_joined_subject_can_be_a_tag(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_bytes(packet("animal|cat", "Heart; Love"))
+    write_sidecar(tmp_path / "a.png", ["cat", "heart"])
+    assert (tmp_path / "a.png.xmp").read_bytes() == packet("animal|cat", "Heart; Love")
+    write_sidecar(tmp_path / "a.png", ["heart; love", "animal|cat", "cat"])
+    assert keywords(tmp_path / "a.png") == ["animal|cat", "Heart; Love"]
+    write_sidecar(tmp_path / "a.png", ["cat", "love"])
+    assert keywords(tmp_path / "a.png") == ["animal|cat", "Heart; Love", "cat", "love"]
+
+
+def test_plain_tags_need_no_property_of_hangtag(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    sidecar = write_sidecar(tmp_path / "a.png", ["cat", ";)", "|_|", "R&B", "rome, italy"])
+    assert "hangtag" not in sidecar.read_text()
+
+
 def test_tag_that_xml_cannot_hold_leaves_the_sidecar_as_it_is(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png")
     write_sidecar(tmp_path / "a.png", ["cat"])
