@@ -66,7 +66,7 @@ def read_caption(image: Path) -> Caption:
 def unread_captions(images: Iterable[Path]) -> list[Path]:
     """Return the text files whose names say that they are captions of `images`, but are not read.
 
-    Raises CatalogError for a folder that cannot be listed.
+    Folders that cannot be listed are left out.
     """
     folders: dict[Path, set[str]] = {}
     for image in images:
@@ -74,7 +74,11 @@ def unread_captions(images: Iterable[Path]) -> list[Path]:
         stems |= {name_key(image.stem), name_key(image.name)}
     found: list[Path] = []
     for folder, stems in folders.items():
-        for name in sorted(os.listdir(folder)):  # noqa: PTH208  # 500,000 names
+        try:
+            names = sorted(os.listdir(folder))  # noqa: PTH208  # 500,000 names
+        except OSError:
+            continue
+        for name in names:
             match = _UNREAD.fullmatch(name)
             if match is None or name_key(match[1]) not in stems:
                 continue

@@ -245,6 +245,9 @@ def test_merge_into_empty_elements(tmp_path: Path, empty: str) -> None:
         rdf("cat").replace("<rdf:Bag>", "").replace("</rdf:Bag>", "").encode(),
         rdf("cat").replace("<dc:subject>", "<dc:subject>more").encode().replace(b"Bag", b"Bug"),
         described("<dc:subject>cat<!-- note --></dc:subject>").encode(),
+        described("<dc:subject><lr:value>cat</lr:value></dc:subject>").encode(),
+        described('<dc:subject lr:value="1">cat</dc:subject>').encode(),
+        described('<dc:subject rdf:resource="urn:cat"/>').encode(),
         described("<dc:subject>cat</dc:subject><dc:subject>red</dc:subject>").encode(),
     ],
 )
