@@ -16,7 +16,7 @@ _LARGEST: Final = 1 << 20  # bytes; a caption is a line or two
 # `a.text`, `a.caption_llava`, `a.caption.txt`, `a_tags.txt`: captions by their names, but not read.
 _KINDS: Final = r"(?:captions?|tags?|prompts?|desc|description|text|wd14|deepbooru|blip)"
 _UNREAD: Final = re.compile(
-    rf"(.+?)(?:\.(?:{_KINDS}(?:_\w+)?|csv|tsv|ya?ml|md|lab)|[._-]{_KINDS}(?:_\w+)?\.txt)",
+    rf"(.+)(?:\.(?:{_KINDS}(?:_\w+)?|csv|tsv|ya?ml|md|lab)|[._-]{_KINDS}(?:_\w+)?\.txt)",
     re.IGNORECASE,
 )
 _QUOTED_LIST: Final = re.compile(r"""\[\s*["']""")

@@ -44,10 +44,11 @@ def without_levels(subjects: Iterable[str], whole: Iterable[str]) -> Iterator[st
     """
     kept = set(whole)
     for text in subjects:
-        if text in kept or not all(any(map(str.isalnum, part)) for part in text.split("|")):
-            yield text
-        else:
+        levels = [] if text in kept else text.split("|")
+        if len(levels) > 1 and all(any(map(str.isalnum, level)) for level in levels):
             yield from last_levels([Keyword(text, "|")], ())
+        else:
+            yield text
 
 
 def last_levels(keywords: Iterable[Keyword], subjects: Iterable[str]) -> Iterator[str]:

@@ -152,12 +152,13 @@ def test_words_with_underscores_and_no_commas(
     [
         *("a.text", "a.tag", "a.prompt", "a.description", "a.caption.txt", "a_tags.txt", "a.wd14"),
         *("a.csv", "a.yaml", "a.caption_llava", "A.png.TEXT", "a-caption.txt"),
+        *("a_tag_b_tags.txt", "a_tags_old.txt"),
     ],
 )
 def test_captions_of_other_names_are_reported(tmp_path: Path, name: str) -> None:
     for other in (name, "a.txt", "readme.text", "a.npz", "b_tags.txt", "b_tags.png"):
         (tmp_path / other).touch()
-    images = [tmp_path / image for image in ("a.png", "b_tags.png", "b.png")]
+    images = [tmp_path / image for image in ("a.png", "a_tag_b.png", "b_tags.png", "b.png")]
     assert unread_captions(images) == [tmp_path / name]
 
 
