@@ -12,7 +12,7 @@ from hangtag.console import note, track, warn
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.image_files import image_files
-from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.captions import read_caption, unread_captions
 from hangtag.library.keywords.sidecars import CAPTIONS, siblings, sidecars, stem_sidecars
 from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
 from hangtag.library.list_lines import distinct_tags
@@ -54,11 +54,13 @@ def import_catalog(kind: str, source: StrPath, **options: StrPath | None) -> Cat
 def from_sidecars(source: Path) -> Catalog:
     """Read the tags in a text file beside each image: `a.txt` or `a.png.txt`, also `.caption`.
 
-    Commas and line ends separate them, or semicolons where there are no commas.
+    Commas and line ends separate them, or semicolons where there are no commas; see
+    `split_caption` for lists and hashtags.
     """
     captions = _Captions(source)
-    catalog = _catalog(source, image_files(source), captions.tags, captions.problems)
-    captions.report()
+    images = image_files(source)
+    catalog = _catalog(source, images, captions.tags, captions.problems)
+    captions.report(images)
     return catalog
 
 
@@ -69,6 +71,7 @@ class _Captions:
         self.problems: list[str] = []
         self._source = source
         self._ignored: list[Path] = []
+        self._unseparated: list[Path] = []
         self._json = 0
 
     def tags(self, name: str) -> list[str]:
@@ -77,11 +80,23 @@ class _Captions:
         caption = read_caption(image)
         self.problems += _with_outcome(caption.problems, caption.tags)
         self._ignored += caption.ignored
+        self._unseparated += caption.unseparated
         self._json += not caption.tags and bool(sidecars(image, ".json"))
         return caption.tags
 
-    def report(self) -> None:
-        """Log what was left out."""
+    def report(self, images: Iterable[str]) -> None:
+        """Log what was left out of the captions of `images`, and what may be misread."""
+        if self._unseparated:
+            note(
+                f"{len(self._unseparated)} captions such as {self._unseparated[0]} have no commas"
+                " between words with underscores, and are read as one tag each; write commas"
+                " between tags"
+            )
+        if unread := unread_captions(self._source / image for image in images):
+            warn(
+                f"left out: {len(unread)} text files such as {unread[0]}, because captions are"
+                f" named like their image, with {', '.join(CAPTIONS)}; rename them"
+            )
         if self._ignored:
             warn(
                 f"left out: {len(self._ignored)} captions such as {self._ignored[0]}, because"

@@ -89,13 +89,16 @@ def test_what_sidecars_hold_and_is_not_read_is_counted(
     (tmp_path / "a.txt").write_text("cat")
     (tmp_path / "a.caption").write_text("a photo of a cat")
     (tmp_path / "b.png.json").write_text("{}")
-    (tmp_path / "c.caption").write_text("dog")
+    (tmp_path / "c.caption").write_text("dog solo long_hair")
+    (tmp_path / "b.prompt").write_text("bird")
     assert rows(import_catalog("sidecar", tmp_path)) == {
         "a.png": ("cat",),
         "b.png": (),
-        "c.png": ("dog",),
+        "c.png": ("dog solo long_hair",),
     }
     logged = capsys.readouterr().err
+    assert f"1 text files such as {tmp_path / 'b.prompt'}" in logged
+    assert f"1 captions such as {tmp_path / 'c.caption'} have no commas" in logged
     assert f"1 captions such as {tmp_path / 'a.caption'}" in logged
     assert "1 .json files" in logged
 

@@ -46,16 +46,18 @@ def unescaped(tag: str) -> str:
     return re.sub(r"\\([()\[\]{}])", r"\1", tag)
 
 
-def distinct_keywords(texts: Iterable[str]) -> list[str]:
+def distinct_keywords(texts: Iterable[str], whole: Iterable[str] = ()) -> list[str]:
     """Return the keywords in `texts`, stripped, each once, with two common errors fixed.
 
-    Web shops escape twice (`&amp;eacute;`), and some programs store `cat; dog` as one keyword. Of
-    spellings that `normalise_tag` makes equal, the first is kept.
+    Web shops escape twice (`&amp;eacute;`), and some programs store `cat; dog` as one keyword;
+    texts that are in `whole` stay as they are. Of spellings that `normalise_tag` makes equal, the
+    first is kept.
     """
-    fixed = (re.sub(r"&#?\w+;", lambda entity: html.unescape(entity[0]), text) for text in texts)
+    kept = set(whole)
     found: dict[str, str] = {}
-    for text in fixed:
-        for tag in split_semicolons(text):
+    for text in texts:
+        fixed = re.sub(r"&#?\w+;", lambda entity: html.unescape(entity[0]), text)
+        for tag in [text] if text in kept else split_semicolons(fixed):
             if name := normalise_tag(tag):
                 found.setdefault(name, tag)
     return list(found.values())

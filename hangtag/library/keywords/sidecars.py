@@ -37,9 +37,9 @@ class _Listing:
     def add(self, name: str) -> None:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122  # pathlib takes seconds over 500,000
         if suffix.lower() in _SIDECARS:
-            self.sidecars.setdefault(_key(name), []).append(name)
+            self.sidecars.setdefault(name_key(name), []).append(name)
         elif suffix.lower() in _DESIGNS:
-            self.designs.setdefault(_key(stem), []).append(name)
+            self.designs.setdefault(name_key(stem), []).append(name)
 
 
 _listings: OrderedDict[str, _Listing] = OrderedDict()
@@ -62,14 +62,14 @@ def stem_sidecars(image: Path, suffix: str) -> list[Path]:
 
 def siblings(image: Path) -> list[str]:
     """Return the names of the other designs that a sidecar `a.xmp` could belong to."""
-    names = _listing(image.parent).designs.get(_key(image.stem), ())
+    names = _listing(image.parent).designs.get(name_key(image.stem), ())
     return sorted(name for name in names if name != image.name)
 
 
 def remember(sidecar: Path) -> None:
     """Add a sidecar that was just written to the listing of its folder."""
     if (known := _listings.get(str(sidecar.parent))) is not None:
-        if sidecar.name not in known.sidecars.get(_key(sidecar.name), ()):
+        if sidecar.name not in known.sidecars.get(name_key(sidecar.name), ()):
             known.add(sidecar.name)
         known.stamp = sidecar.parent.stat().st_mtime_ns
 
@@ -80,12 +80,12 @@ def _named(image: Path, stem: str, suffix: str) -> list[Path]:
     A file in another spelling is left out if a design is spelled like it.
     """
     listing = _listing(image.parent)
-    names = listing.sidecars.get(_key(stem + suffix))
+    names = listing.sidecars.get(name_key(stem + suffix))
     if not names:
         return []
-    designs = listing.designs.get(_key(image.stem), ())
+    designs = listing.designs.get(name_key(image.stem), ())
     others = {name for path in designs for name in (path, os.path.splitext(path)[0])} - {stem}  # noqa: PTH122
-    for spelled in (str, _nfc, _key):
+    for spelled in (str, _nfc, name_key):
         wanted = spelled(stem)
         found = [name for name in names if spelled(name[: -len(suffix)]) == wanted]
         if found:
@@ -116,7 +116,8 @@ def _listing(folder: Path) -> _Listing:
     return known
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """Return a file name without differences of case and normal form."""
     return _nfc(name if name.isascii() and name.islower() else _nfc(name).casefold())
 
 

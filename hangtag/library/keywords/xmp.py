@@ -26,6 +26,7 @@ from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, Packet, rea
 from hangtag.storage.files import atomic_path
 
 _SUFFIX: Final = ".xmp"
+_BLANK: Final = b"\0 \t\r\n\xef\xbb\xbf"
 
 
 @dataclass
@@ -58,15 +59,16 @@ class _Found:
         Older kinds of block often hold damaged copies of the keywords in newer ones.
         """
         packets = [*self.packets, *beside]
+        whole = [keyword for packet in packets for keyword in packet.whole]
         originals = [form for packet in packets for form in packet.forms()]
-        originals += distinct_keywords(originals)
+        originals += distinct_keywords(originals, whole)
         found = [keyword for packet in self.packets for keyword in packet.keywords()]
         copies = Copies(originals)
         windows = [tag for text in self.windows for tag in copies.without(text.encode(), text)]
         copies = Copies([*originals, *windows])
         old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
         later = [keyword for packet in beside for keyword in packet.keywords()]
-        return distinct_keywords([*found, *windows, *old, *later])
+        return distinct_keywords([*found, *windows, *old, *later], whole)
 
 
 def read_keywords(image: Path) -> Keywords:
@@ -111,32 +113,54 @@ def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
     another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam and
     Immich read that name, it keeps the two apart, and Adobe's programs, which use NAME.xmp, read
     sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
-    because for many programs a sidecar replaces them. Without new tags, nothing is written. Raises
-    CatalogError when the existing sidecar cannot be read or extended; it is left as it is.
+    because for many programs a sidecar replaces them; so does an empty sidecar, which is filled. A
+    NAME.xmp that can be read but not extended stays as it is, and NAME.EXT.xmp is written. Without
+    new tags, nothing is written. Raises CatalogError when the existing sidecar cannot be read, or a
+    NAME.EXT.xmp cannot be extended; it is left as it is.
 
     Source: XMP specification part 1 (ISO 16684-1), section 7, and part 3, "External storage".
     """
     existing = own_sidecars(image, _SUFFIX)
-    if not existing and not siblings(image):
-        existing = stem_sidecars(image, _SUFFIX)
-    wanted = list(tags)
     if existing:
-        target, old = existing[0], existing[0].read_bytes()
-    else:
-        target, old = image.with_name(image.name + _SUFFIX), NEW_SIDECAR
+        return _extend(existing[0], image, tags)
+    shared = [] if siblings(image) else stem_sidecars(image, _SUFFIX)
+    if shared:
+        try:
+            return _extend(shared[0], image, tags)
+        except CatalogError:
+            if not _is_readable(shared[0]):
+                raise
+    return _extend(image.with_name(image.name + _SUFFIX), image, tags)
+
+
+def _extend(target: Path, image: Path, tags: Sequence[str]) -> Path:
+    """Add `tags` to a sidecar, after the image's own keywords if there is nothing in it yet."""
+    wanted, old = list(tags), target.read_bytes() if target.exists() else b""
+    is_new = not old.strip(_BLANK)
+    if is_new:
         with suppress(CatalogError):  # no program can read these, so the sidecar hides nothing
             wanted = keywords(image) + wanted
     try:
-        new = extended(old, [tag for text in wanted if (tag := text.strip())])
+        new = extended(
+            NEW_SIDECAR if is_new else old, [tag for text in wanted if (tag := text.strip())]
+        )
     except XML_ERRORS as cause:
         raise CatalogError(
             f"{target}: cannot take tags and is left as it is ({_reason(cause)}); fix or remove it"
         ) from cause
-    if new != old:
+    if new not in (old, NEW_SIDECAR):
         with atomic_path(target) as temporary:
             temporary.write_bytes(new)
         remember(target)
     return target
+
+
+def _is_readable(sidecar: Path) -> bool:
+    try:
+        _packet_of_file(sidecar)
+    except XML_ERRORS:
+        return False
+    return True
 
 
 def _embedded(image: Path) -> _Found:

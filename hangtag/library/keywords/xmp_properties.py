@@ -17,6 +17,9 @@ from hangtag.library.rules import normalise_tag
 RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC: Final = "http://purl.org/dc/elements/1.1/"
 SUBJECT: Final = f"{{{DC}}}subject"
+HANGTAG: Final = "urn:hangtag:xmp/1.0/"
+# Lists the subjects that are one tag although they look like several: `heart; love`, `a|b`.
+WHOLE: Final = f"{{{HANGTAG}}}whole"
 _VALUE, _DESCRIPTION, *_LISTS = (
     RDF + name for name in ("value", "Description", "Bag", "Seq", "Alt")
 )
@@ -32,6 +35,20 @@ class Keyword(NamedTuple):
 
     text: str
     separators: str = ""
+
+
+def without_levels(subjects: Iterable[str], whole: Iterable[str]) -> Iterator[str]:
+    """Yield the last level of each subject: `cat` of `animal|cat`, as Lightroom and digiKam write.
+
+    Subjects in `whole`, and those with an emoticon or nothing beside a bar, have no levels.
+    """
+    kept = set(whole)
+    for text in subjects:
+        levels = [] if text in kept else text.split("|")
+        if len(levels) > 1 and all(any(map(str.isalnum, level)) for level in levels):
+            yield from last_levels([Keyword(text, "|")], ())
+        else:
+            yield text
 
 
 def last_levels(keywords: Iterable[Keyword], subjects: Iterable[str]) -> Iterator[str]:
@@ -136,6 +153,7 @@ _READERS: Final = {
     ("http://ns.acdsee.com/iptc/1.0/", "categories"): _categories,
     ("http://ns.adobe.com/pdf/1.3/", "Keywords"): _free_text,
     (_MWG, "Keywords"): _hierarchy,
+    (HANGTAG, "whole"): _keywords(),
 }
 # Some programs omit the slash at the end of a namespace.
 PROPERTIES: Final = {

@@ -11,12 +11,23 @@ from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import XMLParser
 
 from hangtag.library.keywords.encodings import decoded_xml
-from hangtag.library.keywords.xmp_properties import PROPERTIES, RDF, SUBJECT, Keyword, last_levels
+from hangtag.library.keywords.xmp_properties import (
+    PROPERTIES,
+    RDF,
+    SUBJECT,
+    WHOLE,
+    Keyword,
+    last_levels,
+    without_levels,
+)
 
 _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
     RDF + name for name in ("RDF", "Description", "about", "Bag", "Seq", "Alt")
 )
+_WRAPPERS: Final = ("{adobe:ns:meta/}xmpmeta", "{adobe:ns:meta/}xapmeta")
 _EXTENSION: Final = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"
+
+_LOCATED: Final = (_RDF, *_LISTS, *_WRAPPERS, SUBJECT)  # elements whose offsets are kept
 
 # Bytes and depth of XML: more than real drawings have, less than would fill the memory (the worst
 # case found for 32 MB takes 0.6 GB and half a minute).
@@ -46,11 +57,31 @@ _FORBIDDEN: Final = re.compile(
 
 
 @dataclass
+class Offsets:
+    """Offsets in UTF-8 of the tags of elements: start tag, end tag."""
+
+    lists: list[tuple[int, int]] = field(default_factory=list)
+    """Every list of subjects."""
+    whole: list[tuple[int, int]] = field(default_factory=list)
+    """Every list of subjects that are to be read whole."""
+    roots: list[tuple[int, int]] = field(default_factory=list)
+    """rdf:RDF."""
+    wrappers: list[tuple[int, int]] = field(default_factory=list)
+    """x:xmpmeta."""
+    subjects: list[tuple[int, int]] = field(default_factory=list)
+    """`dc:subject` as an element."""
+    described: list[int] = field(default_factory=list)
+    """The start tags that have `dc:subject` as an attribute."""
+
+
+@dataclass
 class Packet:
     """The keywords of one or several XMP packets."""
 
     subjects: list[str] = field(default_factory=list)
     """The values of `dc:subject`, as they are."""
+    whole: list[str] = field(default_factory=list)
+    """The subjects that hangtag wrote and that are one tag although they look like several."""
     others: list[Keyword] = field(default_factory=list)
     """The values of all other properties."""
     extension: str = ""
@@ -58,18 +89,16 @@ class Packet:
     about: str | None = None
     """The resource that the packet describes."""
     has_subject: bool = False
-    lists: list[tuple[int, int]] = field(default_factory=list)
-    """Offsets in UTF-8 of the tags of every list of subjects: start tag, end tag."""
-    roots: list[tuple[int, int]] = field(default_factory=list)
-    """The same of rdf:RDF."""
+    offsets: Offsets = field(default_factory=Offsets)
 
     def keywords(self) -> list[str]:
         """Return the keywords: subjects, then the last level of what other properties hold."""
-        return [*self.subjects, *last_levels(self.others, self.subjects)]
+        subjects = list(without_levels(self.subjects, self.whole))
+        return [*subjects, *last_levels(self.others, subjects)]
 
     def forms(self) -> list[str]:
         """Return every text that another block may hold a copy of."""
-        return [*self.keywords(), *(keyword.text for keyword in self.others)]
+        return [*self.keywords(), *self.subjects, *(keyword.text for keyword in self.others)]
 
 
 class _Parser(XMLParser):  # type: ignore[misc]
@@ -116,7 +145,7 @@ class _Reader:
             self.packet.has_subject |= tag == SUBJECT
         elif self._path[-2:-1] == [_RDF]:
             self._describe(attributes)
-        if tag == _RDF or tag in _LISTS:
+        if tag in _LOCATED:
             self._starts.append(self.parser.CurrentByteIndex)
 
     def data(self, text: str) -> None:
@@ -124,12 +153,8 @@ class _Reader:
             self._builder.data(text)
 
     def end(self, tag: str) -> None:
-        if tag == _RDF or tag in _LISTS:
-            span = (self._starts.pop(), self.parser.CurrentByteIndex)
-            if tag == _RDF:
-                self.packet.roots.append(span)
-            elif len(self._open) == 2 and self._open[0].tag == SUBJECT:
-                self.packet.lists.append(span)
+        if tag in _LOCATED:
+            self._locate(tag, (self._starts.pop(), self.parser.CurrentByteIndex))
         if self._open:
             self._builder.end(tag)
             if len(self._open) == 1:
@@ -144,6 +169,18 @@ class _Reader:
                 parent.remove(element)
             self._take(self._open[0])
 
+    def _locate(self, tag: str, span: tuple[int, int]) -> None:
+        offsets = self.packet.offsets
+        name = self._open[0].tag if self._open else ""
+        if tag == _RDF:
+            offsets.roots.append(span)
+        elif tag in _WRAPPERS:
+            offsets.wrappers.append(span)
+        elif tag in _LISTS and name in (SUBJECT, WHOLE) and len(self._open) == 2:
+            (offsets.lists if name == SUBJECT else offsets.whole).append(span)
+        elif tag == SUBJECT and len(self._open) == 1:
+            offsets.subjects.append(span)
+
     def _counts(self, tag: str) -> bool:
         inside_metadata = tag == SUBJECT and "".join(self._path[-2:-1]).endswith("metadata")
         return self._path[-3:-2] == [_RDF] or inside_metadata
@@ -153,7 +190,9 @@ class _Reader:
         self.packet.about = self.packet.about or attributes.get(_ABOUT)
         for name, text in attributes.items():
             if name in PROPERTIES or name == _EXTENSION:
-                self.packet.has_subject |= name == SUBJECT
+                if name == SUBJECT:
+                    self.packet.has_subject = True
+                    self.packet.offsets.described.append(self.parser.CurrentByteIndex)
                 element = Element(name)
                 element.text = text
                 self._take(element)
@@ -165,6 +204,8 @@ class _Reader:
         found = PROPERTIES[element.tag](element)
         if element.tag == SUBJECT:
             self.packet.subjects += [keyword.text for keyword in found]
+        elif element.tag == WHOLE:
+            self.packet.whole += [keyword.text for keyword in found]
         else:
             self.packet.others += found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.library.keywords.captions import read_caption
+from hangtag.library.keywords.captions import read_caption, split_caption, unread_captions
 from hangtag.library.keywords.separators import (
     distinct_keywords,
     split_list,
@@ -100,6 +100,66 @@ def test_txt_counts_before_caption_unless_it_is_empty(tmp_path: Path) -> None:
 )
 def test_where_tags_end(text: str, tags: list[str]) -> None:
     assert split_list(text) == tags
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ('["cat","red hat"]\n', ["cat", "red hat"]),
+        ("['cat', 'red']", ["cat", "red"]),
+        ("cat|||red, hat", ["cat", "red", "hat"]),
+        ("1girl, solo ||| cat, red", ["1girl", "solo", "cat", "red"]),
+        ("|||cat, red", ["cat", "red"]),
+        ("cat|red hat\n|dog|", ["cat", "red hat", "dog"]),
+        ("#cat #red", ["cat", "red"]),
+        ("#cat", ["cat"]),
+        ("#1 #2", ["#1", "#2"]),
+        ("cat, #1, |_|, ||_||, <|>_<|>", ["cat", "#1", "|_|", "||_||", "<|>_<|>"]),
+        ("|_|\n:|\n<|>_<|>\n{a|b}\n\\||/", ["|_|", ":|", "<|>_<|>", "{a|b}", r"\||/"]),
+        ("[bad], {x}, (best quality:1.2)", ["[bad]", "{x}", "(best quality:1.2)"]),
+    ],
+)
+def test_lists_of_other_programs(text: str, tags: list[str]) -> None:
+    assert split_caption(text) == tags
+
+
+def test_a_list_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text('["cat", "re')
+    caption = read_caption(tmp_path / "a.png")
+    assert caption.tags == []
+    assert caption.problems == [f"{tmp_path / 'a.txt'}: begins as a list of tags, but is none"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_unseparated"),
+    [
+        ("1girl solo long_hair", True),
+        ("cat\n1girl solo long_hair", True),
+        ("a photo of a cat", False),
+        ("long_hair, red hat", False),
+        ("long_hair solo", False),
+    ],
+)
+def test_words_with_underscores_and_no_commas(
+    tmp_path: Path, text: str, is_unseparated: bool
+) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    assert bool(read_caption(tmp_path / "a.png").unseparated) is is_unseparated
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.text", "a.tag", "a.prompt", "a.description", "a.caption.txt", "a_tags.txt", "a.wd14"),
+        *("a.csv", "a.yaml", "a.caption_llava", "A.png.TEXT", "a-caption.txt"),
+        *("a_tag_b_tags.txt", "a_tags_old.txt"),
+    ],
+)
+def test_captions_of_other_names_are_reported(tmp_path: Path, name: str) -> None:
+    for other in (name, "a.txt", "readme.text", "a.npz", "b_tags.txt", "b_tags.png"):
+        (tmp_path / other).touch()
+    images = [tmp_path / image for image in ("a.png", "a_tag_b.png", "b_tags.png", "b.png")]
+    assert unread_captions(images) == [tmp_path / name]
 
 
 @pytest.mark.parametrize("text", [";)", ";d", ";_;", ";;", "(;_;)", ";-)", ";3"])

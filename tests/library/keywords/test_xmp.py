@@ -1,6 +1,7 @@
 """Keywords in and beside images: what is read, what is written, what hostile files cannot do."""
 
 import gzip
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -24,10 +25,13 @@ FOREIGN = (
     "</rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\r\n   \n<?xpacket end='w'?>"
 ).encode()
 
-SUBJECT_AS_ATTRIBUTE = (
-    f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""/>'
-    f'<rdf:Description xmlns:dc="{DC}" dc:subject="cat"/></rdf:RDF>'
-)
+
+def described(inside: str, attributes: str = "") -> str:
+    return (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><!-- keep --><rdf:RDF xmlns:rdf="{RDF}">'
+        f'<rdf:Description rdf:about="uuid:5" xmlns:dc="{DC}" xmlns:lr="urn:lr" {attributes}>'
+        f"<lr:x> 1 </lr:x>{inside}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end='w'?>"
+    )
 
 
 def packet(*tags: str) -> bytes:
@@ -235,12 +239,16 @@ def test_merge_into_empty_elements(tmp_path: Path, empty: str) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"no xml",
         b"<svg/>",
         packet("cat")[:-5],
         rdf("cat").replace("<rdf:Bag>", "").replace("</rdf:Bag>", "").encode(),
-        SUBJECT_AS_ATTRIBUTE.encode(),
+        rdf("cat").replace("<dc:subject>", "<dc:subject>more").encode().replace(b"Bag", b"Bug"),
+        described("<dc:subject>cat<!-- note --></dc:subject>").encode(),
+        described("<dc:subject><lr:value>cat</lr:value></dc:subject>").encode(),
+        described('<dc:subject lr:value="1">cat</dc:subject>').encode(),
+        described('<dc:subject rdf:resource="urn:cat"/>').encode(),
+        described("<dc:subject>cat</dc:subject><dc:subject>red</dc:subject>").encode(),
     ],
 )
 def test_sidecar_that_cannot_take_tags_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
@@ -250,6 +258,77 @@ def test_sidecar_that_cannot_take_tags_is_left_as_it_is(tmp_path: Path, content:
         write_sidecar(tmp_path / "a.png", ["Größe"])
     assert (tmp_path / "a.png.xmp").read_bytes() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.png.xmp"]
+
+
+PLAIN_SUBJECTS = {
+    "attribute": ('lr:a="1"  dc:subject = \'cat\' lr:b="2"', ""),
+    "attribute with commas": ('dc:subject="cat, cat"', ""),
+    "text": ("", "<dc:subject>cat</dc:subject>"),
+    "qualified text": ("", '<dc:subject xml:lang="en" >cat</dc:subject >'),
+    "escaped text": ("", "<dc:subject><![CDATA[c]]>&#97;t</dc:subject>"),
+    "value": (
+        "",
+        "<dc:subject rdf:parseType='Resource'><rdf:value>cat</rdf:value></dc:subject>",
+    ),
+    "value as an attribute": ("", '<dc:subject rdf:value="cat"/>'),
+}
+
+
+@pytest.mark.parametrize("name", ["a.xmp", "a.png.xmp"])
+@pytest.mark.parametrize("form", PLAIN_SUBJECTS)
+def test_plain_subject_becomes_a_list_and_the_rest_stays(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    save_png(tmp_path / "a.png")
+    attributes, inside = PLAIN_SUBJECTS[form]
+    (tmp_path / name).write_text(described(inside, attributes))
+    assert write_sidecar(tmp_path / "a.png", ["CAT", "red"]) == tmp_path / name
+    assert keywords(tmp_path / "a.png")[-1:] == ["red"]
+    after = (tmp_path / name).read_text()
+    assert after.count("dc:subject") == 2  # one element
+    assert "<rdf:li>cat</rdf:li>" in after
+    kept = ("<!-- keep -->", "<lr:x> 1 </lr:x>", "</x:xmpmeta><?xpacket end='w'?>")
+    assert all(text in after for text in (*kept, *re.findall(r'(?:lr|xml):\w+="\w+"', attributes)))
+    write_sidecar(tmp_path / "a.png", ["red"])
+    assert (tmp_path / name).read_text() == after
+
+
+@pytest.mark.parametrize("name", ["a.xmp", "a.png.xmp"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n \n",
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"/>',
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n</x:xmpmeta>',
+        described("<dc:subject/>"),
+        described("<dc:subject></dc:subject>"),
+        described("", 'dc:subject=""'),
+    ],
+)
+def test_sidecar_without_subjects_gets_them(tmp_path: Path, content: str, name: str) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / name).write_text(content)
+    assert write_sidecar(tmp_path / "a.png", ["cat", "red"]) == tmp_path / name
+    assert keywords(tmp_path / "a.png") == ["cat", "red"]
+    assert [path.name for path in tmp_path.glob("*.xmp")] == [name]
+
+
+def test_empty_sidecar_begins_with_what_is_inside(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.webp", xmp=packet("inside"))
+    (tmp_path / "a.webp.xmp").touch()
+    write_sidecar(tmp_path / "a.webp", ["cat"])
+    assert b"<rdf:li>inside</rdf:li>" in (tmp_path / "a.webp.xmp").read_bytes()
+
+
+def test_sidecar_beside_one_that_cannot_be_extended(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    before = described("<dc:subject>cat<!-- note --></dc:subject>")
+    (tmp_path / "a.xmp").write_text(before)
+    assert write_sidecar(tmp_path / "a.png", ["red"]) == tmp_path / "a.png.xmp"
+    assert (tmp_path / "a.xmp").read_text() == before
+    assert b"<rdf:li>cat</rdf:li>" in (tmp_path / "a.png.xmp").read_bytes()
+    assert keywords(tmp_path / "a.png") == ["cat", "red"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
@@ -319,6 +398,48 @@ def test_any_tag_comes_back_from_a_sidecar(tmp_path: Path) -> None:
     tags = [";)", "^_^", ">_<", "a|b", "a/b", "rome, italy", "|_|", "<&>"]
     write_sidecar(tmp_path / "a.png", tags)
     assert keywords(tmp_path / "a.png") == tags
+
+
+AMBIGUOUS = ["heart; love", "x;y", "&amp;", "&eacute;toile", "black|white", "a|b; c"]
+
+
+@pytest.mark.parametrize("before", ["", described(""), described("<dc:subject>cat</dc:subject>")])
+@pytest.mark.parametrize("tag", AMBIGUOUS)
+def test_tag_that_looks_like_several_comes_back(tmp_path: Path, tag: str, before: str) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_text(before)
+    old = keywords(tmp_path / "a.png") if before else []
+    write_sidecar(tmp_path / "a.png", [tag])
+    write_sidecar(tmp_path / "a.png", ["red; blue", tag])
+    assert keywords(tmp_path / "a.png") == [*old, tag, "red; blue"]
+    after = (tmp_path / "a.png.xmp").read_text()
+    assert after.count("<hangtag:whole>") == 1
+    write_sidecar(tmp_path / "a.png", [tag, "red; blue"])
+    assert (tmp_path / "a.png.xmp").read_text() == after
+
+
+def test_whole_tags_count_only_among_the_subjects(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    sidecar = write_sidecar(tmp_path / "a.png", ["heart; love", "cat"])
+    sidecar.write_text(sidecar.read_text().replace("<rdf:li>heart; love</rdf:li>", "", 1))
+    assert keywords(tmp_path / "a.png") == ["cat"]
+
+
+def test_a_last_level_is_known_and_a_joined_subject_can_be_a_tag(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_bytes(packet("animal|cat", "Heart; Love"))
+    write_sidecar(tmp_path / "a.png", ["cat", "heart"])
+    assert (tmp_path / "a.png.xmp").read_bytes() == packet("animal|cat", "Heart; Love")
+    write_sidecar(tmp_path / "a.png", ["heart; love", "animal|cat", "cat"])
+    assert keywords(tmp_path / "a.png") == ["animal|cat", "Heart; Love"]
+    write_sidecar(tmp_path / "a.png", ["cat", "love"])
+    assert keywords(tmp_path / "a.png") == ["animal|cat", "Heart; Love", "cat", "love"]
+
+
+def test_plain_tags_need_no_property_of_hangtag(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    sidecar = write_sidecar(tmp_path / "a.png", ["cat", ";)", "|_|", "R&B", "rome, italy"])
+    assert "hangtag" not in sidecar.read_text()
 
 
 def test_tag_that_xml_cannot_hold_leaves_the_sidecar_as_it_is(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def test_items_of_every_form(image: Path, kind: str, item: str) -> None:
         "<xmp:x>no tag</xmp:x></rdf:li><rdf:li rdf:value='red'/></rdf:Bag></dc:subject>",
         "<dc:subject><rdf:Bag><rdf:_1>cat</rdf:_1><rdf:_2>red</rdf:_2></rdf:Bag></dc:subject>",
         f"<dc:subject>{bag('', ' cat ', 'CAT', 'red', 'Red')}</dc:subject>",
+        f"<dc:subject>{bag('animal|cat', 'colour|warm|red')}</dc:subject>",
+        f"<dc:subject>{bag('animal|cat', 'darktable|format|png')}</dc:subject>"
+        f"<lr:hierarchicalSubject>{bag('animal|cat', 'red')}</lr:hierarchicalSubject>",
         f"<lr:weightedFlatSubject>{bag('cat', 'red')}</lr:weightedFlatSubject>",
         f"<lr:hierarchicalSubject>{bag('animal|cat', 'colour|warm|red')}</lr:hierarchicalSubject>",
         f"<digiKam:TagsList>{bag('animal/cat', 'red', kind='Seq')}</digiKam:TagsList>",
@@ -112,6 +115,7 @@ def test_properties_of_every_program(image: Path, inside: str) -> None:
     "attributes",
     [
         'dc:subject="cat"',
+        'dc:subject="animal|cat"',
         'lr:hierarchicalSubject="animal|cat"',
         'digiKam:TagsList="animal/cat"',
         'MicrosoftPhoto:LastKeywordXMP="cat"',
@@ -120,6 +124,11 @@ def test_properties_of_every_program(image: Path, inside: str) -> None:
 )
 def test_properties_as_attributes(image: Path, attributes: str) -> None:
     assert read(image, packet(attributes=attributes)) == ["cat"]
+
+
+@pytest.mark.parametrize("text", ["|_|", ":|", "|cat", "cat|", "a|^_^", "black/white"])
+def test_signs_in_a_subject_are_no_levels(image: Path, text: str) -> None:
+    assert read(image, packet(f"<dc:subject>{bag(text)}</dc:subject>")) == [text]
 
 
 def test_levels_above_come_only_where_they_are_keywords_themselves(image: Path) -> None:
