@@ -197,11 +197,19 @@ const writers = {
     (designs.length > 1 ? `${design.name}: ` : "") + finalTags(design).map(one => one.tag).join(", ")).join("\n"),
 };
 
+function bag(tags) {
+  return `<rdf:Bag>${tags.map(tag => `<rdf:li>${escaped(tag)}</rdf:li>`).join("")}</rdf:Bag>`;
+}
+
 function xmp(design) {
-  const items = finalTags(design).map(one => `<rdf:li>${escaped(one.tag)}</rdf:li>`).join("");
+  const tags = finalTags(design).map(one => one.tag);
+  // `hangtag import xmp` reads these whole, and not as several tags.
+  const whole = tags.filter(tag => /[;；؛|&]/.test(tag));
+  const marks = whole.length
+    ? `<hangtag:whole xmlns:hangtag="urn:hangtag:xmp/1.0/">${bag(whole)}</hangtag:whole>` : "";
   return `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">`
     + `<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""`
-    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>${items}</rdf:Bag></dc:subject>`
+    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject>${bag(tags)}</dc:subject>${marks}`
     + `</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>\n`;
 }
 
