@@ -33,7 +33,7 @@ def render(
     """
     budget = images.Budget(max_pixels, tree.MAX_ELEMENTS)
     root = _prepared(data, images.Embedder(_prepared, _drawn, decode, budget, size), 0)
-    geometry.enlarge_fractions(root)
+    geometry.set_size(root)
     with Image.open(io.BytesIO(_drawn(root, size)), formats=("PNG",)) as image:
         return image.convert("RGBA")
 
@@ -45,11 +45,12 @@ def _prepared(data: bytes, embedder: images.Embedder, nesting: int) -> tree.Elem
         raise ImageError("too-complex", f"SVG nested over {tree.MAX_DEPTH} deep")
     embedder.budget.spend_elements(tree.expanded_elements(root))
     images.embed(root, embedder, nesting)
+    sides = geometry.sides(root)
     try:
         style.apply(root)
     except RecursionError as cause:
         raise ImageError("too-complex", "SVG with style sheets nested too deep") from cause
-    geometry.fix_root(root)
+    geometry.fix_root(root, sides)
     _limit_noise(root)
     return root
 
