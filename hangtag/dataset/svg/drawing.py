@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import resvg_py
 from PIL import Image
 
-from hangtag.dataset.svg import geometry, images, style, tree
+from hangtag.dataset.svg import geometry, images, names, style, tree
 from hangtag.dataset.svg.encoding import gunzip, is_svg, text_of
 from hangtag.errors import ImageError
 
@@ -41,6 +41,7 @@ def render(
 def _prepared(data: bytes, embedder: images.Embedder, nesting: int) -> tree.Element:
     """Return a document as a tree that the renderer draws as a browser would."""
     root = tree.parse(text_of(gunzip(data)))
+    names.decode_hrefs(root)
     if tree.depth(root) > tree.MAX_DEPTH:
         raise ImageError("too-complex", f"SVG nested over {tree.MAX_DEPTH} deep")
     embedder.budget.spend_elements(tree.expanded_elements(root))

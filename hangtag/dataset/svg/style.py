@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import cssselect2
 
-from hangtag.dataset.svg import geometry, references, shapes, transforms, variables
+from hangtag.dataset.svg import geometry, names, references, shapes, transforms, variables
 from hangtag.dataset.svg.cascade import Cascade, write
 from hangtag.dataset.svg.media import MediaScreen
 from hangtag.dataset.svg.properties import (
@@ -71,6 +71,7 @@ def apply(root: Element) -> None:
         for parent in [element for element in root.iter() if len(element)]:
             for child in [each for each in parent if each.tag in _STYLES]:
                 parent.remove(child)
+    names.rename(root)
     references.fix(root)
 
 

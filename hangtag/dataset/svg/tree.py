@@ -26,6 +26,8 @@ MAX_DEPTH: Final = 150  # openclipart's deepest has 12; at 400 the renderer over
 _ENTITY: Final = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
 _PREFIXED: Final = re.compile(r"[<\s/]([^\W\d][\w.-]*):[^\W\d]")
 _START_TAG: Final = re.compile(r"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*""")
+_BLANKS: Final = " \t\r\n\f"
+_KEPT: Final = ("id", "type")  # where white space counts
 _NAMESPACES: Final = {"svg": SVG[1:-1], "xlink": XLINK}
 
 
@@ -44,6 +46,7 @@ def parse(text: str) -> Element:
     if root.tag.rpartition("}")[2] != "svg":
         raise ImageError("unreadable", f"XML document is <{root.tag}>, not <svg>")
     _set_namespace(root)
+    _strip_values(root)
     return root
 
 
@@ -100,6 +103,15 @@ def _set_namespace(root: Element) -> None:
             namespace, brace, name = element.tag.rpartition("}")
             if namespace + brace in (own, ""):
                 element.tag = SVG + name
+
+
+def _strip_values(root: Element) -> None:
+    """Remove white space around attributes: the renderer ignores a length that ends in it."""
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            stripped = value.strip(_BLANKS)
+            if stripped != value and name not in _KEPT:
+                element.attrib[name] = stripped
 
 
 def depth(root: Element) -> int:

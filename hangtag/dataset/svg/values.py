@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset.svg import colours, numbers, shapes, transforms
+from hangtag.dataset.svg import colours, names, numbers, shapes, transforms
 
 _SOME_BOX: Final = (0.0, 0.0, 100.0, 100.0)
 _SIZES: Final = (
@@ -21,7 +21,7 @@ _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_LENGTH: Final = re.compile(rf"{_NUMBER}(?:px|pt|pc|mm|cm|in|em|ex|%)|0")
 _IS_HEX: Final = re.compile(r"#[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3})?")
-_IS_REFERENCE: Final = re.compile(r"url\(#[^\s\"'()\\]+\)")
+_IS_REFERENCE: Final = re.compile(r"url\(#[\w.-]+\)")
 _IS_DASHES: Final = re.compile(rf"{_NUMBER}(?:px)?(?:(?:\s*,\s*|\s+){_NUMBER}(?:px)?)*")
 
 
@@ -76,8 +76,8 @@ def _reference_of(token: Node) -> str | None:
         address = strings[0] if strings else None
     if address is None:
         return None
-    address = address.strip()
-    return f"url({address})" if re.fullmatch(r"#[^\s()'\"]+", address) else ""
+    mark, name = address.strip()[:1], address.strip()[1:]
+    return f"url(#{names.plain(names.decoded(name))})" if mark == "#" and name else ""
 
 
 def _reference(tokens: Sequence[Node], context: Context) -> str | None:
