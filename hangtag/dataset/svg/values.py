@@ -4,7 +4,8 @@ https://www.w3.org/TR/css-values-4/, with the lengths without units that SVG all
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import tinycss2
@@ -215,9 +216,12 @@ def _text(tokens: Sequence[Node], context: Context) -> str | None:
     return str(tinycss2.serialize(tokens))
 
 
-def keywords(*words: str) -> Kind:
-    """Return the kind of a property that is one of `words`, in any case."""
-    spelled = {word.lower(): word for word in words}
+def keywords(*words: str, replaced: Mapping[str, str] = MappingProxyType({})) -> Kind:
+    """Return the kind of a property that is one of `words`, in any case.
+
+    `replaced`: words that the renderer does not know, and the nearest ones that it knows.
+    """
+    spelled = {word.lower(): word for word in words} | dict(replaced)
 
     def parse(tokens: Sequence[Node], context: Context) -> str | None:
         word = tokens[0].lower_value if len(tokens) == 1 and tokens[0].type == "ident" else ""
