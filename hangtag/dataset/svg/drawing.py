@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import resvg_py
 from PIL import Image
 
-from hangtag.dataset.svg import geometry, images, names, style, tree
+from hangtag.dataset.svg import geometry, images, names, strokes, style, tree
 from hangtag.dataset.svg.encoding import gunzip, is_svg, text_of
 from hangtag.errors import ImageError
 
@@ -52,6 +52,7 @@ def _prepared(data: bytes, embedder: images.Embedder, nesting: int) -> tree.Elem
     except RecursionError as cause:
         raise ImageError("too-complex", "SVG with style sheets nested too deep") from cause
     geometry.fix_root(root, sides)
+    strokes.apply(root)
     _limit_noise(root)
     return root
 

@@ -80,6 +80,15 @@ def screen(root: Element) -> tuple[float, float]:
     return size[0] or _DEFAULT[0], size[1] or _DEFAULT[1]
 
 
+def image_size(root: Element) -> tuple[float, float]:
+    """Return the size at which <img> shows a document, also one that has only a viewBox."""
+    box = view_box(root)
+    if box is None or any(_natural_side(root, name) is not None for name in ("width", "height")):
+        return screen(root)
+    scale = min(_DEFAULT[0] / box[2], _DEFAULT[1] / box[3])
+    return box[2] * scale, box[3] * scale
+
+
 def viewport(element: Element, outer: tuple[float, float]) -> tuple[float, float]:
     """Return the size that percentages in an <svg> or <symbol> refer to, in user units."""
     box = view_box(element)
