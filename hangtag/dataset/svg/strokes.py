@@ -33,7 +33,7 @@ class _Visit(NamedTuple):
 def are_fixed(root: Element) -> bool:
     """Return whether a document mentions strokes that keep their width."""
     return any(
-        FIXED in (element.get("vector-effect") or element.get("style", ""))
+        FIXED in element.get("vector-effect", "") + element.get("style", "")
         or (element.tag == SVG + "style" and FIXED in (element.text or ""))
         for element in root.iter()
     )
