@@ -60,27 +60,37 @@ def apply(root: Element) -> None:
 def _visits(root: Element) -> Iterator[_Visit]:
     """Yield every element where it is drawn, in document order, its own matrix included."""
     ids = by_id(root)
-    stack = [_Visit(root, (1, 0, 0, 1, 0, 0), _INITIAL, root.attrib)]
-    for _ in range(2 * MAX_ELEMENTS):  # a <use> may refer to what it is in
-        if not stack:
-            return
-        element, outer, strokes, sides = stack.pop()
+    stack = [iter([_Visit(root, (1, 0, 0, 1, 0, 0), _INITIAL, root.attrib)])]
+    left = MAX_ELEMENTS  # a <use> may refer to what it is in
+    while stack and left:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+            continue
+        element, outer, strokes, sides = found
         matrix = transforms.multiplied(outer, _own(element, sides, element is root))
         strokes = {name: element.get(name, value) for name, value in strokes.items()}
-        yield _Visit(element, matrix, strokes, sides)
-        target = ids.get(href(element)[1:]) if element.tag == SVG + "use" else None
-        if target is not None:
-            stack.append(_Visit(target, matrix, strokes, element.attrib))
-        stack.extend(
-            _Visit(child, matrix, strokes, child.attrib)
-            for child in reversed(element)
-            if child.tag not in (SVG + "defs", SVG + "symbol")
-        )
+        visit = _Visit(element, matrix, strokes, sides)
+        yield visit
+        stack.append(_below(visit, ids))
+        left -= 1
+
+
+def _below(visit: _Visit, ids: Mapping[str, Element]) -> Iterator[_Visit]:
+    """Yield what is drawn inside of an element: its children, or the target of a <use>."""
+    element = visit.element
+    for child in element:
+        if child.tag not in (SVG + "defs", SVG + "symbol"):
+            yield visit._replace(element=child, sides=child.attrib)
+    target = ids.get(href(element)[1:]) if element.tag == SVG + "use" else None
+    if target is not None:
+        yield visit._replace(element=target, sides=element.attrib)
 
 
 def _own(element: Element, sides: Mapping[str, str], is_root: bool) -> transforms.Matrix:
-    """Return an element's transform without translations, and the scale of its viewBox."""
-    own = transforms.functions(element.get("transform", ""), _NO_BOX, True)
+    """Return an element's transform times the scale of its viewBox; translations do not matter."""
+    value = element.get("transform")
+    own = transforms.functions(value, _NO_BOX, True) if value else None
     matrix = own or (1, 0, 0, 1, 0, 0)
     box = geometry.view_box(element) if element.tag in _VIEWPORTS else None
     if box is None:
