@@ -7,6 +7,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import chain, islice
+from multiprocessing.synchronize import RLock
 from typing import Any, Final, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -43,11 +45,13 @@ def map_designs(
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
-    workers = workers or cores()
+    rest = iter(locations)
+    first = list(islice(rest, workers or cores()))  # no more workers than designs
+    workers = max(1, len(first))
     waiting: deque[ProcessFuture[Any] | ImageError] = deque()
     with _pool(workers) as pool:
         try:
-            for source in read_ahead(locations, MAX_FILE_BYTES):
+            for source in read_ahead(chain(first, rest), MAX_FILE_BYTES):
                 if source.error is not None:
                     waiting.append(_unread(source.error))
                 else:
@@ -97,9 +101,26 @@ class Workers:
         self._pool.stop()  # type: ignore[no-untyped-call]
 
 
+class _KeptLocks(Context):
+    """A context whose locks exist as long as itself, so until the pool's last worker has ended.
+
+    A pool deletes its locks before it ends its workers. One that is still starting would then not
+    find them, and print a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[RLock] = []
+
+    def RLock(self) -> RLock:  # noqa: N802  # multiprocessing's name
+        lock = super().RLock()
+        self._kept.append(lock)
+        return lock
+
+
 def _pool(workers: int) -> ProcessPool:
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=Context())
+    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=_KeptLocks())
 
 
 def _unread(cause: OSError) -> ImageError:

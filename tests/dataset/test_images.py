@@ -319,6 +319,18 @@ def test_svg_embedded_image_is_shown_within_the_budget() -> None:
         ('width="100%" height="100%" viewBox="0 0 1.5 1"', (171, 256)),
         ('width="0.1in" height="0.2in" viewBox="0 0 10 20"', (256, 128)),
         ('width="3" height="2"', (171, 256)),
+        ('width="10cm" viewBox="0 0 40 20"', (128, 256)),
+        ('height="1.5" viewBox="0 0 40 20"', (128, 256)),
+        ('width="40mm" height="auto" viewBox="0 0 40 20"', (128, 256)),
+        ('width="22.5" height="100%" viewBox="0 0 40 20"', (128, 256)),
+        ('width=" 40Q " height="20q" viewBox="0 0 40 20"', (128, 256)),
+        ('width="1.5em" height="12px" viewBox="0 0 40 20"', (128, 256)),
+        ('width="2rem" height="1em" style="font-size:40px" viewBox="0 0 40 20"', (128, 256)),
+        # In an <img>, the sides of CSS are those of the image, which follow the viewBox.
+        ('style="width:10cm" viewBox="0 0 40 20"', (128, 256)),
+        ('style="width:80px;height:20px" viewBox="0 0 40 20"', (128, 256)),
+        ('width="40" height="20" style="width:80px;height:80px" viewBox="0 0 4 2"', (128, 256)),
+        ('style="width:80px;height:40px"', (128, 256)),
     ],
 )
 def test_svg_whose_sides_are_no_whole_pixels_is_whole(sides: str, shape: tuple[int, int]) -> None:

@@ -114,6 +114,8 @@ def test_svgz(encoding: str) -> None:
     data = text(encoding, before=f"<!--{'x' * 70_000}-->").encode(encoding)
     assert shown(gzip.compress(data)) == RED
     assert shown(gzip.compress(data) + b"what a download appended") == RED
+    members = [data[at : at + 40] for at in range(0, len(data), 40)]
+    assert shown(b"".join(map(gzip.compress, members))) == RED
 
 
 @pytest.mark.parametrize(

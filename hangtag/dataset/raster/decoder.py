@@ -13,7 +13,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from hangtag.dataset.raster import animation, libtiff, metadata, png, tiff
+from hangtag.dataset.raster import animation, libtiff, metadata, png, signatures, tiff
 from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
 from hangtag.dataset.raster.resize import shrunk
 from hangtag.dataset.raster.tiff_samples import Samples
@@ -59,7 +59,9 @@ def decode_raster(data: bytes, size: int, limit: int) -> Image.Image:
     except MemoryError as cause:
         raise ImageError("too-large", "the decoder ran out of memory") from cause
     except UnidentifiedImageError as cause:
-        raise ImageError("unreadable", "not an image in a known format") from cause
+        known = signatures.described(data)
+        message = "not an image in a known format" + (f" but {known}" if known else "")
+        raise ImageError("unreadable", message) from cause
     except Exception as cause:  # decoders raise anything, from struct.error to IndexError
         reason = "truncated" if "truncated" in str(cause).lower() else "unreadable"
         details = "; ".join(dict.fromkeys([str(cause), *warnings]))

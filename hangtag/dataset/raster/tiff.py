@@ -43,6 +43,7 @@ class Tag(IntEnum):
 WHITE_IS_ZERO: Final = 0  # of Tag.COLOURS
 CONTIGUOUS, PLANAR = 1, 2  # of Tag.PLANAR
 _TAGS: Final = frozenset(Tag)
+_PACKED_BITS: Final = range(9, 16)  # cameras' and scanners'; Pillow shows 12 as if they were 16
 _MOST_SAMPLES: Final = 6
 _REDUCED_OR_MASK: Final = 0b101
 _TYPES: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # the unsigned integers
@@ -97,6 +98,8 @@ class Page:
         integers = self.first(Tag.SAMPLE_FORMAT, 1) == 1
         if self.first(Tag.SAMPLES, 1) > _MOST_SAMPLES:  # Pillow writes a line to the log
             return True
+        if any(bits in _PACKED_BITS for bits in self.bits):
+            return not self.needs_meaning
         planar = self.first(Tag.PLANAR, CONTIGUOUS) == PLANAR
         return (planar or (deep and integers and inverted)) and not self.needs_meaning
 

@@ -36,6 +36,7 @@ _NO_PREDICTOR, _HORIZONTAL = 1, 2
 _UNSIGNED, _FLOAT, _UNKNOWN = 1, 3, 4  # sample formats
 _BLOCK_PIXELS: Final = 2**18
 _MOST_BYTES: Final = 16  # of a pixel: eight samples of 16 bits
+_WHOLE_BYTES: Final = (8, 16, 32)  # bits of a sample; others are packed, the highest bit first
 _SHORT, _LONG = 3, 4  # types of values
 
 
@@ -94,9 +95,9 @@ class Samples:
         for plane in self._planes:
             with max_pixels(plane.width * plane.height):  # the page's own size is checked
                 stored = np.asarray(plane.crop((0, top, plane.width, bottom)))
-            if bits < 8:
+            if bits not in _WHOLE_BYTES:
                 single = np.unpackbits(stored, axis=1)[:, : width * self._samples * bits]
-                weights = 1 << np.arange(bits - 1, -1, -1, dtype=np.uint8)
+                weights = 1 << np.arange(bits - 1, -1, -1, dtype=np.uint32)
                 values = single.reshape(bottom - top, width, self._samples, bits) @ weights
             else:
                 kind = np.dtype(f"{self._page.byte_order}u{bits // 8}")
@@ -182,7 +183,7 @@ def _colours_of(page: Page) -> Colours:
         colours not in set(Colours)
         or not _COLOUR_SAMPLES[Colours(colours)] <= len(bits)
         or len(set(bits)) > 1
-        or bits[0] not in (1, 2, 4, 8, 16, 32)
+        or bits[0] not in (*range(1, 17), 32)
         or (bits[0] > 8 and page.first(Tag.SAMPLE_FORMAT, _UNSIGNED) not in (_UNSIGNED, _UNKNOWN))
         or page.needs_meaning
         or page.first(Tag.PREDICTOR, _NO_PREDICTOR) not in (_NO_PREDICTOR, _HORIZONTAL)

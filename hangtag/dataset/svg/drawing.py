@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import resvg_py
 from PIL import Image
 
-from hangtag.dataset.svg import geometry, images, style, tree
+from hangtag.dataset.svg import geometry, images, names, strokes, style, tree
 from hangtag.dataset.svg.encoding import gunzip, is_svg, text_of
 from hangtag.errors import ImageError
 
@@ -33,7 +33,7 @@ def render(
     """
     budget = images.Budget(max_pixels, tree.MAX_ELEMENTS)
     root = _prepared(data, images.Embedder(_prepared, _drawn, decode, budget, size), 0)
-    geometry.enlarge_fractions(root)
+    geometry.set_size(root)
     with Image.open(io.BytesIO(_drawn(root, size)), formats=("PNG",)) as image:
         return image.convert("RGBA")
 
@@ -41,15 +41,18 @@ def render(
 def _prepared(data: bytes, embedder: images.Embedder, nesting: int) -> tree.Element:
     """Return a document as a tree that the renderer draws as a browser would."""
     root = tree.parse(text_of(gunzip(data)))
+    names.decode_hrefs(root)
     if tree.depth(root) > tree.MAX_DEPTH:
         raise ImageError("too-complex", f"SVG nested over {tree.MAX_DEPTH} deep")
     embedder.budget.spend_elements(tree.expanded_elements(root))
     images.embed(root, embedder, nesting)
+    sides = geometry.sides(root)
     try:
         style.apply(root)
     except RecursionError as cause:
         raise ImageError("too-complex", "SVG with style sheets nested too deep") from cause
-    geometry.fix_root(root)
+    geometry.fix_root(root, sides)
+    strokes.apply(root)
     _limit_noise(root)
     return root
 

@@ -16,6 +16,8 @@ from hangtag.errors import ImageError
 
 MAX_BYTES: Final = 32 * 2**20
 _GZIP: Final = b"\x1f\x8b"
+_MAX_MEMBERS: Final = 4096  # of a gzip file
+_CHUNK: Final = 2**16
 _HEAD_BYTES: Final = 2**16
 _MARKS: Final = (  # longer ones first: UTF-32's begins with UTF-16's
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -61,16 +63,29 @@ def is_svg(data: bytes) -> bool:
 def gunzip(data: bytes) -> bytes:
     """Return the document of a `.svgz`, or `data` itself. Raises ImageError over MAX_BYTES."""
     if data.startswith(_GZIP):
-        inflater = zlib.decompressobj(wbits=31)
         try:
-            data = inflater.decompress(data, MAX_BYTES + 1)
+            data = _members(data)
         except zlib.error as cause:
             raise ImageError("truncated", f"compressed SVG is damaged: {cause}") from cause
-        if not inflater.eof and len(data) <= MAX_BYTES:
-            raise ImageError("truncated", "compressed SVG is damaged: it ends early")
     if len(data) > MAX_BYTES:
         raise ImageError("too-large", f"SVG of over {MAX_BYTES // 2**20} MiB")
     return data
+
+
+def _members(data: bytes) -> bytes:
+    """Inflate every member of a gzip file, up to MAX_BYTES + 1; what follows them is ignored."""
+    whole, start = bytearray(), 0
+    for _ in range(_MAX_MEMBERS):
+        inflater = zlib.decompressobj(wbits=31)
+        while not inflater.eof and len(whole) <= MAX_BYTES:
+            chunk = data[start : start + _CHUNK]
+            if not chunk:
+                raise ImageError("truncated", "compressed SVG is damaged: it ends early")
+            whole += inflater.decompress(chunk, MAX_BYTES + 1 - len(whole))
+            start += len(chunk) - len(inflater.unused_data)
+        if len(whole) > MAX_BYTES or not data.startswith(_GZIP, start):
+            break
+    return bytes(whole)
 
 
 def text_of(data: bytes) -> str:

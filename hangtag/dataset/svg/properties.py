@@ -98,8 +98,9 @@ _OVERFLOW: Final = keywords("visible", "hidden", "scroll", "auto", "clip")
 _BLENDS: Final = (
     "normal", "multiply", "screen", "overlay", "darken", "lighten", "color-dodge", "color-burn",
     "hard-light", "soft-light", "difference", "exclusion", "hue", "saturation", "color",
-    "luminosity", "plus-lighter",
+    "luminosity",
 )  # fmt: skip
+_BLEND: Final = keywords(*_BLENDS, replaced={"plus-lighter": "screen"})
 _DISPLAYS: Final = (
     "none", "inline", "block", "inline-block", "flex", "inline-flex", "grid", "inline-grid",
     "table", "inline-table", "contents", "list-item", "flow-root", "run-in", "table-cell",
@@ -141,7 +142,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     "marker-mid": Property(REFERENCE, True, "none"),
     "marker-end": Property(REFERENCE, True, "none"),
     "mask-type": Property(keywords("luminance", "alpha"), False, "luminance"),
-    "mix-blend-mode": Property(keywords(*_BLENDS), False, "normal"),
+    "mix-blend-mode": Property(_BLEND, False, "normal"),
     "isolation": Property(keywords("auto", "isolate"), False, "auto"),
     "color-interpolation": Property(keywords("auto", "sRGB", "linearRGB"), True, ""),
     "color-interpolation-filters": Property(keywords("auto", "sRGB", "linearRGB"), True, ""),

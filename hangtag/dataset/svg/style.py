@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import cssselect2
 
-from hangtag.dataset.svg import geometry, references, shapes, transforms, variables
+from hangtag.dataset.svg import geometry, names, references, shapes, strokes, transforms, variables
 from hangtag.dataset.svg.cascade import Cascade, write
 from hangtag.dataset.svg.media import MediaScreen
 from hangtag.dataset.svg.properties import (
@@ -61,9 +61,10 @@ def apply(root: Element) -> None:
     Raises ImageError if the style sheets exceed the limits.
     """
     sheet = Stylesheet.of(root, MediaScreen(*geometry.screen(root)))
+    fixed = strokes.are_fixed(root)
     turned = root.get("transform") is not None
-    if sheet is not None or turned or any(_needs_work(element) for element in root.iter()):
-        _Styler(root, sheet).run()
+    if sheet is not None or turned or fixed or any(_needs_work(element) for element in root.iter()):
+        _Styler(root, sheet, fixed).run()
         shapes.apply(root)
         transforms.move_to_group(root)
         _add_background(root)
@@ -71,14 +72,16 @@ def apply(root: Element) -> None:
         for parent in [element for element in root.iter() if len(element)]:
             for child in [each for each in parent if each.tag in _STYLES]:
                 parent.remove(child)
+    names.rename(root)
     references.fix(root)
 
 
 class _Styler:
     """One pass over a document, from the root down."""
 
-    def __init__(self, root: Element, sheet: Stylesheet | None) -> None:
-        self._root, self._sheet = root, sheet
+    def __init__(self, root: Element, sheet: Stylesheet | None, whole: bool) -> None:
+        """`whole`: also rewrite elements that every renderer reads in the same way."""
+        self._root, self._sheet, self._whole = root, sheet, whole
         self._ids = by_id(root)
         self._originals: dict[Element, _Original] = {}
         self._custom: dict[Element, dict[str, str]] = {}  # of <use> and of what may be used
@@ -116,7 +119,7 @@ class _Styler:
         below = above
         if element is self._root:
             matched = [_ROOT_ORIGIN, *matched]
-        if matched or _needs_work(element):
+        if matched or self._whole or _needs_work(element):
             cascade = Cascade(element, matched)
             custom = variables.resolved(cascade.custom, above.custom)
             if cascade.custom or cascade.refers:

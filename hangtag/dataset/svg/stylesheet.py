@@ -89,7 +89,7 @@ class Stylesheet:
         sheet = cls(screen)
         for tag in _STYLE_TAGS:
             for element in root.iter(tag):
-                kind = element.get("type", "").strip().lower()
+                kind = element.get("type", "").lower()
                 if kind in ("", "text/css") and screen.matches(element.get("media", "")):
                     text = (element.text or "") + "".join(child.tail or "" for child in element)
                     sheet._add(tinycss2.parse_stylesheet(text, True, True), "", ())

@@ -5,6 +5,7 @@ Entities are resolved, their expansion limited by expat; external ones are refus
 refuse such files, the owner of a library would not.
 """
 
+import html
 import html.entities
 import re
 from typing import Final
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 import defusedxml
 from defusedxml.ElementTree import fromstring
 
+from hangtag.dataset.svg.addresses import content_of
 from hangtag.dataset.svg.encoding import root_offset
 from hangtag.errors import ImageError
 
@@ -26,6 +28,11 @@ MAX_DEPTH: Final = 150  # openclipart's deepest has 12; at 400 the renderer over
 _ENTITY: Final = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
 _PREFIXED: Final = re.compile(r"[<\s/]([^\W\d][\w.-]*):[^\W\d]")
 _START_TAG: Final = re.compile(r"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*""")
+_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
+_LINKED: Final = re.compile(r"<\?xml-stylesheet\s(.*?)\?>", re.DOTALL)
+_WORD: Final = re.compile(r"""([\w-]+)\s*=\s*("[^"]*"|'[^']*')""")
+_BLANKS: Final = " \t\r\n\f"
+_KEPT: Final = ("id", "type")  # where white space counts
 _NAMESPACES: Final = {"svg": SVG[1:-1], "xlink": XLINK}
 
 
@@ -44,6 +51,8 @@ def parse(text: str) -> Element:
     if root.tag.rpartition("}")[2] != "svg":
         raise ImageError("unreadable", f"XML document is <{root.tag}>, not <svg>")
     _set_namespace(root)
+    _strip_values(root)
+    _add_linked_styles(root, text)
     return root
 
 
@@ -100,6 +109,31 @@ def _set_namespace(root: Element) -> None:
             namespace, brace, name = element.tag.rpartition("}")
             if namespace + brace in (own, ""):
                 element.tag = SVG + name
+
+
+def _add_linked_styles(root: Element, text: str) -> None:
+    """Add a <style> for every `<?xml-stylesheet?>` with a `data:` address.
+
+    https://www.w3.org/TR/xml-stylesheet/
+    """
+    if "<?xml-stylesheet" not in text:
+        return
+    prolog = _COMMENT.sub("", text[: root_offset(text)])
+    for position, instruction in enumerate(_LINKED.findall(prolog)):
+        words = {name: html.unescape(value[1:-1]) for name, value in _WORD.findall(instruction)}
+        if words.get("type", "text/css") == "text/css" and words.get("alternate") != "yes":
+            style = Element(SVG + "style", {"media": words.get("media", "")})
+            style.text = (content_of(words.get("href", "")) or b"").decode("utf-8", "replace")
+            root.insert(position, style)
+
+
+def _strip_values(root: Element) -> None:
+    """Remove white space around attributes: the renderer ignores a length that ends in it."""
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            stripped = value.strip(_BLANKS)
+            if stripped != value and name not in _KEPT:
+                element.attrib[name] = stripped
 
 
 def depth(root: Element) -> int:

@@ -4,13 +4,14 @@ https://www.w3.org/TR/css-values-4/, with the lengths without units that SVG all
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import tinycss2
 from tinycss2.ast import Node
 
-from hangtag.dataset.svg import colours, numbers, shapes, transforms
+from hangtag.dataset.svg import colours, names, numbers, shapes, transforms
 
 _SOME_BOX: Final = (0.0, 0.0, 100.0, 100.0)
 _SIZES: Final = (
@@ -21,7 +22,7 @@ _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_LENGTH: Final = re.compile(rf"{_NUMBER}(?:px|pt|pc|mm|cm|in|em|ex|%)|0")
 _IS_HEX: Final = re.compile(r"#[0-9a-fA-F]{3}(?:[0-9a-fA-F]{3})?")
-_IS_REFERENCE: Final = re.compile(r"url\(#[^\s\"'()\\]+\)")
+_IS_REFERENCE: Final = re.compile(r"url\(#[\w.-]+\)")
 _IS_DASHES: Final = re.compile(rf"{_NUMBER}(?:px)?(?:(?:\s*,\s*|\s+){_NUMBER}(?:px)?)*")
 
 
@@ -76,8 +77,8 @@ def _reference_of(token: Node) -> str | None:
         address = strings[0] if strings else None
     if address is None:
         return None
-    address = address.strip()
-    return f"url({address})" if re.fullmatch(r"#[^\s()'\"]+", address) else ""
+    mark, name = address.strip()[:1], address.strip()[1:]
+    return f"url(#{names.plain(names.decoded(name))})" if mark == "#" and name else ""
 
 
 def _reference(tokens: Sequence[Node], context: Context) -> str | None:
@@ -215,9 +216,12 @@ def _text(tokens: Sequence[Node], context: Context) -> str | None:
     return str(tinycss2.serialize(tokens))
 
 
-def keywords(*words: str) -> Kind:
-    """Return the kind of a property that is one of `words`, in any case."""
-    spelled = {word.lower(): word for word in words}
+def keywords(*words: str, replaced: Mapping[str, str] = MappingProxyType({})) -> Kind:
+    """Return the kind of a property that is one of `words`, in any case.
+
+    `replaced`: words that the renderer does not know, and the nearest ones that it knows.
+    """
+    spelled = {word.lower(): word for word in words} | dict(replaced)
 
     def parse(tokens: Sequence[Node], context: Context) -> str | None:
         word = tokens[0].lower_value if len(tokens) == 1 and tokens[0].type == "ident" else ""
