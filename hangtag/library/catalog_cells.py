@@ -16,6 +16,7 @@ from hangtag.library.tag_text import (
     NotUnderstood,
     comma_parts,
     is_hashtags,
+    is_missing,
     is_plain,
     split_tags,
 )
@@ -71,6 +72,7 @@ class TagCells:
         self._commas: Counter[str] = Counter()  # texts that commas may separate
         self._hashtags = self._single_hashtags = 0  # texts of several hashtags, and of one
         self._lists = 0  # texts in the form of another program
+        self._missing = 0  # texts that are a missing value
         self._first: dict[str, str] = {}  # the first text of each kind, and where it is
 
     def read(self, value: Any, column: str, where: str) -> tuple[str, ...]:
@@ -98,6 +100,10 @@ class TagCells:
         return tags
 
     def _split(self, text: str, column: str, where: str) -> list[str]:
+        if is_missing(text):
+            self._missing += 1
+            self._first.setdefault("missing", f"{where}: {text.strip()!r}")
+            return []
         if is_plain(text):
             return text.split(SEPARATOR)
         try:
@@ -142,9 +148,17 @@ class TagCells:
         if self._lists:
             note(
                 f"{self._path}: {self._lists:,} fields are read as lists of tags, such as"
-                f" {self._first['list'].removeprefix(f'{self._path}, ')}"
+                f" {self._first_in_file('list')}"
+            )
+        if self._missing:
+            note(
+                f"{self._path}: {self._missing:,} fields are read as missing tags, such as"
+                f" {self._first_in_file('missing')}; put a tag of that name in double quotes"
             )
         return hashtags
+
+    def _first_in_file(self, kind: str) -> str:
+        return self._first[kind].removeprefix(f"{self._path}, ")
 
     def _refuse_commas(self) -> None:
         """Raise CatalogError where tags are lists with commas instead of SEPARATOR.

@@ -38,7 +38,29 @@ _BARE_ITEM: Final = re.compile(r"""[^\[\]{}(),;"'][^\[\]{}(),;"]*""")
 _BEGINS: Final = re.compile(r"""[\[{(][\[{(\s]*[bu]?['"]""")
 _GAP: Final = re.compile(r"\s*[,;]?\s*")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
-_NOTHING: Final = frozenset(("none", "nan", "null", "nil", "na", "<na>", "nat", "undefined"))
+
+# Missing values, as pandas, R, SQL, spreadsheets and people write them
+_NULLS: Final = frozenset(("none", "nan", "null", "nil", "na", "<na>", "nat", "undefined"))
+_MISSING: Final = _NULLS | frozenset(
+    [
+        r"n/a",
+        r"-nan",
+        r"(null)",
+        r"\n",
+        r"-",
+        r"--",
+        r"–",
+        r"—",
+        r"#n/a",
+        r"#na",
+        r"#null!",
+        r"#ref!",
+        r"#name?",
+        r"#value!",
+        r"#div/0!",
+        r"#num!",
+    ]
+)
 
 
 class NotUnderstood(ValueError):
@@ -53,9 +75,12 @@ def join_tags(tags: Iterable[str]) -> str:
 def split_tags(text: str) -> list[str]:
     """Return the tags in a text, stripped, without blank ones; hashtags keep their `#`.
 
-    Raises NotUnderstood for a text that begins as a list but is none, such as a list cut off.
+    A text that is a missing value, such as `nan`, has none, unless the name is in quotes. Raises
+    NotUnderstood for a text that begins as a list but is none, such as a list cut off.
     """
-    if is_plain(text):
+    if is_missing(text):
+        items = []
+    elif is_plain(text):
         items = text.split(SEPARATOR)
     elif (found := _listed(text.strip())) is not None:
         items = found
@@ -69,6 +94,11 @@ def split_tags(text: str) -> list[str]:
 def is_plain(text: str) -> bool:
     """Return whether SEPARATOR is the only special character in a text."""
     return _SPECIAL.search(text) is None
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text is a missing value, such as `nan` or `#N/A`."""
+    return text.strip().casefold() in _MISSING
 
 
 def is_hashtags(text: str) -> bool:
@@ -87,7 +117,7 @@ def comma_parts(text: str) -> list[str]:
 
 
 def _written(tag: str) -> str:
-    plain = SEPARATOR not in tag and is_plain(tag)
+    plain = SEPARATOR not in tag and is_plain(tag) and not is_missing(tag)
     return tag if plain else '"' + tag.replace('"', '""') + '"'
 
 
@@ -191,7 +221,7 @@ def _tokens(text: str, *, mixed: bool) -> list[str]:
 
 
 def _is_null(text: str) -> bool:
-    return text.casefold() in _NOTHING
+    return text.casefold() in _NULLS
 
 
 def _number(text: str) -> str:

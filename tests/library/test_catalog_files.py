@@ -313,6 +313,26 @@ def test_lists_of_other_programs_are_read_with_a_note(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "text", ["nan", "NaN", "NULL", "None", "NA", "<NA>", "#N/A", "n/a", "nil", "-"]
+)
+def test_missing_values_are_counted_in_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = write(
+        tmp_path / "d.csv",
+        f'image,tags,not_tags\na.png,{text},\nb.png,"""{text}""",{text}\nc.png,#cat #red,\n',
+    )
+    assert [design.tags for design in Catalog.read(path)] == [
+        (),
+        (text.lstrip("#"),),
+        ("cat", "red"),
+    ]
+    assert f"2 fields are read as missing tags, such as line 2: {text!r}" in capsys.readouterr().err
+    path = write(tmp_path / "d.jsonl", json.dumps({"image": "a.png", "tags": [text]}))
+    assert list(Catalog.read(path)) == [Design("a.png", (text,))]
+
+
 def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
     text = "image,tags\na.png,#1 dad\nb.png,mug;#1\nc.png,#1\nd.png,c#\n"
     found = [design.tags for design in Catalog.read(write(tmp_path / "d.csv", text))]

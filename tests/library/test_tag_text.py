@@ -48,6 +48,35 @@ def test_lists_of_other_programs(text: str) -> None:
     assert split_tags(text) == ["cat", "red hat"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nan",
+        "NaN",
+        "NULL",
+        "null",
+        "None",
+        "NA",
+        "<NA>",
+        "#N/A",
+        "n/a",
+        "N/A",
+        "nil",
+        "-",
+        "--",
+        "—",
+        "#REF!",
+        "NaT",
+        "\\N",
+    ],
+)
+def test_missing_values_are_no_tags(text: str) -> None:
+    assert split_tags(text) == split_tags(f" {text} ") == []
+    assert join_tags([text]) == f'"{text}"'
+    assert split_tags(f'"{text}"') == split_tags(f'["{text}"]'.replace("\\", "\\\\")) == [text]
+    assert split_tags(f"{text};mug") == [text, "mug"]
+
+
 @pytest.mark.parametrize("text", ["", " ", ";", "[]", "[ ]", "{}", "()", "set()", "['']", "[None]"])
 def test_empty_lists(text: str) -> None:
     assert split_tags(text) == []
