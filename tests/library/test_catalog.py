@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.catalog_columns import COLUMNS
+from hangtag.library.tag_text import stripped
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -117,15 +118,16 @@ def test_every_field_of_a_design_is_a_column() -> None:
 
 
 characters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
-texts = st.text(characters, max_size=12).map(str.strip)
+texts = st.text(characters, max_size=12).map(stripped)
 ODD_TAGS = (
     *('5" disk', "a,b", "a\nb", "a\rb", "'", '"', "=1+1", "#", "#sale", "red, hat", "a|b", "()"),
     *("heart; love", "[x]", "['a', 'b']", "{a,b}", 'c("a")', ";)", ">_<", ":|"),
+    *("nan", "-", "#N/A", "a / b", "a · b", "'a", "a:0.5", "- a", "a\tb", "“a”", '="a"', "a؛b"),
 )
 tag_lists = st.lists(
     st.one_of(
         texts,
-        st.text("ab;\"|#[](){},'\n :…", max_size=8).map(str.strip),
+        st.text("ab;\"|#[](){},'\n :…/·-'\t", max_size=8).map(stripped),
         st.sampled_from(ODD_TAGS),
     ),
     max_size=5,

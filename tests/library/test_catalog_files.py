@@ -348,6 +348,9 @@ def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
         ("a cat #red #cat", "mixes hashtags with other words"),
         ("cat, red", "look separated by commas"),
         ("cat、red", "look separated by commas"),
+        ("cat، red", "look separated by commas"),
+        ("cat / red", "look separated by slashes"),
+        ("cat · red", "look separated by dots"),
     ],
 )
 def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, expected: str) -> None:
@@ -358,3 +361,33 @@ def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, expected
         Catalog.read(path)
     assert str(caught.value).startswith(f"{path}, line 4: ")
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (
+            "cat:0.9;red:0.8|cat:.5|dog:1.0",
+            "line 2: tags such as 'cat:0.9;red:0.8' look like names",
+        ),
+        ("'cat;red|'cat|'dog", 'line 2: tags such as "\'cat;red" all begin with an apostrophe'),
+    ],
+)
+def test_fields_with_more_than_names_are_refused(tmp_path: Path, cells: str, expected: str) -> None:
+    rows = [f"{n}.png,{cell}\n" for n, cell in enumerate(cells.split("|"))]
+    with pytest.raises(CatalogError, match=expected):
+        Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
+    odd = "'merica;usa", "a:0.5;dog", "salt / pepper", "day · night"
+    rows += [f"{n + 9}.png,{cell}\n" for n, cell in enumerate(odd + ("dog",) * 9)]
+    found = Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
+    assert [design.tags for design in found][3:7] == [tuple(cell.split(";")) for cell in odd]
+
+
+def test_characters_without_width_are_no_part_of_a_tag(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.csv", "image,tags\na.png,\ufeffcat\u200b;\u2060red\nb.png,cat\u200c\n"
+    )
+    assert list(Catalog.read(path)) == CAT_AND_RED
+    row = {"image": "a.png", "tags": ["\u200bcat", "\u200b"]}
+    path = write(tmp_path / "d.jsonl", json.dumps(row))
+    assert list(Catalog.read(path)) == [Design("a.png", ("cat",))]
