@@ -95,7 +95,8 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
         ('image,tags\na.png,"x"y\n', "line 2", "unbalanced quotes"),
         ("image,tags\na.png,x\nb.png,x\0\n", "line 3", "NUL"),
         ("image,tags\na.png,x\nb.png,\xe9\n".encode("latin-1"), "line 3", "not UTF-8"),
-        ("image,tags\n".encode("utf-16")[2:], "line 1", "NUL"),
+        ("image,tags\n".encode("utf-32-le"), "line 1", "NUL"),
+        ("image,tags\na.png,x\n".encode("utf-16-le")[:-1], "line 2", "not UTF-16 text"),
         ('image,tags\na.png,"x" ,\n', "line 2", "unbalanced quotes"),
         ("image,vendor,tags\na.png,me\n", "line 2", "tags missing; add it"),
         ("image,tags\na.png;x\n", "line 2", "separate fields by commas as in the header, not by"),
@@ -221,7 +222,7 @@ CAT_AND_RED = [Design("a.png", ("cat", "red")), Design("b.png", ("cat",))]
         'image,tags\na.png,"cat\nred"\nb.png,cat\n',
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_tables_of_spreadsheets(tmp_path: Path, text: str, encoding: str) -> None:
     path = write(tmp_path / "d.csv", text.encode(encoding))
     assert list(Catalog.read(path)) == CAT_AND_RED
