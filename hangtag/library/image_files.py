@@ -69,9 +69,8 @@ _SYSTEM_FOLDERS: Final = frozenset(
         "files_versions",
     )
 )
-# Nextcloud's previews; the recycle bins that a program for Windows keeps on network drives; caches
-# of Lightroom; the databases of Apple's Photos, iPhoto and Aperture, which hold every photo in
-# several sizes.
+# Nextcloud's previews; recycle bins of network drives; caches of Lightroom; the databases of
+# Apple's Photos, iPhoto and Aperture, which hold every photo in several sizes.
 _SYSTEM_FOLDER: Final = re.compile(
     r"appdata_oc[0-9a-z]{10}|found\.\d{3}|network recycle bin( \d+)?"
     r"|.+\.(lrdata|lrcat-data|photoslibrary|photolibrary|migratedphotolibrary|aplibrary)"

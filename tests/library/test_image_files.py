@@ -85,22 +85,8 @@ def test_files_that_are_left_out_are_counted_by_kind(
 def test_many_kinds_of_files_and_of_folders_are_counted_separately(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    suffixes = [
-        "heic",
-        "jxl",
-        "psd",
-        "ai",
-        "ico",
-        "cr2",
-        "eps",
-        "pdf",
-        "tga",
-        "dds",
-        "exr",
-        "hdr",
-        "pcx",
-        "pbm",
-    ]
+    suffixes = ("heic", "jxl", "psd", "ai", "ico", "cr2", "eps", "pdf", "tga", "dds", "exr")
+    suffixes += ("hdr", "pcx", "pbm")
     names = [f"a.{suffix}" for suffix in suffixes]
     names += [f"found.{number:03}/a.png" for number in range(14)]
     touch(tmp_path, *names, "@tmp/a.png", "@tmp/b.png", "x/@tmp/a.png", "b.psd")
