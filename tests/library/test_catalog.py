@@ -1,6 +1,7 @@
 """Catalogs: merged rows, locations of images, the fingerprint, what survives a round trip."""
 
 import os
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -134,6 +135,10 @@ tag_lists = st.lists(
 ).map(lambda tags: tuple(dict.fromkeys(tag for tag in tags if tag)))
 
 
+# Read as no group, or as an integer
+MISSING_GROUP = re.compile(r"(?i:nan|none|null|nat|<na>|-?inf)|-?\d+\.0")
+
+
 @st.composite
 def design_rows(draw: st.DrawFn) -> tuple[Design, ...]:
     names = draw(st.lists(texts, min_size=1, max_size=5))
@@ -143,7 +148,7 @@ def design_rows(draw: st.DrawFn) -> tuple[Design, ...]:
         not_tags = tuple(tag for tag in draw(tag_lists) if tag not in tags)
         split = draw(st.sampled_from(["", *SPLITS]))
         image = f"{name}/{number}.png"
-        group = draw(texts.filter(lambda text: text.casefold() not in ("nan", "inf")))
+        group = draw(texts.filter(lambda text: not MISSING_GROUP.fullmatch(text)))
         designs.append(Design(image, tags, not_tags, group, draw(texts), split))
     return tuple(designs)
 
