@@ -3,7 +3,6 @@
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
+from hangtag.library.tag_doubts import Doubts
+from hangtag.library.tag_lists import NotUnderstood
 from hangtag.library.tag_text import (
     SEPARATOR,
-    NotUnderstood,
-    comma_parts,
     is_hashtags,
+    is_missing,
     is_plain,
     split_tags,
+    stripped,
 )
 
 # Written by other programs where a group is missing.
@@ -68,9 +69,10 @@ class TagCells:
         self._path = path
         self._tagged = 0  # rows with tags
         self._names: set[str] = set()
-        self._commas: Counter[str] = Counter()  # texts that commas may separate
+        self._doubts = Doubts()
         self._hashtags = self._single_hashtags = 0  # texts of several hashtags, and of one
         self._lists = 0  # texts in the form of another program
+        self._missing = 0  # texts that are a missing value
         self._first: dict[str, str] = {}  # the first text of each kind, and where it is
 
     def read(self, value: Any, column: str, where: str) -> tuple[str, ...]:
@@ -91,20 +93,23 @@ class TagCells:
                 f"{where}: {column} must be a list of texts, or one text with {SEPARATOR!r} between"
             )
         # Interned, the few distinct tags of 500,000 rows take 140 MB less.
-        tags = tuple(dict.fromkeys(sys.intern(tag) for part in parts if (tag := part.strip())))
+        tags = tuple(dict.fromkeys(sys.intern(tag) for part in parts if (tag := stripped(part))))
         if column == "tags" and tags:
             self._tagged += 1
             self._names.update(tags)
         return tags
 
     def _split(self, text: str, column: str, where: str) -> list[str]:
+        if is_missing(text):
+            self._missing += 1
+            self._first.setdefault("missing", f"{where}: {text.strip()!r}")
+            return []
         if is_plain(text):
             return text.split(SEPARATOR)
         try:
             tags = split_tags(text)
-            if column == "tags" and comma_parts(text):
-                self._commas[text] += 1
-                self._first.setdefault(f"comma {text}", where)
+            if column == "tags":
+                self._doubts.add(text, where)
         except NotUnderstood:
             raise CatalogError(
                 f"{where}: {column} holds {text[:60]!r}, which looks like a list but cannot be"
@@ -130,7 +135,7 @@ class TagCells:
         Logs what was read in an unusual form. Raises CatalogError where commas separate tags, or
         where hashtags are mixed with other words.
         """
-        self._refuse_commas()
+        self._doubts.refuse(self._tagged, self._names)
         hashtags = self._hashtags > 0 or 0 < self._tagged == self._single_hashtags
         if hashtags and "caption" in self._first:
             raise CatalogError(
@@ -142,33 +147,17 @@ class TagCells:
         if self._lists:
             note(
                 f"{self._path}: {self._lists:,} fields are read as lists of tags, such as"
-                f" {self._first['list'].removeprefix(f'{self._path}, ')}"
+                f" {self._first_in_file('list')}"
+            )
+        if self._missing:
+            note(
+                f"{self._path}: {self._missing:,} fields are read as missing tags, such as"
+                f" {self._first_in_file('missing')}; put a tag of that name in double quotes"
             )
         return hashtags
 
-    def _refuse_commas(self) -> None:
-        """Raise CatalogError where tags are lists with commas instead of SEPARATOR.
-
-        A name with a comma in it may be a tag. Texts with commas are lists if every text has
-        commas, if there are more such texts than names in them, or if most consist of parts that
-        all occur elsewhere as well.
-        """
-        texts, total = self._commas, self._commas.total()
-        if not texts:
-            return
-        parts = {text: comma_parts(text) for text in texts}
-        times = Counter(name for names in parts.values() for name in set(names))
-        known = sum(
-            all(times[name] > 1 or name in self._names for name in names)
-            for names in parts.values()
-        )
-        many = 2 * total > self._tagged and len(times) < len(texts)
-        if total == self._tagged or many or 2 * known >= len(texts):
-            text = next(iter(texts))
-            raise CatalogError(
-                f"{self._first[f'comma {text}']}: tags such as {text[:40]!r} look separated by"
-                f" commas; write {SEPARATOR!r} between tags, or a .jsonl file with lists"
-            )
+    def _first_in_file(self, kind: str) -> str:
+        return self._first[kind].removeprefix(f"{self._path}, ")
 
 
 def _item(value: Any, column: str, where: str) -> str:
@@ -181,4 +170,4 @@ def _is_another_form(text: str, tags: list[str]) -> bool:
     """Return whether a text was read as a list other than with SEPARATOR and double quotes."""
     if text.lstrip()[:1] == '"' or f'{SEPARATOR}"' in text:
         return False
-    return tags != [tag for part in text.split(SEPARATOR) if (tag := part.strip())]
+    return tags != [tag for part in text.split(SEPARATOR) if (tag := stripped(part))]

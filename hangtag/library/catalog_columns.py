@@ -46,19 +46,19 @@ def known_columns(names: Sequence[str], where: str, required: Iterable[str] = ()
 def file_text(path: Path) -> str:
     """Return a text file with its line ends unchanged, unlike files.read_text.
 
-    UTF-8, or UTF-16 with a byte order mark, as "Unicode text" of spreadsheets is. Raises
+    UTF-8, or UTF-16 as "Unicode text" of spreadsheets is, with a byte order mark or without. Raises
     CatalogError, with file and line.
     """
     try:
         data = path.read_bytes()
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if utf16 else "utf-8-sig").lstrip("\ufeff")
+        text = data.decode(_encoding(data)).lstrip("\ufeff")
     except OSError as cause:
         raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
         line = data.count(b"\n", 0, cause.start) + 1
+        name = "UTF-8" if cause.encoding == "utf-8" else "UTF-16"
         raise CatalogError(
-            f'{path}, line {line}: not UTF-8 text; save the file as UTF-8 (Excel: "CSV UTF-8")'
+            f'{path}, line {line}: not {name} text; save the file as UTF-8 (Excel: "CSV UTF-8")'
         ) from cause
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -66,3 +66,15 @@ def file_text(path: Path) -> str:
             f"{path}, line {line}: a NUL byte; this is no text file, or a damaged one"
         )
     return text
+
+
+def _encoding(data: bytes) -> str:
+    """Return the encoding of a text that begins with ASCII characters or a byte order mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [byte == 0 for byte in data[:4]]
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    if zeros == [True, False, True, False]:
+        return "utf-16-be"
+    return "utf-8-sig"

@@ -12,7 +12,8 @@ from typing import Any, Final
 from hangtag.console import note, warn
 from hangtag.errors import CatalogError
 from hangtag.library.catalog_columns import COLUMNS, LISTS, column_of, file_text, known_columns
-from hangtag.library.tag_text import NotUnderstood, comma_parts, join_tags
+from hangtag.library.tag_lists import NotUnderstood
+from hangtag.library.tag_text import comma_parts, join_tags
 from hangtag.storage.files import atomic_path
 
 _NEEDED: Final = COLUMNS[:2]

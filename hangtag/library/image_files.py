@@ -36,6 +36,16 @@ _SYSTEM_FOLDERS: Final = frozenset(
         "#recycle",  # Synology, TerraMaster: the recycle bin of a shared folder
         "#snapshot",  # Synology: snapshots of a shared folder
         "@sharebin",  # Synology
+        "@sharesnap",
+        "@tmp",
+        "@database",
+        "@appdata",
+        "@appconf",
+        "@apphome",
+        "@appstore",
+        "@apptemp",
+        "@synodrive",
+        "@synoresource",
         "@recycle",  # QNAP: the recycle bin
         "@recently-snapshot",  # QNAP: snapshots
         "@__thumb",  # QNAP: thumbnails
@@ -43,6 +53,9 @@ _SYSTEM_FOLDERS: Final = frozenset(
         "$recycle.bin",  # Windows since Vista
         "recycler",  # Windows NT to XP
         "recycled",  # Windows 95 to ME
+        "recycle bin",  # Windows, copied by its shown name
+        "trashbox",  # Buffalo: the recycle bin of a shared folder
+        "[originals]",  # ACDSee: designs before they were edited
         "system volume information",  # Windows: restore points
         "found.000",  # Windows: what chkdsk found
         "_vti_cnf",  # FrontPage: a text file under the name of each image
@@ -56,29 +69,33 @@ _SYSTEM_FOLDERS: Final = frozenset(
         "files_versions",
     )
 )
-# Nextcloud's previews; caches of Lightroom; the databases of Apple's Photos, iPhoto and Aperture,
-# which hold every photo in several sizes.
+# Nextcloud's previews; recycle bins of network drives; caches of Lightroom; the databases of
+# Apple's Photos, iPhoto and Aperture, which hold every photo in several sizes.
 _SYSTEM_FOLDER: Final = re.compile(
-    r"appdata_oc[0-9a-z]{10}|found\.\d{3}"
+    r"appdata_oc[0-9a-z]{10}|found\.\d{3}|network recycle bin( \d+)?"
     r"|.+\.(lrdata|lrcat-data|photoslibrary|photolibrary|migratedphotolibrary|aplibrary)"
 )
 # Synology's thumbnails beside their folder, and the lock files of Office.
 _SYSTEM_FILE: Final = re.compile(r"synophoto_(thumb|film)_.*|synoindex_media_info.*|~\$.*")
-_FEW: Final = 12  # kinds that a warning names
+_FEW: Final = 12  # kinds of files, and of folders, that a warning names
+
+_Words = tuple[str, str]  # a kind of what is left out, for one and for several
 
 
 class LeftOut:
     """Counts what is left out of a library, for one warning."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()  # by words for one and for several
+        self._files: Counter[_Words] = Counter()
+        self._folders: Counter[_Words] = Counter()
+        self._in_folders: Counter[_Words] = Counter()  # files in folders that are left out
 
     def skips_folder(self, name: str) -> bool:
         """Return whether a folder is a system's own or hidden; if so, count it."""
         if is_system_folder(name):
-            self._counts[f"folder {name}", f"folders {name}"] += 1
+            self._folders[f"folder {name}", f"folders {name}"] += 1
         elif name.startswith("."):
-            self._counts["hidden folder", "hidden folders"] += 1
+            self._folders["hidden folder", "hidden folders"] += 1
         else:
             return False
         return True
@@ -88,15 +105,15 @@ class LeftOut:
         suffix = PurePosixPath(name).suffix.lower()
         if name.startswith(".") and suffix == ".icloud":  # `.a.png.icloud` stands for a.png
             if is_image(name.removesuffix(PurePosixPath(name).suffix)):
-                self._counts["not downloaded from iCloud", "not downloaded from iCloud"] += 1
+                self._files["not downloaded from iCloud", "not downloaded from iCloud"] += 1
             return True
         if suffix not in suffixes:
             if not name.startswith(".") and is_image_suffix(suffix):
-                self._counts[suffix, suffix] += 1
+                self._files[suffix, suffix] += 1
             return True
         if not (name.startswith(".") or _SYSTEM_FILE.fullmatch(name.lower())):
             return False
-        self._counts["hidden file", "hidden files"] += 1
+        self._files["hidden file", "hidden files"] += 1
         return True
 
     def skips_key(self, name: str) -> bool:
@@ -106,20 +123,27 @@ class LeftOut:
             if is_system_folder(folder) or folder.startswith("."):
                 if is_image_suffix(PurePosixPath(last).suffix.lower()):
                     where = folder if is_system_folder(folder) else "hidden folders"
-                    self._counts[f"file in {where}", f"files in {where}"] += 1
+                    self._in_folders[f"file in {where}", f"files in {where}"] += 1
                 return True
         return self.skips_file(last, IMAGE_SUFFIXES)
 
     def report(self, where: object) -> None:
         """Log one warning, if anything was left out."""
-        if self._counts:
-            kinds = [
-                f"{count:,} {one if count == 1 else several}"
-                for (one, several), count in self._counts.most_common(_FEW)
-            ]
-            rest = self._counts.total() - sum(n for _, n in self._counts.most_common(_FEW))
-            kinds += [f"{rest:,} others"] if rest else []
+        kinds = [
+            *_most_common(self._files, "file of another kind", "files of other kinds"),
+            *_most_common(self._folders, "other folder", "other folders"),
+            *_most_common(self._in_folders, "file in other folders", "files in other folders"),
+        ]
+        if kinds:
             warn(f"{where}: left out {', '.join(kinds)}")
+
+
+def _most_common(counts: Counter[_Words], one_other: str, others: str) -> list[str]:
+    """Return the most common kinds in words, with the number of the rest."""
+    named = counts.most_common(_FEW)
+    if rest := counts.total() - sum(count for _, count in named):
+        named.append(((one_other, others), rest))
+    return [f"{count:,} {one if count == 1 else several}" for (one, several), count in named]
 
 
 def is_system_folder(name: str) -> bool:

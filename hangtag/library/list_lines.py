@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hangtag.console import track
 from hangtag.errors import CatalogError
+from hangtag.library.tag_text import stripped
 from hangtag.storage.files import read_text
 
 
@@ -32,4 +33,4 @@ def image_path(path: str, where: str) -> str:
 
 def distinct_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return the tags stripped, each once, without blank ones."""
-    return tuple(dict.fromkeys(tag for text in tags if (tag := text.strip())))
+    return tuple(dict.fromkeys(tag for text in tags if (tag := stripped(text))))

@@ -32,13 +32,15 @@ def from_lst(
     root = Path(images or source.parent)
     names = Vocabulary.read(tags_file).names
     designs: list[Design] = []
+    unlabelled: list[str] = []
     by_class = False
     for line, where in numbered_lines(source):
         labels, path = _lst_fields(line, where)
         if not designs and (by_class := len(labels) == 1 < len(names)):
             note(f"{source}: one label a line, read as the number of a class (0: {names[0]})")
-        if by_class and len(labels) == 1:
-            tags = _class_of(labels[0], names, tags_file, where)
+        if by_class:
+            tags = _class_of(labels, names, tags_file, where)
+            unlabelled += [] if tags else [where]
         else:
             _check_labels(labels, where)
             if len(labels) != len(names):
@@ -47,6 +49,11 @@ def from_lst(
                 )
             tags = [name for name, label in zip(names, labels, strict=True) if float(label) == 1]
         designs.append(Design(image_path(path, where), distinct_tags(tags)))
+    if unlabelled:
+        note(
+            f"{source}: {len(unlabelled):,} of {len(designs):,} designs have the class -1 and are"
+            f" imported without tags (first: {unlabelled[0].removeprefix(f'{source}, ')})"
+        )
     return Catalog(tuple(designs), root)
 
 
@@ -106,8 +113,14 @@ def _is_detection(labels: list[str]) -> bool:
     return header >= 2 and width >= 5 and (len(labels) - header) % width == 0
 
 
-def _class_of(label: str, names: Sequence[str], tags_file: StrPath, where: str) -> list[str]:
+def _class_of(labels: list[str], names: Sequence[str], tags_file: StrPath, where: str) -> list[str]:
     """Return the name of a class, by its number from 0; none for -1."""
+    if len(labels) != 1:
+        raise CatalogError(
+            f"{where}: {len(labels)} labels, but the first line has one, the number of a class;"
+            " give every line the same number of labels"
+        )
+    label = labels[0]
     number = float(label) if _is_number(label) else -2.0
     if number == -1:
         return []

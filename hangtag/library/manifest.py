@@ -3,7 +3,7 @@
 Format: SageMaker developer guide, "Image Classification Algorithm", augmented manifest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ from hangtag.storage.files import StrPath
 
 _GROUND_TRUTH: Final = "groundtruth/image-classification"  # one class; with -multilabel, class ids
 _KEYS: Final = "source-ref and labels"
+_IMAGE_KEYS: Final = ("source-ref", "image-ref", "source")
+_METADATA: Final = "-metadata"  # at the end of the key of an attribute's metadata
 
 
 def from_manifest(
@@ -63,7 +65,7 @@ def from_manifest(
 
 def _address(row: dict[str, Any], where: str) -> str:
     """Return the path or address of the image; `source` holds text in some jobs, else a path."""
-    for key in ("source-ref", "image-ref", "source"):
+    for key in _IMAGE_KEYS:
         image = row.get(key)
         if isinstance(image, str) and (key != "source" or is_image(image)):
             return image
@@ -72,29 +74,75 @@ def _address(row: dict[str, Any], where: str) -> str:
 
 def _label_attribute(source: Path) -> str:
     """Return the key of the labels, from all lines, as labelling the first ones may have failed."""
-    described: dict[str, str] = {}  # type in the metadata, by key
-    lists: dict[str, None] = {}
-    seen = ""  # the first line with either, else the first line
+    survey = _Survey()
     with silenced():
         for line, where in numbered_lines(source):
-            row = json_object(line, where, _KEYS)
-            found = [key for key in row if f"{key}-metadata" in row]
-            some = [key for key, value in row.items() if isinstance(value, list)]
-            if not seen or ((found or some) and not (described or lists)):
-                seen = where
-            for key in found:
-                metadata = row[f"{key}-metadata"]
-                kind = metadata.get("type") if isinstance(metadata, dict) else None
-                described[key] = described.get(key) or str(kind or "")
-            lists.update(dict.fromkeys(some))
-    classified = [key for key, kind in described.items() if kind.startswith(_GROUND_TRUTH)]
-    candidates = classified or list(described) or list(lists)
+            survey.add(json_object(line, where, _KEYS), where)
+    candidates = survey.candidates()
     if len(candidates) == 1:
         return candidates[0]
-    if not seen:
+    if not survey.lines:
         raise CatalogError(f"{source}: no designs in it")
+    if not candidates and not survey.has_more:
+        raise CatalogError(f"{source}: {survey.no_labels(source)}")
     what = f"one of {', '.join(candidates)}" if candidates else "no key with a list"
-    raise CatalogError(f"{seen}: {what} may hold the labels; name it with attribute (--attribute)")
+    raise CatalogError(
+        f"{survey.seen}: {what} may hold the labels; name it with attribute (--attribute)"
+    )
+
+
+@dataclass
+class _Survey:
+    """What the lines of a manifest hold, to find its labels."""
+
+    lines: int = 0
+    described: dict[str, str] = field(default_factory=dict)
+    """The type in the metadata, by key."""
+    lists: dict[str, None] = field(default_factory=dict)
+    seen: str = ""
+    """The first line with a described key or a list, else the first line."""
+    has_more: bool = False
+    """Whether a line holds a value, which may be a label, beside the image."""
+    failures: list[str] = field(default_factory=list)
+    """Lines for which labelling failed, each with the reason."""
+
+    def add(self, row: dict[str, Any], where: str) -> None:
+        """Add a line of the manifest."""
+        found = [key for key in row if f"{key}{_METADATA}" in row]
+        some = [key for key, value in row.items() if isinstance(value, list)]
+        if not self.seen or ((found or some) and not (self.described or self.lists)):
+            self.seen = where
+        for key in found:
+            metadata = row[f"{key}{_METADATA}"]
+            kind = metadata.get("type") if isinstance(metadata, dict) else None
+            self.described[key] = self.described.get(key) or str(kind or "")
+        self.lists.update(dict.fromkeys(some))
+        self.lines += 1
+        metadata_keys = [key for key in row if key.endswith(_METADATA)]
+        labels = row.keys() - _IMAGE_KEYS - set(metadata_keys)
+        self.has_more = self.has_more or any(row[key] is not None for key in labels)
+        reasons = filter(None, (_failure(row[key]) for key in metadata_keys))
+        self.failures += [f"{where}: {reason}" for reason in list(reasons)[:1]]
+
+    def candidates(self) -> list[str]:
+        """Return the keys that may hold the labels."""
+        types = self.described.items()
+        classified = [key for key, kind in types if kind.startswith(_GROUND_TRUTH)]
+        return classified or list(self.described) or list(self.lists)
+
+    def no_labels(self, source: Path) -> str:
+        """Return why no line has labels."""
+        failed = len(self.failures)
+        first = self.failures[0].removeprefix(f"{source}, ") if failed else ""
+        if failed == self.lines:
+            return f"labelling failed for all {failed:,} lines ({first})"
+        return "no line has labels" + (f"; {failed:,} failed ({first})" if failed else "")
+
+
+def _failure(metadata: Any) -> str:
+    """Return why a labelling job failed for a row, "" if it did not."""
+    reason = metadata.get("failure-reason") if isinstance(metadata, dict) else None
+    return " ".join(str(reason)[:100].split()) if reason else ""
 
 
 @dataclass(frozen=True)
@@ -108,9 +156,8 @@ class _Labels:
 
     def missing(self, row: dict[str, Any]) -> str:
         """Return why a row has no labels, "" if it has some or an empty list."""
-        metadata = row.get(f"{self.attribute}-metadata")
-        if isinstance(metadata, dict) and metadata.get("failure-reason"):
-            return " ".join(str(metadata["failure-reason"])[:100].split())
+        if reason := _failure(row.get(f"{self.attribute}{_METADATA}")):
+            return reason
         return "not labelled" if row.get(self.attribute) is None else ""
 
     def tags(self, row: dict[str, Any], where: str) -> list[str]:

@@ -7,9 +7,22 @@ import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
+_QUOTES = str.maketrans("\u2018\u2019\u201a\u201b\u00b4`\u201c\u201d\u201e\u201f", "''''''\"\"\"\"")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+class _Listing(NamedTuple):
+    """The names in a folder."""
+
+    names: dict[str, tuple[str, ...]]
+    """By their `_folded` form."""
+    stems: dict[str, str]
+    """One name for each stem of a `_folded` form."""
+    looks: dict[str, str]
+    """One name for each `_look`."""
 
 
 def look_up(path: str) -> str:
@@ -45,8 +58,8 @@ def _spelled(path: str) -> str:
     folder = _folder(parent)
     if folder is None:
         raise _missing(path, f"No such file: there is no folder {parent}")
-    names, stems = _listing(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116 quicker
-    candidates = names.get(_folded(name), ())
+    listing = _listing(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116 quicker
+    candidates = listing.names.get(_folded(name), ())
     for key in (_normal, lambda text: _normal(_normal(text).casefold()), _folded):
         same = [other for other in candidates if key(other) == key(name)]
         if len(same) == 1:
@@ -54,9 +67,18 @@ def _spelled(path: str) -> str:
         if same:
             either = " and ".join(map(repr, sorted(same)))
             raise _missing(path, f"No such file, but {either} exist; write the name of one of them")
-    other = stems.get(_stem(_folded(name)))
-    hint = f"there is no {name!r} in {folder}" + (f", but {other!r}" if other else "")
-    raise _missing(path, f"No such file: {hint}")
+    raise _missing(path, f"No such file: there is no {name!r} in {folder}{_hint(name, listing)}")
+
+
+def _hint(name: str, listing: _Listing) -> str:
+    """Return what else a folder has that may be meant, "" for nothing."""
+    if other := listing.looks.get(_look(name)):
+        return f", but {other!r}, which looks the same (other blanks, dashes, quotes, ...)"
+    key = _folded(name)
+    other = listing.stems.get(_stem(key)) or listing.stems.get(key)
+    if not other and (shorter := listing.names.get(_stem(key))):
+        other = shorter[0]
+    return f", but {other!r}" if other else ""
 
 
 @lru_cache(4096)
@@ -69,16 +91,14 @@ def _folder(path: str) -> str | None:
 
 
 @lru_cache(256)
-def _listing(folder: str, _changed: int) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Return the names in a folder by their `_folded` form, and one name for each stem.
-
-    A folder is listed again when it has changed.
-    """
+def _listing(folder: str, _changed: int) -> _Listing:
+    """Return the names in a folder, which is listed again when it has changed."""
     names: dict[str, tuple[str, ...]] = {}
     for name in os.listdir(folder):  # noqa: PTH208 names, not paths
         key = _folded(name)
         names[key] = (*names.get(key, ()), name)
-    return names, {_stem(key): others[0] for key, others in names.items()}
+    stems = {_stem(key): others[0] for key, others in names.items()}
+    return _Listing(names, stems, {_look(key): others[0] for key, others in names.items()})
 
 
 def _stem(name: str) -> str:
@@ -91,6 +111,25 @@ def _normal(name: str) -> str:
 
 def _folded(name: str) -> str:
     return _normal(_normal(unquote(name)).casefold()).strip()
+
+
+def _look(name: str) -> str:
+    """Return a name without what the eye misses: kinds of blanks, dashes and quotes, width.
+
+    Quotes around the whole name are dropped as well.
+    """
+    text = _folded(name)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_QUOTES))
+        text = "".join(map(_plain, text))
+    return " ".join(text.split()).strip("\"' ")
+
+
+def _plain(char: str) -> str:
+    category = unicodedata.category(char)
+    if category == "Cf":  # zero-width characters and marks of direction
+        return ""
+    return "-" if category == "Pd" or char == "\u2212" else char  # a minus sign
 
 
 def _missing(path: str, cause: str) -> FileNotFoundError:

@@ -54,7 +54,11 @@ def test_one_label_is_the_number_of_a_class(
         "c.png": (),
         "d.png": ("red car",),
     }
-    assert "one label a line, read as the number of a class (0: cat)" in capsys.readouterr().err
+    logged = capsys.readouterr().err
+    assert "one label a line, read as the number of a class (0: cat)" in logged
+    assert (
+        "1 of 4 designs have the class -1 and are imported without tags (first: line 3)" in logged
+    )
     assert label_columns(tmp_path / "train.lst") == 3
 
 
@@ -62,6 +66,15 @@ def test_one_label_is_the_number_of_a_class(
 def test_a_number_of_no_class_is_an_error(tmp_path: Path, tags_file: Path, label: str) -> None:
     with pytest.raises(CatalogError, match=r"line 2: the label .* is no class number.*0 to 2"):
         read_lst(tmp_path, f"0\t0\ta.png\n1\t{label}\tb.png\n", tags_file)
+
+
+@pytest.mark.parametrize("labels", ["1\t0\t1", "1,0,1", "1 0", ""])
+def test_a_changing_number_of_labels_is_an_error(
+    tmp_path: Path, tags_file: Path, labels: str
+) -> None:
+    text = f"0\t0\ta.png\n1\t{labels}\tb.png\n"
+    with pytest.raises(CatalogError, match=r"line 2: \d labels, but the first line has one"):
+        read_lst(tmp_path, text, tags_file)
 
 
 def test_how_many_tags_a_list_is_about(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_manifest_without_names_or_json_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="line 1: the class 0 has no name; give a tags file"):
         read_manifest(tmp_path, {"source-ref": "a.png", "class": [1]})
     with pytest.raises(CatalogError, match="line 1: no key with a list"):
-        read_manifest(tmp_path, {"source-ref": "a.png"})
+        read_manifest(tmp_path, {"source-ref": "a.png", "class": 1})
     (tmp_path / "a.manifest").write_text('{"source-ref": ')
     with pytest.raises(CatalogError, match=r"a\.manifest, line 1: not valid JSON"):
         import_catalog("manifest", tmp_path / "a.manifest")
@@ -146,6 +146,22 @@ def test_lines_without_labels_are_designs_without_tags(
         f" (first: line {position + 1}, s3://b/b.png"
     )
     assert (f"{note}: {reason})" in logged) if reason else "designs have no" not in logged
+
+
+FAILED = {"source-ref": "a.png", "lab-metadata": {"failure-reason": "no\nannotation"}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([FAILED, FAILED], r"labelling failed for all 2 lines \(line 1: no annotation\)$"),
+        ([{"source-ref": "a.png"}, {"image-ref": "b.png", "lab": None}], "no line has labels$"),
+        ([{"source-ref": "a.png"}, FAILED], r"no line has labels; 1 failed \(line 2: no annot"),
+    ],
+)
+def test_a_manifest_without_any_labels(tmp_path: Path, lines: list[object], expected: str) -> None:
+    with pytest.raises(CatalogError, match=rf"train\.manifest: {expected}"):
+        read_manifest(tmp_path, *lines)
 
 
 def test_a_manifest_of_one_class_for_each_image(tmp_path: Path, tags_file: Path) -> None:

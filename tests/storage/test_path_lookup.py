@@ -80,6 +80,42 @@ def test_the_cause_is_named(tmp_path: Path, listed: str, expected: str) -> None:
     assert re.search(expected, caught.value.strerror)
 
 
+@pytest.mark.parametrize(
+    ("stored", "listed"),
+    [
+        ("my\u00a0heart.png", "my heart.png"),
+        ("my heart.png", "my\u00a0heart.png"),
+        ("Screenshot 9.41.00\u202fAM.png", "Screenshot 9.41.00 am.png"),
+        ("my  heart\u2009.png", "my heart .png"),
+        ("cat\u2019s.png", "cat's.png"),
+        ("\u201ccat\u201d no.png", '"cat" no.png'),
+        ("cat \u2013 dog.png", "cat - dog.png"),
+        ("cat\u2011dog.png", "cat\u2014dog.png"),
+        ("cat\u00b4s \u2212 a.png", "cat's - a.png"),
+        ("cat\u200b.png", "\ufeffcat.png"),
+        ("\uff43\uff41\uff54.png", "cat.png"),
+        ("heart.png", '"heart.png"'),
+        ("heart.png", "'heart.png'"),
+        ("heart.png", "\u201cheart.png\u201d"),
+    ],
+)
+def test_a_name_that_looks_the_same_is_named(tmp_path: Path, stored: str, listed: str) -> None:
+    touch(tmp_path, stored, "other.png")
+    with pytest.raises(FileNotFoundError) as caught:
+        look_up(f"{tmp_path}/{listed}")
+    assert f", but {stored!r}, which looks the same" in caught.value.strerror
+
+
+@pytest.mark.parametrize(
+    ("stored", "listed"),
+    [("e.png.png", "e.png"), ("E.PNG.png", "e.png"), ("e.png", "e.png.png"), ("e.png", "e")],
+)
+def test_a_suffix_too_many_or_too_few_is_named(tmp_path: Path, stored: str, listed: str) -> None:
+    touch(tmp_path, stored, "other.png")
+    with pytest.raises(FileNotFoundError, match=rf"no '{listed}' in .*, but '{stored}'"):
+        look_up(f"{tmp_path}/{listed}")
+
+
 def test_addresses_of_elsewhere() -> None:
     with pytest.raises(FileNotFoundError, match="C: is a drive of a Windows machine"):
         look_up("C:\\art\\a.png")
