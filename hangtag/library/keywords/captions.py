@@ -10,7 +10,8 @@ from typing import Final
 from hangtag.library.keywords.encodings import decoded_text
 from hangtag.library.keywords.separators import COMMAS, split_list, unescaped
 from hangtag.library.keywords.sidecars import CAPTIONS, name_key, sidecars
-from hangtag.library.tag_text import NotUnderstood, is_hashtags, split_tags
+from hangtag.library.tag_lists import NotUnderstood
+from hangtag.library.tag_text import is_hashtags, split_tags
 
 _LARGEST: Final = 1 << 20  # bytes; a caption is a line or two
 # `a.text`, `a.caption_llava`, `a.caption.txt`, `a_tags.txt`: captions by their names, but not read.
