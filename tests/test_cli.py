@@ -115,7 +115,7 @@ def test_an_interrupted_command_exits_with_130(tmp_path: Path) -> None:
         [*command, "--designs", "50000"], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        while not any(tmp_path.rglob("*.*")) and process.poll() is None:
+        while not any(tmp_path.rglob("designs/*.*")) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

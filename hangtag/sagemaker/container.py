@@ -7,6 +7,7 @@ The serving half needs no torch.
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -201,6 +202,8 @@ _COMMANDS: Final[Mapping[str, Callable[[], None]]] = {
 def main() -> None:
     """Run the command that the first argument names; report a failure's reason to SageMaker."""
     share_cores()
+    logging.basicConfig(format="%(message)s")  # to stderr: a job's log keeps it
+    logging.getLogger("hangtag").setLevel(logging.INFO)
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in _COMMANDS:
         print(f"usage: {' | '.join(('train', 'serve'))}; not {name!r}", file=sys.stderr)

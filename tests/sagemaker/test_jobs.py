@@ -229,7 +229,7 @@ def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage
     put("s3://library/designs/a.png", b"...")
     put("s3://library/designs/tags.csv", b"...")
     code, _, err = hangtag(*transform, "s3://library/answers", *DEPLOY)
-    assert (code, "1 of 2 files are no designs" in err) == (1, True)
+    assert (code, "1 of 2 files are not designs" in err) == (1, True)
     s3.delete("s3://library/designs/tags.csv")
     code, _, err = hangtag(
         "sagemaker", "transform", "hangtag-first", "s3://library/designs", "s3://library/answers",

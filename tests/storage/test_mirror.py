@@ -186,7 +186,7 @@ def test_what_a_command_changes_is_written_back(
                 put(f"s3://library/{name}/{path.relative_to(folder)}", path.read_bytes())
     storage.requests.clear()
     hangtag(monkeypatch, "evaluate", "s3://library/model", "s3://library/dataset", "--quiet")
-    assert "report with pictures: s3://library/model/report.html\n" in capsys.readouterr().out
+    assert "report: s3://library/model/report.html\n" in capsys.readouterr().out
     written = {path for verb, path, _ in storage.requests if verb == "PUT"}
     assert {"/library/model/metrics.json", "/library/model/report.html"} <= written
     assert not any(path.startswith("/library/dataset") for path in written)
@@ -496,7 +496,7 @@ def test_an_address_that_would_be_folded_is_refused(
     put("s3://library/a/b.csv", b"image,tags\na.png,red\n")
     with pytest.raises(SystemExit):
         hangtag(monkeypatch, "pack", address, DATASET, "--quiet")
-    assert capsys.readouterr().err.startswith(f"hangtag: {address}: empty names and .")
+    assert capsys.readouterr().err.startswith(f"hangtag: {address}: // and . are not supported")
 
 
 def test_an_address_cannot_lead_out_of_the_cache(

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -149,11 +149,11 @@ def test_the_command_gives_the_head_that_train_head_gives(
     [
         {"loss": "bce", "ema": 0.0, "optimizer": "sgd"},
         {"loss": "weighted-bce", "dropout": 0.5, "schedule": "step"},
-        {"batch_size": 0, "epochs": 0, "early_stopping": 1, "early_stopping_min_epochs": 2},
+        {"batch_size": None, "epochs": None, "early_stopping": 1, "early_stopping_min_epochs": 2},
     ],
 )
 def test_settings_hold(
-    config: TrainConfig, ready: Features, settings: dict[str, float | str]
+    config: TrainConfig, ready: Features, settings: dict[str, float | str | None]
 ) -> None:
     config = replace(config, **settings)  # type: ignore[arg-type]
     trained = train_head(ready, config)
@@ -329,7 +329,7 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
     del stored["training"]["pooling"], stored["training"]["output_stride"]
     file.write_text(json.dumps(stored))
     fold = folds._of_a_fold(from_stored(ModelFolder.open(tmp_path / "m").training), continued=False)
-    assert fold == replace(config, precision="fp32")
+    assert asdict(fold) == asdict(replace(config, precision="fp32"))
     # The same command finds it done, and another finds its head's features.
     assert train(work / "dataset", tmp_path / "m", config).epochs == config.epochs
     further = replace(config, weights=None, pooling=None, epochs=1)

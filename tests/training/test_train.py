@@ -42,12 +42,12 @@ from hangtag.tagging.tagger import Tagger
 from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
-from hangtag.training.data import stores_of
+from hangtag.training.data import Data, stores_of
 from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
-from hangtag.training.setup import Session
+from hangtag.training.setup import Session, Setup
 from hangtag.training.train import first_network, train
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
@@ -257,7 +257,7 @@ def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
         return stores_of(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr("hangtag.training.run.stores_of", signalled)
+        patched.setattr("hangtag.training.data.stores_of", signalled)
         with pytest.raises(Stopped, match="run the same command again to resume"):
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
@@ -753,7 +753,8 @@ def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
     network = first_network(folder, config, None)
     origin = Origin(folder.fingerprint())
     features, stopped = model / "features", threading.Event()
-    return Run(folder, model, config, Accelerator(), network, origin, {}, features, stopped)
+    setup = Setup(folder, model, config, Accelerator(), network, origin, {}, features, stopped)
+    return Run(setup, Data.of(folder, config, {}))
 
 
 def test_the_cache_of_designs_leaves_half_of_the_memory_free(
@@ -762,8 +763,8 @@ def test_the_cache_of_designs_leaves_half_of_the_memory_free(
     small = psutil.virtual_memory()._replace(available=2 * 32 * 32 * 4 * 10)  # room for 10 designs
     monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
     run = begin(dataset, tmp_path / "m", replace(TINY, epochs=1))
-    assert run.store.cached_bytes == run.validation_store.cached_bytes == 0
-    assert run.store.inputs([0]).shape == (1, 32, 32, 4)
+    assert run.data.store.cached_bytes == run.data.validation_store.cached_bytes == 0
+    assert run.data.store.inputs([0]).shape == (1, 32, 32, 4)
 
 
 def test_a_tracker_gets_the_figures_of_every_epoch(dataset: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import load_progress
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
 from hangtag.tuning import study as studies
@@ -228,7 +228,7 @@ def test_the_decay_that_is_left_to_us_follows_the_optimiser_of_a_trial(
     """AdamW decays by itself; what the others add to the gradient must be far less."""
     space = Space({"optimizer": CategoricalDistribution(("adam", "adamw"))})
     tune(dataset, tmp_path / "study", TINY, TuneConfig(trials=1), space)
-    base = TrainConfig(**open_study(tmp_path / "study").user_attrs["base"])
+    base = from_stored(open_study(tmp_path / "study").user_attrs["base"])
     decays = [resolved(space.config(base, {"optimizer": name})).weight_decay
               for name in ("adam", "adamw")]  # fmt: skip
     assert decays == [1e-4, 0.5]
@@ -446,8 +446,8 @@ def test_a_trial_about_to_be_queued_again_is_waited_for(
         pauses.append(seconds)
 
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
-    monkeypatch.setattr("hangtag.tuning.tune.time", clock)
-    monkeypatch.setattr("hangtag.tuning.tune.QUEUEING", 60.0)
+    monkeypatch.setattr("hangtag.tuning.definition.time", clock)
+    monkeypatch.setattr("hangtag.tuning.definition.QUEUEING", 60.0)
     tune(dataset, folder, replace(TINY, epochs=1), TuneConfig(trials=1), SPACE)
     assert len(pauses) == 1
     states = [trial.state for trial in trials_of(folder)]
