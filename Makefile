@@ -1,13 +1,16 @@
-# demo: from a fresh clone to tags on designs. test: installs and runs all tests.
-# check: format, lint, types, tests. site: the documentation as a web site. Needs Python 3.11.4 or newer and a package registry.
+# demo: from a fresh clone to tags on designs. quick: the tests of a minute. test: all tests.
+# coverage: all tests, with the lines that they miss. check: format, lint, types, all tests.
+# site: the documentation as a web site. Each installs what it needs: Python 3.11.4 or newer and a
+# package registry.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO = demo
 DEMO_TRAIN = --minutes 2
 
-.PHONY: demo test check format lint types tests site clean
+.PHONY: demo quick test coverage check format lint types tests site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hangtag sample $(DEMO)/library
@@ -17,7 +20,13 @@ demo: $(VENV)/.installed
 	$(BIN)/hangtag tag $(DEMO)/model $(DEMO)/library/designs --out $(DEMO)/tags.jsonl
 	@head -n 3 $(DEMO)/tags.jsonl
 
+quick: $(VENV)/.installed-dev
+	$(PYTEST) -m "not slow"
+
 test: $(VENV)/.installed-dev tests
+
+coverage: $(VENV)/.installed-dev
+	$(PYTEST) --cov --cov-report=term
 
 check: $(VENV)/.installed-dev format lint types tests
 
@@ -31,7 +40,7 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 site: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build

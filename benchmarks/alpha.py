@@ -3,7 +3,7 @@
     python benchmarks/alpha.py --epochs 12 DATASET...
 
 Trains a small network (resnet10t at 64 px) on packed datasets, once for each treatment: the
-design on black, on white, on whichever of the two lies further from its own mean luminance, and
+design on black, on white, on whichever of the two is further from its own mean luminance, and
 hangtag's own four channels. Augmentation comes first and is the same, so that a background shows
 no seams. Prints validation macro mAP of the best epoch for each dataset and seed.
 """
@@ -19,10 +19,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from hangtag.console import set_quiet
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
 from hangtag.training.run import Run
 from hangtag.training.train import first_network
@@ -35,8 +35,8 @@ class Flattened(TagNetwork):
 
     treatment = "white"
 
-    def forward(self, squares: Tensor) -> Tensor:
-        colours, alpha = squares[..., :3].float(), squares[..., 3:].float()
+    def forward(self, inputs: Tensor) -> Tensor:
+        colours, alpha = inputs[..., :3].float(), inputs[..., 3:].float()
         flat = colours + (255 - alpha) * self.background(colours, alpha)
         return super().forward(torch.cat([flat, torch.full_like(alpha, 255)], -1).round().byte())
 
@@ -55,7 +55,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    set_quiet(True)
     print("| dataset | " + " | ".join(TREATMENTS) + " | minutes |\n|" + "---|" * 6, flush=True)
     for dataset in options.datasets:
         began = time.monotonic()
@@ -77,8 +76,8 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     config = TrainConfig(
         backbone="resnet10t", input_size=64, epochs=epochs, seed=seed, flatten=0.0, precision="fp32"
     )
-    config = settled(config)
-    folder = DatasetFolder.open(dataset)
+    config = resolved(config)
+    folder = Dataset.open(dataset)
     network = first_network(folder, config, None)
     if treatment != "four channels":
         network.__class__ = type("Network", (Flattened,), {"treatment": treatment})

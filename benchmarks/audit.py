@@ -5,9 +5,9 @@
 The folder holds `designs.csv` (or its path is given with --catalog) and `model`, as
 `real_designs.py` leaves them. Of the model's tags 20 % are hidden at random and 5 % made up, three
 models are trained on what is left (`--minutes` for all of them), and every ranking sees the same
-out-of-fold scores. Ours also heeds the design's other tags and those of its group; cleanlab's
+out-of-fold scores. hangtag's also uses the design's other tags and those of its group; cleanlab's
 rankings take scores alone. Precision counts as true only what was hidden or made up here: a tag
-that people had really forgotten counts as a mistake, for every row alike.
+that people had really forgotten counts as a mistake, for every row.
 """
 
 import argparse
@@ -20,12 +20,9 @@ from cleanlab.multilabel_classification.rank import get_label_quality_scores_per
 from numpy.typing import NDArray
 
 from hangtag.library.catalog import Catalog
-from hangtag.quality.audit import (
-    missing_sureness,
-    out_of_fold,
-    with_company,
-    wrong_sureness,
-)
+from hangtag.quality.audit import missing_confidence, wrong_confidence
+from hangtag.quality.other_tags import with_other_tags
+from hangtag.quality.out_of_fold import OutOfFold
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.folds import train_folds
 
@@ -45,7 +42,8 @@ def main() -> None:
     spoilt, hidden, made_up = spoil(catalog, vocabulary.names, np.random.default_rng(0))
     options.out.mkdir(parents=True, exist_ok=True)
     folds = train_folds(options.folder / "model", spoilt, options.out, minutes=options.minutes)
-    packed, names, scores, fold_of = out_of_fold(folds)
+    scored = OutOfFold.of(folds)
+    packed, names, scores = scored.catalog, scored.tags, scored.scores
     labels = vocabulary.label_matrix(packed.designs)
     rows = {design.image: n for n, design in enumerate(packed)}
     truth = {
@@ -57,9 +55,9 @@ def main() -> None:
     print("| list | ranking | " + " | ".join(f"precision at {k}" for k in TOP) + " |")
     print("|" + "---|" * (2 + len(TOP)))
     groups = packed.group_numbers()
-    for problem, rankings in ranked(scores, labels, fold_of, groups).items():
-        for name, sureness in rankings.items():
-            order = np.argsort(-np.nan_to_num(sureness, nan=-np.inf), axis=None, kind="stable")
+    for problem, rankings in ranked(scores, labels, scored.folds, groups).items():
+        for name, confidence in rankings.items():
+            order = np.argsort(-np.nan_to_num(confidence, nan=-np.inf), axis=None, kind="stable")
             found = truth[problem].ravel()[order]
             cells = " | ".join(f"{found[:k].mean():.3f}" for k in TOP)
             print(f"| {problem} | {name} | {cells} |")
@@ -104,19 +102,19 @@ def ranked(
     groups: NDArray[np.intp],
 ) -> dict[str, dict[str, NDArray[np.floating]]]:
     """Return every ranking of the cells, (n, T), highest first, NaN for those left out."""
-    yes, likely = labels == 1, with_company(scores, labels, fold_of, groups)
+    yes, likely = labels == 1, with_other_tags(scores, labels, fold_of, groups)
     lists = [np.flatnonzero(row).tolist() for row in yes]
     values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     quality = np.array(get_label_quality_scores_per_class(lists, values))
     found: dict[str, dict[str, NDArray[np.floating]]] = {
         "missing": {
-            "hangtag": missing_sureness(likely, labels),
-            "hangtag, pictures alone": missing_sureness(scores, labels),
+            "hangtag": missing_confidence(likely, labels),
+            "hangtag, by pictures alone": missing_confidence(scores, labels),
             "cleanlab label quality": np.where(yes, np.nan, 1 - quality),
         },
         "wrong": {
-            "hangtag": wrong_sureness(likely, labels),
-            "hangtag, pictures alone": wrong_sureness(scores, labels),
+            "hangtag": wrong_confidence(likely, labels),
+            "hangtag, by pictures alone": wrong_confidence(scores, labels),
             "cleanlab label quality": np.where(yes, 1 - quality, np.nan),
         },
     }

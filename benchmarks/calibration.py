@@ -1,8 +1,8 @@
-"""Calibration maps and apply thresholds side by side, fitted on some designs, judged on others.
+"""Calibration maps and automatic thresholds side by side, fitted on some designs, judged on others.
 
     python benchmarks/calibration.py runs/real/emoji runs/real/openclipart-png
 
-Each folder holds `dataset` and `model` as `real_designs.py` leaves them. With a test part: fitted
+Each folder holds `dataset` and `model` as `real_designs.py` leaves them. With a test split: fitted
 on validation, judged on test. Without one: validation is halved by groups five times, fitted on one
 half and judged on the other, and the figures are means. Costs seconds per folder.
 """
@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.quality import metrics, thresholds
 from hangtag.tagging.tagger import Tagger
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def pairs(folder: Path) -> Iterator[tuple[Part, Part]]:
     """Yield (to fit on, to judge on)."""
-    tagger, dataset = Tagger.open(folder / "model"), DatasetFolder.open(folder / "dataset")
+    tagger, dataset = Tagger.open(folder / "model"), Dataset.open(folder / "dataset")
     if "test" in dataset.splits():
         yield scored(tagger, dataset, "validation"), scored(tagger, dataset, "test")
         return
@@ -59,10 +59,10 @@ def pairs(folder: Path) -> Iterator[tuple[Part, Part]]:
         yield (logits[half], labels[half]), (logits[~half], labels[~half])
 
 
-def scored(tagger: Tagger, dataset: DatasetFolder, split: str) -> Part:
+def scored(tagger: Tagger, dataset: Dataset, split: str) -> Part:
     with dataset.records(split) as records:
-        squares = [tagger.square(record.data) for record in records]
-    return tagger.logits(squares), dataset.judged_labels(split)
+        inputs = [tagger.input_of(record.data) for record in records]
+    return tagger.logits(inputs), dataset.judged_labels(split)
 
 
 def judged(scores: Map, logits: Array, labels: NDArray[np.int8]) -> tuple[float, float, float]:

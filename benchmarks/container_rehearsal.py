@@ -8,7 +8,7 @@ comes back into it. `--copy FILE` brings a file of this machine along, such as p
 `--tests` runs tests under the image's own Python (of `train`, which has torch):
 
     python benchmarks/container_rehearsal.py train /tmp/root-train \\
-        --tests tests/test_files.py tests/aws/test_container.py
+        --tests tests/storage/test_files.py tests/sagemaker/test_container.py
 """
 
 import argparse

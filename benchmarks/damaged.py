@@ -2,7 +2,7 @@
 
     python benchmarks/damaged.py --out runs/damaged
 
-Takes 2,000 PNGs of the emoji library (by default ../shared/designs/emoji) and damages every tenth:
+Takes 2,000 PNGs of the emoji library (--designs, by default designs/emoji) and damages every tenth:
 bit flips, truncation, a wrong extension, zero bytes, a huge size in the header. Which of them are
 readable is judged by another decoder, libpng by way of ImageMagick (`convert`, which must be
 installed): a file that it reads without any complaint is whole. Packs, trains a short run and
@@ -27,7 +27,7 @@ DAMAGES = ("bit flips", "truncation", "wrong extension", "zero bytes", "huge hea
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/damaged"))
-    parser.add_argument("--designs", type=Path, default=Path("../shared/designs/emoji"))
+    parser.add_argument("--designs", type=Path, default=Path("designs/emoji"))
     options = parser.parse_args()
     shutil.rmtree(options.out, ignore_errors=True)
     (options.out / "images").mkdir(parents=True)
@@ -103,7 +103,7 @@ def damage(data: bytes, kind: str, rng: random.Random) -> bytes:
 
 
 def readable(path: Path) -> bool:
-    """Tell whether libpng reads the file without any complaint."""
+    """Return whether libpng reads the file without any complaint."""
     command = ["convert", f"png:{path}", "null:"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode == 0 and not done.stderr.strip()

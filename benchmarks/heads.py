@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, settled
+from hangtag.dataset.dataset_folder import Dataset
+from hangtag.training.config import OWN_BACKBONE, TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import train_head
 from hangtag.training.train import first_network
 
-CPU = torch.device("cpu")
 EPOCHS = (5, 10, 20, 43, 86)
 RATES = (0.002, 0.006, 0.02, 0.06)
 
@@ -56,7 +56,7 @@ def main() -> None:
         config = TrainConfig(
             options.backbone, options.weights, freeze=True, input_size=options.input_size
         )
-        steps(options.dataset, settled(config), options.cache)
+        steps(options.dataset, resolved(config), options.cache)
 
 
 def speed(processes: int, threads: int, loss: str, epochs: int, heads: int) -> float:
@@ -92,8 +92,8 @@ def random_features(designs: int = 5_000, width: int = 1_920, tags: int = 250) -
 
 def steps(dataset: Path, config: TrainConfig, cache: Path) -> None:
     """Print the macro mAP by learning rate and epochs."""
-    folder = DatasetFolder.open(dataset)
-    features = features_of(first_network(folder, config, None), folder, config, cache, CPU)
+    folder = Dataset.open(dataset)
+    features = features_of(first_network(folder, config, None), folder, config, cache)
     print("\n| learning rate | " + " | ".join(f"{n} epochs" for n in EPOCHS) + " |")
     print("|---" * (len(EPOCHS) + 1) + "|")
     for rate in RATES:

@@ -2,7 +2,7 @@
 
     python benchmarks/images.py [FOLDER] [DESIGNS]
 
-FOLDER holds PNGs (default ../shared/designs/emoji). Interleaved runs, medians of five, on one
+FOLDER holds PNGs (default designs/emoji). Interleaved runs, medians of five, on one
 core. Costs about half a minute. OpenCV has no premultiplied resize and no palette transparency on
 its own: what it takes to do both right is part of its time. Prints a table.
 """
@@ -27,18 +27,18 @@ WARP = np.array([[1.1, 0.1, -4.0], [-0.1, 0.95, 6.0]])
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("../shared/designs/emoji")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("designs/emoji")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 300
     paths = sorted(folder.rglob("*.png"))
     random.Random(0).shuffle(paths)
     files = [path.read_bytes() for path in paths[:count]]
     cv2.setNumThreads(1)
     decoded = [decode(data, 256) for data in files]
-    squares = [fit(pixels, SIZE) for pixels in decoded]
+    inputs = [fit(pixels, SIZE) for pixels in decoded]
     jobs: list[tuple[str, list, Callable, Callable]] = [
         ("decode to RGBA", files, pillow_decode, opencv_decode),
         ("resize, premultiplied", decoded, pillow_resize, opencv_resize),
-        ("warp a 96 px square", squares, pillow_warp, opencv_warp),
+        ("warp an input of 96 px", inputs, pillow_warp, opencv_warp),
     ]
     print("| job | Pillow ms | OpenCV ms | Pillow / OpenCV |\n|---|---|---|---|")
     for name, inputs, pillow, opencv in jobs:
@@ -94,15 +94,15 @@ def opencv_resize(pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(premultiplied, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def pillow_warp(square: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(square, "RGBA")
+def pillow_warp(pixels: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(pixels, "RGBA")
     matrix = tuple(cv2.invertAffineTransform(WARP).ravel())
     warped = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(warped)
 
 
-def opencv_warp(square: np.ndarray) -> np.ndarray:
-    return cv2.warpAffine(square, WARP, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
+def opencv_warp(pixels: np.ndarray) -> np.ndarray:
+    return cv2.warpAffine(pixels, WARP, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
 
 
 def png(pixels: np.ndarray, level: int) -> bytes:

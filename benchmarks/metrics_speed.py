@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import fit_calibration, fit_thresholds
+from hangtag.quality.bootstrap import bootstrap_interval
+from hangtag.quality.calibration import fit_calibration
+from hangtag.quality.thresholds import fit_thresholds
 
 Work = Callable[[], Any]
 
@@ -76,7 +78,7 @@ def main(designs: int, tags: int, rounds: int) -> None:
         print(f"| {name} | {seconds[0]:.3f} | {seconds[1]:.3f} | {ratio:.0f}x | {difference:.0e} |")
     alone: dict[str, Work] = {
         "summary, all figures": lambda: dict(metrics.summary(scores, labels, scores >= 0.3)),
-        "bootstrap_interval, 100 resamples": lambda: metrics.bootstrap_interval(
+        "bootstrap_interval, 100 resamples": lambda: bootstrap_interval(
             scores, labels, resamples=100
         ),
         "fit_calibration": lambda: fit_calibration(logits, labels),

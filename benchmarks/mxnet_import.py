@@ -1,4 +1,4 @@
-"""The seed's models in hangtag: probabilities and time, beside the MXNet that made them.
+"""MXNet models in hangtag: probabilities and time, beside the MXNet that made them.
 
     python benchmarks/mxnet_import.py --mxnet ENV_WITH_MXNET/bin/python
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hangtag.sagemaker.mxnet_model import import_mxnet
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.mxnet_model import import_mxnet
 
 MODELS = Path(__file__).with_name("mxnet_models.py")
 
@@ -37,12 +37,12 @@ def compare(python: str, layers: int, size: int, folder: Path) -> None:
     (folder / "tags.txt").write_text("".join(f"tag {number}\n" for number in range(10)))
     import_mxnet(folder / "model.tar.gz", folder / "tags.txt", folder / "model")
     expected = np.load(folder / "expected.npz")
-    squares = squares_of(expected)
+    inputs = squares_of(expected)
     tagger = Tagger.open(folder / "model")
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
-        scores = tagger.scores(list(squares))
+        scores = tagger.scores(list(inputs))
         seconds.append(time.perf_counter() - begin)
     known = expected["probabilities"]
     apart = np.abs(scores - known).max()

@@ -116,7 +116,7 @@ def main():
     (options.out / "model-shapes.json").write_text(
         json.dumps([{"shape": [1, 3, options.size, options.size], "name": "data"}])
     )
-    # What was saved is asked, not the module: its moving means are a step ahead of it.
+    # The saved network answers, not the module: the module's moving means are a step ahead of it.
     symbol, arguments, states = mx.model.load_checkpoint(str(prefix), 3)
     module = mx.mod.Module(symbol, label_names=["softmax_label"], context=mx.cpu())
     module.bind([("data", data.shape)], labels, for_training=False)

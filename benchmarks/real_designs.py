@@ -2,8 +2,8 @@
 
     python benchmarks/real_designs.py --out runs/real emoji icons openclipart-png
 
-Libraries: emoji and icons (folders with a designs.csv, by default beside the repository in
-../shared/designs; their own split), openclipart-png and openclipart-svg (Debian's packages of that
+Libraries: emoji and icons (folders with a designs.csv below --designs, with their own
+split), openclipart-png and openclipart-svg (Debian's packages of that
 name, installed under /usr/share/openclipart). Costs about 20 minutes per library with the default
 settings, or --minutes, plus one to five for the rest. A stage that has run is not run again.
 Prints a table.
@@ -27,14 +27,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="a budget instead of the default epochs")
     parser.add_argument("--train", default="", help="more options of `hangtag train`")
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
-    parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
+    parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     rows = [through(name, options) for name in options.libraries]
     print(
         "| library | packed | left out | tags | split | macro mAP (95 %) | micro mAP | accuracy"
-        " (tag nothing) | pack s / MB | train min / MB | evaluate s |\n|" + "---|" * 11
+        " (tagging nothing) | pack s / MB | train min / MB | evaluate s |\n|" + "---|" * 11
     )
     print("\n".join(rows))
 

@@ -1,14 +1,14 @@
 """What 500 answers of a truthful reviewer are worth: the review's questions against random ones.
 
-    python benchmarks/review.py ../shared/designs/emoji/designs.csv --out runs/review
+    python benchmarks/review.py designs/emoji/designs.csv --out runs/review
 
-The catalog's own validation part, with all its tags, judges; no model sees it. Of the other designs
-30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer answers
-500 questions from the tags that were there before: the first ones of `hangtag review`, the first
-ones of `hangtag review --audit`, or random ones about tags that a design does not have. The model
-is then trained on with the answers, as `hangtag train --start-from` does, and, to compare with,
-without any. Trainings from scratch differ from seed to seed by more than 500 answers are worth;
---scratch makes them all the same. What has run is not run again.
+The catalog's own validation split, with all its tags, judges; no model sees it. Of the other
+designs 30 % of the tags are hidden at random, a model is trained on what is left, and the reviewer
+answers 500 questions from the tags that were there before: the first ones of `hangtag review`, the
+first ones of `hangtag review --audit`, or random ones about tags that a design does not have. The
+model is then trained on with the answers, as `hangtag train --start-from` does, and, to compare
+with, without any. Trainings from scratch differ from seed to seed by more than 500 answers are
+worth; --scratch makes them all the same. What has run is not run again.
 
     cd demo/library
     python ../../benchmarks/review.py designs.csv --tiles ../model complete.csv
@@ -30,23 +30,22 @@ from pathlib import Path
 import numpy as np
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
 from hangtag.quality.audit import audit, write_findings
 from hangtag.quality.evaluate import evaluate
-from hangtag.service.review import (
-    Answer,
-    Given,
-    Question,
+from hangtag.review.answers import merged
+from hangtag.review.questions import (
     guess,
     page_of,
-    questions_of,
-    questions_of_audit,
-    reviewed,
+    questions_from_audit,
+    questions_from_scores,
 )
-from hangtag.tagging.bulk import Selection, find_designs, tag_designs
+from hangtag.review.store import Answer, Question, YesNo
+from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.designs import find_designs
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
 from hangtag.training.folds import train_folds
@@ -57,7 +56,7 @@ OVERLOOKED = 0.1
 # Seconds, after the keystroke-level model (Card, Moran and Newell, 1980): a decision 1.35, a click
 # 1.1 to point and 0.2 to press, a key 0.28; Enter and a second until the next page stands there.
 LOOK, CLICK, KEY, PAGE = 1.35, 1.3, 0.28, 1.28
-Start = Callable[[list[Question]], list[Answer | None]]
+Start = Callable[[list[Question]], list[YesNo | None]]
 
 
 def main() -> None:
@@ -120,7 +119,7 @@ class Bench:
             yes = sum(given.answer == "yes" for given in answers)
             hit = len({given.tag for given in answers})
             print(f"{name}: {yes} of {len(answers)} answers are yes, {hit} tags", flush=True)
-            catalogs[name] = self.in_same_parts(reviewed(self.spoilt, answers))
+            catalogs[name] = self.in_same_parts(merged(self.spoilt, answers))
         gains: dict[str, list[float]] = {name: [] for name in queues}
         for seed in range(seeds):
             before = self.trained("before", self.spoilt, seed, more_epochs)
@@ -136,7 +135,7 @@ class Bench:
     def trained(self, name: str, catalog: Catalog, seed: int, more_epochs: int = 0) -> float:
         """Pack, train and evaluate, unless that was done; return macro mAP on the judging part.
 
-        `more_epochs` go on from the first model; 0 trains from scratch.
+        `more_epochs` continue from the first model; 0 trains from scratch.
         """
         dataset, model = self.out / f"{name}-dataset", self.out / f"{name}-{seed}"
         config, base = replace(self.config, seed=seed), None
@@ -144,8 +143,8 @@ class Bench:
             model, base = self.out / f"{name}-{seed}-more", self.out / "before-0"
             config = replace(config, epochs=more_epochs)
         first = self.out / "before-dataset"
-        tags = None if name == "before" else DatasetFolder.open(first).vocabulary
-        pack(catalog, dataset, PackConfig(size=160, split="90/10"), vocabulary=tags)
+        tags = None if name == "before" else Dataset.open(first).vocabulary
+        pack(catalog, dataset, PackConfig(size=160, split="90/10"), tags=tags)
         kept = model / "judged.json"
         if not kept.exists():
             train(dataset, model, config, continue_from=base)
@@ -155,7 +154,7 @@ class Bench:
     def in_same_parts(self, catalog: Catalog) -> Catalog:
         """Return a catalog with the parts of the first dataset: with other tags they would be
         others, and other training designs change the figures more than 500 answers do."""
-        packed = DatasetFolder.open(self.out / "before-dataset").designs()
+        packed = Dataset.open(self.out / "before-dataset").designs()
         parts = {catalog.location(d): d.split for d in packed or ()}
         designs = tuple(replace(d, split=parts.get(catalog.location(d), d.split)) for d in catalog)
         return replace(catalog, designs=designs)
@@ -169,33 +168,33 @@ class Bench:
             folds = train_folds(self.out / "before-0", self.asked, self.out / "audit.work")
             write_findings(path, audit(folds, self.asked))
         with path.open(newline="", encoding="utf-8") as file:
-            return in_order(questions_of_audit(self.asked, csv.DictReader(file)))
+            return in_order(questions_from_audit(self.asked, csv.DictReader(file)))
 
     def at_random(self) -> Iterator[Question]:
         rng = np.random.default_rng(1)
-        names = DatasetFolder.open(self.out / "before-dataset").vocabulary.names
+        names = Dataset.open(self.out / "before-dataset").vocabulary.names
         while True:
             design = self.asked.designs[rng.integers(len(self.asked.designs))]
             tag = names[rng.integers(len(names))]
             if tag not in design.tags:
                 yield Question(design.image, tag, "missing", 0.0, 0.0)
 
-    def answered(self, questions: Iterable[Question]) -> Iterator[Given]:
+    def answered(self, questions: Iterable[Question]) -> Iterator[Answer]:
         for question, _ in zip(questions, range(self.answers), strict=False):
             yes = question.tag in self.truth[question.image]
-            yield Given(question.image, question.tag, "yes" if yes else "no", "truthful")
+            yield Answer(question.image, question.tag, "yes" if yes else "no", "truthful")
 
 
 def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
     tagger = Tagger.open(model)
     answers = tag_designs(tagger, find_designs([catalog_file]), Selection(all=True), workers=1)
     scored = (
-        (answer["image"], {tag["tag"]: tag["score"] for tag in answer["tags"]})
+        (answer.image, {found.tag: found.score for found in answer.suggestions})
         for answer in answers
-        if "tags" in answer
+        if answer.error is None
     )
     catalog = Catalog.read(catalog_file)
-    return questions_of(catalog, scored, tagger.vocabulary, tagger.threshold_of)
+    return questions_from_scores(catalog, scored, tagger.vocabulary, tagger.threshold_of)
 
 
 def tiles(catalog_file: Path, model: Path, complete: Path, seeds: int = 20) -> None:
@@ -231,17 +230,17 @@ def tiles(catalog_file: Path, model: Path, complete: Path, seeds: int = 20) -> N
         )
 
 
-def one_for_all(page: list[Question]) -> list[Answer | None]:
+def one_for_all(page: list[Question]) -> list[YesNo | None]:
     """The rule until 2026-11: what most tiles should be, by the mean score."""
     mean = sum(q.score for q in page) / len(page)
     return ["no" if page[0].kind == "wrong" or mean < 0.5 else "yes"] * len(page)
 
 
-def surer(score: float) -> Answer | None:
+def surer(score: float) -> YesNo | None:
     return "yes" if score >= 0.9 else "no" if score <= 0.1 else None
 
 
-def truthful(question: Question, truth: dict[str, set[str]]) -> Answer:
+def truthful(question: Question, truth: dict[str, set[str]]) -> YesNo:
     return "yes" if question.tag in truth[question.image] else "no"
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     results: dict[Path, str] = {}
     for path, ours, theirs in pairs:
         results[path] = _verdict(ours, theirs, options.tolerance)
-        if options.out and results[path] != "alike":
+        if options.out and results[path] != "same":
             name = "+".join(path.relative_to(options.folder).with_suffix(".png").parts)
             _write_pair(options.out / name, ours, theirs)
         if time.monotonic() > end:
@@ -154,11 +154,11 @@ def _shown(page: Page, batch: list[tuple[Path, Picture]], size: int) -> list[Pic
 
 def _verdict(ours: Picture, theirs: Picture, tolerance: float) -> str:
     if ours is None or theirs is None:
-        return "alike" if ours is theirs else "hangtag only" if theirs is None else "missing"
+        return "same" if ours is theirs else "hangtag only" if theirs is None else "missing"
     if ours.shape != theirs.shape:
         return "other size"
     difference = np.abs(_halved(ours) - _halved(theirs)).max(axis=-1)
-    return "alike" if (difference > LEVELS).mean() <= tolerance else "differs"
+    return "same" if (difference > LEVELS).mean() <= tolerance else "differs"
 
 
 def _halved(picture: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -178,7 +178,7 @@ def _write_pair(path: Path, ours: Picture, theirs: Picture) -> None:
 
 
 def _print_table(results: dict[Path, str], folder: Path) -> None:
-    verdicts = ("alike", "differs", "other size", "missing", "hangtag only")
+    verdicts = ("same", "differs", "other size", "missing", "hangtag only")
     groups: dict[str, list[str]] = {}
     for path, verdict in results.items():
         parts = path.relative_to(folder).parts
@@ -188,7 +188,7 @@ def _print_table(results: dict[Path, str], folder: Path) -> None:
     for group, found in groups.items():
         print(f"{group:24}" + "".join(f"{found.count(verdict):14,}" for verdict in verdicts))
     for path, verdict in results.items():
-        if verdict != "alike":
+        if verdict != "same":
             print(f"{verdict:14} {path.relative_to(folder)}")
 
 

@@ -1,4 +1,4 @@
-"""What stopping losers early costs and saves: a study with pruning beside one without.
+"""What stopping trials early costs and saves: a study with pruning beside one without.
 
     python benchmarks/tuning.py runs/real/emoji/dataset runs/real/openclipart-png/dataset \
         --out runs/tuning
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def tuned(dataset: Path, study: Path, trials: int, options: list[str]) -> dict[str, float]:
-    """Run a study, or go on with it; return what `--json` says."""
+    """Run or resume a study; return what `--json` says."""
     command = [HANGTAG, "tune", str(dataset), str(study), "--trials", str(trials), "--json"]
     answer = subprocess.run(
         [*command, *options], stdout=subprocess.PIPE, check=True, text=True, timeout=24 * 3600

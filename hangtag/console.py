@@ -1,64 +1,84 @@
-"""What the user sees while a stage runs: progress bars and notes on stderr, or nothing."""
+"""What a stage reports while it runs: messages through `logging`, progress through a callback.
 
-from collections.abc import Iterable, Iterator
+Nothing is printed here: the command line shows both, and a program that imports hangtag decides.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_quiet = False
+logger = logging.getLogger("hangtag")
 
 
-def set_quiet(quiet: bool) -> None:
-    """Switch progress bars and notes off (or on again) for this process."""
-    global _quiet
-    _quiet = quiet
+@dataclass(eq=False, slots=True)
+class Progress:
+    """How far a stage is; the same object from its first report to its last."""
+
+    stage: str
+    done: int
+    total: int | None
+    finished: bool = False
+
+
+Report = Callable[[Progress], None]
+
+_report: ContextVar[Report | None] = ContextVar("report", default=None)
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def progress(report: Report | None) -> Iterator[None]:
+    """Call `report` at the start, after every item and at the end of each stage in a block."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Be quiet in a block, whatever holds around it."""
-    before = _quiet
-    set_quiet(True)
+    """Report neither messages nor progress in a block."""
+    token = _silent.set(True)
     try:
-        yield
+        with progress(None):
+            yield
     finally:
-        set_quiet(before)
+        _silent.reset(token)
 
 
 def track(
     items: Iterable[T], description: str, total: int | None = None, done: int = 0
 ) -> Iterator[T]:
-    """Yield `items` while a progress bar counts them, starting at `done` of `total`."""
-    if _quiet:
+    """Yield `items` and report after each of them, starting at `done` of `total`."""
+    report = _report.get()
+    if report is None:
         yield from items
         return
-    # rich is slow to import, and most commands end before they need it.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, completed=done)
+    current = Progress(description, done, total)
+    report(current)
+    try:
         for item in items:
             yield item
-            progress.advance(task)
+            current.done += 1
+            report(current)
+    finally:
+        current.finished = True
+        report(current)
 
 
 def note(message: str) -> None:
-    """Print one line for the user, unless quiet."""
-    if not _quiet:
-        import sys
+    """Log one line of information for the user."""
+    if not _silent.get():
+        logger.info(message)
 
-        print(message, file=sys.stderr, flush=True)
+
+def warn(message: str) -> None:
+    """Log one line about input that is left out or ignored."""
+    if not _silent.get():
+        logger.warning(message)

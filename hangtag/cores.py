@@ -1,4 +1,4 @@
-"""How many cores this process may use: of the machine, of what it is bound to, of its container."""
+"""Cores that this process may use: limited by the machine, its affinity and its container."""
 
 import math
 import os
@@ -10,8 +10,8 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 def cores() -> int:
     """Return the number of cores that this process may use, at least 1.
 
-    The fewest of what the machine has, what the process is bound to, and what a container's quota
-    comes to, rounded up: threads beyond it only wait for their next slice.
+    The fewest of the machine's cores, those the process is bound to, and a container's quota,
+    rounded up: threads beyond it only wait for their next slice.
     """
     if hasattr(os, "sched_getaffinity"):
         found = len(os.sched_getaffinity(0))
@@ -22,20 +22,20 @@ def cores() -> int:
 
 
 def limited_cores() -> int | None:
-    """Return `cores` where it is less than the machine has, else None.
+    """Return `cores` where that is less than the machine has, else None.
 
-    For libraries that choose well for a whole machine (its physical cores), and see no quota.
+    For libraries that choose well for a whole machine (its physical cores) but ignore quotas.
     """
     found = cores()
     return found if found < (os.cpu_count() or 1) else None
 
 
 def _quota(proc: Path, mounted: Path) -> float | None:
-    """Return how many cores the control groups of this process allow it, or None for any number.
+    """Return how many cores the control groups of this process allow, or None for no limit.
 
-    `proc`: what /proc/self/cgroup holds; `mounted`: where the groups are mounted. Every group above
-    limits as well; inside of a container the path may lead out of what is mounted, whose top is
-    then its own group. Source: the kernel's cgroup-v2.rst (cpu.max) and sched-bwc.rst
+    `proc` is the path of /proc/self/cgroup; `mounted` is where the groups are mounted. Every parent
+    group limits as well. Inside a container the path may lead out of the mounted tree, whose top is
+    then the container's own group. Source: the kernel's cgroup-v2.rst (cpu.max) and sched-bwc.rst
     (cpu.cfs_quota_us).
     """
     try:

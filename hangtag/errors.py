@@ -7,23 +7,25 @@ HangtagError              base: one clear line for the user; the CLI prints it a
 ├── RecordError           a RecordIO file is truncated or corrupted (names record and offset)
 ├── DatasetError          a packed dataset is missing, incomplete or does not fit
 ├── ConfigError           a setting or hyperparameter is unknown or out of range
-├── TrainingError         a run cannot go on (non-finite loss, model that does not fit the data)
-├── StorageError          an s3:// address cannot be used (no such bucket, no right to read, ...)
+├── TrainingError         a run cannot continue (non-finite loss, model that does not fit the data)
+├── StorageError          an s3:// address cannot be used (no such bucket, no permission, ...)
+├── JobError              SageMaker refused a request, or a job failed there
 ├── ModelError            a model folder is missing, incomplete or does not fit
 ├── Stopped               a run was stopped by Ctrl-C or SIGTERM after saving its state
-└── MissingExtra          an optional dependency is needed; says what to install
+└── MissingExtra          an optional dependency is needed; names what to install
 """
 
 from enum import Enum
 
 
 class Remedy(Enum):
-    """What a caller can do about an error beside what its message says. How that is done depends on
-    the caller; by default it is said as an option of the command line."""
+    """What to do about an error. The wording depends on the caller; the value names the option of
+    the command line."""
 
     NONE = ""
+    ANOTHER_FILE = "name another file, or remove it"
     OVERWRITE = "choose another folder, or replace what is there with --overwrite"
-    TAGS = "name the tags, one a line in the order of the label columns, with --tags FILE"
+    TAGS = "name the tags, one a line in the order of the label columns, with --tags-file FILE"
 
 
 class HangtagError(Exception):
@@ -53,8 +55,8 @@ class VocabularyError(HangtagError):
 class ImageError(HangtagError):
     """One design cannot be decoded.
 
-    `reason` is a short stable code (`truncated`, `too-large`, `unreadable`, ...) by which
-    `rejected.csv` and the closing summaries count; the message says more.
+    `reason` is a short stable code (`truncated`, `too-large`, `unreadable`, ...), by which
+    `rejected.csv` and the summaries count; the message says more.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -62,7 +64,7 @@ class ImageError(HangtagError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
-        # Exceptions cross process borders while packing; the default recipe passes one argument.
+        # Exceptions cross process borders while packing; the default way passes one argument.
         return type(self), (self.reason, str(self))
 
 
@@ -79,7 +81,7 @@ class ConfigError(HangtagError):
 
 
 class TrainingError(HangtagError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""
 
 
 class StorageError(HangtagError):
@@ -87,7 +89,7 @@ class StorageError(HangtagError):
 
 
 class JobError(HangtagError):
-    """SageMaker refused what was asked of it, or a job failed there."""
+    """SageMaker refused a request, or a job failed there."""
 
 
 class ModelError(HangtagError):

@@ -1,11 +1,22 @@
-"""A small library of real files, drawn once: shapes in colours, on transparency."""
+"""What all tests share: a small library of real files, a model trained on it, and the two tiers.
 
+Quick tests are `-m "not slow"`. A test is slow if it asks for a fixture that trains, serves or
+opens a browser, if its module needs torch, or if it is marked so because it starts processes.
+"""
+
+import ast
 import os
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
+from hangtag.cli.terminal import shown
 from hangtag.library.catalog import Catalog, Design
 
 # The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
@@ -14,6 +25,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each of the tests that run
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may reach out; a missing hub is then told at once and not after half a minute of retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+SLOW_FIXTURES = {"browser", "built", "moto", "postgres", "serve", "server", "work"}
+# Packages of hangtag that import an extra's packages at once.
+BEHIND = {"hangtag.training": "torch", "hangtag.tuning": "torch"}
 
 COLOURS = {"red": "#d02030", "green": "#20a040", "blue": "#2040d0", "black": "#000000"}
 SHAPES = ("disc", "square", "bar", "ring", "cross")
@@ -40,6 +55,71 @@ def draw(shape: str, colour: str, size: int, turn: int) -> Image.Image:
     return image.rotate(turn * 3, resample=Image.Resampling.BICUBIC)
 
 
+@cache
+def foreign(path: Path) -> set[str]:
+    """Return the packages that a test module imports at its top: BEHIND's for hangtag's own."""
+    names: list[str] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    found = {BEHIND.get(".".join(name.split(".")[:2]), name.split(".")[0]) for name in names}
+    return found - {"hangtag", "tests"}
+
+
+def is_quick(config: pytest.Config) -> bool:
+    return str(config.getoption("markexpr")) == "not slow"
+
+
+def missing(path: Path) -> set[str]:
+    """Return the packages that a test module needs and that are not installed."""
+    return {name for name in foreign(path) if find_spec(name) is None}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules that need torch from the quick tests, others where an extra is missing."""
+    if not re.fullmatch(r"test_.*\.py", collection_path.name):
+        return None
+    quick = is_quick(config) and "torch" in foreign(collection_path)
+    return True if quick or missing(collection_path) else None
+
+
+def pytest_report_header() -> list[str]:
+    """Name what is left out because something is not installed."""
+    folder = Path(__file__).parent
+    names = {path.relative_to(folder): missing(path) for path in sorted(folder.rglob("test_*.py"))}
+    return [
+        f"left out: tests/{name.as_posix()} needs {', '.join(sorted(needs))}"
+        for name, needs in names.items()
+        if needs
+    ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or "torch" in foreign(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def no_torch(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that is the first to import torch is a slow one."""
+    before = "torch" in sys.modules
+    yield
+    if "torch" in sys.modules and not before:
+        assert request.node.get_closest_marker("slow"), "it imports torch: mark it slow"
+
+
+@pytest.fixture(autouse=True)
+def shown_messages() -> Iterator[None]:
+    """Messages and progress go to standard error, as the command line shows them."""
+    with shown():
+        yield
+
+
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """160 designs with two tags each, in files, with a catalog designs.csv beside them."""
@@ -58,6 +138,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 @pytest.fixture(scope="session")
 def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed from the library, and `model`, trained on it."""
+    pytest.importorskip("torch", reason="needs the train extra: the model is trained here")
     from hangtag.dataset.config import PackConfig
     from hangtag.dataset.pack import pack
     from hangtag.training.config import TrainConfig

@@ -2,10 +2,11 @@
 
 import ast
 import importlib.util
+import os
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -29,7 +30,7 @@ def test_nothing_is_waited_for_without_end(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> ModuleType:
+def servers() -> ModuleType:
     spec = importlib.util.spec_from_file_location("server", FOLDER / "serving" / "server.py")
     assert spec is not None
     assert spec.loader is not None
@@ -38,23 +39,35 @@ def server() -> ModuleType:
     return module
 
 
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(state: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not state():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+CHILD = DEAF + "import os; open(sys.argv[1], 'w').write(f'{os.getpid()}.'); time.sleep(600)"
+PARENT = DEAF + "import subprocess; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows ends processes otherwise")
-def test_a_server_that_does_not_stop_is_ended_with_what_it_started(server: ModuleType) -> None:
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); "
-    child = f"[sys.executable, '-c', {deaf + 'time.sleep(600)'!r}]"
-    parent = f"import subprocess, sys; {deaf}print(subprocess.Popen({child}).pid, flush=True); "
-    began, found = time.monotonic(), Path()
-    with server.started([sys.executable, "-c", parent + "time.sleep(600)"], 0.5) as process:
-        while not found.name:
-            time.sleep(0.1)
-            ids = subprocess.run(
-                ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, timeout=10
-            ).stdout.split()
-            found = Path("/proc") / ids[0] if ids else found
-        time.sleep(0.5)
+def test_a_server_that_does_not_stop_is_ended_with_what_it_started(
+    servers: ModuleType, tmp_path: Path
+) -> None:
+    note = tmp_path / "child"
+    with servers.started([sys.executable, "-c", PARENT, CHILD, str(note)], 0.5) as process:
+        wait_until(lambda: note.exists() and note.read_text().endswith("."))
+        child = int(note.read_text()[:-1])
+        assert is_alive(child)
     assert process.returncode == -signal.SIGKILL
-    limit = time.monotonic() + 10
-    while found.exists() and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert not found.exists()
-    assert time.monotonic() - began < 60
+    wait_until(lambda: not is_alive(child))

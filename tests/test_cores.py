@@ -73,10 +73,11 @@ def test_without_control_groups_the_bound_cores_count(
     assert cores() == 1
 
 
+@pytest.mark.slow
 def test_libraries_start_no_more_threads_than_the_quota(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="needs the train extra")
 
     from hangtag.training.speed import limit_threads
 

@@ -7,12 +7,13 @@ import pytest
 from hangtag import errors
 
 CLASSES = [
-    kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type)
-    and issubclass(kind, errors.HangtagError)
-    and kind is not errors.HangtagError
-]
+    c for c in vars(errors).values()
+    if isinstance(c, type) and issubclass(c, errors.HangtagError) and c is not errors.HangtagError
+]  # fmt: skip
+
+
+def test_the_module_describes_every_error() -> None:
+    assert not [kind.__name__ for kind in CLASSES if f" {kind.__name__} " not in errors.__doc__]
 
 
 @pytest.mark.parametrize("kind", CLASSES)

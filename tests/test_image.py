@@ -15,7 +15,7 @@ DEBIAN = {"bookworm": (3, 11, 2), "trixie": (3, 13, 5)}
 UNPACK = """
 import io, sys, tarfile
 from pathlib import Path
-from hangtag.files import unpack
+from hangtag.storage.archives import unpack
 folder = Path(sys.argv[1])
 with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
     member = tarfile.TarInfo("model.onnx")

@@ -1,96 +1,87 @@
-"""The house's import rule: which room may import which, and what stays free of torch."""
+"""The import rule: a package imports itself and those before it, without cycles or exceptions."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[1] / "hangtag"
-# A room may import itself, what stands here, and the three modules that are open to all.
-ALLOWED = {
-    "library": {"library"},
-    "dataset": {"library", "dataset"},
-    "training": {"library", "dataset", "training"},
-    "tagging": {"library", "dataset", "tagging"},
-    "quality": {"library", "dataset", "tagging", "quality"},
-    "service": {"library", "dataset", "tagging", "quality", "service"},
-    "aws": {"library", "dataset", "training", "tagging", "quality", "service", "aws"},
-}
-OPEN_TO_ALL = {
-    "hangtag",
-    "hangtag.__version__",
-    "hangtag.errors",
-    "hangtag.files",
-    "hangtag.cores",
-    "hangtag.console",
-    "hangtag.pages",
-    "hangtag.path_lookup",
-}
-PURE = {"hangtag.quality.metrics", "hangtag.quality.thresholds", "hangtag.tagging.model_folder"}
+# From the ground up.
+ORDER = (
+    "errors", "console", "cores", "processes", "storage", "library", "sample", "dataset",
+    "tagging", "quality", "index", "training", "tuning", "review", "service", "sagemaker",
+    "cluster", "api", "cli",
+)  # fmt: skip
+# Packages that import these load them for everybody who imports hangtag.
+TORCH = {"torch", "torchvision", "timm", "accelerate", "safetensors", "onnx", "onnxscript"}
 
 
-def imported(path: Path) -> set[str]:
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(name: str) -> set[str]:
+    """Return the absolute names that a module imports, those inside functions included."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{name} has a relative import"
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
-def modules() -> list[tuple[str, Path]]:
-    return [(p.relative_to(PACKAGE).parts[0], p) for p in PACKAGE.glob("*/**/*.py")]
+def package(name: str) -> str:
+    """Return the package of a module: its second name."""
+    return [*name.split("."), ""][1]
 
 
-def test_rooms_import_only_what_lies_below_them() -> None:
-    wrong = []
-    for room, path in modules():
-        for name in imported(path):
-            parts = name.split(".")
-            if parts[0] != "hangtag" or name in OPEN_TO_ALL or ".".join(parts[:2]) in OPEN_TO_ALL:
-                continue
-            open_module = ".".join(parts[:3]) in PURE or name in (
-                "hangtag.quality",
-                "hangtag.tagging",
-            )
-            if parts[1] not in ALLOWED[room] and not (
-                open_module and room in ("training", "tagging")
-            ):
-                wrong.append(f"{path.name}: {name}")
-    assert not wrong
+def own_imports(name: str) -> set[str]:
+    """Return the modules of hangtag that a module imports, but the root, which is lazy."""
+    return {other for other in imported(name) if other in MODULES and other != "hangtag"}
 
 
-def test_only_training_imports_torch() -> None:
-    heavy = {"torch", "torchvision", "timm", "accelerate", "safetensors", "onnx", "onnxscript"}
-    wrong = [
-        f"{path}: {name}"
-        for room, path in modules()
-        if room != "training"
-        for name in imported(path)
-        if name.split(".")[0] in heavy
-    ]
-    assert not wrong
+def test_every_package_has_its_place() -> None:
+    assert {package(name) for name in MODULES} - {"", "__main__"} <= set(ORDER)
 
 
-def test_pure_modules_need_only_numpy_and_the_standard_library() -> None:
-    for module in PURE:
-        code = (
-            f"import sys, {module}\n"
-            "tops = {name.split('.')[0] for name in sys.modules}\n"
-            "print(sorted(tops & {'torch', 'PIL', 'cv2', 'onnxruntime', 'pyarrow', 'rich'}))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.strip() == "[]", module
+@pytest.mark.parametrize("name", [n for n in MODULES if package(n) in ORDER])
+def test_a_module_imports_only_what_stands_before_it(name: str) -> None:
+    limit = ORDER.index(package(name))
+    assert not [other for other in own_imports(name) if ORDER.index(package(other)) > limit]
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {
+        name: {other for other in own_imports(name) if other != name and other.count(".") > 1}
+        for name in MODULES
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_only_training_and_what_follows_imports_torch() -> None:
+    for name in MODULES:
+        if package(name) not in ("training", "tuning", "sagemaker"):
+            assert not {other.split(".")[0] for other in imported(name)} & TORCH, name
 
 
 def test_help_and_tagging_run_without_torch() -> None:
     code = (
-        "import sys; import hangtag.cli, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
-        "import hangtag.aws.jobs, hangtag.aws.places\n"
-        "try:\n    hangtag.cli.app(['--help'])\nexcept SystemExit: pass\n"
+        "import sys; import hangtag.cli.app, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
+        "import hangtag.sagemaker.resources, hangtag.storage.mirror\n"
+        "try:\n    hangtag.cli.app.app(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'timm', 'optuna', 'boto3'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

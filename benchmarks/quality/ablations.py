@@ -3,11 +3,11 @@
     python benchmarks/quality/ablations.py runs/quality/emoji/dataset --groups network --epochs 8
 
 The datasets are those that rows.py packs. Every variant differs from hangtag's defaults in what its
-name says and in nothing else, at equal epochs; those of "network" and "nothing" learn from nothing.
-`mirrored` is the same model after a second look at each design's mirror image. Designs per second
-are those of the fastest epoch, milliseconds those that one design takes to tag, one thread. What
-has run is kept in ablations.jsonl beside this file and not run again; the table is made of all that
-is there.
+name says and in nothing else, at equal epochs; those of "network" and "random" start from random
+initialisation. `mirrored` is the same model with a second look at each design's mirror image.
+Designs per second are those of the fastest epoch, milliseconds those that one design takes to tag,
+one thread. What has run is kept in ablations.jsonl beside this file and not run again; the table is
+made of all that is there.
 """
 
 import argparse
@@ -28,17 +28,17 @@ from numpy.typing import NDArray
 from rows import keep, kept, processor
 from torch import Tensor
 
-from hangtag.console import set_quiet
 from hangtag.dataset.batches import Batches, PixelStore
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
 from hangtag.quality.metrics import macro_map
-from hangtag.quality.thresholds import expit
+from hangtag.tagging.calibration import expit
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
 from hangtag.training.config import UNCHANGED, TrainConfig
 from hangtag.training.history import Row
 from hangtag.training.network import OWN_NETWORK
+from hangtag.training.setup import Session
 from hangtag.training.train import train
 
 RESULTS = Path(__file__).with_name("ablations.jsonl")
@@ -71,19 +71,18 @@ RECIPE: dict[str, Settings] = {
 }
 GROUPS: dict[str, dict[str, Settings]] = {
     "network": {name: {"backbone": name} for name in NETWORKS},
-    "nothing": {
-        f"from nothing: {name}": {"backbone": OWN_NETWORK} | settings
-        for name, settings in RECIPE.items()
+    "random": {
+        f"random: {name}": {"backbone": OWN_NETWORK} | settings for name, settings in RECIPE.items()
     },
     "recipe": RECIPE,
     "size": {f"{side} px": {"input_size": side} for side in (48, 64, 96, 128, 160)},
-    "nothing at size": {
-        f"from nothing: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
+    "random at size": {
+        f"random: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
         for side in (48, 64, 96, 128, 160)
     },
     "rate": {f"rate {rate:g}": {"learning_rate": rate} for rate in (0.001, 0.002, 0.008)},
-    "nothing at rate": {
-        f"from nothing: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
+    "random at rate": {
+        f"random: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
         for rate in (0.002, 0.004, 0.008)
     },
 }
@@ -98,7 +97,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    set_quiet(True)
     for seed in options.seeds:
         for dataset in options.datasets:
             for name, settings in variants(options):
@@ -133,11 +131,11 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
     trick = settings.pop("trick", None)
     config = replace(config, **settings)
     rows: list[Row] = []
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     with tempfile.TemporaryDirectory() as work:
         model = Path(work) / "model"
         with TRICKS[trick]() if trick else nullcontext():
-            done = train(dataset, model, config, on_epoch=rows.append)
+            done = train(dataset, model, config, session=Session(rows.append))
         once, mirrored, seconds = looks(Tagger.open(model, threads=1), folder)
         megabytes = (model / "weights.safetensors").stat().st_size / 2e6  # in half precision
     labels = folder.judged_labels("validation")
@@ -155,28 +153,28 @@ def measured(dataset: Path, config: TrainConfig, settings: Settings) -> dict[str
 
 
 def looks(
-    tagger: Tagger, folder: DatasetFolder
+    tagger: Tagger, folder: Dataset
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Return the logits of validation, (m, T), of it mirrored, and the seconds of the first."""
     size = tagger.folder.preprocessing.input_size
     store = PixelStore(folder.records("validation"), folder.info.size, size, 2**31)
-    squares = store.squares(range(len(store)))
+    inputs = store.inputs(range(len(store)))
     began = time.monotonic()
-    once = tagger.logits(list(squares))
+    once = tagger.logits(list(inputs))
     seconds = time.monotonic() - began
-    return once, tagger.logits(list(np.ascontiguousarray(squares[:, :, ::-1]))), seconds
+    return once, tagger.logits(list(np.ascontiguousarray(inputs[:, :, ::-1]))), seconds
 
 
 @contextmanager
 def mixed(mix: Callable[..., tuple[Pixels, float]]) -> Iterator[None]:
-    """Train on pairs: mix(squares, others, rng) gives both in one, and the first one's share."""
+    """Train on pairs: mix(inputs, others, rng) gives both in one, and the first one's share."""
     plain = Batches.batch
 
     def batch(self: Batches, step: int, part: int = 0, parts: int = 1) -> tuple[Any, Any]:
-        squares, labels = plain(self, step, part, parts)
+        inputs, labels = plain(self, step, part, parts)
         rng = np.random.default_rng((self.seed, 2, step, part))
-        other, targets = rng.permutation(len(squares)), (labels == 1).astype(np.float32)
-        both, share = mix(squares, squares[other], rng)
+        other, targets = rng.permutation(len(inputs)), (labels == 1).astype(np.float32)
+        both, share = mix(inputs, inputs[other], rng)
         return both, share * targets + (1 - share) * targets[other]
 
     with patch.object(Batches, "batch", batch), losing(lambda targets, frequencies: targets):
@@ -196,18 +194,18 @@ def losing(of: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
         yield
 
 
-def mixup(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+def mixup(inputs: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
     """Blend (arXiv:1710.09412); premultiplied pixels blend linearly."""
     share = float(rng.beta(0.4, 0.4))
-    return (squares * share + others * (1 - share)).round().astype(np.uint8), share
+    return (inputs * share + others * (1 - share)).round().astype(np.uint8), share
 
 
-def cutmix(squares: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+def cutmix(inputs: Pixels, others: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
     """Put a rectangle of one into the other (arXiv:1905.04899)."""
-    size = squares.shape[1]
+    size = inputs.shape[1]
     side = round(size * float(np.sqrt(1 - rng.beta(1, 1))))
     top, left = rng.integers(0, size - side + 1, 2)
-    both = squares.copy()
+    both = inputs.copy()
     both[:, top : top + side, left : left + side] = others[:, top : top + side, left : left + side]
     return both, 1 - (side / size) ** 2
 

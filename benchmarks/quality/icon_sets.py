@@ -3,8 +3,8 @@
 Iconify packs the icon sets of the web as SVG with names, categories, licence and author. A name is
 what the drawing shows ("wolf-howl"), which makes its words tags. `pretrain.py` calls `write_sets`;
 needs `npm`. Nothing that judges hangtag may be among them: no set that emoji and icons
-(../shared/designs) were taken from, no drawing named like a held-out one, whoever drew it, and no
-near double of any design that is judged.
+were taken from, no drawing named like a held-out one, whoever drew it, and no
+near-duplicate of any design that is judged.
 """
 
 import csv
@@ -25,8 +25,8 @@ from wordnet import WordNet
 
 from hangtag.dataset.images import decode
 from hangtag.errors import ImageError
-from hangtag.library.doubles import near_doubles
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
+from hangtag.library.near_duplicates import near_duplicate_groups
 
 # What each set's licence may be (SPDX); the set itself says.
 LICENCES = {"MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-3.0", "CC0-1.0", "ISC", "OFL-1.1"}
@@ -53,7 +53,7 @@ CODED: dict[str, str] = {"twemoji": "1.2.5", "openmoji": "1.2.29"}
 # A drawing of these must bear the name of an emoji that is learned from, to be known as none other.
 EMOJI = ("emojione", "fxemoji", "noto-v1", "streamline-emojis")
 FLAGS = ("flag", "circle-flags", "flagpack", "cif")
-# Words that tell how a thing is drawn, not what it is.
+# Words that say how a thing is drawn, not what it is.
 STYLE = {
     "outline", "outlined", "filled", "fill", "line", "linear", "bold", "duotone", "duo", "tone",
     "twotone", "rounded", "round", "sharp", "flat", "color", "regular", "light", "solid", "alt",
@@ -150,11 +150,14 @@ def archive(icon_set: str, work: Path) -> dict[str, Any]:
 
 def write_sets(held: Held, work: Path, net: WordNet) -> list[dict[str, str]]:
     """Write the drawings as SVG under `work`; return a catalog row for each."""
-    # One drawing that two sets have stays twice: near doubles are grouped by pack.
+    # One drawing that two sets have stays twice: near-duplicates are grouped by pack.
     rows = [row for icon_set in SETS for row in _drawings(icon_set, held, work, net)]
-    doubled = near_judged([row["image"] for row in rows], held.images)
-    kept = [row for row, bad in zip(rows, doubled, strict=True) if not bad]
-    print(f"{len(kept):,} drawings of {len(SETS)} sets; {len(rows) - len(kept)} near doubles out")
+    near = near_judged([row["image"] for row in rows], held.images)
+    kept = [row for row, bad in zip(rows, near, strict=True) if not bad]
+    print(
+        f"{len(kept):,} drawings of {len(SETS)} sets; "
+        f"{len(rows) - len(kept)} near-duplicates left out"
+    )
     return kept
 
 
@@ -199,9 +202,9 @@ def _drawings(icon_set: str, held: Held, work: Path, net: WordNet) -> Iterator[d
 
 
 def _wanted(name: str, ends: list[str]) -> bool:
-    asked = tuple(end[1:] for end in ends if end[0] == "+")
+    wanted = tuple(end[1:] for end in ends if end[0] == "+")
     barred = tuple(end for end in ends if end[0] == "-")
-    return (not asked or name.endswith(asked)) and not name.endswith(barred)
+    return (not wanted or name.endswith(wanted)) and not name.endswith(barred)
 
 
 def _svg(icons: dict[str, Any], icon: dict[str, Any], name: str, monochrome: bool) -> str:
@@ -219,14 +222,14 @@ def _svg(icons: dict[str, Any], icon: dict[str, Any], name: str, monochrome: boo
 
 
 def near_judged(images: list[str], judged: list[Path]) -> list[bool]:
-    """Tell of each image whether it is a near double of a judged one.
+    """Return for each image whether it is a near-duplicate of a judged one.
 
-    One that cannot be read is no double; pack rejects it.
+    One that cannot be read is no near-duplicate; pack rejects it.
     """
     paths = [*images, *map(str, judged)]
     with ProcessPoolExecutor() as pool:
         prints = np.stack(list(pool.map(_print, paths, chunksize=256)))
-    groups = near_doubles(prints)
+    groups = near_duplicate_groups(prints)
     seen = set(groups[len(images) :].tolist())
     return [int(group) in seen for group in groups[: len(images)]]
 

@@ -1,6 +1,6 @@
-"""Which loss forgives forgotten tags: train on a library of which a share of all tags was hidden.
+"""Which loss tolerates forgotten tags: train on a library of which a share of all tags was hidden.
 
-    python benchmarks/quality/losses.py ../shared/designs/emoji --out runs/losses --seeds 0
+    python benchmarks/quality/losses.py designs/emoji --out runs/losses --seeds 0
 
 The hidden tags leave the training designs only; validation keeps all of its own. Same network, same
 steps, same designs for every loss. A training that has run is not run again. Some two minutes per

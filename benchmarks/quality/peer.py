@@ -1,4 +1,4 @@
-"""What rows.py tells another engine's script, and what that leaves: needs numpy alone."""
+"""What rows.py passes to another engine's script, and what that writes. Needs numpy alone."""
 
 import argparse
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 
-def asked(doc):
-    """Return the options, which `rows.py` gives."""
+def options_of(doc):
+    """Return the command line's options, as `rows.py` gives them."""
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--judge", default="validation")

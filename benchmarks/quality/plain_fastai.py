@@ -1,4 +1,4 @@
-"""fastai's defaults for several labels a picture, from nothing: ResNet-18 at 96 px, one cycle.
+"""fastai's defaults for multi-label, randomly initialised: ResNet-18 at 96 px, one cycle.
 
     python benchmarks/quality/plain_fastai.py FOLDER --epochs 15 --seed 0
 
@@ -22,13 +22,13 @@ from fastai.vision.all import (
     vision_learner,
 )
 from pandas import DataFrame
-from peer import asked, leave
+from peer import leave, options_of
 
 SIDE, BATCH = 96, 64
 
 
 def main():
-    options = asked(__doc__)
+    options = options_of(__doc__)
     set_seed(options.seed, reproducible=True)
     rows, tags = designs(options.folder, {"train", "validation"})
     block = DataBlock(

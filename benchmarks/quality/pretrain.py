@@ -2,13 +2,13 @@
 
     python benchmarks/quality/pretrain.py --out runs/backbone
 
-Supervised, on the training parts of emoji and icons (../shared/designs) and the drawings of 39
-freely licensed icon sets (icon_sets.py) as one library. Tags to learn: people's own, where there
+Supervised, on the training splits of emoji and icons (folders in --designs) and the drawings of 39
+freely licensed icon sets (icon_sets.py) as one library. Tags to learn: human tags, where there
 are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
-of a design (its `group`), which several drawing styles share. Two passes of an ordinary `hangtag
-train`, and if asked for one that learns styles too (styles.py); killed and called again, it goes
-on where it stopped. Needs npm and Debian's wordnet-base and openclipart-png, whose near doubles are
-left out because it judges. Two hours on one core with AVX-512 and bf16. With --libraries emoji (or
+of a design (its `group`), which several drawing styles share. Two stages of an ordinary `hangtag
+train`, and with --style-epochs a third one that learns styles too (styles.py). A killed run
+resumes. Needs npm and Debian's wordnet-base and openclipart-png, whose near-duplicates are left out
+because it judges. Two hours on one core with AVX-512 and bf16. With --libraries emoji (or
 icons) and --weights elsewhere, the other one is left out, to measure transfer to it; --drawn adds
 designs that `hangtag sample` draws.
 docs/hangtag-base.md has the figures.
@@ -24,10 +24,10 @@ import torch
 from icon_sets import Held, called, catalog, emoji_names, words, write_sets
 from losses import run
 from safetensors.torch import load_file, save_file
-from styles import style_pass
+from styles import style_stage
 from wordnet import WordNet
 
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
 
 SIDE = 64
@@ -36,13 +36,13 @@ SIDE = 64
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--libraries", nargs="*", default=["emoji", "icons"])
-    parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
+    parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
     parser.add_argument("--no-sets", action="store_true", help="the libraries alone")
     parser.add_argument("--drawn", type=int, default=0, help="so many designs of `hangtag sample`")
     parser.add_argument("--out", type=Path, default=Path("runs/backbone"))
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--style-epochs", type=int, default=0, help="of a third pass, styles.py")
+    parser.add_argument("--style-epochs", type=int, default=0, help="of a third stage, styles.py")
     parser.add_argument("--weights", type=Path, default=OWN_WEIGHTS)
     options = parser.parse_args()
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
@@ -62,7 +62,7 @@ def main() -> None:
     trained = second / "weights.safetensors"
     if options.style_epochs:
         write_backbone(trained, work / "second.safetensors")
-        trained = style_pass(
+        trained = style_stage(
             work / "dataset",
             work / "second.safetensors",
             work / "third",

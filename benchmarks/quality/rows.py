@@ -1,21 +1,21 @@
 """How good the tags are, beside what hangtag replaces and its peers: one row per recipe.
 
-    python benchmarks/quality/rows.py --rows seed hangtag --sets emoji --mxnet ENV/bin/python
+    python benchmarks/quality/rows.py --rows mxnet hangtag --sets emoji --mxnet ENV/bin/python
 
-The same designs, splits and tags for all. emoji and icons (../shared/designs) have their own split
-and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test part,
-which nothing else looks at. What has run is kept in results.jsonl beside this file and not run
+The same designs, splits and tags for all. emoji and icons (in --designs) have their own split
+and are judged on validation; openclipart (Debian's openclipart-png and -svg) on its test split,
+which nothing else uses. What has run is kept in results.jsonl beside this file and not run
 again; the table at the end is made of all that is there. A row costs 10 to 60 minutes per set and
 seed on two cores; seconds are comparable only within one machine, whose processor each line names.
 
-    seed      MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
+    mxnet     MXNet 1.9.1, im2rec's defaults (alpha dropped), ResNet-18 at 96 px, weighted loss
     same      the same recipe in hangtag, by SageMaker's hyperparameters
     plain     timm's ResNet-18 at 96 px, plain BCE, designs flattened on white
-    fastai    fastai's multi-label defaults from nothing, ResNet-18 at 96 px
-    scratch   hangtag's defaults, but a backbone that has learned nothing
+    fastai    fastai's multi-label defaults, randomly initialised ResNet-18 at 96 px
+    scratch   hangtag's defaults, but a randomly initialised backbone
     hangtag   hangtag's defaults
     fifth     hangtag's defaults in a fifth of the epochs
-    frozen    a tag head alone, on hangtag-base as it comes (--freeze)
+    frozen    a tag head alone, on hangtag-base as it is (--freeze)
 """
 
 import argparse
@@ -34,18 +34,20 @@ import numpy as np
 from losses import run
 from numpy.typing import NDArray
 
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.quality import metrics
-from hangtag.quality.evaluate import score
+from hangtag.quality.bootstrap import interval, resample
+from hangtag.quality.scoring import score
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.config import TrainConfig, automatic_epochs
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs
 from hangtag.training.network import OWN_NETWORK
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
 JUNK = HERE.parent / "junk-tags.txt"
-SEED_RECIPE = {
+MXNET_RECIPE = {
     "num_layers": "18", "image_shape": "3,96,96", "augmentation_type": "crop_color_transform",
     "learning_rate": "0.001", "mini_batch_size": "64", "multi_label": "1", "optimizer": "adam",
     "use_weighted_loss": "1", "lr_scheduler_step": "1000", "weight_decay": "0",
@@ -86,19 +88,19 @@ class Bench:
         began = time.monotonic()
         run("train", dataset, model, "--seed", seed, *settings, "--quiet")
         seconds = time.monotonic() - began
-        scored = score(uncalibrated(model), DatasetFolder.open(dataset), self.split)
+        scored = score(uncalibrated(model), Dataset.open(dataset), self.split)
         assert scored.groups is not None
         return scored.scores, scored.labels, scored.groups, seconds
 
-    def seed(self, row: str, seed: int) -> Judged:
-        return self.peer(row, seed, self.options.mxnet, "seed_mxnet.py")
+    def mxnet(self, row: str, seed: int) -> Judged:
+        return self.peer(row, seed, self.options.mxnet, "mxnet_recipe.py")
 
     def fastai(self, row: str, seed: int) -> Judged:
         return self.peer(row, seed, self.options.fastai, "plain_fastai.py")
 
     def peer(self, row: str, seed: int, python: str, script: str) -> Judged:
         """Train with another engine, in its own environment, on the same designs."""
-        folder = DatasetFolder.open(self.dataset())
+        folder = Dataset.open(self.dataset())
         work = self.folder / f"{row}-{seed}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -124,7 +126,7 @@ class Bench:
     def same(self, row: str, seed: int) -> Judged:
         values = self.folder / "hyperparameters.json"
         dataset = self.dataset()
-        values.write_text(json.dumps(SEED_RECIPE | {"epochs": str(self.options.epochs)}))
+        values.write_text(json.dumps(MXNET_RECIPE | {"epochs": str(self.options.epochs)}))
         return self.trained(row, seed, dataset, "--hyperparameters", values)
 
     def plain(self, row: str, seed: int) -> Judged:
@@ -140,7 +142,7 @@ class Bench:
 
     def fifth(self, row: str, seed: int) -> Judged:
         dataset = self.dataset()
-        designs = DatasetFolder.open(dataset).info.designs["train"]
+        designs = Dataset.open(dataset).info.designs["train"]
         epochs = max(1, round(automatic_epochs(TrainConfig(), designs) / 5))
         return self.trained(row, seed, dataset, "--epochs", epochs)
 
@@ -149,7 +151,7 @@ class Bench:
 
 
 ROWS: dict[str, Callable[[Bench, str, int], Judged]] = {
-    "seed": Bench.seed,
+    "mxnet": Bench.mxnet,
     "same": Bench.same,
     "plain": Bench.plain,
     "fastai": Bench.fastai,
@@ -169,7 +171,7 @@ def main() -> None:
     parser.add_argument("--mxnet", help="Python of an environment with MXNet 1.9.1")
     parser.add_argument("--fastai", help="Python of an environment with fastai 2.8")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--designs", type=Path, default=Path("../shared/designs"))
+    parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
     options = parser.parse_args()
     for name in options.sets:
@@ -199,9 +201,9 @@ def figures(
     groups: NDArray[np.int64],
     seconds: float,
 ) -> dict[str, Any]:
-    drawn = metrics.resample(scores, labels, groups, resamples=1000)
+    drawn = resample(scores, labels, groups, resamples=1000)
     macro = metrics.macro_map(scores, labels)
-    low, high = metrics.interval(drawn.macro, macro)
+    low, high = interval(drawn.macro, macro)
     return {
         "macro_map": round(macro, 4),
         "low": round(float(low), 4),

@@ -1,17 +1,16 @@
-"""A third pass of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
+"""A third stage of hangtag-base's pretraining: what a drawing looks like, beside what it shows.
 
-hangtag-base as it comes has not been through it: it gained on coloured designs and lost on black
-ones (docs/decisions.md, 2026-11-27).
+hangtag-base does not include it: it gained on coloured designs and lost on black ones
+(docs/decisions/tried.md).
 
-Tags alone teach a network to forget by whom and how a thing is drawn, and much of what people tag
-is just that: a series, a technique, an artist. So beside the tags it learns here
+Tags alone teach a network to forget by whom and how a thing is drawn, and many human tags are
+just that: a series, a technique, an artist. So beside the tags it learns here
 
 - which set a drawing belongs to (its `vendor`), by a softmax over all sets; and
 - which two of a batch's views are of one drawing: SimCLR's contrastive loss on two augmentations of
   each (arXiv:2002.05709), through a projector that is thrown away.
 
-Each weighs as much as two tags of a drawing do. Killed and called again, it goes on where it
-stopped.
+Each weighs as much as two tags of a drawing do. A killed run resumes.
 """
 
 import time
@@ -27,8 +26,9 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hangtag.dataset.batches import PixelStore, augment, shuffled, sided_designs
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.augmentation import augment, sided_designs
+from hangtag.dataset.batches import PixelStore, shuffled
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training import recipe
 from hangtag.training.checkpoints import (
     Progress,
@@ -37,8 +37,9 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import TrainConfig, settled
-from hangtag.training.designs import labels_of, stores_of
+from hangtag.training.config import TrainConfig
+from hangtag.training.data import labels_of, stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.features import features_of
 from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork
@@ -51,7 +52,7 @@ CHECKPOINT_SECONDS: Final = 300
 
 @dataclass(frozen=True, eq=False)
 class Drawings:
-    """What the pass learns from."""
+    """What the stage learns from."""
 
     store: PixelStore
     labels: NDArray[np.int8]  # (n, T)
@@ -59,7 +60,7 @@ class Drawings:
     sided: NDArray[np.bool_]  # (n,)
 
     @classmethod
-    def of(cls, folder: DatasetFolder, config: TrainConfig) -> "Drawings":
+    def of(cls, folder: Dataset, config: TrainConfig) -> "Drawings":
         designs = folder.designs()
         assert designs is not None
         store, _ = stores_of(folder, config, {})
@@ -82,23 +83,23 @@ class Styled(nn.Module):
             nn.Linear(width, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 128)
         )
 
-    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map uint8 (n, s, s, 4) to logits (n, T) of tags and (n, S) of sets, and (n, 128)."""
-        features = self.network.features(squares)
+        features = self.network.features(inputs)
         return self.network.head(features), self.sets(features), self.projector(features)
 
 
 def contrast(projected: Tensor) -> Tensor:
     """Return the loss of (2n, d), of which row i and row n + i are views of one drawing."""
     unit, n = F.normalize(projected.float(), dim=1), len(projected) // 2
-    alike = (unit @ unit.T / TEMPERATURE).fill_diagonal_(-1e4)
-    return F.cross_entropy(alike, torch.arange(2 * n).roll(n))
+    similarity = (unit @ unit.T / TEMPERATURE).fill_diagonal_(-1e4)
+    return F.cross_entropy(similarity, torch.arange(2 * n).roll(n))
 
 
-def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
+def style_stage(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int) -> Path:
     """Train from the backbone of `begin`; return a file with the average of all weights."""
-    folder = DatasetFolder.open(dataset)
-    config = settled(
+    folder = Dataset.open(dataset)
+    config = resolved(
         TrainConfig(
             weights=str(begin), input_size=side, batch_size=128, learning_rate=0.003,
             epochs=epochs, precision="bf16", hue=8.0,  # what the tags call red stays about red
@@ -114,12 +115,10 @@ def style_pass(dataset: Path, begin: Path, work: Path, *, side: int, epochs: int
     if state.exists():
         progress = load_progress(state)
         load_checkpoint(state, model, average, optimizer)
-        print(f"going on after step {progress.step}")
+        print(f"resuming after step {progress.step}")
     else:
         progress = Progress(asdict(config), {}, "bf16", epochs)
-        features = features_of(
-            network, folder, config, work / "features.safetensors", torch.device("cpu")
-        )
+        features = features_of(network, folder, config, work / "features.safetensors")
         fitted = train_head(features, TrainConfig(freeze=True, pooling="last"))
         print(f"the tag head alone: validation macro mAP {fitted.best_score:.4f}")
         for one in (model, average.module):
@@ -146,9 +145,9 @@ def _train(
     for step in range(progress.step, steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(config, step, steps, per_epoch)
-        squares, chosen = _views(drawings, config, step, per_epoch)
+        inputs, chosen = _views(drawings, config, step, per_epoch)
         with torch.autocast("cpu", torch.bfloat16):
-            tags, sets, projected = model(torch.from_numpy(squares))
+            tags, sets, projected = model(torch.from_numpy(inputs))
         wanted = torch.from_numpy(drawings.labels[chosen] == 1).float().repeat(2, 1)
         of = torch.from_numpy(drawings.sets[chosen]).repeat(2)
         # The tags' loss is a mean over all of them: the others count as so many of them.
@@ -175,7 +174,7 @@ def _views(
     epoch, place = divmod(step, per_epoch)
     first = place * config.batch_size
     chosen = shuffled(len(drawings.store), config.seed, epoch)[first : first + config.batch_size]
-    squares, sided = drawings.store.squares(chosen), drawings.sided[chosen]
+    inputs, sided = drawings.store.inputs(chosen), drawings.sided[chosen]
     how = recipe.augmentation(config, ())
     rng = np.random.default_rng((config.seed, 1, step))
-    return np.concatenate([augment(squares, how, sided, rng) for _ in range(2)]), chosen
+    return np.concatenate([augment(inputs, how, sided, rng) for _ in range(2)]), chosen

@@ -87,10 +87,10 @@ def main() -> None:
 def bare_rate(model: Path, data: bytes, seconds: float) -> float:
     tagger = Tagger.open(model)
     for _ in range(5):
-        tagger.scores([tagger.square(data)])
+        tagger.scores([tagger.input_of(data)])
     done, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
-        tagger.scores([tagger.square(data)])
+        tagger.scores([tagger.input_of(data)])
         done += 1
     return done / seconds
 

@@ -16,13 +16,13 @@ class Api(litserve.LitAPI):
         self.tagger = Tagger.open(Path(sys.argv[1]))
 
     def decode_request(self, request: UploadFile) -> object:
-        return self.tagger.square(request.file.read())
+        return self.tagger.input_of(request.file.read())
 
     def batch(self, inputs: list) -> list:
         return inputs
 
-    def predict(self, squares: list) -> list:
-        return list(self.tagger.scores(squares))
+    def predict(self, inputs: list) -> list:
+        return list(self.tagger.scores(inputs))
 
     def unbatch(self, output: list) -> list:
         return output

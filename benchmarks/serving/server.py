@@ -1,4 +1,4 @@
-"""Servers for the benchmarks beside this file: started, waited for, and ended whatever happens."""
+"""Servers for the benchmarks in this folder: started, waited for, and always ended."""
 
 import os
 import signal
@@ -20,8 +20,8 @@ STOP_SECONDS = 40
 def started(
     command: list[str], stop_seconds: float = STOP_SECONDS
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a command, and end it after the block with all that it started: LitServe, told to stop,
-    has waited for its own processes without end."""
+    """Start a command; after the block, end it with all processes that it started, because LitServe
+    may wait for its own processes forever when it is asked to stop."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     reader = threading.Thread(target=_keep, args=(process,), daemon=True)
     reader.start()  # a full pipe would stop the process

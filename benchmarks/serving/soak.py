@@ -2,8 +2,8 @@
 
     python benchmarks/serving/soak.py MODEL DESIGN... --minutes 10
 
-Starts `hangtag serve` on a free port of this machine, asks it from 64 connections and prints the
-answers by status and the server's memory minute by minute.
+Starts `hangtag serve` on a free port of this machine, sends requests over 64 connections and prints
+the answers by status and the server's memory minute by minute.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""What training reads: pixels, RecordIO files and batches."""
+"""Datasets: designs decoded to pixels, packed into RecordIO files and read in batches."""

@@ -1,13 +1,16 @@
-"""The whole configuration of packing: one dataclass, whose field texts `hangtag pack --help` shows.
-Standard library only, so that help is quick."""
+"""The configuration of packing: one dataclass, whose field texts `hangtag pack --help` shows.
+
+Light imports only, so that help is quick.
+"""
 
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from hangtag.errors import ConfigError
+from hangtag.library.rules import MIN_COUNT
 
-MAX_MEGAPIXELS: Final = 100.0  # up to 1.8 GB in a worker, as WebP (benchmarks/image_memory.py)
+MAX_MEGAPIXELS: Final = 100.0  # up to 1.8 GB in a worker for WebP (benchmarks/image_memory.py)
 
 
 @dataclass(frozen=True)
@@ -17,23 +20,23 @@ class PackConfig:
     size: int = 256
     """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
 
-    min_count: int = 20
+    min_count: int = MIN_COUNT
     """Leave out tags that fewer designs carry."""
 
     split: str = "80/10/10"
-    """Shares of training, validation and test; two numbers make no test part."""
+    """Shares of training, validation and test; two numbers make no test split."""
 
     seed: int = 0
     """Seed of the split."""
 
     flatten: Literal["none", "white", "black"] = "none"
-    """Put designs on a colour and store JPEG, for SageMaker's built-in algorithm."""
+    """Background colour to put designs on, stored as JPEG: for SageMaker's built-in algorithm."""
 
     three_valued: bool = False
-    """Store -1 where nobody said yes or no; the seed's own readers know only 0 and 1."""
+    """Store -1 where a tag was not reviewed. SageMaker's built-in algorithm reads only 0 and 1."""
 
     max_megapixels: float = MAX_MEGAPIXELS
-    """Reject designs with more pixels. One worker needs up to 7 MB of memory per megapixel, of
+    """Reject designs with more pixels. One worker needs up to 7 MB of memory per megapixel, for
     WebP and AVIF 18 MB."""
 
     def __post_init__(self) -> None:
@@ -50,15 +53,16 @@ class PackConfig:
     def fractions(self) -> tuple[float, float, float]:
         """Return `split` as three shares that sum to 1. Raises ConfigError."""
         try:
-            parts = [float(part) for part in self.split.split("/")]
+            shares = [float(share) for share in self.split.split("/")]
         except ValueError:
-            parts = []
+            shares = []
         if (
-            not 2 <= len(parts) <= 3
-            or not all(0 <= part < math.inf for part in parts)
-            or parts[0] == 0
-            or parts[1] == 0
+            not 2 <= len(shares) <= 3
+            or not all(0 <= share < math.inf for share in shares)
+            or shares[0] == 0
+            or shares[1] == 0
         ):
             raise ConfigError(f"--split {self.split}: write three shares, such as 80/10/10")
-        shares = [part / sum(parts) for part in parts] + [0.0] * (3 - len(parts))
-        return shares[0], shares[1], shares[2]
+        train, validation, test = [*shares, 0.0][:3]
+        total = sum(shares)
+        return train / total, validation / total, test / total

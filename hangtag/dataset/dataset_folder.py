@@ -1,9 +1,9 @@
-"""DATASET/: what lies in it, and how its records are read. Also the seed's own bucket layout."""
+"""DATASET/: its files, and how its records are read. Also the SageMaker layout of im2rec."""
 
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,12 @@ from hangtag import __version__
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import DatasetError, Remedy
-from hangtag.files import read_text, write_text
 from hangtag.library.catalog import SPLITS, Catalog
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import read_text, write_text
 
 FORMAT: Final = 1
-# The seed's bucket layout, so that a plain sync of the folder is the upload.
+# The SageMaker layout, so that a plain sync of the folder to a bucket is the upload.
 RECORD_FILES: Final = {
     "train": Path("training/train.rec"),
     "validation": Path("validation/val.rec"),
@@ -41,26 +41,57 @@ class DatasetInfo:
     """What dataset.json holds. The defaults describe a dataset that im2rec made."""
 
     format: int = FORMAT
+    """Version of the layout of DATASET/."""
+
     hangtag: str = __version__
-    size: int = 256  # longest side in pixels
-    max_megapixels: float = MAX_MEGAPIXELS  # larger designs were rejected
+    """Version that packed the dataset."""
+
+    size: int = 256
+    """Longest side of a packed design, in pixels."""
+
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Larger designs were rejected."""
+
     flatten: Literal["none", "white", "black"] = "none"
-    three_valued: bool = False  # labels hold -1 for unknown, and 0 is a reviewed no
+    """Background that designs were put on; none keeps transparency."""
+
+    three_valued: bool = False
+    """Whether labels are -1 for unknown, and 0 only for a reviewed no."""
+
     split: str = ""
+    """Shares of training, validation and test, as in `PackConfig.split`."""
+
     seed: int = 0
-    catalog: str = ""  # fingerprint of the catalog
-    fingerprint: str = ""  # of what is in the records: see `fingerprint_of`
-    # By this the packer knows its own work again: catalog, paths and times of its files, settings.
-    # It differs from machine to machine. Until November 2026 it was also the fingerprint.
+    """Seed of the split."""
+
+    catalog: str = ""
+    """Fingerprint of the catalog."""
+
+    fingerprint: str = ""
+    """Of the content of the records: see `assemble.fingerprint_of`."""
+
     pack: str = ""
-    designs: dict[str, int] = field(default_factory=dict)  # per split
-    rejected: dict[str, int] = field(default_factory=dict)  # per reason
+    """The packer's key: a digest of catalog, paths and times of its files, and settings, by which
+    it recognises a dataset of its own. It differs between machines. Until November 2026 it was also
+    the fingerprint."""
+
+    designs: dict[str, int] = field(default_factory=dict)
+    """Number of designs per split."""
+
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Number of designs left out, per reason."""
+
     groups: int = 0
-    leaks: int = 0  # groups that the catalog's own split column tears apart
+    """Number of groups of designs that belong together, such as near-duplicates."""
+
+    leaks: int = 0
+    """Groups that the catalog's own `split` column puts into several splits."""
+
     tags: int = 0
+    """Number of tags."""
 
     def write(self, folder: Path) -> None:
-        """Write dataset.json. It comes last: its presence says that the dataset is whole."""
+        """Write dataset.json, last of all files: its presence marks the dataset complete."""
         write_text(folder / INFO_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
@@ -81,7 +112,7 @@ class DatasetInfo:
         return info
 
 
-class DatasetFolder:
+class Dataset:
     """A packed dataset: its vocabulary and, for each split, its records and labels."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary, info: DatasetInfo) -> None:
@@ -90,17 +121,20 @@ class DatasetFolder:
         self.info = info
 
     @classmethod
-    def open(cls, path: Path, tags_file: Path | None = None) -> "DatasetFolder":
-        """Open DATASET/, packed by hangtag or laid out by the seed (.rec files and a tags file).
+    def open(cls, path: "Dataset | Path", tags_file: Path | None = None) -> "Dataset":
+        """Open DATASET/, packed by hangtag or in the SageMaker layout (.rec files and a tags file).
 
         `tags_file` (.json, or .txt with one tag a line in column order) replaces the folder's own.
-        Raises DatasetError where something is missing or was not finished.
+        An open Dataset is returned as it is. Raises DatasetError where something is missing or
+        unfinished.
         """
+        if isinstance(path, Dataset):
+            return path
         path = Path(path)
         info = DatasetInfo.read(path)
         if info is None and (path / WORK_FOLDER).exists():
             raise DatasetError(
-                f"{path} was not packed to the end; run the same `hangtag pack` command again"
+                f"{path} was not packed to the end; the same `hangtag pack` command resumes it"
             )
         if not (path / RECORD_FILES["train"]).exists():
             raise DatasetError(
@@ -117,17 +151,17 @@ class DatasetFolder:
         return folder if info else folder._with_counts()
 
     def fingerprint(self) -> str:
-        """Return what tells the content of this dataset from others, wherever it lies.
+        """Return a digest of the content of this dataset, the same wherever it is stored.
 
-        Of one that an earlier hangtag packed, what that hangtag knew it by; of one in the SageMaker
-        layout, a SHA-256 of its tags and record files. Raises DatasetError.
+        A dataset that an earlier hangtag packed keeps the fingerprint it had then; for the
+        SageMaker layout it is a SHA-256 of its tags and record files. Raises DatasetError.
         """
         return self.info.fingerprint or self.info.pack or self._digest_of_files()
 
     def was_known_as(self, fingerprint: str) -> bool:
-        """Tell whether a run, a study or features that note this `fingerprint` are of this dataset.
+        """Return whether `fingerprint`, stored by a run, a study or features, means this dataset.
 
-        An earlier hangtag noted the packer's key, and for the SageMaker layout a hash of tags and
+        An earlier hangtag stored the packer's key, and for the SageMaker layout a hash of tags and
         labels.
         """
         if not fingerprint or fingerprint in (self.fingerprint(), self.info.pack):
@@ -153,7 +187,7 @@ class DatasetFolder:
         return [split for split in SPLITS if (self.path / RECORD_FILES[split]).exists()]
 
     def records(self, split: str) -> RecordReader:
-        """Open the records of a split, at least one; close them after use.
+        """Open the records of a split, of which there is at least one; close them after use.
 
         Raises DatasetError, RecordError.
         """
@@ -179,7 +213,7 @@ class DatasetFolder:
         if values.shape[1] != tags:
             raise DatasetError(
                 f"{self.path / RECORD_FILES[split]} has {values.shape[1]} labels a record, but "
-                f"the vocabulary has {tags} tags; give the tags file that belongs to it (--tags)"
+                f"the vocabulary has {tags} tags; give the right tags file (--tags-file)"
             )
         labels = values.astype(np.int8)
         odd = np.argwhere((labels != values) | (labels < -1) | (labels > 1))
@@ -194,8 +228,8 @@ class DatasetFolder:
     def reviewed_labels(self, split: str) -> NDArray[np.int8]:
         """Return int8 (n, T): 1 yes, 0 reviewed no, -1 unknown, whatever the records can hold.
 
-        Records of 0 and 1 do not tell a reviewed no from a tag that nobody has thought of, but
-        designs.jsonl does; without either, all that is no yes is unknown.
+        Records of 0 and 1 do not distinguish a reviewed no from an unknown, but designs.jsonl does;
+        without either, everything but a yes is unknown.
         """
         labels = self.labels(split)
         if self.info.three_valued:
@@ -203,22 +237,22 @@ class DatasetFolder:
         catalog = self.designs()
         if catalog is None:
             return np.where(labels == 1, labels, np.int8(-1))
-        rows = [design for design in catalog if design.split == split]
-        if len(rows) != len(labels):
+        designs = [design for design in catalog if design.split == split]
+        if len(designs) != len(labels):
             raise DatasetError(
-                f"{self.path / DESIGNS_FILE} has {len(rows)} {split} designs, "
+                f"{self.path / DESIGNS_FILE} has {len(designs)} {split} designs, "
                 f"{RECORD_FILES[split]} has {len(labels)} records; pack the dataset again"
             )
-        reviewed = self.vocabulary.label_matrix(rows)
+        reviewed = self.vocabulary.label_matrix(designs)
         reviewed[labels == 1] = 1
         return reviewed
 
     def judged_labels(self, split: str) -> NDArray[np.int8]:
         """Return `reviewed_labels` as scores are measured against them.
 
-        Where people reviewed enough of a tag (ENOUGH_REVIEWED times no, and as often as yes), what
-        they have not seen stays unknown and out of the measurement. Of any other tag an unknown
-        counts as no: measured on its yes and a handful of no, every model would be perfect.
+        Where people reviewed enough designs for a tag (ENOUGH_REVIEWED no, and as many no as yes),
+        unreviewed designs stay unknown and are not measured. For any other tag an unknown counts as
+        no: measured on all its yes and a handful of no, every model would look perfect.
         """
         labels = self.reviewed_labels(split)
         yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
@@ -227,7 +261,7 @@ class DatasetFolder:
         return labels
 
     def designs(self) -> Catalog | None:
-        """Return the packed designs (record id = row), or None for a dataset of the seed's."""
+        """Return the packed designs (record id = position), or None in the SageMaker layout."""
         return self._designs
 
     @cached_property
@@ -235,50 +269,26 @@ class DatasetFolder:
         path = self.path / DESIGNS_FILE
         return Catalog.read(path, merge=False) if path.exists() else None
 
-    def _with_counts(self) -> "DatasetFolder":
+    def _with_counts(self) -> "Dataset":
         counts = (self.labels("train") == 1).sum(axis=0)
         tags = tuple(
             replace(tag, count=int(count))
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
-        return DatasetFolder(self.path, replace(self.vocabulary, tags=tags), self.info)
+        return Dataset(self.path, replace(self.vocabulary, tags=tags), self.info)
 
 
 @functools.lru_cache(maxsize=16)  # every trial of a study asks
 def _digest_of(path: Path, size: int, modified: int) -> str:
-    """Return the SHA-256 of a file; `size` and `modified` tell its state from others."""
+    """Return the SHA-256 of a file; `size` and `modified` are part of the cache's key."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint_of(
-    names: Sequence[str],
-    labels: NDArray[np.int8],
-    parts: NDArray[np.int8],
-    contents: Sequence[str],
-    settings: Mapping[str, object],
-) -> str:
-    """Return the SHA-256 of what training and evaluation see of a dataset, 64 hex digits.
-
-    That is the tag `names` in column order, the int8 (n, T) `labels` (1, 0, -1) of n designs in
-    their order, their `parts` (n,), the digests of their decoded pixels, and the `settings` that
-    decide how these are stored. Neither paths nor times: the same designs packed on another machine
-    have the same. Encoded bytes are left out too, as libraries of other versions compress
-    otherwise.
-    """
-    head = {"names": list(names), "shape": labels.shape, **settings}
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-    for array in (labels, parts):
-        digest.update(np.ascontiguousarray(array, np.int8).tobytes())
-    for content in contents:
-        digest.update(f"{content}\n".encode())
-    return digest.hexdigest()
-
-
 def write_records(
-    path: Path, rows: NDArray[np.intp], labels: NDArray[np.generic], images: Iterable[bytes]
+    path: Path, designs: NDArray[np.intp], labels: NDArray[np.generic], images: Iterable[bytes]
 ) -> None:
-    """Write one split: a record for each of `rows`, with its row of `labels`, (N, T), and image."""
+    """Write one split: a record for each of `designs`, by its row of `labels` (N, T)."""
     with RecordWriter(path) as writer:
-        for key, (row, image) in enumerate(zip(rows, images, strict=True)):
-            writer.write(key, labels[row].astype(np.float32), image, id=int(row))
+        for key, (design, image) in enumerate(zip(designs, images, strict=True)):
+            writer.write(key, labels[design].astype(np.float32), image, id=int(design))

@@ -1,10 +1,10 @@
-"""Bytes -> RGBA pixels -> the model's input square. The one place that decodes, resizes and pads.
+"""Bytes -> RGBA pixels -> the model's square input. The one module that decodes, resizes and pads.
 
-Pack, train, tag and serve all come through here, in the same two steps, so that a design gives
-the same input whether it was packed first or comes straight from a file:
+Pack, train, tag and serve all use the same two steps, so that a design gives the same input whether
+it was packed first or comes directly from a file:
 
     pixels = decode(data, packed_size)      straight alpha, longest side at most `packed_size`
-    square = fit(pixels, input_size)        premultiplied alpha, padded with transparency
+    model_input = fit(pixels, input_size)   premultiplied alpha, padded with transparency
 """
 
 import io
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hangtag.dataset import svg
 from hangtag.dataset.config import MAX_MEGAPIXELS
-from hangtag.dataset.raster import decode_raster, is_raster
-from hangtag.dataset.resize import resized, scaled, shrunk
+from hangtag.dataset.raster.decoder import decode_raster, is_raster
+from hangtag.dataset.raster.resize import resized, scaled, shrunk
+from hangtag.dataset.svg import drawing
 from hangtag.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -25,22 +25,22 @@ Pixels = NDArray[np.uint8]
 def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
     """Decode one design: PNG, JPEG, WebP, GIF, AVIF, TIFF, BMP or SVG.
 
-    Of an animation, the first frame that shows something.
+    Of an animation, decode the first frame that shows something.
 
     The content decides the format, not the file's name. Returns uint8 (h, w, 4), RGBA with
     straight alpha, upright by EXIF, its longest side at most `size` pixels (SVG: exactly `size`;
-    others are never enlarged); 0 where fully transparent, whatever colour lay there. Raises
-    ImageError, with a reason code, for all that cannot be shown.
+    others are never enlarged). Fully transparent pixels are 0, whatever their colour was. Raises
+    ImageError, with a reason code, for a design that cannot be shown.
     """
     if not data:
         raise ImageError("empty", "the file is empty")
     max_pixels = round(max_megapixels * 1e6)
     # Rasters first: a PNG may carry "<svg" in its metadata.
-    if not is_raster(data) and svg.is_svg(data):
+    if not is_raster(data) and drawing.is_svg(data):
         image = _render_svg(data, size, max_pixels)
         if max(image.size) > size:
-            # The renderer rounds both sides of a drawing that is nearly square up, the longer one
-            # to size + 1. Shrunk from more, it is as sharp as all others and has its proportions.
+            # The renderer rounds up both sides of a nearly square drawing, the longer one to
+            # size + 1. Shrinking a larger rendering keeps sharpness and proportions.
             image = shrunk(_render_svg(data, 4 * size, max_pixels), size)
     else:
         image = decode_raster(data, size, max_pixels)
@@ -56,17 +56,17 @@ def fit(pixels: Pixels, size: int) -> Pixels:
     """Fit a design into a square, whole and centred, at its own aspect ratio.
 
     `pixels`: uint8 (h, w, 4), straight alpha, from `decode`. Returns uint8 (size, size, 4) with
-    premultiplied alpha: what lies under full transparency is 0 and can never be seen.
+    premultiplied alpha: fully transparent pixels are 0.
     """
     image = resized(Image.fromarray(pixels).convert("RGBa"), scaled(pixels.shape[1::-1], size))
-    square = np.zeros((size, size, 4), np.uint8)
+    fitted = np.zeros((size, size, 4), np.uint8)
     top, left = (size - image.height) // 2, (size - image.width) // 2
-    square[top : top + image.height, left : left + image.width] = np.asarray(image)
-    return square
+    fitted[top : top + image.height, left : left + image.width] = np.asarray(image)
+    return fitted
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Encode uint8 (h, w, 4), straight alpha, as a PNG without loss."""
+    """Encode uint8 (h, w, 4), straight alpha, as a PNG: lossless."""
     file = io.BytesIO()
     # Level 6 saves 2 % over 4 and takes twice as long (benchmarks/images.py).
     Image.fromarray(pixels).save(file, "PNG", compress_level=4)
@@ -84,10 +84,10 @@ def encode_jpeg(pixels: Pixels, background: tuple[int, int, int], quality: int =
 
 def _render_svg(data: bytes, size: int, max_pixels: int) -> Image.Image:
     try:
-        return svg.render(data, size, max_pixels, decode)
+        return drawing.render(data, size, max_pixels, decode)
     except (ImageError, KeyboardInterrupt, SystemExit):
         raise
     except MemoryError as cause:
         raise ImageError("too-large", "the SVG renderer ran out of memory") from cause
-    except BaseException as cause:  # a panic in the renderer's Rust code is no Exception
+    except BaseException as cause:  # a panic in the renderer's Rust code is not an Exception
         raise ImageError("unreadable", f"SVG cannot be drawn: {cause!r}") from cause

@@ -1,9 +1,9 @@
-"""How records lie in the bytes of a `.rec` file, and where its `.idx` says that they begin.
+"""How records are stored in the bytes of a `.rec` file, and their offsets in its `.idx`.
 
 A record is a mark, a word with part flag (3 bits) and length (29 bits), the payload, and zeros up
 to a multiple of 4, all little-endian. Where a payload holds the mark at a multiple of 4, the writer
-cuts it out and the record goes on in another part. So the mark at a multiple of 4 always begins a
-part: that is what `salvage` finds its way by, and what gives a damaged length away.
+cuts it out and continues the record in another part. So a mark at a multiple of 4 always begins a
+part: this is how `salvage` finds records, and how a damaged length is detected.
 Source: dmlc-core `recordio.h` and MXNet 1.9.1 `recordio.py`.
 """
 
@@ -23,18 +23,18 @@ MARK_BYTES = struct.pack("<I", MARK)
 MAX_PAYLOAD = 2**29 - 1  # header and labels included
 
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_BEGINS, _GOES_ON = (_WHOLE, _FIRST), (_MIDDLE, _LAST)
+_BEGINS, _CONTINUES = (_WHOLE, _FIRST), (_MIDDLE, _LAST)
 _FRAME = struct.Struct("<II")  # mark, part flag << 29 | length
 HEADER = struct.Struct("<IfQQ")  # flag (how many labels follow), label if flag is 0, id, id2
-_BLOCK = 64 * 1024  # bytes looked through at once for a mark
+_BLOCK = 64 * 1024  # bytes searched for a mark at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """One record of an image file: labels, two ids and the encoded image.
 
-    `labels` is float32 of shape (n,). `flag` is n as stored, or 0 when the file holds one plain
-    label in place of an array (then n is 1); `RecordWriter.write` says how to write either again.
+    `labels` is float32 of shape (n,). `flag` is n as stored, or 0 if the file holds one plain label
+    instead of an array (then n is 1); see `RecordWriter.write` for how to write either again.
     """
 
     key: int
@@ -46,7 +46,7 @@ class Record:
 
 
 class RecordFile:
-    """A mapped `.rec` file. Everything is checked against its size before it is read."""
+    """A memory-mapped `.rec` file. Every length is checked against its size before it is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,14 +60,14 @@ class RecordFile:
         self.size = len(self.data)
 
     def close(self) -> None:
-        # An array over the map can outlive its use, in a traceback say; the map then goes with it.
+        # An array over the map can outlive its use, as in a traceback; it then closes the map.
         with suppress(BufferError):
             if isinstance(self.data, mmap.mmap):
                 self.data.close()
 
     def damage(self, number: int, start: int, what: str) -> RecordError:
-        mend = "hangtag salvage FILE NEW_FILE keeps what is whole"
-        return RecordError(f"{self.path}: record {number} at byte {start} {what}; {mend}")
+        remedy = "hangtag salvage FILE NEW_FILE keeps the undamaged records"
+        return RecordError(f"{self.path}: record {number} at byte {start} {what}; {remedy}")
 
     def starts(self) -> NDArray[np.int64]:
         """Return the byte offset of every record, walking from one to the next."""
@@ -79,7 +79,7 @@ class RecordFile:
         return np.array(starts, np.int64)
 
     def parts(self, start: int, number: int) -> list[tuple[int, int]]:
-        """Return where the bytes of each part of the record at `start` begin and end."""
+        """Return the (begin, end) offsets of each part of the record at `start`."""
         parts: list[tuple[int, int]] = []
         position = start
         while True:
@@ -89,7 +89,7 @@ class RecordFile:
             cflag, length = word >> 29, word & MAX_PAYLOAD
             if mark != MARK:
                 raise self.damage(number, start, f"lacks the RecordIO mark at byte {position}")
-            if cflag not in (_GOES_ON if parts else _BEGINS):
+            if cflag not in (_CONTINUES if parts else _BEGINS):
                 raise self.damage(number, start, f"has part flag {cflag} at byte {position}")
             begin = position + _FRAME.size
             end = begin + length
@@ -116,24 +116,25 @@ class RecordFile:
         flag, _, id, id2 = HEADER.unpack_from(payload)
         body = HEADER.size + 4 * flag
         if len(payload) < body:
-            what = f"holds {len(payload)} bytes, too few for the {flag} labels it announces"
+            what = f"holds {len(payload)} bytes, too few for the {flag} labels it declares"
             raise self.damage(number, start, what)
         at = HEADER.size if flag else 4
         labels = np.frombuffer(payload, "<f4", max(flag, 1), at).astype(np.float32)
         return Record(key, labels, id, id2, payload[body:], flag), _padded(parts[-1][1])
 
     def begins_record(self, offset: int) -> bool:
-        """Say whether the mark and part flag at `offset` can only be those of a record's begin."""
+        """Return whether the mark and part flag at `offset` are those of the start of a record."""
         if offset % 4 or not 0 <= offset <= self.size - _FRAME.size:
             return False
         mark, word = _FRAME.unpack_from(self.data, offset)
         return mark == MARK and word >> 29 in _BEGINS
 
     def ends_cleanly(self, end: int) -> bool:
-        """Say whether what lies at `end` shows that a record ends there.
+        """Return whether the bytes at `end` confirm that a record ends there.
 
-        That is the end of the file, the begin of another record or of its mark, or a frame whose
-        mark alone is damaged: its length still leads to a mark or to the end of the file.
+        They do at the end of the file, at the start of another record or of its mark, or if only
+        the mark of the next record is damaged: its length still leads to a mark or to the end of
+        the file.
         """
         if end + _FRAME.size > self.size:
             return MARK_BYTES.startswith(self.data[end : end + 4])
@@ -149,10 +150,10 @@ def _padded(end: int) -> int:
 
 
 def find_mark(data: mmap.mmap | bytes, begin: int, end: int) -> int:
-    """Return where the mark first stands between `begin` and `end` at a multiple of 4, or `end`.
+    """Return the offset of the first mark at a multiple of 4 from `begin` to `end`, or `end`.
 
-    `begin` is a multiple of 4. Looks block by block: a mark near `begin` is found without reading
-    on, so that no file, however odd, makes `salvage` slow.
+    `begin` is a multiple of 4. The search goes block by block, so that it stops soon at a mark near
+    `begin`, and no file makes `salvage` slow.
     """
     for block in range(begin, end - 3, _BLOCK):
         hits = np.frombuffer(data, "<u4", (min(block + _BLOCK, end) - block) // 4, block) == MARK
@@ -176,13 +177,13 @@ def framed(payload: bytes) -> bytes:
 
 
 def index_beside(path: Path) -> Path | None:
-    """Return the path of the `.idx` of a `.rec` file, None when there is none."""
+    """Return the path of the `.idx` of a `.rec` file, None if it has none."""
     index = path.with_suffix(".idx")
     return index if index.exists() else None
 
 
 def read_index(index: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the keys and offsets of an `.idx` file; both empty when it is not one."""
+    """Return the keys and offsets of an `.idx` file; both are empty if it is not one."""
     try:
         table = np.fromiter(map(int, index.read_bytes().split()), np.int64).reshape(-1, 2)
     except OSError as cause:
@@ -193,7 +194,7 @@ def read_index(index: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def known_keys(path: Path) -> dict[int, int]:
-    """Return the key that the `.idx` beside `path`, if any, gives to the record at each offset."""
+    """Return the keys of records by offset, from the `.idx` beside `path`, if any."""
     index = index_beside(path)
     if index is None:
         return {}

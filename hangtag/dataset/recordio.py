@@ -1,7 +1,7 @@
-"""Reads and writes MXNet RecordIO (`.rec` with `.idx`): what im2rec packs and SageMaker trains on.
+"""Reads and writes MXNet RecordIO (`.rec` with `.idx`), which im2rec packs and SageMaker reads.
 
-How a record lies in the file is in `record_framing`. Source: MXNet 1.9.1 `recordio.py`; files that
-it wrote are in the tests.
+See `record_framing` for the bytes of a record. Source: MXNet 1.9.1 `recordio.py`; the tests hold
+files that it wrote.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,20 +26,20 @@ from hangtag.dataset.record_framing import (
     read_index,
 )
 from hangtag.errors import RecordError
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 
-_ROWS = 4096  # label rows gathered at once
+_ROWS = 4096  # records whose labels are gathered at once
 
 
 class RecordReader:
     """Random access to the records of a `.rec` file, memory-mapped.
 
-    Positions count from 0 in file order. Opening walks over all records once, so a file that is cut
-    off or whose framing is damaged fails there and not in the middle of a run. Keys come from
-    `index` (default: the `.idx` beside the file); without one, or with one that does not fit the
-    file (then a note says so), the keys are the positions, as MXNet's rec2idx makes them.
+    Positions count from 0 in file order. Opening checks the framing of all records, so that a
+    truncated or damaged file fails there and not in the middle of a run. Keys come from `index`
+    (default: the `.idx` beside the file); without one, or with one that does not match the file
+    (which is logged), the keys are the positions, as MXNet's rec2idx assigns them.
 
-    Reading is safe from several threads. A pickled reader opens its file again where it is loaded.
+    Reading is thread-safe. A pickled reader opens its file again when it is loaded.
 
     Raises RecordError, naming file, record and byte offset, when a file cannot be read or is
     damaged; RecordIO has no checksum, so a damaged image can pass here and fail to decode later.
@@ -64,10 +64,10 @@ class RecordReader:
             if self._file.begins_record(offset):
                 number = int(np.searchsorted(self._starts, offset)) - 1
                 start = int(self._starts[number])
-                what = f"runs over the record that {index.name} names at byte {offset}"
+                what = f"overlaps the record that {index.name} has at byte {offset}"
                 raise self._file.damage(number, start, what)
         note(
-            f"{index}: does not fit the {len(self)} records of {self.path.name}; "
+            f"{index}: does not match the {len(self)} records of {self.path.name}; "
             "records are numbered from 0 instead"
         )
 
@@ -84,7 +84,7 @@ class RecordReader:
             yield self[position]
 
     def read_key(self, key: int) -> Record:
-        """Return the record with `key`; of several with one key the last, as MXNet does."""
+        """Return the record with `key`; of several with the same key the last, as MXNet does."""
         if key not in self._positions:
             raise RecordError(f"{self.path}: has no record with key {key}")
         return self[self._positions[key]]
@@ -96,8 +96,8 @@ class RecordReader:
     def labels(self) -> NDArray[np.float32]:
         """Return the labels of all records, float32 of shape (records, labels), in file order.
 
-        Image data is not touched. Raises RecordError when a record has another number of labels
-        than the first one; an empty file gives shape (0, 0).
+        Image data is not read. Raises RecordError if a record has another number of labels than the
+        first one; an empty file gives shape (0, 0).
         """
         words = np.frombuffer(self._file.data, "<u4", self._file.size // 4)
         first = self._starts // 4
@@ -106,7 +106,7 @@ class RecordReader:
         has_header = length >= HEADER.size
         flags[has_header] = words[first[has_header] + 2]
         plain = has_header & (length >= HEADER.size + 4 * flags)
-        # What is left has the mark inside its header or labels, or is damaged and raises.
+        # The others have the mark inside of their header or labels, or are damaged and raise.
         cut = {int(number): self[int(number)].labels for number in np.flatnonzero(~plain)}
         widths = np.maximum(flags, 1)
         widths[list(cut)] = [len(labels) for labels in cut.values()]
@@ -131,7 +131,7 @@ class RecordReader:
             )
 
     def close(self) -> None:
-        """Let go of the file; nothing can be read afterwards."""
+        """Close the file; nothing can be read afterwards."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -141,7 +141,7 @@ class RecordReader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The offsets travel along: a worker need neither walk the file nor repeat the note.
+        # With the offsets: a worker need neither scan the file nor repeat the message.
         return {"path": self.path, "_starts": self._starts, "keys": self.keys}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -152,8 +152,8 @@ class RecordReader:
 class RecordWriter:
     """Writes a `.rec` and its `.idx` byte for byte as MXNet does: `with RecordWriter(path) as w:`.
 
-    Both files are written beside their targets and renamed when the block ends well. When it
-    raises, what was there before stays.
+    Both files are written beside their targets and renamed when the block succeeds. When it raises,
+    earlier files stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +163,7 @@ class RecordWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # Left in reverse: files closed, .rec renamed, then .idx, which can be done without.
+            # Exited in reverse: files closed, .rec renamed, then .idx, which is dispensable.
             index = stack.enter_context(atomic_path(self.path.with_suffix(".idx")))
             records = stack.enter_context(atomic_path(self.path))
             self._index = stack.enter_context(index.open("w", encoding="ascii", newline="\n"))
@@ -185,8 +185,8 @@ class RecordWriter:
         """Append a record of one plain label (a number) or of an array of labels (shape (n,)).
 
         `key` (0 to 2**63 - 1, each only once) goes into the index, `id` and `id2` (0 to 2**64 - 1)
-        into the record. To write a Record again give `float(labels[0])` where its flag is 0.
-        Raises RecordError for any of these out of range, or more than 2**29 - 1 bytes in all.
+        into the record. To write a Record with flag 0 again, give `float(labels[0])`. Raises
+        RecordError if one of these is out of range, or for more than 2**29 - 1 bytes in all.
         """
         values = np.asarray(labels, dtype="<f4")
         where = f"{self.path}: key {key}"
@@ -199,8 +199,8 @@ class RecordWriter:
         flag = values.size if values.ndim else 0
         total = HEADER.size + 4 * flag + len(data)
         if total > MAX_PAYLOAD:
-            mend = "make the image smaller"
-            raise RecordError(f"{where}: {total} bytes, a record holds {MAX_PAYLOAD}; {mend}")
+            limit = f"a record holds {MAX_PAYLOAD}; make the image smaller"
+            raise RecordError(f"{where}: {total} bytes, {limit}")
         header = HEADER.pack(flag, 0.0 if flag else float(values), id, id2)
         payload = header + (values.tobytes() if flag else b"") + data
         self._index.write(f"{key}\t{self._position}\n")
@@ -209,14 +209,14 @@ class RecordWriter:
 
 
 def salvage(path: Path, skipped: list[tuple[int, int]] | None = None) -> Iterator[Record]:
-    """Yield every record of a truncated or damaged file that is whole, in file order.
+    """Yield every undamaged record of a truncated or damaged file, in file order.
 
-    `skipped` is extended, as the reading goes on, with the (begin, end) byte ranges left out. A
-    record is whole when its framing and header are in order and the file, its `.idx` or the record
-    behind it confirms where it ends; half a record is never given. Keys come from the `.idx` where
-    it names the record, the others are numbered on from its highest key (from 0 without `.idx`).
+    While reading, `skipped` is extended by the (begin, end) byte ranges left out. A record is
+    undamaged if its framing and header are valid and its end is confirmed by the file, its `.idx`
+    or the next record; partial records are never returned. Keys come from the `.idx` if it has the
+    record; the others continue from its highest key (from 0 without `.idx`).
 
-    Raises RecordError when the file cannot be opened.
+    Raises RecordError if the file cannot be opened.
     """
     path = Path(path)
     skipped = [] if skipped is None else skipped
@@ -242,16 +242,16 @@ def salvage(path: Path, skipped: list[tuple[int, int]] | None = None) -> Iterato
 
 
 def copy_whole(broken: Path, whole: Path) -> tuple[int, list[tuple[int, int]]]:
-    """Write what `salvage` finds in `broken` into a new `.rec` and `.idx` at `whole`.
+    """Write the undamaged records of `broken` into a new `.rec` and `.idx` at `whole`.
 
-    Keys are kept; when the `.idx` of `broken` has one twice or out of range, the records are
-    numbered from 0 instead. Returns how many records there are and the (begin, end) byte ranges
-    that were left out. Raises RecordError when `broken` cannot be opened or has no whole record,
-    and when the copy is no `.rec` or would replace a file.
+    Keys are kept; if the `.idx` of `broken` repeats one or has one out of range, the records are
+    numbered from 0 instead. Returns the number of records and the (begin, end) byte ranges that
+    were left out. Raises RecordError if `broken` cannot be opened or has no undamaged record, and
+    if the copy is not named .rec or would replace a file.
     """
     broken, whole = Path(broken), Path(whole)
     if whole.suffix != ".rec":
-        raise RecordError(f"{whole}: name the copy .rec; its .idx is written beside it")
+        raise RecordError(f"{whole}: the copy must be named .rec; its .idx is written beside it")
     for path in (whole, whole.with_suffix(".idx")):
         if path.exists():
             raise RecordError(f"{path} exists already; give another name, or remove it")
@@ -266,5 +266,5 @@ def copy_whole(broken: Path, whole: Path) -> tuple[int, list[tuple[int, int]]]:
             writer.write(key, labels, record.data, record.id, record.id2)
             count += 1
         if not count:
-            raise RecordError(f"{broken}: not one whole record in it; is it a .rec file?")
+            raise RecordError(f"{broken}: has no undamaged record; is it a .rec file?")
     return count, skipped

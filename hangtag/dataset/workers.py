@@ -1,27 +1,29 @@
-"""Many designs at once, in worker processes: a design that crashes or hangs its decoder costs
-that design only."""
+"""Many designs at once, in worker processes: one that crashes or hangs its decoder is rejected, and
+the others are not affected."""
 
 import asyncio
 import errno
-import multiprocessing
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import chain, islice
+from multiprocessing.synchronize import RLock
 from typing import Any, Final, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
-from hangtag.files import read_ahead, read_bytes
+from hangtag.processes import Context
+from hangtag.storage.reading import read_ahead, read_bytes
 
 R = TypeVar("R")
 
 TIMEOUT_SECONDS = 60.0
 MAX_FILE_BYTES = 512 * 2**20
-UNREACHABLE: Final = "unreachable"  # reason: a bucket or a disk gave no answer; later it may
-_AWAY: Final = {  # what a network drive or a disk that was pulled out answers
+UNREACHABLE: Final = "unreachable"  # reason: a bucket or a disk does not respond; try again
+_UNREACHABLE_ERRORS: Final = {  # of a network drive, or of a disk that was unplugged
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN,
 }  # fmt: skip
 
@@ -37,21 +39,24 @@ def map_designs(
 
     `function` and its results must be picklable; `workers` 0 takes every core. A design that
     cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of memory, a
-    crash in a native decoder) yields the ImageError instead; the reason UNREACHABLE may pass.
-    Memory is bounded by a window of designs under way. Other errors, such as a missing extra, are
+    crash in a native decoder) yields an ImageError instead; one with the reason UNREACHABLE may
+    work later. Only a window of designs is in memory. Other errors, such as a missing extra, are
     raised.
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
-    workers = workers or cores()
+    rest = iter(locations)
+    first = list(islice(rest, workers or cores()))  # no more workers than designs
+    workers = max(1, len(first))
     waiting: deque[ProcessFuture[Any] | ImageError] = deque()
     with _pool(workers) as pool:
         try:
-            for source in read_ahead(locations, MAX_FILE_BYTES):
-                if isinstance(source, OSError):
-                    waiting.append(_unread(source))
+            for source in read_ahead(chain(first, rest), MAX_FILE_BYTES):
+                if source.error is not None:
+                    waiting.append(_unread(source.error))
                 else:
-                    waiting.append(pool.submit(_call, timeout, function, source))
+                    design = source.location if source.data is None else source.data
+                    waiting.append(pool.submit(_call, timeout, function, design))
                 if len(waiting) >= 16 * workers:
                     yield _outcome(waiting.popleft(), timeout)
             while waiting:
@@ -62,48 +67,64 @@ def map_designs(
 
 
 def quiet_decoders() -> None:
-    """Keep Pillow's Python warnings, of what is odd in a design, from standard error.
+    """Suppress Pillow's Python warnings about oddities of a design. For our own processes only.
 
-    They name no design; what hinders the decoding, ImageError says. For processes of our own only.
+    They do not name the design; what prevents decoding is raised as an ImageError.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Workers:
-    """Worker processes for one design at a time, such as a server is given; `close` ends them.
+    """Worker processes for designs that arrive one by one, as in a server; `close` ends them.
 
     They start with the first call.
     """
 
     def __init__(self, timeout: float, workers: int) -> None:
-        """`timeout` in seconds holds for every call."""
+        """`timeout` of every call, in seconds."""
         self._pool = _pool(workers)
         self._timeout = timeout
 
     async def call(self, function: Callable[[bytes], R], data: bytes) -> R:
-        """Return `function(data)`, both as `map_designs` needs them. Raises ImageError."""
+        """Return `function(data)`; both must be picklable. Raises ImageError."""
         future = self._pool.submit(_call, self._timeout, function, data)
         waiting = asyncio.wrap_future(future)
         await asyncio.wait([waiting])
-        waiting.exception()  # `_outcome` tells of it
+        waiting.exception()  # marked as retrieved: `_outcome` handles it
         outcome: R | ImageError = _outcome(future, self._timeout)
         if isinstance(outcome, ImageError):
             raise outcome
         return outcome
 
     def close(self) -> None:
-        """End the processes, with what they are at."""
+        """End the processes and what they are doing."""
         self._pool.stop()  # type: ignore[no-untyped-call]
+
+
+class _KeptLocks(Context):
+    """A context whose locks exist as long as itself, so until the pool's last worker has ended.
+
+    A pool deletes its locks before it ends its workers. One that is still starting would then not
+    find them, and print a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[RLock] = []
+
+    def RLock(self) -> RLock:  # noqa: N802  # multiprocessing's name
+        lock = super().RLock()
+        self._kept.append(lock)
+        return lock
 
 
 def _pool(workers: int) -> ProcessPool:
     # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
+    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=_KeptLocks())
 
 
 def _unread(cause: OSError) -> ImageError:
-    if isinstance(cause, ConnectionError | TimeoutError) or cause.errno in _AWAY:
+    if isinstance(cause, ConnectionError | TimeoutError) or cause.errno in _UNREACHABLE_ERRORS:
         reason = UNREACHABLE
     else:
         reason = "missing" if isinstance(cause, FileNotFoundError) else "unreadable"
@@ -119,7 +140,7 @@ def _call(function: Callable[[bytes], Any], source: str | bytes) -> Any:
         return function(data)
     except ImageError as cause:
         return cause
-    except Exception as cause:  # the last net: whatever one design provokes costs one design
+    except Exception as cause:  # whatever one design raises must cost only that design
         return ImageError("unreadable", f"cannot be decoded: {cause!r}")
 
 

@@ -1,1 +1,1 @@
-"""What the user has: designs, tags, the formats they come in, and how they are split."""
+"""A design library: catalog, importers, vocabulary and rules, near-duplicates, splits."""

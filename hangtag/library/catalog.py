@@ -1,5 +1,5 @@
-"""Catalog: one row per design (image, tags, reviewed no's, group, vendor, split), in a file of CSV,
-JSON Lines or Parquet."""
+"""Catalog: one row per design (image, tags, reviewed no's, group, vendor, split), as a CSV, JSON
+Lines or Parquet file."""
 
 import hashlib
 import os
@@ -16,13 +16,14 @@ from urllib.request import url2pathname
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.console import note
+from hangtag.console import note, warn
 from hangtag.errors import CatalogError
-from hangtag.files import S3, address_of
 from hangtag.library.catalog_cells import TagCells, name_of, text_of
 from hangtag.library.catalog_columns import COLUMNS, LISTS
 from hangtag.library.catalog_files import Row, json_line, read_rows, write_rows
-from hangtag.path_lookup import look_up
+from hangtag.storage.addresses import S3, address_of
+from hangtag.storage.files import StrPath
+from hangtag.storage.path_lookup import look_up
 
 SPLITS = ("train", "validation", "test")
 
@@ -38,10 +39,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """One design: where its image lies and what people said about it.
+    """One design: its image and its human tags.
 
-    `image` is a path, relative to the catalog's root or absolute, or an `s3://` address. `tags`
-    are a person's yes, `not_tags` a reviewed no. Designs of one `group` share a split. `split` is
+    `image` is a path, relative to the catalog's root or absolute, or an `s3://` address. `tags` are
+    human tags, `not_tags` a reviewed no. Designs of one `group` stay in the same split. `split` is
     one of SPLITS or empty.
     """
 
@@ -67,15 +68,15 @@ class Catalog:
         return iter(self.designs)
 
     @classmethod
-    def read(cls, path: Path, *, merge: bool = True) -> "Catalog":
+    def read(cls, path: StrPath, *, merge: bool = True) -> "Catalog":
         """Read a `.csv`, `.jsonl` or `.parquet` file; relative images start from its folder.
 
         Columns `image` and `tags` are needed; `not_tags`, `group`, `vendor` and `split` are
         optional; others are ignored. Tags are stripped, empty and repeated ones dropped. Rows of
-        one image are merged (unless `merge` is off), and of a tag in both `tags` and `not_tags`
-        the yes is kept; a note says so of either. Lists of tags in one text are read as
-        `tag_text.split_tags` does. Raises CatalogError, with file and line, for anything else, and
-        for tags that commas separate.
+        one image are merged (unless `merge` is off), and a tag in both `tags` and `not_tags` is a
+        yes; a warning counts either. Lists of tags in one text are read as by
+        `tag_text.split_tags`. Raises CatalogError, with file and line, for anything else, and for
+        tags that commas separate.
         """
         path = Path(_absolute(path))
         designs = _designs(read_rows(path), path, merge)
@@ -83,11 +84,11 @@ class Catalog:
             raise CatalogError(f"{path}: no designs in it")
         return cls(designs, path.parent)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: StrPath) -> None:
         """Write a `.csv`, `.jsonl` or `.parquet` file; optional columns only where filled.
 
-        Into another folder than `root`, relative images are rewritten to lead to the same files:
-        relative when the file lies below that folder, else absolute. Raises CatalogError for an
+        In another folder than `root`, relative images are rewritten to lead to the same files:
+        relative when the file is below that folder, else absolute. Raises CatalogError for an
         unknown suffix and for text that is not valid Unicode.
         """
         path = Path(_absolute(path))
@@ -102,8 +103,8 @@ class Catalog:
     def location(self, design: Design) -> str:
         """Return the absolute path of a design's image, or its `s3://` address.
 
-        That is also what a relative image of a catalog that lies in a bucket becomes. Whether the
-        file is there is not looked at, see `located`.
+        A relative image of a catalog in a bucket also becomes an address. `located` checks whether
+        the file exists.
         """
         if _ADDRESS.match(design.image):
             return _path_of_url(design.image)
@@ -111,9 +112,9 @@ class Catalog:
         return address_of(path) or path
 
     def located(self) -> list[str]:
-        """Return the `location` of every design, or where `look_up` finds a file that is missing.
+        """Return the `location` of every design, or the path that `look_up` finds instead.
 
-        A note counts the latter. What is not found keeps its location.
+        A note counts the latter. An image that is not found keeps its location.
         """
         found, moved = [], []
         for design in self.designs:
@@ -137,14 +138,14 @@ class Catalog:
         return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 (64 hex digits) of the rows in their order, whatever the format."""
+        """Return the SHA-256 (64 hex digits) of the rows in order, in any format of file."""
         digest = hashlib.sha256()
         for values in map(attrgetter(*COLUMNS), self.designs):
             digest.update(json_line(COLUMNS, values).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def _image_from(self, folder: Path, design: Design) -> str:
-        """Return what `design.image` must be in a catalog that lies in `folder`."""
+        """Return `design.image` as a catalog in `folder` must hold it."""
         location = self.location(design)
         if location == design.image or Path(design.image).is_absolute():
             return design.image
@@ -159,7 +160,7 @@ def _path_of_url(address: str) -> str:
     return _absolute(url2pathname(urlsplit(address).path))
 
 
-def _absolute(*parts: str | Path) -> str:
+def _absolute(*parts: StrPath) -> str:
     # pathlib does not fold "..", and takes seconds over 500,000 rows.
     return os.path.abspath(os.path.join(*parts))  # noqa: PTH100, PTH118
 
@@ -168,7 +169,7 @@ def _absolute(*parts: str | Path) -> str:
 
 
 def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]:
-    """Turn rows into designs; with `merge` one per image, in the order of their first rows."""
+    """Turn rows into designs; with `merge`, one per image, in the order of the first rows."""
     unit = "row" if path.suffix.lower() == ".parquet" else "line"
     source, root = str(path), str(path.parent)
     designs: dict[str | int, Design] = {}
@@ -191,15 +192,15 @@ def _designs(rows: Iterable[Row], path: Path, merge: bool) -> tuple[Design, ...]
         designs[key] = design
     hashtags = cells.finish()
     if repeated:
-        note(f"{path}: {repeated} rows repeat an image of an earlier row; their tags were merged")
+        warn(f"{path}: {repeated} rows repeat an image of an earlier row; their tags were merged")
     if contradicted:
-        note(f"{path}: {contradicted} rows have a tag in tags and not_tags; kept as a yes")
+        warn(f"{path}: {contradicted} rows have a tag in tags and not_tags; kept as a yes")
     found = designs.values()
     return tuple(map(_without_hash, found) if hashtags else found)
 
 
 def _joined(first: Design, second: Design, where: str) -> Design:
-    """Return one design that says what two rows of the same image say."""
+    """Return one design with the tags and names of two rows of the same image."""
     texts = {}
     for column in ("group", "vendor", "split"):
         old, new = getattr(first, column), getattr(second, column)
@@ -224,7 +225,7 @@ def _design(values: dict[str, Any], cells: TagCells, where: str) -> Design:
 
 
 def _without_hash(design: Design) -> Design:
-    """Return a design whose hashtags are plain tags."""
+    """Return a design with plain tags instead of hashtags."""
     tags, not_tags = (
         tuple(tag.removeprefix("#") for tag in some) for some in (design.tags, design.not_tags)
     )

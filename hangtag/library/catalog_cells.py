@@ -1,9 +1,8 @@
-"""What stands in one field of a catalog, as the text or the tags that are meant."""
+"""Cells of a catalog, read as the text or the tags that they mean."""
 
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.errors import CatalogError
+from hangtag.library.tag_doubts import Doubts
+from hangtag.library.tag_lists import NotUnderstood
 from hangtag.library.tag_text import (
     SEPARATOR,
-    NotUnderstood,
-    comma_parts,
     is_hashtags,
+    is_missing,
     is_plain,
     split_tags,
+    stripped,
 )
 
-# What other programs write where a group is missing.
+# Written by other programs where a group is missing.
 _NO_GROUP: Final = frozenset(("nan", "none", "null", "nat", "<na>", "inf", "-inf"))
 _IN_CAPTION: Final = re.compile(r"(?:^|\s)#\w")
 
@@ -43,8 +44,8 @@ def text_of(value: Any, column: str, where: str) -> str:
 def name_of(value: Any, column: str, where: str) -> str:
     """Return the text of a name that may be missing, stripped: a group, a vendor, a split.
 
-    Integers that became floats, as pandas has them where some are missing, are integers; NaN,
-    infinity and, for a group, `nan`, `None` and the like are none.
+    Floats with an integer value, which pandas makes of integers where some are missing, are read as
+    integers. NaN, infinity and, for a group, `nan`, `None` and the like are empty.
     """
     if not value and value != 0:
         return ""
@@ -55,28 +56,29 @@ def name_of(value: Any, column: str, where: str) -> str:
 
 
 def number_text(value: float | Decimal) -> str:
-    """Return a number as a person writes it, an integer without a point; "" for NaN, infinity."""
+    """Return a number as text, an integer without a point; "" for NaN and infinity."""
     if not math.isfinite(value):
         return ""
     return str(int(value)) if value == int(value) else str(value)
 
 
 class TagCells:
-    """Reads the tags of every row of one file, and says at its end what it met on the way."""
+    """Reads the tags of every row of one file; `finish` reports unusual forms."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tagged = 0  # rows with tags
         self._names: set[str] = set()
-        self._commas: Counter[str] = Counter()  # texts that commas may separate
+        self._doubts = Doubts()
         self._hashtags = self._single_hashtags = 0  # texts of several hashtags, and of one
-        self._lists = 0  # texts in another form than ours
-        self._first: dict[str, str] = {}  # where the first of a kind stands, and what it is
+        self._lists = 0  # texts in the form of another program
+        self._missing = 0  # texts that are a missing value
+        self._first: dict[str, str] = {}  # the first text of each kind, and where it is
 
     def read(self, value: Any, column: str, where: str) -> tuple[str, ...]:
         """Return the tags in a field of `column`, tags or not_tags: stripped, each once.
 
-        Raises CatalogError for what cannot be understood.
+        Raises CatalogError for a value that cannot be read as tags.
         """
         if value is None or value == "" or value != value:  # NaN
             return ()
@@ -91,20 +93,23 @@ class TagCells:
                 f"{where}: {column} must be a list of texts, or one text with {SEPARATOR!r} between"
             )
         # Interned, the few distinct tags of 500,000 rows take 140 MB less.
-        tags = tuple(dict.fromkeys(sys.intern(tag) for part in parts if (tag := part.strip())))
+        tags = tuple(dict.fromkeys(sys.intern(tag) for part in parts if (tag := stripped(part))))
         if column == "tags" and tags:
             self._tagged += 1
             self._names.update(tags)
         return tags
 
     def _split(self, text: str, column: str, where: str) -> list[str]:
+        if is_missing(text):
+            self._missing += 1
+            self._first.setdefault("missing", f"{where}: {text.strip()!r}")
+            return []
         if is_plain(text):
             return text.split(SEPARATOR)
         try:
             tags = split_tags(text)
-            if column == "tags" and comma_parts(text):
-                self._commas[text] += 1
-                self._first.setdefault(f"comma {text}", where)
+            if column == "tags":
+                self._doubts.add(text, where)
         except NotUnderstood:
             raise CatalogError(
                 f"{where}: {column} holds {text[:60]!r}, which looks like a list but cannot be"
@@ -125,11 +130,12 @@ class TagCells:
             self._first.setdefault("caption", f"{where}: {text[:60]!r}")
 
     def finish(self) -> bool:
-        """Raise CatalogError where tags are lists in a form that is not ours; write the notes.
+        """Return whether the tags are hashtags, from which `#` is to be removed.
 
-        Returns whether the tags are hashtags, from which `#` is to be removed.
+        Logs what was read in an unusual form. Raises CatalogError where commas separate tags, or
+        where hashtags are mixed with other words.
         """
-        self._refuse_commas()
+        self._doubts.refuse(self._tagged, self._names)
         hashtags = self._hashtags > 0 or 0 < self._tagged == self._single_hashtags
         if hashtags and "caption" in self._first:
             raise CatalogError(
@@ -141,33 +147,17 @@ class TagCells:
         if self._lists:
             note(
                 f"{self._path}: {self._lists:,} fields are read as lists of tags, such as"
-                f" {self._first['list'].removeprefix(f'{self._path}, ')}"
+                f" {self._first_in_file('list')}"
+            )
+        if self._missing:
+            note(
+                f"{self._path}: {self._missing:,} fields are read as missing tags, such as"
+                f" {self._first_in_file('missing')}; put a tag of that name in double quotes"
             )
         return hashtags
 
-    def _refuse_commas(self) -> None:
-        """Raise CatalogError where tags are lists with commas instead of SEPARATOR.
-
-        A name with a comma in it is a tag. But where every text has commas, where of such texts
-        there are more than of the names in them, or where most of them have no part that does not
-        occur elsewhere as well, they are lists.
-        """
-        texts, total = self._commas, self._commas.total()
-        if not texts:
-            return
-        parts = {text: comma_parts(text) for text in texts}
-        times = Counter(name for names in parts.values() for name in set(names))
-        known = sum(
-            all(times[name] > 1 or name in self._names for name in names)
-            for names in parts.values()
-        )
-        many = 2 * total > self._tagged and len(times) < len(texts)
-        if total == self._tagged or many or 2 * known >= len(texts):
-            text = next(iter(texts))
-            raise CatalogError(
-                f"{self._first[f'comma {text}']}: tags such as {text[:40]!r} look separated by"
-                f" commas; write {SEPARATOR!r} between tags, or a .jsonl file with lists"
-            )
+    def _first_in_file(self, kind: str) -> str:
+        return self._first[kind].removeprefix(f"{self._path}, ")
 
 
 def _item(value: Any, column: str, where: str) -> str:
@@ -177,7 +167,7 @@ def _item(value: Any, column: str, where: str) -> str:
 
 
 def _is_another_form(text: str, tags: list[str]) -> bool:
-    """Tell whether a text was read as another list than one with SEPARATOR and double quotes."""
+    """Return whether a text was read as a list other than with SEPARATOR and double quotes."""
     if text.lstrip()[:1] == '"' or f'{SEPARATOR}"' in text:
         return False
-    return tags != [tag for part in text.split(SEPARATOR) if (tag := part.strip())]
+    return tags != [tag for part in text.split(SEPARATOR) if (tag := stripped(part))]

@@ -1,4 +1,4 @@
-"""The columns of a catalog under the names that other programs give them, and its file's text."""
+"""Columns of a catalog, under the names that other programs give them, and the text of its file."""
 
 import codecs
 import difflib
@@ -14,12 +14,12 @@ LISTS: Final = ("tags", "not_tags")
 
 
 def column_of(name: str) -> str:
-    """Return a column's name as catalogs compare it: `Not Tags` is not_tags."""
+    """Return a column's name in the form that is compared: `Not Tags` is not_tags."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
 def known_columns(names: Sequence[str], where: str, required: Iterable[str] = ()) -> dict[str, str]:
-    """Map a file's own column names to ours; raise CatalogError at a likely misspelling of ours."""
+    """Map a file's column names to COLUMNS; raise CatalogError for a likely misspelling of one."""
     known: dict[str, str] = {}
     for name in names:
         column = column_of(name)
@@ -32,9 +32,7 @@ def known_columns(names: Sequence[str], where: str, required: Iterable[str] = ()
         plain = column_of(name)
         near = difflib.get_close_matches(plain, missing, n=1, cutoff=0.8)
         if near and not plain.startswith(f"{near[0]}_"):  # vendor_id is no misspelt vendor
-            raise CatalogError(
-                f"{where}: column {name!r} was probably meant as {near[0]!r}; rename it"
-            )
+            raise CatalogError(f"{where}: column {name!r} probably means {near[0]!r}; rename it")
     for column in required:
         if column in missing:
             found = ", ".join(map(repr, names))[:200]
@@ -46,23 +44,37 @@ def known_columns(names: Sequence[str], where: str, required: Iterable[str] = ()
 
 
 def file_text(path: Path) -> str:
-    """Return a text file with its line ends as they are, which files.read_text does not keep.
+    """Return a text file with its line ends unchanged, unlike files.read_text.
 
-    UTF-8, or UTF-16 with a byte order mark, as "Unicode text" of spreadsheets is. Raises
+    UTF-8, or UTF-16 as "Unicode text" of spreadsheets is, with a byte order mark or without. Raises
     CatalogError, with file and line.
     """
     try:
         data = path.read_bytes()
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if utf16 else "utf-8-sig").lstrip("\ufeff")
+        text = data.decode(_encoding(data)).lstrip("\ufeff")
     except OSError as cause:
         raise CatalogError(f"{path}: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
         line = data.count(b"\n", 0, cause.start) + 1
+        name = "UTF-8" if cause.encoding == "utf-8" else "UTF-16"
         raise CatalogError(
-            f'{path}, line {line}: not UTF-8 text; save the file as UTF-8 (Excel: "CSV UTF-8")'
+            f'{path}, line {line}: not {name} text; save the file as UTF-8 (Excel: "CSV UTF-8")'
         ) from cause
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise CatalogError(f"{path}, line {line}: a NUL byte; this is not a text file, or damaged")
+        raise CatalogError(
+            f"{path}, line {line}: a NUL byte; this is no text file, or a damaged one"
+        )
     return text
+
+
+def _encoding(data: bytes) -> str:
+    """Return the encoding of a text that begins with ASCII characters or a byte order mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [byte == 0 for byte in data[:4]]
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    if zeros == [True, False, True, False]:
+        return "utf-16-be"
+    return "utf-8-sig"

@@ -1,5 +1,5 @@
-"""CSV as spreadsheets and other programs write it, for the rows of a catalog; and written so that
-every field can be read back."""
+"""CSV of spreadsheets and other programs as rows of a catalog; and written so that every field can
+be read back."""
 
 import csv
 import io
@@ -9,25 +9,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from hangtag.console import note
+from hangtag.console import note, warn
 from hangtag.errors import CatalogError
-from hangtag.files import atomic_path
 from hangtag.library.catalog_columns import COLUMNS, LISTS, column_of, file_text, known_columns
-from hangtag.library.tag_text import NotUnderstood, comma_parts, join_tags
+from hangtag.library.tag_lists import NotUnderstood
+from hangtag.library.tag_text import comma_parts, join_tags
+from hangtag.storage.files import atomic_path
 
 _NEEDED: Final = COLUMNS[:2]
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_SEP_LINE: Final = re.compile(r'"?sep=(.)"?[;,\t]*(\r\n|\r|\n)')  # tells Excel the delimiter
+_SEP_LINE: Final = re.compile(r'"?sep=(.)"?[;,\t]*(\r\n|\r|\n)')  # names the delimiter for Excel
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line from 1, values by our own column names) of every row that is not blank.
+    """Yield (line from 1, values by the names in COLUMNS) of every row that is not blank.
 
-    Fields are separated by commas, or as a first line `sep=;` says, or by what makes a header with
-    image and tags of the first line; blanks after a separator are skipped. Empty fields beyond the
-    header are ignored, and a note counts the rows that end before an optional column. Raises
-    CatalogError, with file and line.
+    Fields are separated by commas, by the separator that a first line `sep=;` declares, or by the
+    one that gives the header the columns image and tags; blanks after a separator are skipped.
+    Empty fields beyond the header are ignored, and a warning counts the rows that end before an
+    optional column. Raises CatalogError, with file and line.
     """
     text = file_text(path)
     declared = _SEP_LINE.match(text)
@@ -58,7 +59,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 class _Layout:
-    """What the header of a CSV file says about its rows."""
+    """The layout of a CSV file's rows, from its header."""
 
     def __init__(self, header: list[str], delimiter: str, where: str) -> None:
         self._header, self._delimiter = header, delimiter
@@ -70,11 +71,11 @@ class _Layout:
         self.short = self.first_short = self.commas = 0
 
     def report(self, path: Path) -> None:
-        """Write notes on what was read in another form than ours."""
+        """Log short rows, and commas that were read as separators of tags."""
         if self.short:
-            note(
+            warn(
                 f"{path}: {self.short:,} rows have fewer fields than the header (first: line"
-                f" {self.first_short}); what they lack is taken as empty"
+                f" {self.first_short}); the missing ones are read as empty"
             )
         if self.commas:
             note(
@@ -99,7 +100,7 @@ class _Layout:
         return values
 
     def _split_commas(self, values: dict[str, str]) -> None:
-        """Where semicolons separate the fields, commas are left to separate tags."""
+        """Split tags at commas, as semicolons separate the fields."""
         for column in LISTS:
             with suppress(NotUnderstood):
                 if parts := comma_parts(values.get(column, "")):
@@ -133,7 +134,7 @@ class _Layout:
 
 
 def _delimiter(text: str) -> str:
-    """Return what separates the fields of the first line that is not blank, if it is a header."""
+    """Return the separator of fields that makes a header of the first line; a comma by default."""
     start = len(text) - len(text.lstrip("\r\n"))
     line = re.split(r"[\r\n]", text[start : start + 10_000], maxsplit=1)[0]
     for delimiter in _DELIMITERS:
@@ -151,6 +152,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
         plain.writerow(header)
         for row in rows:
             # Before Python 3.13 a lone carriage return stays unquoted, which ends the row; a
-            # leading blank is skipped by those who write one after each comma.
+            # leading blank is skipped by readers that expect one after each comma.
             odd = any("\r" in field or field.startswith(" ") for field in row)
             (quoted if odd else plain).writerow(row)

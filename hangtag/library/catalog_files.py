@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from hangtag.errors import CatalogError
-from hangtag.files import atomic_path, write_text
 from hangtag.library.catalog_columns import COLUMNS, LISTS, file_text, known_columns
 from hangtag.library.catalog_csv import read_csv, write_csv
 from hangtag.library.tag_text import join_tags
+from hangtag.storage.files import atomic_path, write_text
 
 Row = tuple[int, dict[str, Any]]  # line in the file (Parquet: row) from 1; values by column
 Values = tuple[str | tuple[str, ...], ...]  # of one design, in the order of the columns written
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a `.csv`, `.jsonl` or `.parquet` file, values as they stand there.
+    """Yield the rows of a `.csv`, `.jsonl` or `.parquet` file, with the values as they are there.
 
-    Only columns of ours are given, by our names. Raises CatalogError, with file and line.
+    Only the columns in COLUMNS are given, by these names. Raises CatalogError, with file and line.
     """
     reader, _ = _format(path)
     return reader(path)
@@ -53,7 +53,9 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        row = _json_object(line, where)
+        row = json_object(line, where, "image and tags")
+        if "\\u" in line:
+            _refuse_half_characters(row, where)
         keys = tuple(row)
         if keys not in layouts:
             layouts[keys] = known_columns(keys, where)
@@ -62,20 +64,27 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         raise CatalogError(f"{path}: no row has 'tags'; add a list of texts to every row")
 
 
-def _json_object(line: str, where: str) -> dict[str, Any]:
+def json_object(line: str, where: str, keys: str) -> dict[str, Any]:
+    """Return the object on a line of JSON Lines. Raises CatalogError, which names `keys`."""
     try:
         row = json.loads(line)
-        if "\\u" in line:  # may spell half of a surrogate pair, which nothing can write again
-            json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as cause:
         raise CatalogError(
             f"{where}: not valid JSON ({cause}); each line must be one object"
         ) from cause
     if not isinstance(row, dict):
-        raise CatalogError(
-            f"{where}: not a JSON object; each line must be one, with image and tags"
-        )
+        raise CatalogError(f"{where}: not a JSON object; each line must be one, with {keys}")
     return row
+
+
+def _refuse_half_characters(row: dict[str, Any], where: str) -> None:
+    """Raise CatalogError for half of a surrogate pair, which no file can hold."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except ValueError as cause:
+        raise CatalogError(
+            f"{where}: not valid JSON ({cause}); each line must be one object"
+        ) from cause
 
 
 def _write_jsonl(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> None:

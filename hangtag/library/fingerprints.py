@@ -1,6 +1,6 @@
-"""What a design looks like, without its colours: a fingerprint, and whether two show one drawing.
+"""Fingerprints: what a design looks like apart from its colours, and whether two are one drawing.
 
-A fingerprint holds shape and inner edges in cells of a square. `doubles` searches with it.
+A fingerprint holds shape and inner edges in cells of a square. `near_duplicates` searches with it.
 """
 
 import functools
@@ -15,7 +15,7 @@ Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
 # A fingerprint: aspect (1 byte), light/dark layout (1 bit a cell), four maps (4 bits a cell).
-_SIDE = 64  # px of the square in which every drawing is looked at
+_SIDE = 64  # px of the square that every drawing is scaled to
 _GRID = 16  # cells per side of the maps: shape, edge strength, edge direction (2)
 _CELLS = _GRID * _GRID
 _LAYOUT = 32  # cells per side of the layout
@@ -24,7 +24,7 @@ _TOP = 14  # maps hold 0..14, so that the zero of a signed map is exact
 _MAPS_AT = 1 + _LAYOUT * _LAYOUT // 8
 FINGERPRINT_BYTES = _MAPS_AT + 4 * _CELLS // 2
 
-# Limits of what counts as the same, chosen with benchmarks/near_doubles.py.
+# Limits of what counts as the same, chosen with benchmarks/near_duplicates.py.
 _ASPECT_STEP = 0.04  # natural logarithm of height / width per unit of the aspect byte
 _ASPECT_LIMIT = 2
 _SHAPE_LIMIT = 0.09
@@ -93,7 +93,7 @@ def _framed(rgba: Bytes) -> tuple[Float, float] | None:
 
 
 def _bounds(mass: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return where a drawing begins and ends along one axis, in fractions of a pixel.
+    """Return where a drawing begins and ends along one axis, in pixels, fractions included.
 
     The box of the outermost pixels jumps by a pixel when a design is resized; the quantiles of
     its mass stay (measured: 20 times less difference between a 64 px icon and its original).
@@ -115,19 +115,19 @@ def _pooled(image: Float) -> Float:
 
 
 def _opaque(square: Float) -> Float:
-    """Return RGB with the drawing's colours carried on over its transparent parts.
+    """Return RGB with the drawing's colours extended over its transparent parts.
 
-    So the outline, which the shape map holds, is not an inner edge as well: yellow faces that
-    share a disc differ in all that is left.
+    So the outline, which the shape map holds, is not an inner edge as well: faces on the same
+    yellow disc differ in all other edges.
     """
     cells = np.asarray(cv2.resize(square, (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
     cells = _blurred(cells, 1.0) + 0.01 * cells.mean(axis=(0, 1))
-    carried = cv2.resize(cells[..., :3] / cells[..., 3:], (_SIDE, _SIDE))
-    return np.asarray(square[..., :3] + (1 - square[..., 3:]) * carried, np.float32)
+    extended = cv2.resize(cells[..., :3] / cells[..., 3:], (_SIDE, _SIDE))
+    return np.asarray(square[..., :3] + (1 - square[..., 3:]) * extended, np.float32)
 
 
 def _edges(colour: Float, alpha: Float) -> Float:
-    """Return edge strength 0..1, and it times cos and sin of the doubled angle: (16, 16, 3)."""
+    """Return edge strength 0..1, and strength times cos and sin of twice the angle: (16, 16, 3)."""
     soft = _blurred(colour, 1.0)
     dx = cv2.Scharr(soft, cv2.CV_32F, 1, 0, scale=1 / 32)
     dy = cv2.Scharr(soft, cv2.CV_32F, 0, 1, scale=1 / 32)
@@ -173,9 +173,9 @@ def read_maps(prints: Bytes) -> Float:
 def same_drawing(ones: Bytes, others: Bytes, slack: float = 1) -> Bools:
     """Return which rows of two arrays of fingerprints show one drawing: bool (n,).
 
-    They must agree everywhere, and on enough to be sure; a `slack` over 1 widens every limit.
-    A changed detail is a large difference in a few cells, a resize or recolour a small one in
-    many: so the worst neighbourhood of 3 x 3 cells decides, not the sum. No blank fingerprints.
+    They must agree everywhere, and on enough evidence; a `slack` over 1 widens every limit. A
+    changed detail is a large difference in a few cells, a resize or recolour a small one in many:
+    so the worst neighbourhood of 3 x 3 cells decides, not the sum. No blank fingerprints.
     """
     a, b = read_maps(ones), read_maps(others)
     apart = (a - b) ** 2

@@ -1,25 +1,25 @@
-"""Aliases and implications that the data speaks for: proposed to a person, never applied unasked.
+"""Aliases and implications that a catalog suggests: proposed to a person, never applied
+automatically.
 
 hangtag vocabulary suggest designs.csv
 """
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
-import inflect
-
 from hangtag.library.catalog import Catalog
-from hangtag.library.rules import Rules, can_stand
+from hangtag.library.rules import Rules, is_writable
+from hangtag.library.statistics import wilson_bound
 
-# Tags on fewer designs say nothing about each other.
+# Tags on fewer designs are not compared.
 FEWEST: Final = 5
 # The share of a tag's designs that must have the other one too, by its lower 95 % Wilson bound.
 NEARLY_ALWAYS: Final = 0.85
+CONFIDENCE_Z: Final = 1.645  # one-sided 95 %
 # The tag that follows must be clearly wider, or the two are one tag with two names.
 WIDER: Final = 1.5
 SPELLING: Final = 0.86
@@ -35,10 +35,10 @@ class Proposal:
     kind: Kind
     tag: str
     other: str
-    """What the tag stands for or implies; empty for a rare tag."""
+    """The tag that it is an alias of, or that it implies; empty for a rare tag."""
     why: str
     designs: int
-    """How many designs it is about."""
+    """Number of designs that it concerns."""
 
     def line(self) -> str:
         """Return it as a line of a rules file, with its reason as a comment."""
@@ -53,12 +53,12 @@ def propose(
     rules: Rules,
     *,
     min_count: int,
-    alike: Mapping[tuple[str, str], float] | None = None,
+    correlations: Mapping[tuple[str, str], float] | None = None,
 ) -> list[Proposal]:
-    """Return what the catalog speaks for, each kind with the most designs first.
+    """Return the rules that the catalog suggests, each kind with the most designs first.
 
-    Rules that hold already are not proposed again. `alike` gives, for pairs of tags in sorted
-    order, how much a model's scores of them rise and fall together over the designs (correlation).
+    Rules that hold already are not proposed again. `correlations` gives, for pairs of tags in
+    sorted order, the correlation of a model's scores for them over the designs, -1 to 1.
     """
     counts, together = _count(catalog, rules)
     found: dict[tuple[str, str], Proposal] = {}
@@ -67,16 +67,16 @@ def propose(
         _plurals(counts),
         _spellings(counts, min_count),
         _same_designs(counts, together),
-        _same_looks(counts, together, alike or {}),
+        _same_looks(counts, together, correlations or {}),
         _implications(counts, together),
     )
     for source in sources:
         for proposal in source:
             known = rules.implications.get(proposal.tag, ())
             pair = (min(proposal.tag, proposal.other), max(proposal.tag, proposal.other))
-            # A tag stands for one other: with two proposals accepted, the rules would contradict.
+            # A tag is an alias of one other: two accepted proposals would contradict each other.
             taken = proposal.kind == "alias" and proposal.tag in aliased
-            written = all(map(can_stand, pair))
+            written = all(map(is_writable, pair))
             if proposal.other not in known and pair not in found and not taken and written:
                 found[pair] = proposal
                 if proposal.kind == "alias":
@@ -97,7 +97,9 @@ def _count(catalog: Catalog, rules: Rules) -> tuple[Counter[str], Counter[tuple[
 
 
 def _plurals(counts: Counter[str]) -> Iterator[Proposal]:
-    """Propose the rarer of `cat` and `cats` as an alias of the other one. English only."""
+    """Propose the rarer of `cat` and `cats` as an alias of the other. English only."""
+    import inflect  # it takes a second
+
     words = inflect.engine()
     for name in counts:
         if not name.isascii() or not name.replace(" ", "").isalpha():
@@ -125,7 +127,7 @@ def _same_designs(
 ) -> Iterator[Proposal]:
     """Propose tags that nearly always come together, either way round."""
     for (a, b), both in together.items():
-        if min(_wilson(both, counts[a]), _wilson(both, counts[b])) >= NEARLY_ALWAYS:
+        if _nearly_always(both, counts[a]) and _nearly_always(both, counts[b]):
             why = f"together on {both} of {counts[a]} and {counts[b]} designs"
             yield _alias(counts, a, b, why)
 
@@ -133,10 +135,10 @@ def _same_designs(
 def _same_looks(
     counts: Counter[str],
     together: Mapping[tuple[str, str], int],
-    alike: Mapping[tuple[str, str], float],
+    correlations: Mapping[tuple[str, str], float],
 ) -> Iterator[Proposal]:
-    """Propose tags on designs that look the same, given by different people: seldom together."""
-    for (a, b), correlation in alike.items():
+    """Propose tags whose designs look the same but seldom have both: different people gave them."""
+    for (a, b), correlation in correlations.items():
         both = together.get((a, b), 0) / max(1, min(counts[a], counts[b]))
         if correlation >= LOOK_ALIKE and both < 0.5 and min(counts[a], counts[b]) >= FEWEST:
             yield _alias(
@@ -149,12 +151,13 @@ def _implications(
 ) -> Iterator[Proposal]:
     for (a, b), both in together.items():
         narrow, wide = sorted((a, b), key=lambda name: (counts[name], name))
-        if (
-            counts[wide] >= WIDER * counts[narrow]
-            and _wilson(both, counts[narrow]) >= NEARLY_ALWAYS
-        ):
+        if counts[wide] >= WIDER * counts[narrow] and _nearly_always(both, counts[narrow]):
             why = f"{both} of its {counts[narrow]} designs have it"
             yield Proposal("implication", narrow, wide, why, counts[narrow])
+
+
+def _nearly_always(both: int, count: int) -> bool:
+    return wilson_bound(both, count, CONFIDENCE_Z) >= NEARLY_ALWAYS
 
 
 def _rare(counts: Counter[str], min_count: int) -> Iterable[Proposal]:
@@ -167,10 +170,3 @@ def _rare(counts: Counter[str], min_count: int) -> Iterable[Proposal]:
 def _alias(counts: Counter[str], a: str, b: str, why: str) -> Proposal:
     rare, often = sorted((a, b), key=lambda name: (counts[name], name))
     return Proposal("alias", rare, often, why, counts[rare])
-
-
-def _wilson(part: int, whole: int) -> float:
-    """Return the lower 95 % bound of a share (Wilson 1927)."""
-    z, share = 1.645, part / whole
-    spread = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    return (share + z * z / (2 * whole) - spread) / (1 + z * z / whole)

@@ -1,13 +1,13 @@
-"""Changes to a vocabulary, written to the rules file as dated lines: the file is their history, and
-no design's own tags are touched."""
+"""Changes to a vocabulary, appended to the rules file as dated lines: the file is their history.
+The tags of the designs stay as they are."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text, write_text
-from hangtag.library.rules import Rules, can_stand, normalise_tag
+from hangtag.library.rules import Rules, is_writable, normalise_tag
+from hangtag.storage.files import read_text, write_text
 
 
 def rename(rules_file: Path, old: str, new: str) -> str:
@@ -24,7 +24,7 @@ def merge(rules_file: Path, tags: Sequence[str], into: str) -> str:
 
 
 def split(rules_file: Path, tag: str, other: str, new: str) -> str:
-    """Part a tag of two meanings: designs that also have `other` get `new` in its place. Returns
+    """Split a tag of two meanings: designs that also have `other` get `new` in its place. Returns
     the line that was added."""
     return _append(rules_file, f"{_name(tag)} + {_name(other)} -> {_name(new)}", "split")
 
@@ -38,13 +38,15 @@ def drop(rules_file: Path, tags: Sequence[str]) -> str:
 
 def _name(text: str) -> str:
     name = normalise_tag(text)
-    if not can_stand(name):
-        raise VocabularyError(f"{text!r} cannot stand in a rules file; write the name plainly")
+    if not is_writable(name):
+        raise VocabularyError(
+            f"{text!r} cannot be written in a rules file; leave out commas, arrows, + and #"
+        )
     return name
 
 
 def _append(rules_file: Path, line: str, verb: str) -> str:
-    """Add a line, unless the rules would contradict each other with it."""
+    """Add a line; raise VocabularyError where the rules would then contradict each other."""
     before = read_text(rules_file, VocabularyError) if rules_file.exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"
@@ -62,9 +64,9 @@ def _append(rules_file: Path, line: str, verb: str) -> str:
 
 
 def write_proposals(path: Path, lines: Iterable[str]) -> None:
-    """Write proposed rules as comments: a rule holds once a person takes away its `# `."""
+    """Write proposed rules as comments: a rule holds once a person removes its `# `."""
     head = (
-        "# Proposed by `hangtag vocabulary suggest`. Take away the `# ` before a rule to accept\n"
-        "# it, then pack with --rules and this file. Everything else in here stays a comment.\n"
+        "# Proposed by `hangtag vocabulary suggest`. Remove the `# ` before a rule to accept it,\n"
+        "# then pack with --rules and this file. Everything else in here stays a comment.\n"
     )
     write_text(path, head + "".join(f"# {line}\n" for line in lines))

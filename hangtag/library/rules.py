@@ -1,22 +1,24 @@
-"""Rules on tag names: their one spelling, aliases, implications and what to drop."""
+"""Rules on tag names: their normalised spelling, aliases, implications, splits and drops."""
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text
+from hangtag.storage.files import StrPath, read_text
 
-_Pair = tuple[str, str, str]  # where it stands, left name, right name
+# Designs that a tag needs by default: with fewer, little can be learned.
+MIN_COUNT: Final = 20
+
+_Pair = tuple[str, str, str]  # source line, left name, right name
 
 
 @lru_cache(maxsize=1 << 16)
 def normalise_tag(text: str) -> str:
-    """Return the one spelling of a tag: Unicode NFC, case folded, `_` and blanks to one blank.
+    """Return the normalised spelling of a tag: Unicode NFC, case folded, single blanks, no `_`.
 
     An emoticon keeps its underscores: `^_^`, `o_o`.
     """
@@ -28,9 +30,9 @@ def normalise_tag(text: str) -> str:
 
 
 def _is_emoticon(name: str) -> bool:
-    """Tell whether the underscores of a name are a mouth and not blanks: no word stands beside one.
+    """Return whether the underscores of a name are a mouth, not blanks: no word is beside one.
 
-    That is a name of signs (`>_<`, `;_;`), with one letter or digit at most (`>_o`), with the same
+    Such are names of signs (`>_<`, `;_;`), with one letter or digit at most (`>_o`), with the same
     one twice (`o_o`, `(o)_(o)`) or with two digits (`6_9`).
     """
     letters = [sign for sign in name if unicodedata.category(sign)[0] in "LMN"]
@@ -50,11 +52,11 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """What an owner says about tag names, normalised and resolved.
+    """The owner's rules on tag names, normalised and resolved.
 
     `aliases` leads from a name to its tag (never to another alias), `implications` from a tag to
     all tags that follow from it, also through others; `drop` holds the tags to leave out. `splits`
-    part a tag of two meanings: a design that has it and the other tag has the new one instead.
+    split a tag of two meanings: a design that has it and the other tag gets the new one instead.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -63,13 +65,13 @@ class Rules:
     splits: tuple[Split, ...] = ()
 
     @classmethod
-    def read(cls, rules_file: Path | None, drop_file: Path | None) -> "Rules":
+    def read(cls, rules_file: StrPath | None, drop_file: StrPath | None) -> "Rules":
         """Read a rules file and a drop file (UTF-8; None: no such rules).
 
         Rules: one per line, `kitty -> cat` (alias), `rose => flower, plant` (implication), `bat +
         ball -> baseball bat` (split) or `hash -> -` (drop); the left side may be a comma-separated
-        list too, but for a split. Drop file: one tag per line. In both, `#` at the start of a line
-        or after a blank opens a comment. Raises VocabularyError, with file and line, for a line
+        list too, except for a split. Drop file: one tag per line. In both, `#` at the start of a
+        line or after a blank opens a comment. Raises VocabularyError, with file and line, for one
         that is no rule and for rules that contradict each other.
         """
         pairs: dict[str, list[_Pair]] = {"->": [], "=>": [], "-> -": [], "+": []}
@@ -95,7 +97,7 @@ class Rules:
         return cls(aliases, implications, dropped, _resolved_splits(pairs["+"], aliases))
 
     def of(self, texts: Iterable[str]) -> set[str]:
-        """Return the tags that a design's texts mean: one spelling, aliases, splits, no drops.
+        """Return the tags that a design's texts mean: normalised, after aliases, splits and drops.
 
         Implications are not followed.
         """
@@ -103,14 +105,14 @@ class Rules:
         return split_names(names, self.splits) - self.drop - {""}
 
 
-def can_stand(name: str) -> bool:
-    """Tell whether a rules file can hold a normalised tag name, which has none of its signs."""
+def is_writable(name: str) -> bool:
+    """Return whether a rules file can hold a normalised tag name, which has none of its signs."""
     signs = (",", "->", "=>", " + ", " #")
     return name not in ("", "-") and name[0] != "#" and not any(sign in name for sign in signs)
 
 
-def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield (where it stands, text) of every line that is not blank or a comment."""
+def _lines(path: StrPath | None) -> Iterator[tuple[str, str]]:
+    """Yield (file and line, text) of every line that is not blank or a comment."""
     if path is None:
         return
     for number, line in enumerate(read_text(path, VocabularyError).split("\n"), start=1):
@@ -155,7 +157,7 @@ def _resolved_splits(pairs: Iterable[_Pair], aliases: Mapping[str, str]) -> tupl
 
 
 def split_names(names: Iterable[str], splits: Iterable[Split]) -> set[str]:
-    """Return the names with every split done that applies, in order."""
+    """Return the names after all splits that apply, in their order."""
     found = set(names)
     for tag, other, new in splits:
         if tag in found and other in found:
@@ -164,17 +166,17 @@ def split_names(names: Iterable[str], splits: Iterable[Split]) -> set[str]:
 
 
 def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
-    """Lead every alias to the end of its chain."""
+    """Return the tag at the end of every alias's chain."""
     targets: dict[str, str] = {}
-    places: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for where, alias, target in pairs:
         if targets.get(alias, target) != target:
             raise VocabularyError(
-                f"{where}: {alias!r} is already an alias of {targets[alias]!r} ({places[alias]});"
+                f"{where}: {alias!r} is already an alias of {targets[alias]!r} ({sources[alias]});"
                 " remove one of the two"
             )
-        if alias != target:  # "Kitty_Cat -> kitty cat" is what normalising does anyway
-            targets[alias], places[alias] = target, where
+        if alias != target:  # "Kitty_Cat -> kitty cat" changes nothing: normalising does the same
+            targets[alias], sources[alias] = target, where
     resolved = {}
     for alias, name in targets.items():
         chain = [alias]
@@ -183,7 +185,9 @@ def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
             name = targets[name]
             if name in chain:
                 circle = " -> ".join([*chain, name])
-                raise VocabularyError(f"{places[alias]}: aliases in a circle: {circle}; break it")
+                raise VocabularyError(
+                    f"{sources[alias]}: aliases form a circle: {circle}; remove one of them"
+                )
         resolved[alias] = name
     return resolved
 
@@ -191,7 +195,7 @@ def _resolved_aliases(pairs: Iterable[_Pair]) -> dict[str, str]:
 def _resolved_implications(
     pairs: Iterable[_Pair], aliases: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Give every tag all that follows from it, with aliases replaced by their tags."""
+    """Return all tags that follow from each tag, with aliases replaced by their tags."""
     resolved = [(where, aliases.get(a, a), aliases.get(b, b)) for where, a, b in pairs]
     direct: dict[str, list[str]] = {}
     for where, name, other in resolved:

@@ -1,61 +1,118 @@
-"""Several tags in one text: what separates them, and what looks like it but is part of a name."""
+"""Lists of tags in one text, as pandas, NumPy, JSON, PostgreSQL, R and others print them."""
 
-import html
+import ast
+import json
 import re
-from collections.abc import Iterable
 from typing import Final
 
-from hangtag.library.rules import normalise_tag
+# Missing values in lists
+NULLS: Final = frozenset(("none", "nan", "null", "nil", "na", "<na>", "nat", "undefined"))
 
-# ASCII, full-width, ideographic, Arabic, small and half-width.
-COMMAS: Final = ",，、،﹐､"
-# After a name, before a blank or before a word; not at the start of an emoticon (`;)`, `;d`), nor
-# in the middle of one (`;_;`).
-_SEMICOLON: Final = re.compile(
-    r"(?<![_(]);(?![_])(?:(?<=[^\s;];)|(?=[^\W_]{2}|\s|$)|(?<=;;)(?=\w))|[；؛]"
+_NAMED: Final = re.compile(
+    r"(?:\w+\.)?(?:array|Array|Index|list|List|set|Set|frozenset|tuple|deque|c|ArrayBuffer"
+    r"|WrappedArray)\((.*?)(?:,\s*(?:dtype|maxlen)=[^\]})]*)?\)",
+    re.DOTALL,
 )
-_WORD: Final = re.compile(r"[^\W_]")
+_STR: Final = re.compile(r"(?:np|numpy)\.str_\(((?:'[^']*')|(?:\"[^\"]*\"))\)")
+_BRACKETS: Final = {"[": "]", "{": "}", "(": ")"}
+_QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_QUOTED_ITEM: Final = re.compile(rf"[bu]?({_QUOTED})", re.DOTALL)
+_BARE_ITEM: Final = re.compile(r"""[^\[\]{}(),;"'][^\[\]{}(),;"]*""")
+_BEGINS: Final = re.compile(r"""[\[{(][\[{(\s]*[bu]?['"]""")
+_GAP: Final = re.compile(r"\s*[,;]?\s*")
+_NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
 
 
-def split_list(text: str) -> list[str]:
-    """Return the tags in a caption or another free text, stripped, without blank ones.
+class NotUnderstood(ValueError):
+    """A text that is neither plain tags nor a list in a known form."""
 
-    Line ends separate them, and commas. Only in a line without commas, semicolons do.
+
+def listed(text: str) -> list[str] | None:
+    """Return the items of a list as another program prints it, None for plain text."""
+    named = _NAMED.fullmatch(text)
+    if named and named[1].lstrip()[:1] in tuple("[{('\""):
+        inner = named[1].strip()
+        text = inner if inner[:1] in _BRACKETS else f"[{inner}]"
+    elif named and text.endswith("()"):
+        return []
+    if text[:1] not in _BRACKETS:
+        return None
+    text = _STR.sub(r"\1", text)
+    begins = _BEGINS.match(text) is not None
+    if text[0] == "(" and not begins:
+        return [] if text == "()" else None  # (^_^) is a tag
+    if text[0] == "[" and begins:
+        try:
+            return [_text(value) for value in json.loads(text) if not _is_nothing(value)]
+        except ValueError:
+            pass
+    try:
+        if not text.endswith(_BRACKETS[text[0]]):
+            raise NotUnderstood
+        return _tokens(text[1:-1], mixed=text[0] == "{")
+    except NotUnderstood:
+        if begins or ("..." in text and "," in text):
+            raise
+        return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotUnderstood
+    return f"{value:.15g}"
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value != value
+
+
+def _tokens(text: str, *, mixed: bool) -> list[str]:
+    """Return the items between the brackets of a list: all separated by commas, or all by blanks.
+
+    `mixed` lists have quotes only around the items that need them, as PostgreSQL writes them.
     """
-    found: list[str] = []
-    for line in re.split(r"[\r\n\u2028\u2029]", text):
-        parts = re.split(f"[{COMMAS}]", line)
-        found += parts if len(parts) > 1 else split_semicolons(line)
-    return [tag for part in found if (tag := part.strip())]
+    items: list[tuple[str, bool]] = []  # and whether in quotes
+    gaps: set[str] = set()
+    position = len(text) - len(text.lstrip())
+    while position < len(text):
+        match = _QUOTED_ITEM.match(text, position)
+        quoted = match is not None
+        match = match or _BARE_ITEM.match(text, position)
+        if match is None:
+            raise NotUnderstood
+        items.append((_unquoted(match[1]) if quoted else match[0].strip(), quoted))
+        end = _GAP.match(text, match.end())
+        gap, position = (end[0], end.end()) if end else ("", match.end())
+        if position < len(text):
+            gaps.add(gap.strip() or gap[:1].replace("\n", " "))
+    if len(gaps) > 1 or "" in gaps:
+        raise NotUnderstood
+    bare = [item for item, quoted in items if not quoted]
+    if any("..." in item or "…" in item for item in bare):  # an abbreviated list
+        raise NotUnderstood
+    if len(bare) == len(items):
+        words = [word for item in bare for word in item.split()]
+        if all(map(_NUMBER.fullmatch, words)):  # as NumPy prints them, with blanks
+            return [_number(word) for word in words]
+    elif not mixed and not all(_NUMBER.fullmatch(item) or _is_null(item) for item in bare):
+        raise NotUnderstood
+    return [
+        item if quoted else _number(item) for item, quoted in items if quoted or not _is_null(item)
+    ]
 
 
-def split_semicolons(text: str) -> list[str]:
-    """Split at semicolons, but not within emoticons: names of signs only, and a `;` that begins
-    a name as in `;)` or `;d`."""
-    parts = _SEMICOLON.split(text) if _WORD.search(text) else [text]
-    return [part.strip() for part in parts if part.strip()]
+def _is_null(text: str) -> bool:
+    return text.casefold() in NULLS
 
 
-def unescaped(tag: str) -> str:
-    r"""Return a tag without the backslashes that prompts need before brackets: `miku \(vocaloid\)`.
-
-    Where a bracket stands without one, backslashes are part of the name: `\(^o^)/`.
-    """
-    if re.search(r"(?<!\\)[()\[\]{}]", tag):
-        return tag
-    return re.sub(r"\\([()\[\]{}])", r"\1", tag)
+def _number(text: str) -> str:
+    return re.sub(r"\.0*$", "", text) if _NUMBER.fullmatch(text) else text
 
 
-def distinct_keywords(texts: Iterable[str]) -> list[str]:
-    """Return the keywords in `texts`, stripped, each once, and two common accidents fixed.
-
-    Web shops escape twice (`&amp;eacute;`), and some programs store `cat; dog` as one keyword. Of
-    spellings that `normalise_tag` makes equal, the first stays.
-    """
-    fixed = (re.sub(r"&#?\w+;", lambda entity: html.unescape(entity[0]), text) for text in texts)
-    found: dict[str, str] = {}
-    for text in fixed:
-        for tag in split_semicolons(text):
-            if name := normalise_tag(tag):
-                found.setdefault(name, tag)
-    return list(found.values())
+def _unquoted(text: str) -> str:
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError):  # a line end within quotes, say
+        return re.sub(r"\\(.)", r"\1", text[1:-1])

@@ -1,93 +1,131 @@
-"""Several tags in one text, as a cell of a CSV file holds them: written, and read back.
+"""Several tags in one text, as in a cell of a CSV file: written, and read back.
 
-Tags are separated by `;`. A tag that would be read as something else stands in double quotes,
-inside which a quote is doubled, as in CSV itself: `cat;"red; dark";"#1"`. Lists that pandas, NumPy,
-JSON, PostgreSQL, R and others print are read as well, and so are `cat|red`, `#cat #red` and one tag
-a line.
+Tags are separated by `;`. A tag that would be read as something else is in double quotes, with a
+quote inside doubled, as in CSV itself: `cat;"red; dark";"#1"`. What spreadsheets and other programs
+write is read as well: their lists (see `tag_lists`), other semicolons, tabs, `cat|red`,
+`#cat #red`, one tag per line with or without a bullet, curly quotes, `="cat;red"`.
 """
 
-import ast
-import json
 import re
 from collections.abc import Iterable
 from typing import Final
 
-SEPARATOR: Final = ";"
+from hangtag.library.tag_lists import NULLS, listed
 
-# Tags with none of these in them are written as they are and only split at SEPARATOR.
-_SPECIAL: Final = re.compile(r'["|#(){}\[\],、，\r\n]')
+SEPARATOR: Final = ";"
+# Separators that a name may hold as well: tags are to be written with SEPARATOR instead.
+DOUBTFUL: Final = {
+    "commas": re.compile("[,、，،､﹐]"),
+    "slashes": re.compile(r"\s/\s"),
+    "dots": re.compile(r"\s[·•∙⋅・]\s"),
+}
+
+_SEPARATORS: Final = ";；؛\u037e﹔\t"  # semicolons: full-width, Arabic, Greek, small
+_CURLY: Final = "“”„‟«»"
+_BULLET: Final = r"[-*•–]\s"
+_SCORE: Final = r":\s*[01]?\.\d+"
+# A text without these is split at SEPARATOR only, and a tag without them is written as it is.
+_SPECIAL: Final = re.compile(
+    rf"""["{_CURLY}|#(){{}}\[\],、，،､﹐{_SEPARATORS[1:]}\r\n]"""
+    rf"|\A\s*(?:'|{_BULLET})|\s[/·•∙⋅・]\s|{_SCORE}\s*(?:;|\Z)"
+)
 # An item in quotes with nothing but blanks around it, or anything up to the next separator.
-_ITEM: Final = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:;|\Z)|([^;]*)(?:;|\Z)')
+_ITEM: Final = re.compile(
+    rf'\s*"((?:[^"]|"")*)"\s*(?:[{_SEPARATORS}]|\Z)|([^{_SEPARATORS}]*)(?:[{_SEPARATORS}]|\Z)'
+)
 _LINE_END: Final = re.compile(r"[\r\n]+")
 _LETTER: Final = re.compile(r"[^\W_]")
-_COMMA: Final = re.compile(r"[,、，]")
 _HASHTAGS: Final = re.compile(r"#[^\s#,;]+(?:[\s,;]*#[^\s#,;]+)*[\s,;]*")
 _HASHTAG: Final = re.compile(r"#[^\s#,;]+")
+_BULLETS: Final = re.compile(rf"\s*{_BULLET}.*(?:\s*[\r\n]\s*{_BULLET}.*)*\s*")
+_IN_CURLY: Final = re.compile(rf'\s*[{_CURLY}]([^"{_CURLY}]*)[{_CURLY}]\s*')
+_FORMULA: Final = re.compile(r'\s*="((?:[^"]|"")*)"\s*')  # Excel's, for text that stays as it is
+_SCORED: Final = re.compile(rf".*\D{_SCORE}")
 
-# Lists of other programs
-_NAMED: Final = re.compile(
-    r"(?:\w+\.)?(?:array|Array|Index|list|List|set|Set|frozenset|tuple|deque|c|ArrayBuffer"
-    r"|WrappedArray)\((.*?)(?:,\s*(?:dtype|maxlen)=[^\]})]*)?\)",
-    re.DOTALL,
+# Missing values, as pandas, R, SQL, spreadsheets and people write them
+_MISSING: Final = NULLS.union(
+    ("n/a", "-nan", "(null)", r"\n", "-", "--", "–", "—"),
+    ("#n/a", "#na", "#null!", "#ref!", "#name?", "#value!", "#div/0!", "#num!"),
 )
-_STR: Final = re.compile(r"(?:np|numpy)\.str_\(((?:'[^']*')|(?:\"[^\"]*\"))\)")
-_BRACKETS: Final = {"[": "]", "{": "}", "(": ")"}
-_QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_QUOTED_ITEM: Final = re.compile(rf"[bu]?({_QUOTED})", re.DOTALL)
-_BARE_ITEM: Final = re.compile(r"""[^\[\]{}(),;"'][^\[\]{}(),;"]*""")
-_BEGINS: Final = re.compile(r"""[\[{(][\[{(\s]*[bu]?['"]""")
-_GAP: Final = re.compile(r"\s*[,;]?\s*")
-_NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
-_NOTHING: Final = frozenset(("none", "nan", "null", "nil", "na", "<na>", "nat", "undefined"))
-
-
-class NotUnderstood(ValueError):
-    """A text that is neither plain tags nor a list in a form that is known."""
+# Blanks, and characters without width that copying from web pages leaves around a name
+_BLANKS: Final = (
+    "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+    + "\u200b\u200c\u200e\u200f\u2060\ufeff"
+)
 
 
 def join_tags(tags: Iterable[str]) -> str:
-    """Return one text that `split_tags` reads as just these tags, in their order."""
+    """Return one text that `split_tags` reads as exactly these tags, in this order."""
     return SEPARATOR.join(map(_written, tags))
 
 
 def split_tags(text: str) -> list[str]:
     """Return the tags in a text, stripped, without blank ones; hashtags keep their `#`.
 
-    Raises NotUnderstood for what begins as a list and is none, such as one that was cut.
+    A text that is a missing value, such as `nan`, has none, unless the name is in quotes. Raises
+    NotUnderstood for a text that begins as a list but is none, such as a list cut off.
     """
-    if is_plain(text):
+    if wrapped := _FORMULA.fullmatch(text):
+        text = wrapped[1].replace('""', '"')
+    if wrapped := _IN_CURLY.fullmatch(text):
+        text = wrapped[1]
+    if is_missing(text):
+        items = []
+    elif is_plain(text):
         items = text.split(SEPARATOR)
-    elif (found := _listed(text.strip())) is not None:
+    elif (found := listed(text.strip())) is not None:
         items = found
     elif is_hashtags(text):
         items = _HASHTAG.findall(text)
+    elif _BULLETS.fullmatch(text):
+        items = [_without_bullet(line) for line in _LINE_END.split(text)]
     else:
         items = _items(text)
-    return [tag for item in items if (tag := item.strip())]
+    return [tag for item in items if (tag := stripped(item))]
+
+
+def stripped(text: str) -> str:
+    """Return a text without blanks and characters without width at its ends."""
+    return text.strip(_BLANKS)
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether nothing in a text means anything but SEPARATOR."""
+    """Return whether SEPARATOR is the only special character in a text."""
     return _SPECIAL.search(text) is None
 
 
+def is_missing(text: str) -> bool:
+    """Return whether a text is a missing value, such as `nan` or `#N/A`."""
+    return text.strip().casefold() in _MISSING
+
+
 def is_hashtags(text: str) -> bool:
-    """Tell whether a text consists of hashtags: words that each begin with `#`."""
+    """Return whether a text consists of hashtags: words that each begin with `#`."""
     return _HASHTAGS.fullmatch(text.strip()) is not None
 
 
 def comma_parts(text: str) -> list[str]:
-    """Return what commas separate in a text that reads as one tag, [] where there are none."""
-    if '"' in text or not _COMMA.search(text):
+    """Return the parts between commas of a text that reads as one tag, [] without commas."""
+    return parts_between(DOUBTFUL["commas"], text)
+
+
+def parts_between(separator: re.Pattern[str], text: str) -> list[str]:
+    """Return the parts of a text that reads as one tag, [] without separators."""
+    if '"' in text or not separator.search(text):
         return []
     tags = split_tags(text)
-    if len(tags) != 1 or not _COMMA.search(tags[0]):
+    if len(tags) != 1 or not separator.search(tags[0]):
         return []
-    return [part for item in _COMMA.split(tags[0]) if (part := item.strip())]
+    return [part for item in separator.split(tags[0]) if (part := _without_curly(item))]
+
+
+def has_scores(text: str) -> bool:
+    """Return whether every tag in a text has a score, as in `cat:0.9;red:0.8`."""
+    return '"' not in text and all(map(_SCORED.fullmatch, split_tags(text)))
 
 
 def _written(tag: str) -> str:
-    plain = SEPARATOR not in tag and is_plain(tag)
+    plain = SEPARATOR not in tag and is_plain(tag) and not is_missing(tag)
     return tag if plain else '"' + tag.replace('"', '""') + '"'
 
 
@@ -99,7 +137,11 @@ def _items(text: str) -> list[str]:
         if quoted is not None:
             items.append(quoted.replace('""', '"'))
         else:
-            items += [item for line in _LINE_END.split(plain) for item in _between_bars(line)]
+            items += [
+                item
+                for line in _LINE_END.split(plain)
+                for item in _between_bars(_without_curly(line))
+            ]
         position = match.end()
     return items
 
@@ -111,95 +153,12 @@ def _between_bars(text: str) -> list[str]:
     return parts if bars and all(map(_LETTER.search, parts)) else [text]
 
 
-# Lists of other programs
+def _without_curly(text: str) -> str:
+    wrapped = _IN_CURLY.fullmatch(text)
+    return stripped(wrapped[1] if wrapped else text)
 
 
-def _listed(text: str) -> list[str] | None:
-    """Return the items of a list as another program prints it, None for plain text."""
-    named = _NAMED.fullmatch(text)
-    if named and named[1].lstrip()[:1] in tuple("[{('\""):
-        inner = named[1].strip()
-        text = inner if inner[:1] in _BRACKETS else f"[{inner}]"
-    elif named and text.endswith("()"):
-        return []
-    if text[:1] not in _BRACKETS:
-        return None
-    text = _STR.sub(r"\1", text)
-    begins = _BEGINS.match(text) is not None
-    if text[0] == "(" and not begins:
-        return [] if text == "()" else None  # (^_^) is a tag
-    if text[0] == "[" and begins:
-        try:
-            return [_text(value) for value in json.loads(text) if not _is_nothing(value)]
-        except ValueError:
-            pass
-    try:
-        if not text.endswith(_BRACKETS[text[0]]):
-            raise NotUnderstood
-        return _tokens(text[1:-1], mixed=text[0] == "{")
-    except NotUnderstood:
-        if begins or ("..." in text and "," in text):
-            raise
-        return None
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise NotUnderstood
-    return f"{value:.15g}"
-
-
-def _is_nothing(value: object) -> bool:
-    return value is None or value != value
-
-
-def _tokens(text: str, *, mixed: bool) -> list[str]:
-    """Return the items between the brackets of a list: all after commas, or all after blanks.
-
-    `mixed` lists have quotes only around the items that need them, as PostgreSQL writes them.
-    """
-    items: list[tuple[str, bool]] = []  # and whether in quotes
-    gaps: set[str] = set()
-    position = len(text) - len(text.lstrip())
-    while position < len(text):
-        match = _QUOTED_ITEM.match(text, position)
-        quoted = match is not None
-        match = match or _BARE_ITEM.match(text, position)
-        if match is None:
-            raise NotUnderstood
-        items.append((_unquoted(match[1]) if quoted else match[0].strip(), quoted))
-        end = _GAP.match(text, match.end())
-        gap, position = (end[0], end.end()) if end else ("", match.end())
-        if position < len(text):
-            gaps.add(gap.strip() or gap[:1].replace("\n", " "))
-    if len(gaps) > 1 or "" in gaps:
-        raise NotUnderstood
-    bare = [item for item, quoted in items if not quoted]
-    if any("..." in item or "…" in item for item in bare):  # where something was left out
-        raise NotUnderstood
-    if len(bare) == len(items):
-        words = [word for item in bare for word in item.split()]
-        if all(map(_NUMBER.fullmatch, words)):  # NumPy puts blanks between
-            return [_number(word) for word in words]
-    elif not mixed and not all(_NUMBER.fullmatch(item) or _is_null(item) for item in bare):
-        raise NotUnderstood
-    return [
-        item if quoted else _number(item) for item, quoted in items if quoted or not _is_null(item)
-    ]
-
-
-def _is_null(text: str) -> bool:
-    return text.casefold() in _NOTHING
-
-
-def _number(text: str) -> str:
-    return re.sub(r"\.0*$", "", text) if _NUMBER.fullmatch(text) else text
-
-
-def _unquoted(text: str) -> str:
-    try:
-        return str(ast.literal_eval(text))
-    except (ValueError, SyntaxError):  # a line end within quotes, say
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
+def _without_bullet(line: str) -> str:
+    item = re.sub(_BULLET, "", line.lstrip(), count=1).strip()
+    quoted = len(item) > 1 and item[0] == item[-1] and item[0] in "\"'"
+    return item[1:-1] if quoted else _without_curly(item)

@@ -1,51 +1,29 @@
-"""Vocabulary: the tag names a model learns, in column order, with counts, aliases and
-implications. Standard library and numpy only."""
+"""Vocabulary: the tags that a model learns, in column order, with counts, aliases and implications.
+Standard library and numpy only."""
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hangtag.errors import VocabularyError
-from hangtag.files import read_text, write_text
 from hangtag.library.catalog import Design
 from hangtag.library.rules import Rules, Split, closure, normalise_tag, split_names
+from hangtag.library.tags import Tag, checked, from_json, names_from_json, to_json
+from hangtag.storage.files import StrPath, read_text, write_text
 
 FORMAT = 1  # version of tags.json
 
 
 @dataclass(frozen=True)
-class Tag:
-    """One tag of a vocabulary; all names are normalised.
-
-    `count` is the number of designs that have it. `aliases` are other names of the same tag; of
-    the two kinds of implication, `implies` names tags of the vocabulary that go with this one, and
-    `implied_by` names outside the vocabulary whose yes is a yes to this one (but whose no says
-    nothing). Only models have the rest: `threshold` is the score from which the tag is suggested,
-    `apply_threshold` the one from which it can be put on a design unasked (None: it cannot),
-    `calibration` the slope and intercept that the logit takes before it becomes a score.
-    """
-
-    name: str
-    count: int = 0
-    aliases: tuple[str, ...] = ()
-    implies: tuple[str, ...] = ()
-    implied_by: tuple[str, ...] = ()
-    threshold: float | None = None
-    apply_threshold: float | None = None
-    calibration: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
 class Vocabulary:
-    """The tags of a dataset or model in column order; `drop` records what was left out, `splits`
-    which tags of two meanings were parted."""
+    """The tags of a dataset or model in column order. `drop` records the tags that were left out,
+    `splits` the tags of two meanings that were split."""
 
     tags: tuple[Tag, ...]
     drop: frozenset[str] = frozenset()
@@ -80,7 +58,7 @@ class Vocabulary:
         return cls(tuple(tags), rules.drop, tuple(_with_aliases(rules, set(kept))))
 
     @classmethod
-    def read(cls, path: Path) -> "Vocabulary":
+    def read(cls, path: StrPath) -> "Vocabulary":
         """Read `tags.json`, a `.json` list of names, or a `.txt` with one name per line.
 
         Lists keep their order. Raises VocabularyError, with file and line or position, for a
@@ -93,20 +71,20 @@ class Vocabulary:
             raise VocabularyError(f"{path}: a tags file is a .json or .txt file")
         lines = read_text(path, VocabularyError).rstrip().split("\n")
         tags = [Tag(normalise_tag(line)) for line in lines]
-        return cls(_checked(tags, [f"{path}, line {number + 1}" for number in range(len(tags))]))
+        return cls(checked(tags, [f"{path}, line {number + 1}" for number in range(len(tags))]))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: StrPath) -> None:
         """Write `tags.json`, one tag per line."""
-        tags = ",\n".join(json.dumps(_to_json(tag), ensure_ascii=False) for tag in self.tags)
+        tags = ",\n".join(json.dumps(to_json(tag), ensure_ascii=False) for tag in self.tags)
         drop = json.dumps(sorted(self.drop), ensure_ascii=False)
         splits = f', "splits": {json.dumps(self.splits, ensure_ascii=False)}' if self.splits else ""
         write_text(path, f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}{splits}}}\n')
 
     def labels(self, design: Design) -> npt.NDArray[np.int8]:
-        """Return what a design says about every tag, (T,) int8: 1 yes, 0 reviewed no, -1 unknown.
+        """Return the labels of a design for every tag, (T,) int8: 1 yes, 0 reviewed no, -1 unknown.
 
         A yes is also one to what the tag implies, a no also one to what implies the tag; where
-        both meet, the yes counts. Names outside the vocabulary are passed over.
+        both meet, the yes counts. Names outside the vocabulary are ignored.
         """
         row: npt.NDArray[np.int8] = self.label_matrix([design])[0]
         return row
@@ -136,13 +114,13 @@ class Vocabulary:
         return self._columns[0].get(normalise_tag(name), ())
 
     def tag_of(self, name: str) -> str:
-        """Return the normalised name of the tag that `name`, however spelled, is or is an alias of;
-        of a name that no tag has, its normalised form."""
+        """Return the normalised name of the tag that `name`, however spelled, means, also as an
+        alias; for a name that no tag has, its normalised form."""
         normalised = normalise_tag(name)
         return self._tag_of.get(normalised, normalised)
 
     def untrained(self) -> "Vocabulary":
-        """Return it without what only a model's vocabulary has: thresholds and calibration."""
+        """Return the vocabulary without thresholds and calibration, which only a model's has."""
         bare = (
             replace(tag, threshold=None, apply_threshold=None, calibration=None)
             for tag in self.tags
@@ -164,7 +142,7 @@ class Vocabulary:
 
     @cached_property
     def _columns(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-        """The columns that a yes, and those that a no, to each known name is about."""
+        """The columns that a yes to each known name sets, and those that a no sets."""
         column = {name: index for index, name in enumerate(self.names)}
         follows = closure({tag.name: tag.implies for tag in self.tags})
         yes: dict[str, set[int]] = {name: {index} for name, index in column.items()}
@@ -198,9 +176,7 @@ def _counts(designs: Iterable[Design], rules: Rules) -> Counter[str]:
 
 
 def _with_aliases(rules: Rules, kept: Collection[str]) -> Iterator[Split]:
-    """Yield the splits, also under the aliases of what is not `kept`: tags.json has only those of
-    its tags.
-    """
+    """Yield the splits, also under the aliases of tags not `kept`: tags.json has no others."""
     aliases: dict[str, list[str]] = {}
     for alias, name in sorted(rules.aliases.items()):
         if name not in kept:
@@ -212,7 +188,7 @@ def _with_aliases(rules: Rules, kept: Collection[str]) -> Iterator[Split]:
 
 
 def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
-    """Yield the kept tags with the rules that touch them."""
+    """Yield the kept tags with their aliases and implications."""
     aliases: dict[str, list[str]] = {}
     for alias, name in sorted(rules.aliases.items()):
         aliases.setdefault(name, []).append(alias)
@@ -235,16 +211,6 @@ def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
 # tags.json
 
 
-def _to_json(tag: Tag) -> dict[str, Any]:
-    row = asdict(tag)
-    if not tag.implied_by:
-        del row["implied_by"]
-    for name in ("threshold", "apply_threshold", "calibration"):
-        if row[name] is None:
-            del row[name]
-    return row
-
-
 def _from_json(path: Path) -> Vocabulary:
     try:
         content = json.loads(read_text(path, VocabularyError))
@@ -261,56 +227,11 @@ def _from_json(path: Path) -> Vocabulary:
         )
     if not content["tags"]:
         raise VocabularyError(f"{path}: no tags in it")
-    places = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
-    tags = [_tag(row, where) for row, where in zip(content["tags"], places, strict=True)]
-    drop = frozenset(_names(content.get("drop", []), f"{path}: drop"))
+    sources = [f"{path}, tag {number}" for number in range(1, len(content["tags"]) + 1)]
+    tags = [from_json(row, where) for row, where in zip(content["tags"], sources, strict=True)]
+    drop = frozenset(names_from_json(content.get("drop", []), f"{path}: drop"))
     rows = content.get("splits", [])
-    splits = [_names(row, f"{path}: split {n}") for n, row in enumerate(rows, start=1)]
+    splits = [names_from_json(row, f"{path}: split {n}") for n, row in enumerate(rows, start=1)]
     if any(len(names) != 3 for names in splits):
         raise VocabularyError(f"{path}: a split has three names: the tag, the other, the new one")
-    return Vocabulary(_checked(tags, places), drop, tuple(Split(*names) for names in splits))
-
-
-def _tag(row: Any, where: str) -> Tag:
-    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-        raise VocabularyError(f"{where}: the name is not a text")
-    count = row.get("count", 0)
-    suggest, apply = row.get("threshold"), row.get("apply_threshold")
-    if not isinstance(count, int) or not all(
-        isinstance(limit, int | float | None) for limit in (suggest, apply)
-    ):
-        raise VocabularyError(f"{where}: count and thresholds must be numbers")
-    aliases, implies, implied_by = (
-        _names(row.get(key, []), f"{where}: {key}") for key in ("aliases", "implies", "implied_by")
-    )
-    calibration = _calibration(row.get("calibration"), where)
-    name = normalise_tag(row["name"])
-    return Tag(name, count, aliases, implies, implied_by, suggest, apply, calibration)
-
-
-def _calibration(value: Any, where: str) -> tuple[float, float] | None:
-    match value:
-        case None:
-            return None
-        case [int() | float() as slope, int() | float() as intercept]:
-            return float(slope), float(intercept)
-    raise VocabularyError(f"{where}: calibration must be two numbers, slope and intercept")
-
-
-def _names(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise VocabularyError(f"{where} must be a list of texts")
-    return tuple(normalise_tag(name) for name in value)
-
-
-def _checked(tags: Sequence[Tag], places: Sequence[str]) -> tuple[Tag, ...]:
-    """Return the tags after making sure that every name is there and belongs to one tag."""
-    owners: dict[str, str] = {}
-    for tag, where in zip(tags, places, strict=True):
-        for name in (tag.name, *tag.aliases):
-            if not name:
-                raise VocabularyError(f"{where}: the name is blank; every line is one tag")
-            if name in owners:
-                raise VocabularyError(f"{where}: {name!r} is already the name at {owners[name]}")
-            owners[name] = where
-    return tuple(tags)
+    return Vocabulary(checked(tags, sources), drop, tuple(Split(*names) for names in splits))

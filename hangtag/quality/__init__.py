@@ -1,1 +1,1 @@
-"""How good it is: metrics, thresholds, evaluation."""
+"""How good models and tags are: metrics, calibration, thresholds, evaluation, audit."""

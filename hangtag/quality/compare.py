@@ -1,4 +1,4 @@
-"""Two models on the same designs: which one tags better, and whether the difference is real.
+"""Two models on the same designs: which one tags better, and whether that is beyond chance.
 
 hangtag compare MODEL_A MODEL_B DATASET
 """
@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.quality import metrics
-from hangtag.quality.evaluate import RESAMPLES, MeasuredOn, Scored, score
+from hangtag.quality.bootstrap import interval, resample
+from hangtag.quality.evaluate import RESAMPLES, MeasuredOn
 from hangtag.quality.metrics import Floats
+from hangtag.quality.scoring import Scored, score
 from hangtag.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of both models; the interval is that of b - a, 95 %, paired."""
+    """One metric of both models, with the paired 95 % interval of b - a."""
 
     name: str
     a: float
@@ -31,7 +33,7 @@ class Difference:
 
     @property
     def real(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -45,27 +47,27 @@ class Comparison:
     macro_map: Difference
     micro_map: Difference
     per_tag: list[Difference]
-    """By average precision: the tags that both models know and a design here has."""
+    """Average precision of each tag that both models know and a design of the split has."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all as one JSON object."""
+        """Return everything as one JSON object."""
         return asdict(self)
 
 
 def compare(
     model_a: Path,
     model_b: Path,
-    dataset: Path,
+    dataset: Dataset | Path,
     *,
     split: str | None = None,
     tags_file: Path | None = None,
 ) -> Comparison:
     """Measure two models on the same split, on the tags that both know.
 
-    Both see the same bootstrap draws, so that designs which are hard for both cancel out. `split`
-    None takes test, or validation where there is none. Raises ModelError, DatasetError.
+    Both are measured on the same bootstrap draws, so that designs which are hard for both cancel
+    out. `split` None takes test, or validation without one. Raises ModelError, DatasetError.
     """
-    folder = DatasetFolder.open(dataset, tags_file)
+    folder = Dataset.open(dataset, tags_file)
     a, b = (score(Tagger.open(model), folder, split) for model in (model_a, model_b))
     names_a, names_b = a.tagger.vocabulary.names, b.tagger.vocabulary.names
     column_b = {name: n for n, name in enumerate(names_b)}
@@ -76,7 +78,7 @@ def compare(
         raise DatasetError(f"{model_a} and {model_b} have no tag in common that {dataset} has")
     left_out = len(set(names_a) ^ set(names_b))
     if left_out:
-        note(f"{left_out} tags that only one of the models knows are left out")
+        note(f"left out {left_out} tags that only one of the models knows")
     return _compared(a, b, common, [column_b[names_a[n]] for n in common])
 
 
@@ -86,11 +88,11 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
     labels = a.labels[rows_a][:, of_a]
     scores = a.scores[rows_a][:, of_a], b.scores[rows_b][:, of_b]
     groups = None if a.groups is None else a.groups[rows_a]
-    drawn = [metrics.resample(s, labels, groups, resamples=RESAMPLES) for s in scores]
+    drawn = [resample(s, labels, groups, resamples=RESAMPLES) for s in scores]
     each = [metrics.average_precision(s, labels) for s in scores]
 
     def difference(name: str, was: float, now: float, draws: list[Floats]) -> Difference:
-        low, high = metrics.interval(draws[1] - draws[0], now - was)
+        low, high = interval(draws[1] - draws[0], now - was)
         return Difference(name, float(was), float(now), low, high)
 
     macro, micro = (
@@ -111,7 +113,7 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
 
 
 def table_lines(comparison: Comparison, tags: int = 10) -> Iterator[str]:
-    """Yield the lines of a terminal table: the figures, then the tags that changed most."""
+    """Yield the lines of a terminal table: the means, then the tags that differ most."""
     yield (
         f"{comparison.designs:,} {comparison.split} designs of {comparison.dataset.name}, "
         f"{len(comparison.per_tag):,} tags that both models know"
@@ -123,7 +125,7 @@ def table_lines(comparison: Comparison, tags: int = 10) -> Iterator[str]:
     for row in (comparison.macro_map, comparison.micro_map):
         yield _line(row, width)
     yield ""
-    yield f"B is better at {better} tags, A at {len(real) - better}, beyond chance for each"
+    yield f"B is better at {better} tags, A at {len(real) - better}, each beyond chance"
     for row in sorted(real, key=lambda tag: -abs(tag.b - tag.a))[:tags]:
         yield _line(row, width)
 

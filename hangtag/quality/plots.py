@@ -1,4 +1,4 @@
-"""The report's plots, as SVG that takes the page's text colour."""
+"""The plots of a model's report, as SVG."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hangtag.pages import INK, svg
 from hangtag.quality.metrics import Floats, Labels
+from hangtag.quality.pages import INK, svg
 
 
 def training_curves(history: Sequence[dict[str, str]]) -> str:
@@ -18,7 +18,7 @@ def training_curves(history: Sequence[dict[str, str]]) -> str:
         for name, label in (("macro", "macro mAP"), ("micro", "micro mAP")):
             values = [float(row[f"validation_{name}_map"]) for row in history]
             axes.plot(epochs, values, label=label)
-        axes.set(xlabel="epoch", ylabel="on validation", ylim=(0, None))
+        axes.set(xlabel="epoch", ylabel="validation score", ylim=(0, None))
         loss = axes.twinx()
         loss.plot(epochs, [float(row["train_loss"]) for row in history], color=INK, ls=":")
         loss.set(ylabel="training loss (dotted)")
@@ -35,11 +35,11 @@ def precision_recall(
     `points` (name, recall, precision)."""
 
     def draw(axes: Axes) -> None:
-        for place, (name, scores, labels) in enumerate(curves):
+        for number, (name, scores, labels) in enumerate(curves):
             recall, precision = _curve(scores, labels)
-            # A dollar begins a formula, and a label with `_` before it is left out.
+            # A dollar would begin a formula, and a label that begins with `_` is left out.
             text = " " + name.replace("$", r"\$")
-            axes.plot(recall, precision, label=text, lw=2.5 if place == 0 else 1)
+            axes.plot(recall, precision, label=text, lw=2.5 if number == 0 else 1)
         for name, recall_at, precision_at in points:
             axes.plot(recall_at, precision_at, "o", color=INK)
             axes.annotate(
@@ -54,33 +54,33 @@ def precision_recall(
 
 
 def reliability(scores: Floats, labels: Labels, bins: int = 15) -> str:
-    """Draw the share of yes over the score, in bins of equal width, with how many lie in each."""
+    """Draw the share of yes over the score, in bins of equal width, and each bin's size."""
     known = labels >= 0
     values, yes = scores[known].astype(np.float64), labels[known] == 1
-    place = np.minimum((values * bins).astype(np.intp), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((values * bins).astype(np.intp), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     filled = count > 0
-    mean = np.bincount(place, values, bins)[filled] / count[filled]
-    share = np.bincount(place, yes, bins)[filled] / count[filled]
-    # Half a 95 % interval of a share of so many.
+    mean = np.bincount(bin_of, values, bins)[filled] / count[filled]
+    share = np.bincount(bin_of, yes, bins)[filled] / count[filled]
+    # Half of the 95 % interval.
     spread = 1.96 * np.sqrt(share * (1 - share) / count[filled])
 
     def draw(axes: Axes) -> None:
         axes.plot((0, 1), (0, 1), color=INK, ls=":", label="perfect")
         axes.errorbar(mean, share, spread, marker="o", capsize=2, label="this model")
-        axes.set(xlabel="score", ylabel="share that people tagged", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(xlabel="score", ylabel="share with the tag", xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc="upper left")
-        number = axes.twinx()
+        counts = axes.twinx()
         edges = np.linspace(0, 1, bins + 1)
-        number.bar(edges[:-1], count, 1 / bins, align="edge", color=INK, alpha=0.12)
-        number.set(yscale="log", ylabel="scores (log)")
-        number.grid(False)
+        counts.bar(edges[:-1], count, 1 / bins, align="edge", color=INK, alpha=0.12)
+        counts.set(yscale="log", ylabel="scores (log)")
+        counts.grid(False)
 
     return svg(draw, "reliability")
 
 
 def _curve(scores: Floats, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return recall and precision, thinned to what a screen shows."""
+    """Return recall and precision, at most 200 points of the curve."""
     known = labels >= 0
     order = np.argsort(-scores[known], kind="stable")
     hits = np.cumsum(labels[known][order] == 1)

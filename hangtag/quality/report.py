@@ -1,4 +1,4 @@
-"""An evaluation -> report.html: one self-contained page that the owner of a library understands."""
+"""An evaluation -> report.html: one self-contained page for the owner of a library."""
 
 import base64
 import csv
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from hangtag import __version__
 from hangtag.dataset.images import decode, encode_png
 from hangtag.dataset.recordio import RecordReader
-from hangtag.files import write_text
-from hangtag.pages import render
 from hangtag.quality import plots
-from hangtag.quality.evaluate import Evaluation, Scored, learned_from, read_evaluations
-from hangtag.quality.thresholds import logit
+from hangtag.quality.evaluate import Evaluation, read_evaluations
+from hangtag.quality.pages import render
+from hangtag.quality.scoring import Scored, learned_from
+from hangtag.storage.files import write_text
+from hangtag.tagging.calibration import logit
 from hangtag.tagging.model_folder import HISTORY_FILE, REPORT_FILE
 
-THUMBNAIL: Final = 128  # pixels a side, for 96 on a sharp screen
+THUMBNAIL: Final = 128  # side in pixels, shown at about 96 on a high-density screen
 SHOWN: Final = 12  # designs in a gallery
 CONFUSIONS: Final = 20
-CURVES: Final = 5  # tags beside the curve of all
+CURVES: Final = 5  # tags with a curve of their own
+Kind = Literal["right", "wrong", "missed", "own"]
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,24 @@ class Picture:
     """Its path in the catalog, or the number of its record."""
     data: str
     """A data URI."""
-    notes: list[tuple[str, str]]
-    """(text, kind), the kind right, wrong or missed."""
+    notes: list[tuple[str, Kind]]
+    """(text, kind): a tag found, suggested wrongly, missed, or one of the design's others."""
 
 
-def write_report(evaluation: Evaluation, scored: Scored) -> Path:
-    """Write report.html into the model folder and return its path."""
-    path = scored.tagger.folder.path / REPORT_FILE
+@dataclass(frozen=True)
+class Confusion:
+    """Designs that have a tag which was not suggested, while another was suggested wrongly."""
+
+    tag: str
+    other: str
+    designs: int
+    of: int
+    """All designs that have the tag."""
+
+
+def write_report(evaluation: Evaluation, scored: Scored, path: Path | None = None) -> Path:
+    """Write the page, by default report.html in the model folder, and return its path."""
+    path = path or scored.tagger.folder.path / REPORT_FILE
     history: list[dict[str, str]] = []
     if (scored.tagger.folder.path / HISTORY_FILE).exists():  # a model from elsewhere has none
         with (scored.tagger.folder.path / HISTORY_FILE).open(newline="") as file:
@@ -66,7 +79,7 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
         backbone=scored.tagger.folder.training["backbone"],
         input_size=scored.tagger.folder.preprocessing.input_size,
         figures=evaluation.figures,
-        per_tag=sorted(evaluation.per_tag, key=lambda row: -row["designs"]),
+        per_tag=sorted(evaluation.per_tag, key=lambda tag: -tag["designs"]),
         plots={
             "training": plots.training_curves(history) if len(history) > 1 else "",
             "precision_recall": _curves(evaluation, scored),
@@ -80,7 +93,7 @@ def write_report(evaluation: Evaluation, scored: Scored) -> Path:
 
 
 def _others(evaluation: Evaluation, model: Path) -> list[dict[str, Any]]:
-    """Return the evaluations that the report is not about, the newest first."""
+    """Return the model's other evaluations, newest first."""
     this = (evaluation.dataset.fingerprint, evaluation.split)
     shown = ("dataset", "split", "designs", "macro_map", "when")
     return [
@@ -104,11 +117,10 @@ def _curves(evaluation: Evaluation, scored: Scored) -> str:
     return plots.precision_recall(curves, points)
 
 
-def confusions(scored: Scored) -> Iterator[tuple[str, str, int, int]]:
-    """Yield (tag, other, designs, of) by falling share of the tag's designs.
+def confusions(scored: Scored) -> Iterator[Confusion]:
+    """Yield the tags that the model confuses, by falling share of the tag's designs.
 
-    Designs that have the tag, where it was not suggested but the other one wrongly was: the model
-    takes one for the other. Pairs seen only once are left out.
+    Pairs confused on one design only are left out.
     """
     labels, suggested = scored.labels, scored.suggested
     missed = ((labels == 1) & ~suggested).astype(np.float32)
@@ -118,11 +130,11 @@ def confusions(scored: Scored) -> Iterator[tuple[str, str, int, int]]:
     names = scored.tagger.vocabulary.names
     pairs = np.argwhere(together > 1)
     for tag, other in sorted(pairs, key=lambda p: (-together[*p] / yes[p[0]], p[0], p[1])):
-        yield names[tag], names[other], int(together[tag, other]), int(yes[tag])
+        yield Confusion(names[tag], names[other], int(together[tag, other]), int(yes[tag]))
 
 
 class _Gallery:
-    """Chooses designs worth looking at and makes their pictures."""
+    """Chooses designs worth looking at and renders their thumbnails."""
 
     def __init__(self, scored: Scored, records: RecordReader) -> None:
         self.scored, self.names = scored, scored.tagger.vocabulary.names
@@ -135,8 +147,10 @@ class _Gallery:
         )
 
     def best(self) -> list[Picture]:
-        """Return designs with all their tags found and none besides, those with most tags first;
-        the same tags twice at most."""
+        """Return designs with all their tags found and no other suggested, most tags first.
+
+        The same set of tags is shown twice at most.
+        """
         scores, labels, suggested = self.scored.scores, self.scored.labels, self.scored.suggested
         yes = labels == 1
         perfect = np.flatnonzero((yes == (suggested & (labels >= 0))).all(axis=1) & yes.any(axis=1))
@@ -149,24 +163,28 @@ class _Gallery:
             tags = np.flatnonzero(yes[row])
             uses[tags.tobytes()] += 1
             if uses[tags.tobytes()] <= 2 and len(found) < SHOWN:
-                notes = [(f"{self.names[n]} {scores[row, n]:.0%}", "right") for n in tags]
+                notes: list[tuple[str, Kind]] = [
+                    (f"{self.names[n]} {scores[row, n]:.0%}", "right") for n in tags
+                ]
                 found.append(self._picture(int(row), notes))
         return found
 
     def confident_wrong(self) -> list[Picture]:
-        """Return the highest scores of tags that the designs do not have."""
+        """Return designs by the highest score of a tag that they do not have."""
         labels = self.scored.labels
         return self._cells(np.where(labels == 0, self.scored.scores, -1.0), "wrong", 0.0)
 
     def surprising_missing(self) -> list[Picture]:
-        """Return the tags that people gave and the model believes least, by odds against its own
-        average score of the tag: a rare tag's low scores are no surprise."""
+        """Return designs by how far a human tag's odds are below the tag's average odds.
+
+        The average matters because a rare tag's low scores are no surprise.
+        """
         scores, labels = self.scored.scores, self.scored.labels
-        usual = scores.mean(axis=0, keepdims=True)
-        gap = logit(usual) - logit(scores)
+        mean = scores.mean(axis=0, keepdims=True)
+        gap = logit(mean) - logit(scores)
         return self._cells(np.where(labels == 1, gap, -np.inf), "missed", 0.0)
 
-    def _cells(self, rank: NDArray[np.floating[Any]], kind: str, least: float) -> list[Picture]:
+    def _cells(self, rank: NDArray[np.floating[Any]], kind: Kind, least: float) -> list[Picture]:
         """Return the designs of the highest ranks; each once, each tag twice at most."""
         found: list[Picture] = []
         seen, uses = set(), Counter[int]()
@@ -179,11 +197,14 @@ class _Gallery:
             seen.add(row)
             uses[tag] += 1
             own = [self.names[n] for n in np.flatnonzero(self.scored.labels[row] == 1) if n != tag]
-            note = (f"{self.names[tag]} {self.scored.scores[row, tag]:.0%}", kind)
-            found.append(self._picture(row, [note, *((name, "own") for name in own)]))
+            notes: list[tuple[str, Kind]] = [
+                (f"{self.names[tag]} {self.scored.scores[row, tag]:.0%}", kind)
+            ]
+            notes += [(name, "own") for name in own]
+            found.append(self._picture(row, notes))
         return found
 
-    def _picture(self, row: int, notes: list[tuple[str, str]]) -> Picture:
+    def _picture(self, row: int, notes: list[tuple[str, Kind]]) -> Picture:
         record = int(self.scored.records[row])
         pixels = decode(self.records[record].data, THUMBNAIL)
         encoded = base64.b64encode(encode_png(pixels)).decode()

@@ -1,1 +1,1 @@
-"""MODEL/ over HTTP: an endpoint for programs, a page for people."""
+"""A model folder over HTTP: an endpoint for programs, a page for people."""

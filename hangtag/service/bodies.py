@@ -1,4 +1,4 @@
-"""Request bodies under a Content-Encoding (RFC 9110, section 8.4), inflated piece by piece."""
+"""Request bodies with a Content-Encoding (RFC 9110, section 8.4), decoded piece by piece."""
 
 import asyncio
 import zlib
@@ -12,23 +12,23 @@ _ENCODINGS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
 class Undecodable(Exception):
-    """A body is not what its Content-Encoding says."""
+    """A body is not in its declared Content-Encoding."""
 
 
 class Inflater:
     """Decodes the body of one request."""
 
     def __init__(self, encoding: str) -> None:
-        """`encoding`: one that is neither `identity` nor unknown. Raises KeyError for others."""
+        """Raises KeyError for an unknown encoding, and for `identity`."""
         self.encoding = encoding
         self._bits = _ENCODINGS[encoding]
         self._stream = zlib.decompressobj(self._bits)
         self._begun = False
 
     async def pieces(self, data: bytes, limit: int) -> list[bytes]:
-        """Return what the next part of a body decodes to, of over `limit` bytes only the beginning.
+        """Decode the next part of a body; stop after more than `limit` bytes.
 
-        In a thread: a kilobyte may become a megabyte. Raises Undecodable.
+        Runs in a thread: a kilobyte may become a megabyte. Raises Undecodable.
         """
         return await asyncio.to_thread(self._pieces, data, limit)
 
@@ -52,7 +52,7 @@ class Inflater:
     def _inflated(self, data: bytes) -> Iterator[bytes]:
         if not self._begun and data:
             self._begun = True
-            # Many write deflate without the zlib header that the RFC wants; browsers read both.
+            # Many clients omit the zlib header that the RFC requires; browsers read both.
             if self._bits == _ZLIB and not _has_zlib_header(data):
                 self._stream = zlib.decompressobj(_RAW)
         while data:
@@ -68,7 +68,7 @@ class Inflater:
 
 
 def _has_zlib_header(data: bytes) -> bool:
-    """Tell whether data begins as RFC 1950 says; one byte alone is believed."""
+    """Return whether data begins with a zlib header (RFC 1950); one byte is checked alone."""
     if data[0] & 0x0F != 8:
         return False
     return len(data) < 2 or int.from_bytes(data[:2], "big") % 31 == 0

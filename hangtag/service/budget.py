@@ -1,4 +1,4 @@
-"""How many pixels may be under decoding at once, so that many large images take turns."""
+"""A bound on the pixels that are decoded at a time, so that many large images take turns."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 
 class PixelBudget:
-    """Counts pixels under decoding; used in one event loop.
+    """Counts the pixels being decoded; for use in one event loop.
 
-    The first that fits goes on, so that small images pass a large one that waits.
+    The first waiting image that fits is next, so small images overtake a large one.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -17,7 +17,7 @@ class PixelBudget:
 
     @asynccontextmanager
     async def taken(self, pixels: int) -> AsyncIterator[None]:
-        """Wait until so many pixels are free, and hold them; at most all there are."""
+        """Wait until so many pixels (at most the whole budget) are free, and reserve them."""
         pixels = min(pixels, self.pixels)
         if pixels <= self.free:
             self.free -= pixels
@@ -28,7 +28,7 @@ class PixelBudget:
                 await turn
             except asyncio.CancelledError:
                 del self._waiting[turn]
-                if turn.done() and not turn.cancelled():  # its turn had just come
+                if turn.done() and not turn.cancelled():  # its turn came at the same moment
                     self._give_back(pixels)
                 raise
             del self._waiting[turn]

@@ -1,5 +1,7 @@
-"""The whole configuration of the server: one dataclass, shown by `hangtag serve --help`. Standard
-library only, so that help is quick."""
+"""The configuration of the server: one dataclass, shown by `hangtag serve --help`.
+
+Imports the standard library only, so that help is quick.
+"""
 
 import ipaddress
 import math
@@ -10,15 +12,15 @@ from urllib.parse import urlsplit
 
 from hangtag.errors import ConfigError
 
-RETRY_SECONDS: Final = 1  # after which a client that was turned away may come again
+RETRY_SECONDS: Final = 1  # of the Retry-After header
 TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
 PORTS: Final = {"http": 80, "https": 443}  # browsers leave them out of an origin
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host's name, in any case, or its address is this machine's own.
+    """Return whether a host name, in any case, or an address is this machine's own.
 
-    Names below `localhost` are: RFC 6761, section 6.3.
+    So are names that end in `.localhost` (RFC 6761, section 6.3).
     """
     name = host.lower().removesuffix(".")
     try:
@@ -33,13 +35,13 @@ class ServeConfig:
     """How a model is served."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every network."""
+    """Address to listen on; 0.0.0.0 for all networks."""
 
     port: int = 8080
-    """Port to listen on."""
+    """Port to listen on; 0 for any free one."""
 
     public: bool = False
-    """Listen beyond this machine although no token (HANGTAG_TOKEN) protects the server."""
+    """Accept requests from other machines without a token (HANGTAG_TOKEN)."""
 
     max_body_mb: float = 50.0
     """Largest request, in megabytes."""
@@ -48,33 +50,33 @@ class ServeConfig:
     """Most images in one request."""
 
     max_megapixels: float = 25.0
-    """Largest image; a smaller limit of the model's own comes first. 64 clients that send the worst
-    images of this size keep the server under 1.5 GB of memory, and it grows in proportion."""
+    """Largest image, unless the model has a smaller limit. Memory grows in proportion: with 64
+    clients that send the worst images of 25 megapixels, the server stays under 1.5 GB."""
 
     timeout_seconds: float = 55.0
-    """Give up on a request after this; SageMaker itself gives up after 60."""
+    """Longest time for a request; SageMaker gives up after 60."""
 
     queue: int = 256
-    """Most images under way at once; what comes on top is asked to come again."""
+    """Most images in progress; beyond it requests get 503 and Retry-After."""
 
     allow_origin: tuple[str, ...] = ()
-    """Origin whose web pages may ask the server from the browser, such as https://dam.example.com;
-    may be given several times. By default only the server's own page may."""
+    """Origin whose web pages may send requests from the browser, such as
+    https://dam.example.com; may be given several times. By default only the server's own page."""
 
     reload: bool = False
-    """Let POST /reload take up a changed model folder; SIGHUP always does."""
+    """Let POST /reload load a changed model folder, as SIGHUP always does."""
 
     def __post_init__(self) -> None:
         for name in ("max_body_mb", "max_images", "max_megapixels", "timeout_seconds", "queue"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} = {getattr(self, name):g}: must be a number above 0")
+                raise ConfigError(f"{name} = {getattr(self, name):g}: choose a number above 0")
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port = {self.port}: choose 0 (any free one) to 65535")
         for origin in self.allow_origin:
             if not _is_origin(origin):
                 raise ConfigError(
-                    f"allow_origin = {origin}: write it as browsers do, in lower case and without "
-                    "a path, such as https://dam.example.com"
+                    f"allow_origin = {origin}: write it in lower case and without a path, such as "
+                    "https://dam.example.com"
                 )
 
     @property
@@ -83,22 +85,22 @@ class ServeConfig:
         return is_loopback(self.host)
 
     def token(self) -> str | None:
-        """Return the bearer token of the environment, if any.
+        """Return the bearer token in the environment, if any.
 
-        Raises ConfigError when there is none and the server would listen beyond this machine
-        without being told that this is meant.
+        Raises ConfigError when there is none and other machines could reach the server, unless
+        `public`.
         """
         token = os.environ.get(TOKEN_VARIABLE) or None
         if token is None and not self.loopback and not self.public:
             raise ConfigError(
                 f"{self.host} can be reached from other machines: set {TOKEN_VARIABLE} to a secret "
-                "that clients send as a bearer token, or say --public if everybody may ask"
+                "that clients send as a bearer token, or give --public to serve everybody"
             )
         return token
 
 
 def _is_origin(text: str) -> bool:
-    """Tell whether a text is an origin as browsers write it (RFC 6454, section 6.2)."""
+    """Return whether a text is an origin as browsers write it (RFC 6454, section 6.2)."""
     try:
         parts = urlsplit(text)
         usual = parts.port is not None and parts.port == PORTS.get(parts.scheme)

@@ -1,5 +1,4 @@
-"""The model behind the server: designs decoded side by side, scored in batches, never more under
-way than the queue allows."""
+"""The model behind the server: decodes designs in parallel and scores them in batches."""
 
 import asyncio
 import io
@@ -15,19 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hangtag.dataset.images import Pixels
-from hangtag.dataset.pixel_limit import check_size, max_pixels
-from hangtag.dataset.raster import FORMATS
-from hangtag.dataset.svg import is_svg
+from hangtag.dataset.raster.decoder import FORMATS
+from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
+from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError
 from hangtag.service.budget import PixelBudget
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 R = TypeVar("R")
-# Pixels under decoding at once, as a multiple of the largest image: WebP takes 17 bytes for each
+# Pixels decoded at a time, as a multiple of the largest image: WebP takes 17 bytes for each
 # (benchmarks/serving/memory.py), so that 25 megapixels come to 650 MB.
 DECODED_AT_ONCE: Final = 1.5
-MOST_SVG_WORKERS: Final = 4  # each a process of its own, of some 100 MB
+MOST_SVG_WORKERS: Final = 4  # each a process of about 100 MB
 
 
 class Busy(Exception):
@@ -36,7 +35,7 @@ class Busy(Exception):
 
 class _Job(NamedTuple):
     tagger: Tagger
-    square: Pixels
+    pixels: Pixels
     answer: "asyncio.Future[NDArray[np.float32]]"
 
 
@@ -51,12 +50,14 @@ class Engine:
         self._budget = PixelBudget(round(DECODED_AT_ONCE * max_megapixels * 1e6))
         self.under_way = 0
         self._decoders = ThreadPoolExecutor(cores(), "decode")
-        # Apart from the decoders, where a header would wait for large images that others sent; few,
-        # since Pillow copies a whole WebP or AVIF to read its header.
+        # Apart from the decoders, where a header would wait for other clients' large images; only
+        # two, because Pillow copies a whole WebP or AVIF to read its header.
         self._headers = ThreadPoolExecutor(2, "header")
         self._svgs = Workers(timeout, min(cores(), MOST_SVG_WORKERS))
         self._runner = ThreadPoolExecutor(1, "infer")
-        self._looker = ThreadPoolExecutor(1, "look")  # its own: a look takes many batches' time
+        self._looker = ThreadPoolExecutor(
+            1, "look"
+        )  # its own: a look takes as long as many batches
         self._waiting: list[_Job] = []
         self._batches: asyncio.Task[None] | None = None
 
@@ -66,40 +67,40 @@ class Engine:
         return cls(_warm(model), queue, timeout, max_megapixels)
 
     def reserve(self, images: int) -> None:
-        """Take places in the queue; `release` gives them back. Raises Busy, taking none."""
+        """Reserve places in the queue, until `release`. Raises Busy, reserving none."""
         if self.under_way and self.under_way + images > self.queue:
             raise Busy
         self.under_way += images
 
     def release(self, images: int) -> None:
-        """Give places in the queue back."""
+        """Release places in the queue."""
         self.under_way -= images
 
     async def score(self, data: bytes) -> tuple[Tagger, NDArray[np.float32]]:
-        """Return the tagger that answers and its scores, float32 (T,). Raises ImageError."""
+        """Return the tagger in use and its scores, float32 (T,). Raises ImageError."""
         loop, tagger = asyncio.get_running_loop(), self.tagger
-        square = await self._square(tagger, data)
-        job = _Job(tagger, square, loop.create_future())
+        pixels = await self._input(tagger, data)
+        job = _Job(tagger, pixels, loop.create_future())
         self._waiting.append(job)
         if self._batches is None or self._batches.done():
             self._batches = loop.create_task(self._run())
         return tagger, await job.answer
 
     async def look(self, data: bytes, tag: str) -> NDArray[np.float32]:
-        """Return `Tagger.look` of a tag. Raises ImageError; KeyError for a tag it does not know."""
+        """Return `Tagger.explain` of a tag. Raises ImageError, and KeyError for an unknown tag."""
         loop, tagger = asyncio.get_running_loop(), self.tagger
         if tag not in tagger.vocabulary.names:
             raise KeyError(tag)
-        square = await self._square(tagger, data)
+        pixels = await self._input(tagger, data)
         column = tagger.vocabulary.names.index(tag)
-        return await loop.run_in_executor(self._looker, tagger.look, square, column)
+        return await loop.run_in_executor(self._looker, tagger.explain, pixels, column)
 
     async def decoded(self, function: Callable[[bytes], R], data: bytes) -> R:
-        """Return `function(data)` of a design's bytes, picklable. Raises ImageError.
+        """Return `function(data)` of a design's bytes. Raises ImageError.
 
-        Rasters take turns, so that those under decoding have a bounded number of pixels together.
-        An SVG is drawn in another process: its renderer holds Python's lock, and a hostile drawing
-        takes all the time there is or ends the process.
+        Raster images share a pixel budget, which bounds the memory. An SVG is rendered in another
+        process: the renderer holds the GIL, and a hostile drawing can stall or crash the process;
+        the function must be picklable.
         """
         loop = asyncio.get_running_loop()
         limit = round(self.max_megapixels * 1e6)
@@ -109,35 +110,35 @@ class Engine:
         async with self._budget.taken(limit if pixels is None else pixels):
             return await loop.run_in_executor(self._decoders, function, data)
 
-    async def _square(self, tagger: Tagger, data: bytes) -> Pixels:
+    async def _input(self, tagger: Tagger, data: bytes) -> Pixels:
         trained = tagger.folder.preprocessing
         limit = min(trained.max_megapixels, self.max_megapixels)
         function = partial(model_input, preprocessing=replace(trained, max_megapixels=limit))
         return await self.decoded(function, data)
 
     async def _run(self) -> None:
-        """Score what waits, a batch at a time, until nothing does."""
+        """Score waiting designs, a batch at a time, until there are none."""
         loop = asyncio.get_running_loop()
         while self._waiting:
             tagger = self._waiting[0].tagger
-            # Jobs of another tagger wait: the model was reloaded between them.
+            # Jobs of another tagger wait for their own batch: the model was reloaded in between.
             batch = [job for job in self._waiting if job.tagger is tagger][:BATCH]
             taken = set(map(id, batch))
             self._waiting = [job for job in self._waiting if id(job) not in taken]
-            squares = [job.square for job in batch]
+            inputs = [job.pixels for job in batch]
             try:
-                scores = await loop.run_in_executor(self._runner, tagger.scores, squares)
-            except Exception as error:  # told to every request of the batch, none hangs
+                scores = await loop.run_in_executor(self._runner, tagger.scores, inputs)
+            except Exception as error:  # every request of the batch gets it; none hangs
                 for job in batch:
                     if not job.answer.done():
                         job.answer.set_exception(error)
                 continue
-            for job, row in zip(batch, scores, strict=True):
-                if not job.answer.done():  # a client that gave up cancelled it
-                    job.answer.set_result(row)
+            for job, of_job in zip(batch, scores, strict=True):
+                if not job.answer.done():  # cancelled when the client gave up
+                    job.answer.set_result(of_job)
 
     async def reload(self) -> None:
-        """Take up the model folder as it lies there now; requests under way end on the old one.
+        """Load the changed model folder; requests in progress end on the old model.
 
         Raises ModelError, and keeps the old model, when the new one cannot be opened.
         """
@@ -154,7 +155,7 @@ class Engine:
 
 
 def _warm(model: Path) -> Tagger:
-    """Open MODEL/ and score one blank square, so that the first request is not slow."""
+    """Open MODEL/ and score one blank input, so that the first request is quick."""
     tagger = Tagger.open(model)
     size = tagger.folder.preprocessing.input_size
     tagger.scores([np.zeros((size, size, 4), np.uint8)])
@@ -162,9 +163,9 @@ def _warm(model: Path) -> Tagger:
 
 
 def _header_pixels(data: bytes, limit: int) -> int | None:
-    """Return the pixels of a raster image by its header alone, None where it cannot be read.
+    """Return how many pixels a raster image's header declares; None for an unreadable header.
 
-    Raises ImageError for one of over `limit` pixels.
+    Raises ImageError for more than `limit`.
     """
     try:
         with max_pixels(limit), Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -172,5 +173,5 @@ def _header_pixels(data: bytes, limit: int) -> int | None:
             return image.width * image.height
     except ImageError:
         raise
-    except Exception:  # decoders raise anything; decoding it will say what is wrong
+    except Exception:  # decoders raise anything; decoding will report what is wrong
         return None

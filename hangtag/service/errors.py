@@ -1,4 +1,4 @@
-"""Errors that become answers, all of one form: {"reason", "message"}."""
+"""Errors as responses, all of one form: {"reason", "message"}."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from hangtag.console import note
 
 
 class ApiError(Exception):
-    """Becomes an answer with a JSON reason."""
+    """Becomes a response with a status, a reason and a message."""
 
     def __init__(
         self, status: int, reason: str, message: str, headers: dict[str, str] | None = None
@@ -22,7 +22,7 @@ class ApiError(Exception):
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Answer every error of an application as JSON."""
+    """Make an application answer every error as JSON."""
 
     def answer(
         status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
@@ -35,18 +35,18 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def bug(_: Request, error: Exception) -> JSONResponse:
-        note(f"a request ended in {error!r}")  # its traceback follows in uvicorn's log
-        return answer(500, "internal", "the server failed at this; its log tells why")
+        note(f"a request failed: {error!r}")  # uvicorn logs its traceback
+        return answer(500, "internal", "internal error; see the server's log")
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it
+        return Response(status_code=400)  # the client has gone
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return answer(422, "invalid", f"{place}: {first['msg']}")
+        field = ".".join(str(part) for part in first["loc"])
+        return answer(422, "invalid", f"{field}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:

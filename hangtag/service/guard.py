@@ -1,4 +1,4 @@
-"""What stands before every request: the token, and the size and the encoding of its body."""
+"""What is checked before every request: the token, and the size and the encoding of its body."""
 
 import asyncio
 import hmac
@@ -10,29 +10,42 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hangtag.service.bodies import ENCODINGS, Inflater, Undecodable
 from hangtag.service.config import RETRY_SECONDS
-from hangtag.service.responses import refuse
+from hangtag.service.responses import Refusal
 
-# Asked by those who watch over the server, who have no token; they tell nothing of the library.
-# The pages themselves are public, what they ask is not: a person types the token in there.
+# Health checks, which have no token and reveal nothing of the library. The pages are public, too:
+# a person enters the token there, and only the data that they request needs it.
 OPEN_PATHS: Final = frozenset({"/ping", "/healthz", "/", "/docs", "/openapi.json"})
 OPEN_PREFIXES: Final = ("/page/", "/static-offline-docs/")
-# All bodies that are being received or worked on, as a multiple of the largest one allowed.
+# All bodies that are being received or processed, as a multiple of the largest one allowed.
 BODIES_AT_ONCE: Final = 6
 SILENCE_SECONDS: Final = 30.0
-_ACCEPT: Final = (b"accept-encoding", ENCODINGS.encode())
+_NO_TOKEN: Final = Refusal(
+    401, "token", "send the server's token: Authorization: Bearer TOKEN",
+    ((b"www-authenticate", b"Bearer"),),
+)  # fmt: skip
+_NO_LENGTH: Final = Refusal(400, "content-length", "Content-Length must be a number")
+_ENCODING: Final = Refusal(
+    415, "content-encoding",
+    f"Content-Encoding must be {ENCODINGS.replace(', ', ' or ')}, and only one of them",
+    ((b"accept-encoding", ENCODINGS.encode()),),
+)  # fmt: skip
+_BUSY: Final = Refusal(
+    503, "busy", "the server is processing many large requests; try again in a moment",
+    ((b"retry-after", str(RETRY_SECONDS).encode()),),
+)  # fmt: skip
 
 
 def is_open(path: str) -> bool:
-    """Tell whether a path is for everybody, with or without the token."""
+    """Return whether a path needs no token."""
     return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 
 class BodyRefused(Exception):
-    """A body cannot be taken; `_Body.refusal` says why."""
+    """A body is refused; `_Body.refusal` says why."""
 
 
 class Guard:
-    """ASGI middleware; `token` None lets everybody in. `max_body` in bytes, decoded."""
+    """ASGI middleware; without a `token` every client is let in. `max_body`: bytes, decoded."""
 
     def __init__(
         self,
@@ -42,7 +55,7 @@ class Guard:
         token: str | None,
         silence: float = SILENCE_SECONDS,
     ) -> None:
-        """`silence`: the most seconds for which a client may stop in the middle of a body."""
+        """`silence`: the most seconds for which a client may pause in the middle of a body."""
         self.app, self.max_body, self.token, self.silence = app, max_body, token, silence
         self.held = 0  # bytes of all bodies
 
@@ -51,49 +64,48 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if not self._may(scope["path"], headers):
-            await refuse(
-                send, 401, "token", "send the server's token: Authorization: Bearer TOKEN",
-                (b"www-authenticate", b"Bearer"),
-            )  # fmt: skip
+        if not self._authorised(scope["path"], headers):
+            await _NO_TOKEN.send(send)
             return
         length = headers.get("content-length", "0").strip()
         if not (length.isascii() and length.isdecimal()):
-            await refuse(send, 400, "content-length", "Content-Length must be a number")
+            await _NO_LENGTH.send(send)
             return
         if len(length) > 18 or int(length) > self.max_body:
-            await refuse(send, 413, "body-too-large", self.too_large)
+            await self.too_large.send(send)
             return
-        encodings = [
-            name
-            for part in ",".join(headers.getlist("content-encoding")).split(",")
-            if (name := part.strip().lower()) not in ("", "identity")
-        ]
         try:
-            inflater = Inflater(encodings[0]) if encodings else None
+            inflater = _inflater(headers)
         except KeyError:
-            inflater = None
-        if len(encodings) > 1 or (encodings and inflater is None):
-            await refuse(
-                send, 415, "content-encoding",
-                f"Content-Encoding may be {ENCODINGS.replace(', ', ' or ')}, and one of them only",
-                _ACCEPT,
-            )  # fmt: skip
+            await _ENCODING.send(send)
             return
         await _Body(self, inflater).pass_on(scope, receive, send)
 
     @property
-    def too_large(self) -> str:
-        """The message for a body over the limit."""
-        return f"a request may have {self.max_body / 1e6:g} MB at most"
+    def too_large(self) -> Refusal:
+        """The answer to a body over the limit."""
+        most = f"a request may have at most {self.max_body / 1e6:g} MB"
+        return Refusal(413, "body-too-large", most)
 
-    def _may(self, path: str, headers: Headers) -> bool:
+    def _authorised(self, path: str, headers: Headers) -> bool:
         if self.token is None or is_open(path):
             return True
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode(), self.token.encode()
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            token.strip().encode(), self.token.encode()
         )
+
+
+def _inflater(headers: Headers) -> Inflater | None:
+    """Return what decodes a request's body; None for a plain one.
+
+    Raises KeyError for an unknown encoding and for several.
+    """
+    names = ",".join(headers.getlist("content-encoding")).lower().split(",")
+    encodings = [name for part in names if (name := part.strip()) not in ("", "identity")]
+    if len(encodings) > 1:
+        raise KeyError(encodings[1])
+    return Inflater(encodings[0]) if encodings else None
 
 
 class _Body:
@@ -101,8 +113,8 @@ class _Body:
 
     def __init__(self, guard: Guard, inflater: Inflater | None) -> None:
         self.guard, self.inflater = guard, inflater
-        self.seen = 0  # bytes, decoded
-        self.refusal: tuple[int, str, str] | None = None
+        self.size = 0  # bytes so far, decoded
+        self.refusal: Refusal | None = None
         self._complete = self._begun = False
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +122,8 @@ class _Body:
             return await self._received(receive)
 
         async def unless_refused(message: Message) -> None:
-            # Whoever parses a body takes the end of it for the client's mistake, and says so.
+            # An application takes the early end of a body for the client's mistake, and says so;
+            # the refusal is answered instead.
             if self._begun or not self.refusal:
                 self._begun = True
                 await send(message)
@@ -119,20 +132,19 @@ class _Body:
             with suppress(BodyRefused):
                 await self.guard.app(scope, received, unless_refused)
             if self.refusal and not self._begun:
-                if self.refusal[0] == 503:
-                    self._forget()
+                if self.refusal is _BUSY:
+                    self._release()
                     await self._drain(receive)
-                again = (b"retry-after", str(RETRY_SECONDS).encode())
-                await refuse(send, *self.refusal, *((again,) if self.refusal[0] == 503 else ()))
+                await self.refusal.send(send)
         finally:
-            self._forget()
+            self._release()
 
-    def _forget(self) -> None:
-        self.guard.held -= self.seen
-        self.seen = 0
+    def _release(self) -> None:
+        self.guard.held -= self.size
+        self.size = 0
 
     async def _drain(self, receive: Receive) -> None:
-        """Read on and forget: most clients that are still sending never see an early answer."""
+        """Read and discard the rest: most clients that are still sending miss an early answer."""
         left = self.guard.max_body
         with suppress(TimeoutError):
             while left > 0 and not self._complete:
@@ -150,38 +162,36 @@ class _Body:
             async with asyncio.timeout(self.guard.silence):
                 message = await receive()
         except TimeoutError:
-            seconds = f"{self.guard.silence:g} seconds"
-            self._refuse(408, "too-slow", f"no more of the body came for {seconds}")
+            late = f"the client sent no more of the body for {self.guard.silence:g} seconds"
+            self._refuse(Refusal(408, "too-slow", late))
         if message["type"] != "http.request":
             return message
         self._complete = not message.get("more_body", False)
         if self.inflater is not None:
-            message = {**message, "body": await self._inflate(message.get("body", b""))}
-        else:
-            self._count(len(message.get("body", b"")))
+            body = await self._inflate(self.inflater, message.get("body", b""))
+            return {**message, "body": body}
+        self._count(len(message.get("body", b"")))
         return message
 
-    async def _inflate(self, data: bytes) -> bytes:
-        assert self.inflater is not None
+    async def _inflate(self, inflater: Inflater, data: bytes) -> bytes:
         try:
-            pieces = await self.inflater.pieces(data, self.guard.max_body - self.seen)
+            pieces = await inflater.pieces(data, self.guard.max_body - self.size)
             self._count(sum(map(len, pieces)))
             if self._complete:
-                self.inflater.end()
+                inflater.end()
         except Undecodable as error:
-            self._refuse(400, "content-encoding", str(error))
+            self._refuse(Refusal(400, "content-encoding", str(error)))
         return b"".join(pieces)
 
     def _count(self, size: int) -> None:
-        self.seen += size
+        self.size += size
         self.guard.held += size
-        # Once and for all: others may let go of theirs before this one is answered.
-        if self.seen > self.guard.max_body:
-            self._refuse(413, "body-too-large", self.guard.too_large)
+        # Once refused, always refused: others may release their bytes before this one is answered.
+        if self.size > self.guard.max_body:
+            self._refuse(self.guard.too_large)
         if self.guard.held > BODIES_AT_ONCE * self.guard.max_body:
-            many = "many large requests are under way; come again in a moment"
-            self._refuse(503, "busy", many)
+            self._refuse(_BUSY)
 
-    def _refuse(self, status: int, reason: str, message: str) -> NoReturn:
-        self.refusal = (status, reason, message)
+    def _refuse(self, refusal: Refusal) -> NoReturn:
+        self.refusal = refusal
         raise BodyRefused

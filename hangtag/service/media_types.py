@@ -1,4 +1,4 @@
-"""Media types as HTTP compares them: in any case, whatever their parameters.
+"""Media types, compared as in HTTP: case-insensitive, without their parameters.
 
 RFC 9110, sections 8.3.1 (Content-Type) and 12.5.1 (Accept).
 """
@@ -14,7 +14,7 @@ def media_type(header: str | None) -> str:
 
 
 def parameter(header: str, name: str) -> str | None:
-    """Return a parameter of a Content-Type, whose names are compared in any case."""
+    """Return a parameter of a Content-Type by its name, in any case; None without one."""
     message = Message()
     message["content-type"] = header
     found = message.get_param(name)
@@ -22,30 +22,30 @@ def parameter(header: str, name: str) -> str | None:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
-    """Return which of the media types on offer an Accept header prefers.
+    """Return the offered media type that an Accept header prefers.
 
-    The highest quality wins, then the most specific range, then what the client names first. The
-    first on offer where none is acceptable: RFC 9110 leaves it to the server, and SageMaker's
+    The highest quality wins, then the most specific range, then the one named first. Where none is
+    acceptable, return the first one offered: RFC 9110 leaves that to the server, and SageMaker's
     clients send all sorts of types.
     """
     best, choice = (0.0, 0, 0), offered[0]
     ranges = [_range(item) for item in parse_http_list(accept)]
     for kind in offered:
         matches = [
-            (specific, quality, -place)
-            for place, (name, quality) in enumerate(ranges)
+            (specific, quality, -position)
+            for position, (name, quality) in enumerate(ranges)
             if (specific := _specificity(name, kind))
         ]
         if not matches:
             continue
-        specific, quality, place = max(matches)  # the most specific range holds for a type
-        if quality > 0 and (quality, specific, place) > best:
-            best, choice = (quality, specific, place), kind
+        specific, quality, position = max(matches)  # the most specific range applies
+        if quality > 0 and (quality, specific, position) > best:
+            best, choice = (quality, specific, position), kind
     return choice if best[0] else offered[0]
 
 
 def _range(item: str) -> tuple[str, float]:
-    """Return a media range and its quality, 0 to 1; one that cannot be read counts as 1."""
+    """Return a media range and its quality, 0 to 1; an unreadable quality counts as 1."""
     name, *parameters = item.split(";")
     quality = 1.0
     for text in parameters:

@@ -1,4 +1,4 @@
-"""HEAD, OPTIONS and Allow for every route, whoever adds it.
+"""HEAD, OPTIONS and Allow for every route.
 
 RFC 9110, sections 9.3.2 (HEAD), 9.3.7 (OPTIONS) and 10.2.1 (Allow).
 """
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Methods:
-    """ASGI middleware: answers HEAD as GET but without a body, and OPTIONS by the routes."""
+    """ASGI middleware: answers HEAD like GET without the body, and OPTIONS from the routes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,7 +32,7 @@ class Methods:
                 message = {**message, "body": b""}
             await send(message)
 
-        # A copy: the server must know that the request was HEAD, and a mount changes the path.
+        # A copy: the server must still see HEAD, and a mount changes the path.
         inner = {**scope, "method": "GET" if method == "HEAD" else method}
         try:
             await self.app(inner, receive, sent)
@@ -46,7 +46,7 @@ def _allowed(scope: Scope) -> bytes:
     found: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(dict(scope))[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or {"GET"}  # a mount holds files
+            found |= getattr(route, "methods", None) or {"GET"}  # a mount serves files
     if not found:
         return b""
     return ", ".join(sorted({*found, "OPTIONS", *(("HEAD",) if "GET" in found else ())})).encode()

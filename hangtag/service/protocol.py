@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, with bounds on what comes before a body.
+"""uvicorn's HTTP protocol, with limits on the head of a request.
 
-uvicorn bounds neither how long a client may take over the head of a request nor how long that may
-be, and answers what is no HTTP in plain text.
+uvicorn limits neither the time nor the size of a request's head, and answers malformed HTTP in
+plain text.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Protocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._head += len(data)
             if self._head > MAX_HEAD:
-                most = f"the address and the headers may have {MAX_HEAD} bytes"
+                most = f"the address and the headers may have at most {MAX_HEAD} bytes"
                 self._refuse(431, "headers-too-large", most)
 
     def on_message_begin(self) -> None:
@@ -50,7 +50,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Answer malformed HTTP."""
         self._refuse(400, "http", msg)
 
     def _wait_for_head(self) -> None:
@@ -64,7 +64,9 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _late(self) -> None:
-        self._refuse(408, "too-slow", f"no request came within {self.head_seconds:g} seconds")
+        self._refuse(
+            408, "too-slow", f"the client sent no request within {self.head_seconds:g} seconds"
+        )
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
         if self.transport.is_closing():

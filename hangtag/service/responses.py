@@ -1,7 +1,8 @@
-"""What every response gets: security headers, and a place in the metrics."""
+"""What every response has: security headers, a count and a time in the metrics; and refusals."""
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -18,14 +19,14 @@ _POLICY: Final = (
 
 
 class Responses:
-    """ASGI middleware, the outermost: adds security headers, counts responses and times them."""
+    """ASGI middleware, the outermost: adds security headers, counts and times responses."""
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
         self.app = app
         names = ("route", "status")
-        self.requests = Counter("hangtag_requests", "Answers given.", names, registry=registry)
+        self.requests = Counter("hangtag_requests", "Responses sent.", names, registry=registry)
         self.seconds = Histogram(
-            "hangtag_request_seconds", "Time to the end of the answer.", ("route",),
+            "hangtag_request_seconds", "Time to the end of the response.", ("route",),
             registry=registry,
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
         )  # fmt: skip
@@ -40,7 +41,7 @@ class Responses:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # Swagger's page has its script inside; nothing of a library is shown there.
+                # Swagger's page has an inline script; it shows nothing of a library.
                 policy = _POLICY.format(" 'unsafe-inline'" if scope["path"] == "/docs" else "")
                 message["headers"] = [
                     *message["headers"],
@@ -52,30 +53,35 @@ class Responses:
         try:
             await self.app(scope, receive, counted)
         finally:
-            # The route, not the path: paths that clients make up would each become a series. A
-            # fault of our own is answered further out.
+            # The route, not the path: every path that a client invents would become a series.
+            # An unhandled exception is answered further out, with 500.
             route = getattr(scope.get("route"), "path", "other")
             self.requests.labels(route, str(status or 500)).inc()
             self.seconds.labels(route).observe(time.perf_counter() - began)
 
 
-async def refuse(
-    send: Send, status: int, reason: str, message: str, *headers: tuple[bytes, bytes]
-) -> None:
-    """Send an error of the common form, {"reason", "message"}, and close the connection."""
-    body = json.dumps({"reason": reason, "message": message}).encode()
-    length = str(len(body)).encode()
-    await send(
-        {
+@dataclass(frozen=True)
+class Refusal:
+    """Why a middleware refuses a request, before it reaches the application."""
+
+    status: int
+    reason: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send(self, send: Send) -> None:
+        """Send the error in its common form, {"reason", "message"}, and close the connection."""
+        body = json.dumps({"reason": self.reason, "message": self.message}).encode()
+        start = {
             "type": "http.response.start",
-            "status": status,
-            # The rest of the body is not read; the connection cannot be used again.
+            "status": self.status,
+            # The rest of the request's body is not read, so the connection cannot be reused.
             "headers": [
                 (b"content-type", b"application/json"),
-                (b"content-length", length),
+                (b"content-length", str(len(body)).encode()),
                 (b"connection", b"close"),
-                *headers,
+                *self.headers,
             ],
         }
-    )
-    await send({"type": "http.response.body", "body": body})
+        await send(start)
+        await send({"type": "http.response.body", "body": body})

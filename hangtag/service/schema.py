@@ -1,4 +1,4 @@
-"""What the endpoint answers, as JSON."""
+"""The responses of the endpoint, as JSON."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Problem(BaseModel):
-    """Why a request, or one of its images, was not answered."""
+    """Why a request, or one of its images, failed."""
 
     reason: str
     message: str
@@ -17,7 +17,7 @@ class TagScore(BaseModel):
 
     tag: str
     score: float = Field(ge=0, le=1)
-    threshold: float = Field(description="From this score on the tag is suggested.")
+    threshold: float = Field(description="The lowest score at which the tag is suggested.")
     mark: Literal["apply", "suggest"] | None = Field(
         description="apply: confident enough to be applied automatically; null: below threshold."
     )
@@ -32,7 +32,7 @@ class TaggedImage(BaseModel):
 
 
 class TaggedImages(BaseModel):
-    """The answer of /tag, in the order of the request."""
+    """The images of a request to /tag, in its order."""
 
     images: list[TaggedImage]
 
@@ -50,7 +50,7 @@ class Health(BaseModel):
 
 
 class Look(BaseModel):
-    """Where a tag's score comes from: rows of a square grid over the model's input, 0 to 1."""
+    """How much of a tag's score depends on each cell of a grid over the input, by rows, 0 to 1."""
 
     tag: str
     weights: list[list[float]]

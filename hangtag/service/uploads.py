@@ -1,7 +1,7 @@
-"""The images of a multipart form, under their own names.
+"""The images of a multipart form, with their file names.
 
-RFC 7578, and what clients send beyond it: names as RFC 8187 (`filename*`), RFC 2047 (.NET) or the
-HTML standard (`%22`) encode them, raw UTF-8 or Latin-1, whole Windows paths. python-multipart
+RFC 7578, and what clients send beyond it: names encoded as in RFC 8187 (`filename*`), RFC 2047
+(.NET) or the HTML standard (`%22`), raw UTF-8 or Latin-1, whole Windows paths. python-multipart
 parses the form, the standard library's `email` the headers of its parts.
 """
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FORM: Final = "multipart/form-data"
-# The content decides the format; the header only says that it is an image at all.
+# The content decides the format; the header only declares that it is an image.
 IMAGE_TYPES: Final = ("application/x-image", "application/octet-stream")
 NAMELESS: Final = "image"
-# Any other charset that a client declares is taken for UTF-8: Python knows codecs that are none.
+# Any other declared charset is taken for UTF-8: some of Python's codecs are not charsets.
 _CHARSETS: Final = frozenset(
     {
         "utf-8", "ascii", "iso8859-1", "iso8859-2", "iso8859-15", "cp1250", "cp1251", "cp1252",
@@ -43,7 +43,7 @@ _LONGEST_PREAMBLE: Final = 64 * 1024  # bytes
 
 
 def is_image_type(kind: str) -> bool:
-    """Tell whether a media type, in lower case, is one that an image may come under."""
+    """Return whether a media type, in lower case, may be that of an image."""
     return kind.startswith("image/") or kind in IMAGE_TYPES
 
 
@@ -53,11 +53,11 @@ async def read_uploads(
     """Return the name and the bytes of every image of a form, in order.
 
     An image is a part with a file name or an image's content type; other fields are ignored. Raises
-    ApiError for what is no form, holds no image, or over `most` images.
+    ApiError for a malformed form, and for one without images or with more than `most`.
     """
     boundary = parameter(content_type, "boundary")
     if not boundary:
-        raise _wrong("Content-Type names no boundary")
+        raise _wrong("Content-Type has no boundary")
     form = _Form(most)
     try:
         parser = MultipartParser(boundary.encode("utf-8", "replace"), form.callbacks())
@@ -67,7 +67,7 @@ async def read_uploads(
     except FormParserError as error:
         raise _wrong(f"the form cannot be read: {error}") from error
     if not form.complete:
-        raise _wrong("the form ends early, before its last boundary")
+        raise _wrong("the form ends before its last boundary")
     if not form.images:
         raise ApiError(
             400, "no-image",
@@ -77,21 +77,21 @@ async def read_uploads(
 
 
 async def _from_boundary(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterable[bytes]:
-    """Yield a body from its first boundary on: a preamble may stand before it (RFC 2046, 5.1.1)."""
+    """Yield a body from its first boundary: a preamble may precede it (RFC 2046, 5.1.1)."""
     start, held, begun = b"--" + boundary, b"", False
     async for data in body:
         if begun:
             yield data
             continue
         held += data
-        place = 0 if held.startswith(start) else held.find(b"\n" + start) + 1
-        if place or held.startswith(start):
+        begin = 0 if held.startswith(start) else held.find(b"\n" + start) + 1
+        if begin or held.startswith(start):
             begun = True
-            yield held[place:]
+            yield held[begin:]
         elif len(held) > _LONGEST_PREAMBLE:
             raise _wrong("the form does not begin with its boundary")
     if not begun:
-        raise _wrong("the form does not hold the boundary that Content-Type names")
+        raise _wrong("the form does not contain the boundary that Content-Type declares")
 
 
 @dataclass
@@ -102,7 +102,7 @@ class _Part:
 
 
 class _Form:
-    """What python-multipart calls back; collects the images."""
+    """The callbacks of python-multipart; collects the images."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -133,7 +133,7 @@ class _Form:
         self._value += data[start:end]
 
     def _header_end(self) -> None:
-        # Latin-1 keeps every byte; `_text` finds out what the bytes of a name mean.
+        # Latin-1 keeps every byte; `_text` decodes the bytes of a file name.
         name, value = self._field.decode("latin-1"), self._value.decode("latin-1")
         self._part.headers[name] = value
         self._field = self._value = b""
@@ -157,7 +157,7 @@ class _Form:
         if not data and not part.name:
             return  # a form's file field in which no file was chosen
         if len(self.images) == self.most:
-            raise _wrong(f"a request may have {self.most} images at most")
+            raise _wrong(f"a request may have at most {self.most} images")
         self.images.append((part.name or NAMELESS, data))
 
     def _end(self) -> None:
@@ -165,18 +165,18 @@ class _Form:
 
 
 def _transferred(data: bytes, headers: Message) -> bytes:
-    """Undo a Content-Transfer-Encoding: RFC 7578 has none, mail libraries still write it."""
+    """Decode a Content-Transfer-Encoding: not in RFC 7578, but mail libraries write it."""
     encoding = (headers["content-transfer-encoding"] or "").strip().lower()
     try:
         if encoding == "base64":
             return b64decode(data)
         return binascii.a2b_qp(data) if encoding == "quoted-printable" else data
     except binascii.Error as cause:
-        raise _wrong(f"a part is no {encoding}: {cause}") from cause
+        raise _wrong(f"a part is not valid {encoding}: {cause}") from cause
 
 
 def _file_name(headers: Message) -> str | None:
-    """Return a part's file name, by `filename*` where there is one (RFC 6266, section 4.3)."""
+    """Return a part's file name; `filename*` takes precedence (RFC 6266, section 4.3)."""
     name = None
     for key, value in headers.get_params(failobj=[], header="content-disposition"):
         if key.lower() != "filename":
@@ -191,10 +191,10 @@ def _file_name(headers: Message) -> str | None:
 
 
 def _text(latin: str, charset: str) -> str:
-    """Return what bytes, given as Latin-1, mean: in their charset, as UTF-8, else as they are."""
+    """Decode bytes that are given as Latin-1: in their charset, else as UTF-8, else as Latin-1."""
     try:
         raw = latin.encode("latin-1")
-    except UnicodeEncodeError:  # is text already
+    except UnicodeEncodeError:  # it is text already
         return latin
     try:
         declared = codecs.lookup(charset).name
@@ -209,7 +209,7 @@ def _text(latin: str, charset: str) -> str:
 
 
 def _encoded_words(text: str) -> str:
-    """Decode `=?UTF-8?B?...?=` (RFC 2047), as .NET writes names beyond ASCII."""
+    """Decode `=?UTF-8?B?...?=` (RFC 2047), which .NET writes for names that are not ASCII."""
     if "=?" not in text or not text.isascii():
         return text
     try:
@@ -217,7 +217,7 @@ def _encoded_words(text: str) -> str:
             _text(part.decode("latin-1"), charset or "utf-8") if isinstance(part, bytes) else part
             for part, charset in decode_header(text)
         )
-    except ValueError:  # looks encoded, and is not
+    except ValueError:  # only looks encoded
         return text
 
 
@@ -228,7 +228,7 @@ def _unescaped(name: str) -> str:
 
 
 def _without_folders(name: str) -> str:
-    r"""Return the last part of a Windows path (`C:\fakepath\a.png`); others stay as they are."""
+    r"""Return the file name of a Windows path (`C:\fakepath\a.png`); other names stay."""
     found = _WINDOWS_PATH.match(name)
     return name[found.end() :] if found else name
 

@@ -1,1 +1,1 @@
-"""MODEL/ + design -> tags, with numpy and ONNX Runtime only."""
+"""Putting tags on designs with a trained model: numpy and ONNX Runtime only, no torch."""

@@ -1,4 +1,4 @@
-"""MODEL/: what lies in it, read and written whole. Numpy and the standard library only."""
+"""MODEL/: its files, read and written whole. Numpy and the standard library only."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from hangtag import __version__
 from hangtag.errors import ModelError
-from hangtag.files import read_text, write_text
 from hangtag.library.vocabulary import Vocabulary
+from hangtag.storage.files import read_text, write_text
 
 FORMAT: Final = 1
 CONFIG_FILE: Final = "config.json"
@@ -29,7 +29,7 @@ class Preprocessing:
     """Longest side in pixels to which a design is first shrunk."""
 
     input_size: int
-    """Side in pixels of the square that the model sees."""
+    """Side in pixels of the model's square input."""
 
     max_megapixels: float
     """Designs with more pixels are rejected, as they were when the dataset was packed."""
@@ -37,13 +37,20 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained model: where it lies, what it sees, how it was trained, what tags it knows."""
+    """A trained model on disk: its input, its training and its tags."""
 
     path: Path
+
     preprocessing: Preprocessing
-    training: dict[str, Any]  # the whole TrainConfig
-    dataset: dict[str, Any]  # where it learned: fingerprint, designs per split
+
+    training: dict[str, Any]
+    """The whole TrainConfig."""
+
+    dataset: dict[str, Any]
+    """What it was trained on: fingerprint, designs per split."""
+
     vocabulary: Vocabulary
+    """Tags in the order of the network's outputs, with thresholds and calibration."""
 
     @classmethod
     def open(cls, path: Path) -> "ModelFolder":
@@ -53,9 +60,9 @@ class ModelFolder:
         if not config_file.exists():
             if (path / CHECKPOINTS).exists():
                 raise ModelError(
-                    f"the training of {path} has not ended; run the same `hangtag train` again"
+                    f"{path} is not trained to the end; the same `hangtag train` command resumes it"
                 )
-            raise ModelError(f"{path} is no model folder: it has no {CONFIG_FILE}")
+            raise ModelError(f"{path} is not a model folder: it has no {CONFIG_FILE}")
         try:
             config = json.loads(read_text(config_file, ModelError))
             if config["format"] != FORMAT:
@@ -74,7 +81,7 @@ class ModelFolder:
         return cls(path, preprocessing, training, dataset, Vocabulary.read(path / TAGS_FILE))
 
     def write(self) -> None:
-        """Write tags.json, then config.json, whose presence says that the folder is whole."""
+        """Write tags.json, then config.json, whose presence marks the folder complete."""
         self.vocabulary.write(self.path / TAGS_FILE)
         config = {
             "format": FORMAT,

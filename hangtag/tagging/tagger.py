@@ -1,9 +1,9 @@
-"""Tagger: a model folder in memory, and the tags it suggests. Numpy and ONNX Runtime only."""
+"""Tagger: a model in memory, and the tags it suggests. Numpy and ONNX Runtime only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import onnxruntime
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from hangtag.cores import limited_cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
-from hangtag.files import read_bytes
-from hangtag.quality.thresholds import Calibration, with_implied
+from hangtag.storage.reading import read_bytes
+from hangtag.tagging.calibration import Calibration, with_implied
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 
-BATCH = 32
-LOOK = 8  # cells a side of the map of where a score comes from
-
+BATCH: Final = 32  # designs scored at once
+MAP_CELLS: Final = 8  # per side of the map that `Tagger.explain` returns
 
 Mark = Literal["apply", "suggest"]
 
@@ -28,11 +27,18 @@ class Suggestion:
     """A tag that a design may deserve."""
 
     tag: str
+
     score: float
     """Calibrated probability, 0 to 1."""
 
     mark: Mark | None
-    """apply: sure enough to be put on unasked; suggest: worth a person's look; None: neither."""
+    """apply: reliable enough to be applied automatically; suggest: to be confirmed by a person;
+    None: neither."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return {"tag", "score"}, and "mark" where there is one."""
+        found = {"tag": self.tag, "score": self.score}
+        return {**found, "mark": self.mark} if self.mark else found
 
 
 class Tagger:
@@ -49,7 +55,7 @@ class Tagger:
             self._session = onnxruntime.InferenceSession(
                 folder.onnx, options, providers=onnxruntime.get_available_providers()
             )
-        except Exception as cause:  # ONNX Runtime raises classes of its own, without a common base
+        except Exception as cause:  # ONNX Runtime's own exceptions have no common base class
             reason = str(cause).splitlines()[0]
             raise ModelError(f"{folder.onnx} cannot be loaded: {reason}") from cause
         self._input = self._session.get_inputs()[0].name
@@ -63,7 +69,7 @@ class Tagger:
         self.thresholds = np.array(
             [0.5 if tag.threshold is None else tag.threshold for tag in tags]
         )
-        """Score from which each tag is suggested: float64 (T,)."""
+        """Lowest score at which each tag is suggested: float64 (T,)."""
         self.threshold_of = dict(
             zip(folder.vocabulary.names, self.thresholds.tolist(), strict=True)
         )
@@ -71,7 +77,7 @@ class Tagger:
         self.apply_thresholds = np.array(
             [np.inf if tag.apply_threshold is None else tag.apply_threshold for tag in tags]
         )
-        """Score from which each tag can be applied unasked: float64 (T,), inf where it cannot."""
+        """Lowest score at which each tag is applied automatically: float64 (T,), inf for never."""
 
     @classmethod
     def open(cls, path: Path, threads: int = 0) -> Self:
@@ -87,29 +93,35 @@ class Tagger:
     ) -> list[list[Suggestion]]:
         """Return, for each image (its bytes or its path), its suggestions, best first.
 
-        Raises ImageError, naming the image by its place or path, for one that cannot be decoded.
+        Raises ImageError, naming the image by its position or path, if it cannot be decoded.
         """
-        squares = [self._square(place, image) for place, image in enumerate(images)]
-        scores = self.scores(squares)
+        scores = self.score_images(images)
         return [self.suggestions(row, min_score=min_score, top=top) for row in scores]
 
-    def logits(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return float32 (n, T), the network's own, for squares that `square` made."""
+    def score_images(self, images: Iterable[bytes | str | Path]) -> NDArray[np.float32]:
+        """Return calibrated scores, float32 (n, T), of images by their bytes or paths.
+
+        Raises ImageError as `tag` does.
+        """
+        return self.scores([self._input_at(n, image) for n, image in enumerate(images)])
+
+    def logits(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return the network's logits, float32 (n, T), for inputs that `input_of` made."""
         found = [
-            self._session.run(None, {self._input: np.stack(squares[start : start + BATCH])})[0]
-            for start in range(0, len(squares), BATCH)
+            self._session.run(None, {self._input: np.stack(inputs[start : start + BATCH])})[0]
+            for start in range(0, len(inputs), BATCH)
         ]
         return np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
 
-    def scores(self, squares: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Return float32 (n, T), calibrated, for squares that `square` made.
+    def scores(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Return calibrated scores, float32 (n, T), for inputs that `input_of` made.
 
         A tag scores at least as high as every tag that implies it.
         """
-        scores = self._calibration.apply(self.logits(squares))
+        scores = self._calibration.apply(self.logits(inputs))
         return with_implied(scores, self.vocabulary.implied).astype(np.float32)
 
-    def square(self, data: bytes) -> Pixels:
+    def input_of(self, data: bytes) -> Pixels:
         """Turn the bytes of a design into the model's input. Raises ImageError."""
         return model_input(data, self.folder.preprocessing)
 
@@ -120,9 +132,10 @@ class Tagger:
         min_score: float | NDArray[np.float64] = 0.0,
         top: int | None = None,
     ) -> list[Suggestion]:
-        """Return the tags of one row of scores, (T,), best first; ties in vocabulary order.
+        """Return the tags of one design by its scores (T,), best first; ties in vocabulary order.
 
-        `min_score` is one for all tags or one per tag, (T,). What a chosen tag implies is chosen.
+        `min_score` is one for all tags or one per tag, (T,). Tags that a chosen tag implies are
+        chosen too.
         """
         row = scores[np.newaxis]
         enough, applied, suggested = (
@@ -142,44 +155,46 @@ class Tagger:
     def chosen(
         self, scores: NDArray[np.float32], limits: float | NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """Tell which of (n, T) scores reach their limit, one for all tags or one per tag, (T,).
+        """Return which of (n, T) scores reach their limit, one for all tags or one per tag, (T,).
 
-        What a chosen tag implies is chosen too: a rose is a flower, whatever its threshold.
+        Tags that a chosen tag implies are chosen too: a rose is a flower, whatever the threshold of
+        flower.
         """
         return with_implied(scores >= limits, self.vocabulary.implied)
 
-    def look(self, square: Pixels, tag: int) -> NDArray[np.float32]:
-        """Return where a tag's score comes from: float32 (LOOK, LOOK) in 0..1, row by row.
+    def explain(self, pixels: Pixels, tag: int) -> NDArray[np.float32]:
+        """Return where a tag's score comes from: float32 (MAP_CELLS, MAP_CELLS) in 0..1.
 
-        Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2): patches of the design are made
-        transparent one after the other; what a cell weighs is how far the logit falls without it,
-        over the patches that cover the cell, from 0 for the least to 1 for the most. It asks
-        nothing of the network but answers, so it holds for every model. All 0 where nothing lowers
-        the score.
+        `pixels`: an input that `input_of` made; `tag`: its column. Occlusion sensitivity (Zeiler
+        and Fergus 2014, section 4.2): patches of the design are made transparent one after the
+        other. The value of a cell is the mean drop of the logit over the patches that cover it,
+        scaled from 0 for the least to 1 for the most. It needs only the network's outputs, so it
+        works for every model. All 0 where no patch lowers the score.
         """
-        size = len(square)
-        edges = np.linspace(0, size, LOOK + 1).astype(int)
-        covered = np.repeat(square[np.newaxis], LOOK * LOOK + 1, axis=0)
-        reach = LOOK // 4  # a patch covers its cell and the cells around it
-        spans = [(max(0, cell - reach), min(LOOK, cell + reach + 1)) for cell in range(LOOK)]
+        size = len(pixels)
+        edges = np.linspace(0, size, MAP_CELLS + 1).astype(int)
+        covered = np.repeat(pixels[np.newaxis], MAP_CELLS**2 + 1, axis=0)
+        reach = MAP_CELLS // 4  # a patch covers its cell and the cells around it
+        cells = range(MAP_CELLS)
+        spans = [(max(0, cell - reach), min(MAP_CELLS, cell + reach + 1)) for cell in cells]
         patches = [(rows, columns) for rows in spans for columns in spans]
         for patch, ((top, bottom), (left, right)) in enumerate(patches, start=1):
             covered[patch, edges[top] : edges[bottom], edges[left] : edges[right]] = 0
         logits = self.logits(list(covered))[:, tag]
-        falls = np.zeros((LOOK, LOOK), np.float32)
-        times = np.zeros((LOOK, LOOK), np.float32)
-        without = np.maximum(logits[0] - logits[1:], 0)
-        for fall, ((top, bottom), (left, right)) in zip(without, patches, strict=True):
-            falls[top:bottom, left:right] += fall
+        drops = np.zeros((MAP_CELLS, MAP_CELLS), np.float32)
+        times = np.zeros_like(drops)
+        by_patch = np.maximum(logits[0] - logits[1:], 0)
+        for drop, ((top, bottom), (left, right)) in zip(by_patch, patches, strict=True):
+            drops[top:bottom, left:right] += drop
             times[top:bottom, left:right] += 1
-        falls /= times
-        falls -= falls.min()  # what every place weighs tells of none
-        return falls / falls.max() if falls.any() else falls
+        drops /= times
+        drops -= drops.min()  # what all cells have in common explains none
+        return drops / drops.max() if drops.any() else drops
 
-    def _square(self, place: int, image: bytes | str | Path) -> Pixels:
-        name = f"image {place}" if isinstance(image, bytes) else str(image)
+    def _input_at(self, position: int, image: bytes | str | Path) -> Pixels:
+        name = f"image {position}" if isinstance(image, bytes) else str(image)
         try:
-            return self.square(image if isinstance(image, bytes) else read_bytes(str(image)))
+            return self.input_of(image if isinstance(image, bytes) else read_bytes(str(image)))
         except ImageError as cause:
             raise ImageError(cause.reason, f"{name}: {cause}") from cause
         except OSError as cause:
@@ -189,7 +204,7 @@ class Tagger:
 def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """Turn the bytes of a design into uint8 (s, s, 4), premultiplied. Raises ImageError.
 
-    By way of the packed size, so that a design gives what training saw of it.
+    It is shrunk to the packed size first, so that it gives the same input as in training.
     """
     pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
     return fit(pixels, preprocessing.input_size)

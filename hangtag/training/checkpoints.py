@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hangtag.errors import Remedy, TrainingError
-from hangtag.files import atomic_path
+from hangtag.storage.files import atomic_path
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run begins with, beside its settings."""
+    """What a run starts from, besides its settings."""
 
     fingerprint: str  # of the packed dataset; `pack` until November 2026
-    start_from: str = ""  # digest of the weights that it continues, if any
+    start_from: str = ""  # digest of the weights of the model it continues, if any
     weights_file: str = ""  # digest of the pretrained weights, where they come from a file
 
 
 @dataclass
 class Progress:
-    """Where a run stands, beside its tensors; stored as JSON in the checkpoint's header."""
+    """How far a run is, besides its tensors; stored as JSON in the checkpoint's header."""
 
     config: dict[str, Any]
     origin: dict[str, str]  # an Origin
@@ -39,7 +39,7 @@ class Progress:
     best_score: float = -1.0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    scaler: dict[str, float] = field(default_factory=dict)  # of fp16's gradients
+    scaler: dict[str, float] = field(default_factory=dict)  # of fp16 gradients
 
 
 def save_checkpoint(
@@ -49,7 +49,7 @@ def save_checkpoint(
     average: nn.Module | None,
     optimizer: Optimizer,
 ) -> None:
-    """Write everything a run needs to go on as if nothing had happened."""
+    """Write everything a run needs to resume as if nothing had happened."""
     tensors = _prefixed("network", network.state_dict())
     if average is not None:
         tensors |= _prefixed("average", average.state_dict())
@@ -65,12 +65,12 @@ def save_checkpoint(
 
 
 def save_progress(path: Path, progress: Progress) -> None:
-    """Write where a run stands that has no tensors to go on from."""
+    """Write the progress of a run that has no tensors to resume from."""
     save_tensors(path, {}, _header(progress))
 
 
 def load_progress(path: Path) -> Progress:
-    """Read where a run stands. Raises TrainingError for a damaged checkpoint."""
+    """Read the progress of a run. Raises TrainingError for a damaged checkpoint."""
     try:
         with safe_open(path, "pt") as file:
             return Progress(**json.loads(file.metadata()["progress"]))
@@ -83,7 +83,7 @@ def load_progress(path: Path) -> Progress:
 def load_checkpoint(
     path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer
 ) -> None:
-    """Put a checkpoint's tensors back where `save_checkpoint` took them from."""
+    """Restore network, average and optimiser from a checkpoint."""
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         numbers = json.loads(file.metadata()["optimizer"])
@@ -95,7 +95,7 @@ def load_checkpoint(
         parameter, _, name = key.partition(".")
         state.setdefault(int(parameter), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    # Fused optimisers walk a parameter and its moments side by side in memory and need one layout.
+    # Fused optimisers need a parameter and its moments in the same memory layout.
     for weight, moments in optimizer.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == weight.shape:
@@ -109,7 +109,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str])
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file(plain, temporary, metadata=header)
-        temporary.chmod(mode)  # safetensors lets its owner alone read a file
+        temporary.chmod(mode)  # safetensors makes a file readable for its owner only
 
 
 def _header(progress: Progress) -> dict[str, str]:

@@ -1,56 +1,51 @@
-"""Trained network -> model.onnx, checked against torch."""
+"""The best epoch of a run -> MODEL/."""
 
-import logging
-import warnings
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from hangtag.console import note
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
-from hangtag.errors import TrainingError
-from hangtag.files import atomic_path
+from hangtag.quality import thresholds
+from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
+from hangtag.training.checkpoints import Progress, save_tensors
+from hangtag.training.network import TagNetwork
+from hangtag.training.onnx_export import check_onnx, export_onnx
 
-INPUT, OUTPUT = "squares", "logits"
-TOLERANCE = 1e-4  # of probabilities
-
-
-def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
-    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 (n, T) logits."""
-    network = network.eval().cpu()
-    example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's talk about its own internals
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            network,
-            (example,),
-            str(temporary),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("n", min=1, max=65536)},),
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
+# Designs on which the exported model is compared with the network.
+CHECKED = 64
 
 
-def check_onnx(network: nn.Module, path: Path, squares: Pixels) -> float:
-    """Return the largest difference of a probability between torch and ONNX Runtime.
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The network of a run's best epoch, and its outputs for the validation designs."""
 
-    `squares`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4.
+    network: TagNetwork
+    logits: NDArray[np.float32]  # (m, T)
+    labels: NDArray[np.int8]  # (m, T)
+    inputs: Pixels  # uint8 (up to CHECKED, s, s, 4), the first of them
+
+
+def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) -> None:
+    """Write MODEL/: weights, ONNX, tags with calibration and thresholds; config.json comes last.
+
+    Raises TrainingError when the ONNX model differs from the network.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    with torch.inference_mode():
-        expected = torch.sigmoid(network.eval().cpu()(torch.from_numpy(squares))).numpy()
-    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: squares})[0]
-    difference = float(np.abs(1 / (1 + np.exp(-logits.astype(np.float64))) - expected).max())
-    if not difference < TOLERANCE:
-        raise TrainingError(
-            f"{path} differs from the trained network by {difference:.2g} in a probability "
-            f"(at most {TOLERANCE:g} is allowed); please report this with the network's name"
-        )
-    return difference
+    note("exporting the best epoch ...")
+    size = int(progress.config["input_size"])
+    written = ModelFolder(
+        model,
+        Preprocessing(folder.info.size, size, folder.info.max_megapixels),
+        {**progress.config, "precision": progress.precision},
+        {**progress.origin, "catalog": folder.info.catalog},
+        thresholds.fitted(folder.vocabulary, best.logits, best.labels),
+    )
+    save_tensors(written.weights, best.network.state_dict(), {})
+    export_onnx(best.network, size, written.onnx)
+    check_onnx(best.network, written.onnx, best.inputs)
+    written.write()
+    shutil.rmtree(model / CHECKPOINTS)

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of every design, computed once and kept in one file."""
+"""The features of every design by a frozen backbone, computed once and kept in one file."""
 
 import hashlib
 import json
@@ -17,12 +17,11 @@ from torch import Tensor
 
 from hangtag.console import note, track
 from hangtag.dataset.batches import PixelStore
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import Stopped
-from hangtag.files import only_writer
+from hangtag.storage.locks import one_at_a_time
 from hangtag.training.checkpoints import save_tensors
-from hangtag.training.config import TrainConfig
-from hangtag.training.designs import (
+from hangtag.training.data import (
     EVALUATION_BATCH,
     Stores,
     known_store,
@@ -30,6 +29,7 @@ from hangtag.training.designs import (
     outputs,
     stores_of,
 )
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.network import TagNetwork
 from hangtag.training.speed import choose_precision, to_device
 
@@ -39,7 +39,7 @@ FEATURES_FILE: Final = "features.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What the tag head learns from and is measured by."""
+    """The features and labels that a tag head is trained and validated on."""
 
     train: Tensor  # float32 (n, F)
     train_labels: Tensor  # int8 (n, T): 1 yes, 0 reviewed no, -1 unknown; on the same device
@@ -48,7 +48,7 @@ class Features:
     validation_kept: NDArray[np.int64]  # (m,) the records that could be decoded
 
     def to(self, device: torch.device) -> "Features":
-        """Return the same on a device."""
+        """Return the same features on a device."""
         return replace(
             self,
             train=self.train.to(device),
@@ -59,45 +59,45 @@ class Features:
 
 @dataclass(eq=False)
 class _Held:
-    """What the file holds: features of the first `done` designs, training before validation."""
+    """The content of the file: features of the first `done` designs, train before validation."""
 
     kept: dict[str, NDArray[np.int64]]  # by split: the records that could be decoded
     features: NDArray[np.float32]  # (N, F), N designs in both splits
     done: int
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         return self.done == len(self.features)
 
 
 def features_of(
     network: TagNetwork,
-    folder: DatasetFolder,
-    config: TrainConfig,
+    folder: Dataset,
+    config: ResolvedConfig,
     cache: Path,
-    device: torch.device,
     *,
     stores: Stores | None = None,
     stopped: threading.Event | None = None,
 ) -> Features:
-    """Return the features of all train and validation designs, on the CPU; compute what is missing.
+    """Return the features of all train and validation designs, on the CPU; compute missing ones.
 
-    `network` is moved to `device` and set to eval mode. It runs in `config.precision` (auto: fp32)
-    on the training designs and in fp32 on the validation designs, as the exported model will: what
-    is measured is what ships. The features are kept in `cache`, written every
-    `config.checkpoint_minutes` and at the end: the same call again goes on there, or decodes
-    nothing when all is there. A file made from another dataset, backbone, stages, stride, input
-    size or precision is replaced. `stores` keeps decoded designs, see `stores_of`.
+    `network` is set to eval mode and runs on its own device, in `config.precision` (by default
+    fp32) on the training designs and in fp32 on the validation designs, like the exported model.
+    The features are kept in `cache`, written every `config.checkpoint_minutes` and at the end: the
+    same call again resumes from there, and decodes nothing once the file is complete. A file made
+    with another dataset, backbone, stages, stride, input size or precision is replaced. `stores`
+    keeps decoded designs, see `stores_of`.
 
     Raises DatasetError, RecordError, and Stopped once `stopped` is set.
     """
     labels = dict(zip(SPLITS, labels_of(folder), strict=True))
+    device = next(network.parameters()).device
     precision = choose_precision(config, len(folder.vocabulary), device)
     key = _key(to_device(network, device).eval(), folder, config.input_size, precision)
-    # Workers of one study want the same at the same time: one computes, the others wait for it.
-    with only_writer(cache.with_name(f".{cache.name}.lock"), cache, wait=True):
+    # Workers of one study need the same features: one computes them, the others wait.
+    with one_at_a_time(cache.with_name(f".{cache.name}.lock"), cache):
         held = _read(cache, key, folder)
-        if held is None or not held.whole:
+        if held is None or not held.complete:
             opened = _opened(folder, config, held, {} if stores is None else stores)
             held = held or _empty(opened, network.head.in_features)
             blocks = _blocks(network, opened, precision, device, held.done)
@@ -112,8 +112,8 @@ def features_of(
     )
 
 
-def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision: str) -> str:
-    """Return what tells these features from others."""
+def _key(network: TagNetwork, folder: Dataset, input_size: int, precision: str) -> str:
+    """Return the settings that these features depend on, as JSON."""
     digest = hashlib.sha256()
     for name, value in network.backbone.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} ".encode())
@@ -129,8 +129,8 @@ def _key(network: TagNetwork, folder: DatasetFolder, input_size: int, precision:
     return json.dumps(made_from)
 
 
-def _is_same(noted: str, key: str, folder: DatasetFolder) -> bool:
-    """Tell whether a file's key is `key`, as this or an earlier hangtag wrote it."""
+def _is_same(noted: str, key: str, folder: Dataset) -> bool:
+    """Return whether a file's key is `key`, as this or an earlier hangtag wrote it."""
     if noted == key:
         return True
     try:
@@ -141,8 +141,8 @@ def _is_same(noted: str, key: str, folder: DatasetFolder) -> bool:
     return known and {**earlier, "dataset": folder.fingerprint()} == json.loads(key)
 
 
-def _read(cache: Path, key: str, folder: DatasetFolder) -> _Held | None:
-    """Read the file, or return None where it is missing, damaged or about something else."""
+def _read(cache: Path, key: str, folder: Dataset) -> _Held | None:
+    """Read the file, or return None where it is missing, damaged or of other settings."""
     if not cache.exists():
         return None
     try:
@@ -153,7 +153,7 @@ def _read(cache: Path, key: str, folder: DatasetFolder) -> _Held | None:
                 return _Held(kept, file.get_tensor("features"), int(header["done"]))
     except (SafetensorError, OSError):
         pass
-    note(f"{cache} is damaged or made from something else: computing the features anew")
+    note(f"{cache} is damaged or was made with other settings: computing the features again")
     return None
 
 
@@ -164,9 +164,9 @@ def _write(held: _Held, cache: Path, key: str) -> None:
 
 
 def _opened(
-    folder: DatasetFolder, config: TrainConfig, held: _Held | None, stores: Stores
+    folder: Dataset, config: ResolvedConfig, held: _Held | None, stores: Stores
 ) -> tuple[PixelStore, PixelStore]:
-    """Return the pixels of both splits; after a stop, none is decoded for a second time."""
+    """Return the pixels of both splits; after a stop, no design is decoded a second time."""
     if held is None:
         return stores_of(folder, config, stores)
     train, validation = (known_store(folder, config, split, held.kept[split]) for split in SPLITS)
@@ -204,17 +204,17 @@ def _complete(
     minutes: float,
     stopped: threading.Event | None,
 ) -> None:
-    """Fill what is missing; write the file every so many minutes, on a signal and at the end."""
+    """Compute what is missing; write the file every `minutes`, on a stop and at the end."""
     saved = time.monotonic()
     for block in blocks:
         held.features[held.done : held.done + len(block)] = block
         held.done += len(block)
         stop = stopped is not None and stopped.is_set()
-        if stop or held.whole or time.monotonic() - saved > 60 * minutes:
+        if stop or held.complete or time.monotonic() - saved > 60 * minutes:
             _write(held, cache, key)
             saved = time.monotonic()
         if stop:
             raise Stopped(
                 f"stopped after the features of {held.done} of {len(held.features)} designs, all "
-                "is saved; the same command goes on from here"
+                "is saved; run the same command again to resume"
             )

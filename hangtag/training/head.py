@@ -1,4 +1,4 @@
-"""A tag head alone, trained in memory on a frozen backbone's features: no file is touched."""
+"""A tag head alone, trained in memory on a frozen backbone's features."""
 
 import copy
 import math
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from hangtag.dataset.batches import shuffled
 from hangtag.errors import TrainingError
 from hangtag.training import history, recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, settled
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features
 from hangtag.training.network import set_bias, tag_head
 
@@ -34,27 +35,27 @@ def train_head(
     head: nn.Linear | None = None,
     on_epoch: history.OnEpoch | None = None,
 ) -> TrainedHead:
-    """Train a tag head where the features lie; return the best epoch's.
+    """Train a tag head on the features' device; return the best epoch's.
 
-    It starts as a copy of `head`, (F) -> (T), or afresh from `config.seed`. Of `config` all that is
-    about optimiser, schedule, loss, average, dropout, batches, epochs and early stopping holds, and
-    nothing else; `minutes` is not heeded. `on_epoch` gets every epoch's row of history.csv; what it
-    raises ends the training. The same seed gives the same head, on a CPU bit for bit with as many
-    threads. Raises TrainingError for a loss that is not finite.
+    It starts as a copy of `head`, (F) -> (T), or randomly from `config.seed`. Of `config` it uses
+    optimiser, schedule, loss, average, dropout, batch size, epochs and early stopping, and ignores
+    the rest, `minutes` too. `on_epoch` gets every epoch's record of history.csv; an exception that
+    it raises ends the training. The same seed gives the same head, bit for bit on a CPU with the
+    same number of threads. Raises TrainingError for a loss that is not finite.
     """
     run = _HeadRun(features, config, head)
-    rows: list[history.Row] = []
+    records: list[history.Row] = []
     best, best_epoch, best_score = run.averaged, -1, -1.0
     for epoch in range(run.epochs):
-        if history.stops_early(config, rows):
+        if history.stops_early(config, records):
             break
-        rows.append(run.epoch(epoch))
-        if history.is_better(rows[-1], best_epoch, best_score):
-            best_epoch, best_score = epoch, rows[-1]["validation_macro_map"]
+        records.append(run.epoch(epoch))
+        if history.is_better(records[-1], best_epoch, best_score):
+            best_epoch, best_score = epoch, records[-1]["validation_macro_map"]
             best = copy.deepcopy(run.averaged)
         if on_epoch is not None:
-            on_epoch(rows[-1])
-    return TrainedHead(best, rows, best_epoch, best_score)
+            on_epoch(records[-1])
+    return TrainedHead(best, records, best_epoch, best_score)
 
 
 def head_logits(head: nn.Linear, features: Features) -> NDArray[np.float32]:
@@ -74,13 +75,13 @@ def _fresh_head(
 
 
 class _HeadRun:
-    """All that the training of one head holds while it goes on."""
+    """The training of one head in progress."""
 
     def __init__(self, features: Features, config: TrainConfig, head: nn.Linear | None) -> None:
-        config = settled(config)
+        config = resolved(config)
         self.features, self.config = features, config
         device, designs = features.train.device, len(features.train)
-        # On the CPU: Apple's GPUs have no double precision.
+        # On the CPU: Apple GPUs have no double precision.
         frequencies = (features.train_labels == 1).cpu().double().mean(dim=0)
         if head is None:
             self.head = _fresh_head(features, frequencies.numpy(), config)
@@ -96,7 +97,7 @@ class _HeadRun:
         self.steps = self.epochs * self.steps_per_epoch
         if self.average is not None:
             self.average.decay = recipe.average_decay(config, self.steps)
-        # Its own, so that heads trained side by side in threads do not disturb each other.
+        # Its own generator, so that heads trained in parallel threads stay reproducible.
         self.random = torch.Generator(device).manual_seed(config.seed)
 
     @property
@@ -106,11 +107,11 @@ class _HeadRun:
         return head
 
     def epoch(self, epoch: int) -> history.Row:
-        """Train for an epoch and return its figures."""
+        """Train for an epoch and return its record."""
         began = time.monotonic()
         device, first = self.features.train.device, epoch * self.steps_per_epoch
         order = shuffled(len(self.features.train), self.config.seed, epoch)
-        # Whole batches only; the few designs left over differ from epoch to epoch.
+        # Full batches only; the few designs left out differ from epoch to epoch.
         whole = torch.from_numpy(order[: self.steps_per_epoch * self.batch_size]).to(device)
         total = torch.zeros((), device=device)
         for step, chosen in enumerate(whole.view(-1, self.batch_size), start=first):

@@ -1,4 +1,4 @@
-"""The figures of a run's epochs: measured on validation, compared, shown, kept in history.csv."""
+"""The record of each epoch of a run: measured on validation, compared, logged, in history.csv."""
 
 import csv
 from collections.abc import Callable
@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.errors import TrainingError
-from hangtag.files import atomic_path
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import Calibration
+from hangtag.storage.files import atomic_path
+from hangtag.tagging.calibration import Calibration
 from hangtag.training.config import TrainConfig
 
 Row = dict[str, float]
+"""An epoch's record, a row of history.csv."""
+
 OnEpoch = Callable[[Row], None]
 
 
@@ -26,14 +28,14 @@ def measured(
     labels: NDArray[np.int8],
     seconds: float,
 ) -> Row:
-    """Return the figures of an epoch, counted from 0.
+    """Return the record of an epoch, counted from 0.
 
     `logits`: (m, T) of the validation designs, `labels`: (m, T) as `metrics` takes them. `seconds`
     is what the epoch's training took. Raises TrainingError for logits that are not finite.
     """
-    if not np.isfinite(logits).all():  # the last step of the epoch was one too far
+    if not np.isfinite(logits).all():  # the last step of the epoch diverged
         raise TrainingError(
-            f"the network's answers are not finite after epoch {epoch + 1}; lower learning_rate"
+            f"the network's outputs are not finite after epoch {epoch + 1}; lower learning_rate"
         )
     scores = Calibration.identity(logits.shape[1]).apply(logits)
     return {
@@ -47,36 +49,36 @@ def measured(
     }
 
 
-def is_better(row: Row, best_epoch: int, best_score: float) -> bool:
-    """Tell whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
-    return row["validation_macro_map"] > best_score or best_epoch < 0
+def is_better(record: Row, best_epoch: int, best_score: float) -> bool:
+    """Return whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
+    return record["validation_macro_map"] > best_score or best_epoch < 0
 
 
-def stops_early(config: TrainConfig, rows: list[Row]) -> bool:
-    """Tell whether a run ends after the epochs of `rows`: too many bettered none by enough.
+def stops_early(config: TrainConfig, records: list[Row]) -> bool:
+    """Return whether a run stops after the epochs in `records`: too many without a better score.
 
-    The tolerance is for this question alone; the epoch that is kept is the best.
+    The tolerance is used only here; the best epoch is kept in any case.
     """
-    if not config.early_stopping or len(rows) < max(1, config.early_stopping_min_epochs):
+    if not config.early_stopping or len(records) < max(1, config.early_stopping_min_epochs):
         return False
-    best_epoch, best_score = 0, rows[0]["validation_macro_map"]
-    for epoch, row in enumerate(rows):
-        if row["validation_macro_map"] > best_score + config.early_stopping_tolerance:
-            best_epoch, best_score = epoch, row["validation_macro_map"]
-    return len(rows) - 1 - best_epoch >= config.early_stopping
+    best_epoch, best_score = 0, records[0]["validation_macro_map"]
+    for epoch, record in enumerate(records):
+        if record["validation_macro_map"] > best_score + config.early_stopping_tolerance:
+            best_epoch, best_score = epoch, record["validation_macro_map"]
+    return len(records) - 1 - best_epoch >= config.early_stopping
 
 
-def tell(row: Row) -> None:
-    """Print an epoch's figures."""
+def report(record: Row) -> None:
+    """Log an epoch's record."""
     note(
-        f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, validation macro mAP "
-        f"{row['validation_macro_map']:.4f}, micro mAP {row['validation_micro_map']:.4f}"
+        f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, validation macro mAP "
+        f"{record['validation_macro_map']:.4f}, micro mAP {record['validation_micro_map']:.4f}"
     )
 
 
-def write(path: Path, rows: list[Row]) -> None:
+def write(path: Path, records: list[Row]) -> None:
     """Write history.csv, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(records)

@@ -1,8 +1,8 @@
 """Losses for tags that are noisy, incomplete and unbalanced.
 
 Each takes float logits (n, T) and int8 labels (n, T) with 1 yes, 0 reviewed no, -1 unknown, and
-returns the mean over all cells. Most unknown cells are a "no", and the cross-entropies take all for
-one. The others doubt it, each in its way, and believe a reviewed "no" in full.
+returns the mean over all cells. Most unknown cells are a "no". The cross-entropies treat all of
+them as one; the other losses allow for missing tags, and trust a reviewed "no" fully.
 """
 
 import torch
@@ -16,9 +16,9 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def weighted_bce(logits: Tensor, labels: Tensor, frequencies: Tensor) -> Tensor:
-    """Binary cross-entropy whose yes and no weigh the same in sum, tag by tag.
+    """Binary cross-entropy in which the yes and the no of a tag have the same total weight.
 
-    `frequencies`: (T,), share of yes among the training designs. The seed's
+    `frequencies`: (T,), share of yes among the training designs. SageMaker's
     `use_weighted_loss`: weights "based on the distribution of classes".
     """
     yes = frequencies.clamp(1e-3, 1 - 1e-3)
@@ -36,9 +36,9 @@ def asymmetric(
 ) -> Tensor:
     """Asymmetric loss (Ridnik et al. 2021, arXiv:2009.14119, equations 4 to 7).
 
-    Easy "no"s weigh little (focusing by `gamma_negative`), and those below the probability `clip`
-    nothing (shifting), so that neither their number nor a forgotten tag rules the gradient. That is
-    for unknown cells; a reviewed "no" is certain and takes plain cross-entropy.
+    Easy "no"s have little weight (focusing by `gamma_negative`), and those below the probability
+    `clip` none (shifting), so that neither their number nor a missing tag dominates the gradient.
+    This applies to unknown cells; a reviewed "no" is certain and has plain cross-entropy.
     """
     targets = _targets(logits, labels)
     # In single precision: half precision has no probabilities between 0.998 and 1.
@@ -47,7 +47,7 @@ def asymmetric(
     log_no = torch.log1p(-shifted.clamp(max=1 - 1e-6))
     yes = targets * F.logsigmoid(logits.float())
     no = shifted**gamma_negative * log_no
-    # Mostly there is nothing to do here, which saves a quarter of the loss's time.
+    # Skipping the default of 0 saves a quarter of the loss's time.
     if gamma_positive:
         yes = yes * (1 - p) ** gamma_positive
     reviewed = labels == 0
@@ -61,9 +61,9 @@ def hill(
 ) -> Tensor:
     """Hill loss (Zhang et al. 2021, arXiv:2112.07368, section 3.2).
 
-    An unknown cell costs (`weight` - p) p^2, whose slope over the logit is a hill at p = 1/2: a
-    "no" that the network contradicts is taken for forgotten, and pulls less again. A "yes" has
-    focal weight by `gamma` and a `margin` in its logit: it is not made surer than needed.
+    An unknown cell costs (`weight` - p) p^2, whose gradient over the logit is a hill at p = 1/2: a
+    "no" that the network contradicts is probably a missing tag and counts less again. A "yes" has
+    focal weight by `gamma` and a `margin` in its logit, so that it is not pushed to extremes.
     """
     x = logits.float()
     p = torch.sigmoid(x)
@@ -82,9 +82,8 @@ def splc(
 ) -> Tensor:
     """Self-paced loss correction (Zhang et al. 2021, arXiv:2112.07368, section 3.3).
 
-    From the second epoch on (`epoch` 1) an unknown cell that the network gives more than
-    `threshold` is taken for a forgotten "yes". Both sides have focal weight by `gamma`, a given
-    "yes" also a `margin`.
+    From the second epoch on (`epoch` 1) an unknown cell with a probability above `threshold` counts
+    as a missing "yes". Yes and no have focal weight by `gamma`, a labelled "yes" also a `margin`.
     """
     x = logits.float()
     x = torch.where(labels == 1, x - margin, x)
@@ -105,9 +104,9 @@ def selective(
 ) -> Tensor:
     """Partial asymmetric loss, selective by likelihood (Ben-Baruch et al. 2021, arXiv:2110.10955).
 
-    Of a design's unknown cells the `ignored` likeliest count nothing, but never half of its tags;
-    the others count as "no" with focusing `gamma_unknown`; a reviewed "no" focuses by
-    `gamma_negative`, a "yes" not at all.
+    The `ignored` likeliest unknown cells of a design have no weight, at most half of its tags; the
+    others count as "no" with focusing `gamma_unknown`; a reviewed "no" has focusing
+    `gamma_negative`, a "yes" none.
     """
     x = logits.float()
     p = torch.sigmoid(x)

@@ -1,4 +1,4 @@
-"""The network: a backbone that sees four channels, hangtag's or timm's, and a tag head."""
+"""The network: a backbone with four input channels, hangtag's or timm's, and a tag head."""
 
 import difflib
 from pathlib import Path
@@ -14,24 +14,25 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.config import OWN_BACKBONE, Loss, Pooling, TrainConfig, has_learned
+from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
+from hangtag.training.defaults import ResolvedConfig, is_pretrained
 
-# hangtag-base is this network of timm's, with these weights (half precision, four channels).
+# hangtag-base is this timm network with these weights (half precision, four channels).
 OWN_NETWORK: Final = "resnet10t"
 OWN_WEIGHTS: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.safetensors")
-# The seed's algorithm names thin residual networks for small images by their depth, 6n + 2
-# (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
+# SageMaker's image classification names thin residual networks for small images by their depth, 6n
+# + 2 (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
 THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
 
 
 class TagNetwork(nn.Module):
-    """Logits of every tag, from premultiplied RGBA squares.
+    """Logits of every tag, from premultiplied RGBA inputs.
 
-    The head sees what the backbone itself makes of its last feature map, or with `pooling` "all"
-    the mean and the maximum of the maps before it too: of a backbone that is not trained, edges and
-    textures tell what its last map has let go of. `output_stride`: so many pixels of the square to
-    one place of that last map; at 16 timm dilates the last stage's convolutions instead of taking
-    every second place (arXiv:1706.05587, section 3.2), and the weights stay what they are.
+    The head gets the backbone's own pooled features, or with `pooling` "all" also the mean and the
+    maximum of the earlier feature maps: edges and textures that the last map of a frozen backbone
+    has lost. `output_stride` is the number of input pixels per cell of the last map; at 16 timm
+    dilates the last stage's convolutions instead of striding (arXiv:1706.05587, section 3.2), with
+    the same weights.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class TagNetwork(nn.Module):
         pooling: Pooling = "last",
         output_stride: int = 32,
     ) -> None:
-        """Raises ConfigError where timm knows no such network, or none with these settings."""
+        """Raises ConfigError where timm has no such network, or not with these settings."""
         super().__init__()
         self.backbone = _backbone(network, output_stride)
         self.output_stride = output_stride
@@ -56,14 +57,14 @@ class TagNetwork(nn.Module):
             width += 2 * sum(widths) - widths[-1]
         self.head = tag_head(width, tags)
 
-    def forward(self, squares: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to float logits (n, T)."""
-        logits: Tensor = self.head(self.dropout(self.features(squares)))
+        logits: Tensor = self.head(self.dropout(self.features(inputs)))
         return logits
 
-    def features(self, squares: Tensor) -> Tensor:
-        """Map uint8 (n, s, s, 4), premultiplied, to what the head sees, float (n, F)."""
-        planes = four_channels(squares)
+    def features(self, inputs: Tensor) -> Tensor:
+        """Map uint8 (n, s, s, 4), premultiplied, to the head's inputs, float (n, F)."""
+        planes = four_channels(inputs)
         if not self.stages:
             features: Tensor = self.backbone(planes)
             return features
@@ -72,32 +73,32 @@ class TagNetwork(nn.Module):
         pooled = [backbone.forward_head(last, pre_logits=True)]
         pooled += [stage.mean((2, 3)) for stage in maps[:-1]]
         pooled += [stage.amax((2, 3)) for stage in maps]
-        # Each to one scale: a maximum is many times a mean, and the head's decay is one for all.
+        # On one scale: a maximum is many times a mean, and the head has one weight decay for all.
         return torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in pooled], dim=1)
 
 
-def network_of(config: TrainConfig, tags: int) -> TagNetwork:
-    """Return the network that a settled configuration describes. Raises ConfigError."""
+def network_of(config: ResolvedConfig, tags: int) -> TagNetwork:
+    """Return the network that a resolved configuration describes. Raises ConfigError."""
     network = TagNetwork(
         config.backbone, tags, config.dropout, config.pooling, config.output_stride
     )
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
     side = known["input_size"][-1] if known.get("fixed_input_size") else config.input_size
     if side != config.input_size:
-        raise ConfigError(f"{config.backbone} sees squares of {side} px: give --input-size {side}")
+        raise ConfigError(f"{config.backbone} takes inputs of {side} px: give --input-size {side}")
     try:
         with torch.no_grad():
             network.eval().features(torch.zeros(1, side, side, 4, dtype=torch.uint8))
-    except Exception as cause:  # networks do not look before they compute
-        why = (str(cause).splitlines() or ["it does not say why"])[0]
+    except Exception as cause:  # a network fails in its own way
+        why = (str(cause).splitlines() or ["no reason given"])[0]
         raise ConfigError(
-            f"{config.backbone} cannot see squares of {side} px ({why}): give another --input-size"
+            f"{config.backbone} cannot take inputs of {side} px ({why}): give another --input-size"
         ) from cause
     return network.train()
 
 
 def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn.Linear:
-    """Return a tag head before training; its weights come from `random`, or torch's own."""
+    """Return an untrained tag head; its weights come from `random`, or torch's own generator."""
     head = nn.Linear(width, tags)
     nn.init.normal_(head.weight, std=0.01, generator=random)
     nn.init.zeros_(head.bias)
@@ -107,9 +108,9 @@ def tag_head(width: int, tags: int, random: torch.Generator | None = None) -> nn
 def set_bias(head: nn.Linear, frequencies: NDArray[np.float64], loss: Loss) -> None:
     """Start every tag at its own frequency, (T,) in 0..1 (arXiv:1708.02002, section 3.3).
 
-    Otherwise the first epoch is spent on learning that most tags are rare. A loss that weighs yes
-    and no alike believes in one half from the start: frequencies would give it gradients of
-    hundreds, which rule Adam's second moment for a thousand steps.
+    Otherwise the first epoch is spent on learning that most tags are rare. A loss that weights yes
+    and no equally expects one half: starting at the frequencies would give gradients of hundreds,
+    which dominate Adam's second moment for a thousand steps.
     """
     if loss == "weighted-bce":
         return
@@ -137,26 +138,26 @@ class ThinResNet(nn.Sequential):
         self.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
 
 
-def four_channels(squares: Tensor) -> Tensor:
+def four_channels(inputs: Tensor) -> Tensor:
     """Map uint8 (n, s, s, 4), premultiplied, to float (n, 4, s, s) about -1..1.
 
-    Three channels show the design on mid grey, where black and white stand out alike; the fourth
-    is alpha, so that a grey design does too. Part of the network, and so of the exported model:
-    nobody can feed it otherwise.
+    Three channels are the design on mid grey, where black and white stand out equally; the fourth
+    is alpha, which makes a grey design stand out too. This is part of the network, and so of the
+    exported model.
     """
-    planes = squares.permute(0, 3, 1, 2).float() / 255
+    planes = inputs.permute(0, 3, 1, 2).float() / 255
     alpha = planes[:, 3:]
     return torch.cat([planes[:, :3] * 2 - alpha, alpha * 2 - 1], dim=1)
 
 
-def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
+def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     """Fill the backbone with pretrained weights: `hub` or a .safetensors, .pth or .pt file.
 
-    `none` gives hangtag's own backbone its own, and leaves any other as it is. Raises ConfigError
-    when they cannot be had, TrainingError when they do not fit. A weights file of another form is
-    unpickled with tensors only allowed.
+    With None hangtag's own backbone gets its own weights, and any other is left as it is. Raises
+    ConfigError when the weights cannot be loaded, TrainingError when they do not fit. A weights
+    file other than safetensors is unpickled with tensors only.
     """
-    if not has_learned(name, weights):
+    if not is_pretrained(name, weights):
         return
     state = (
         _hub_state(name) if weights == "hub" else _file_state(weights_file(weights) or OWN_WEIGHTS)
@@ -179,22 +180,22 @@ def load_backbone(network: TagNetwork, name: str, weights: str) -> None:
     network.backbone.load_state_dict({**own, **fitting})
 
 
-def weights_file(weights: str) -> Path | None:
-    """Return the file that a setting of weights names, None for `none` and `hub`.
+def weights_file(weights: str | None) -> Path | None:
+    """Return the file of a `weights` setting, None for None and `hub`.
 
-    Raises ConfigError for a file that is not there.
+    Raises ConfigError for a file that does not exist.
     """
-    if weights in ("none", "hub"):
+    if weights in (None, "hub"):
         return None
     path = Path(weights)
     if not path.is_file():
-        raise ConfigError(f"no weights file {path}; give none, hub or a .safetensors or .pth file")
+        raise ConfigError(f"no weights file {path}; give hub or a .safetensors or .pth file")
     return path
 
 
 def _backbone(name: str, output_stride: int = 32) -> nn.Module:
     """Make a timm backbone without its classifier, for four input channels."""
-    # 32 is what nearly all have; networks that cannot be told otherwise do not take the argument.
+    # 32 is the default; networks with a fixed stride do not take the argument.
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
     known = OWN_NETWORK if name == OWN_BACKBONE else name
     try:
@@ -207,7 +208,7 @@ def _backbone(name: str, output_stride: int = 32) -> nn.Module:
         raise ConfigError(
             f"{name} cannot have an output stride of {output_stride}: give --output-stride 32"
         ) from cause
-    except Exception as cause:  # names with a slash ask the hub, whose client raises anything
+    except Exception as cause:  # the hub's client, for names with a slash, raises anything
         plain = name.rpartition("/")[2].partition(".")[0]
         near = difflib.get_close_matches(plain, timm.list_models())
         raise ConfigError(
@@ -216,14 +217,14 @@ def _backbone(name: str, output_stride: int = 32) -> nn.Module:
 
 
 def _stages(backbone: nn.Module, name: str) -> dict[int, int]:
-    """Return which of timm's feature maps the head sees, the last of each size from a quarter down,
-    and their channels.
+    """Return the feature maps that the head gets, by their number in timm, and their channels.
 
-    Raises ConfigError for a backbone that does not show its maps.
+    They are the last ones of each size, from a quarter of the input down. Raises ConfigError for a
+    backbone that does not expose its maps.
     """
     if not hasattr(backbone, "forward_intermediates"):
-        raise ConfigError(f"{name} does not show its stages: give --pooling last")
-    # By the sizes that the stages have at the usual stride: at 16 the last two are of one.
+        raise ConfigError(f"{name} does not expose its stages: give --pooling last")
+    # By their sizes at the default stride: at 16 the last two have the same.
     with torch.device("meta"):
         found: Any = _backbone(name).feature_info
     last_of = {info["reduction"]: stage for stage, info in enumerate(found)}
@@ -237,8 +238,8 @@ def _hub_state(name: str) -> dict[str, Tensor]:
         model: Any = timm.create_model(name, pretrained=True)
     except Exception as cause:  # the hub client raises its own, requests' and OS errors
         raise ConfigError(
-            f"the weights of {name} cannot be had from the hub ({str(cause).splitlines()[0]}); "
-            "check the network, or give a file"
+            f"the weights of {name} cannot be loaded from the hub ({str(cause).splitlines()[0]}); "
+            "check the connection, or give a file"
         ) from cause
     return dict(model.state_dict())
 
@@ -249,27 +250,27 @@ def _file_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:  # a damaged file raises anything
-        raise ConfigError(f"{path} is no weights file: {str(cause).splitlines()[0]}") from cause
+        raise ConfigError(f"{path} is not a weights file: {str(cause).splitlines()[0]}") from cause
     for key in ("state_dict_ema", "state_dict", "model"):
         loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ConfigError(f"{path} is no weights file: it holds something else than named tensors")
+        raise ConfigError(f"{path} is not a weights file: it holds more than named tensors")
     return loaded
 
 
 def _plain(key: str) -> str:
-    """Strip the prefixes that wrappers, and hangtag's own models, put before a backbone's keys."""
+    """Strip the prefixes of a backbone's keys in wrappers and in hangtag's own models."""
     for prefix in ("module.", "backbone."):
         key = key.removeprefix(prefix)
     return key
 
 
 def _four_planes(value: Tensor, own: Tensor, std: Tensor) -> Tensor:
-    """Fit a first convolution that saw colours less their mean, by `std` (3,), to `four_channels`.
+    """Adapt a first convolution on colours normalised by `std`, (3,), to `four_channels`.
 
-    Those differ from mid grey by twice as much as colours of 0..1 do, so the weights are divided by
-    twice the deviation. The mean, about mid grey, is let go: few first layers have a bias to hold
-    it. Alpha starts unheard. Any other tensor is returned as it is.
+    Those differ from mid grey by twice as much as colours of 0..1, so the weights are divided by
+    twice the deviation. The mean, about mid grey, is ignored: few first layers have a bias to
+    absorb it. The weights of alpha start at 0. Any other tensor is returned unchanged.
     """
     if value.ndim == 4 and own.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 4:
         colours = value / (2 * std.to(value)).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""What a TrainConfig means: augmentation, optimiser and learning rate of a run."""
+"""A TrainConfig as augmentation, optimiser, learning rate, loss and average of a run."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,9 +10,10 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hangtag.dataset.batches import Augmentation, has_colour_tags
+from hangtag.dataset.augmentation import Augmentation, has_colour_tags
 from hangtag.training import losses
 from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import ResolvedConfig
 
 _TIMM_NAMES = {
     "adamw": "adamw",
@@ -23,8 +24,8 @@ _TIMM_NAMES = {
 }
 
 
-def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
-    """Return how far designs are changed."""
+def augmentation(config: ResolvedConfig, names: Sequence[str]) -> Augmentation:
+    """Return the augmentation of a run."""
     return Augmentation(
         flip=config.flip != "never",
         rotate=config.rotate,
@@ -41,26 +42,26 @@ def augmentation(config: TrainConfig, names: Sequence[str]) -> Augmentation:
 
 
 def hue(config: TrainConfig, names: Sequence[str]) -> float:
-    """Return how far the hue is turned, in degrees: little where tags name colours."""
-    if config.hue >= 0:
+    """Return how far the hue is rotated, in degrees: little where tags name colours."""
+    if config.hue is not None:
         return config.hue
     return 8.0 if has_colour_tags(names) else 60.0
 
 
-def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+def optimizer(network: nn.Module, config: ResolvedConfig) -> Optimizer:
     """Make the optimiser; biases and normalisation layers get no weight decay.
 
-    timm's "sgd" is Nesterov's, its "momentum" the plain one: the seed's nag and sgd.
+    In timm "sgd" has Nesterov momentum and "momentum" the classical one: nag and sgd here.
     """
     options: dict[str, Any] = {"eps": config.eps}
     if config.optimizer in ("adam", "adamw"):
-        # One pass over each tensor in place of several: a tenth of a step of ResNet-18 on a CPU.
+        # Fused: one pass over each tensor, which saves a tenth of a step of ResNet-18 on a CPU.
         options |= {"betas": (config.momentum, config.beta_2), "fused": True}
     elif config.optimizer == "rmsprop":
         options |= {"alpha": config.beta_2, "momentum": config.momentum}
     else:
         options = {"momentum": config.momentum}
-    # Nesterov's momentum of 0, the seed's default, is plain descent; torch refuses the name.
+    # Nesterov momentum of 0, SageMaker's default, is plain descent; torch refuses it as Nesterov.
     plain = config.optimizer == "nag" and config.momentum == 0
     made: Optimizer = create_optimizer_v2(
         network,
@@ -72,7 +73,7 @@ def optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
     return made
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) -> float:
+def learning_rate(config: ResolvedConfig, step: int, steps: int, per_epoch: int) -> float:
     """Return the learning rate of a step, counted from 0, of `steps` in all."""
     highest, warm_up = config.learning_rate, round(config.warmup * steps)
     if step < warm_up:
@@ -82,8 +83,8 @@ def learning_rate(config: TrainConfig, step: int, steps: int, per_epoch: int) ->
     if config.schedule == "step":
         passed = sum(step >= epoch * per_epoch for epoch in config.step_epochs)
         return highest * config.step_factor**passed
-    place = (step - warm_up) / max(1, steps - warm_up)
-    return highest * 0.5 * (1 + math.cos(math.pi * place))
+    share = (step - warm_up) / max(1, steps - warm_up)
+    return highest * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
@@ -106,14 +107,14 @@ def loss(config: TrainConfig, frequencies: Tensor) -> Callable[[Tensor, Tensor, 
 
 
 def average(config: TrainConfig, network: nn.Module) -> ModelEmaV3 | None:
-    """Return a moving average of the network's weights, or None where there is to be none.
+    """Return a moving average of the network's weights, or None where it is switched off.
 
-    It reaches back over all steps until there are as many as `average_decay` asks for; timm's usual
-    warm-up would never let it reach over more than 360 steps of 7,000.
+    It averages over all steps until there are as many as `average_decay` implies; with timm's
+    default warm-up it would never cover more than 360 steps of 7,000.
     """
     return ModelEmaV3(network, use_warmup=True, warmup_power=1.0) if config.ema else None
 
 
 def average_decay(config: TrainConfig, steps: int) -> float:
-    """Return by how much the moving average of a run of `steps` decays in a step."""
+    """Return the decay per step of the moving average in a run of `steps`."""
     return 1 - 1 / (1 + config.ema * steps)

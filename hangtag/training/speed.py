@@ -1,25 +1,25 @@
-"""A short measured probe: which number format is faster here, and how long a step takes."""
+"""A short measurement: which number format is faster here, and how long a step takes."""
 
 import statistics
 import time
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import nn
 
 from hangtag.console import note
 from hangtag.cores import cores
-from hangtag.training.config import TrainConfig
+from hangtag.training.config import Precision
+from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.losses import bce
 from hangtag.training.network import TagNetwork, network_of
 
-Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: Final[dict[str, torch.dtype]] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-# A faster format must win clearly, or noise would make two runs of one command differ.
+# The gain from which a format counts as faster; otherwise noise would make two runs differ.
 CLEARLY = 1.2
 WARM_UP, MEASURED = 2, 5
 
@@ -30,18 +30,18 @@ def gpus() -> int:
 
 
 def limit_threads() -> None:
-    """Let torch start no more threads than this process has cores: it sees no container's quota."""
+    """Limit torch to as many threads as this process has cores: it ignores a container's quota."""
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
 
 
-def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Precision:
+def choose_precision(config: ResolvedConfig, tags: int, device: torch.device) -> Precision:
     """Return the number format to train in: the configured one, or the clearly fastest.
 
-    On a CPU that means fp32 or bf16 (which the dense convolutions of recent server CPUs like and
-    depthwise ones do not); on a GPU bf16 where it is built in, else fp32.
-    Features that are computed once are worth fp32.
+    On a CPU fp32 or bf16 (on recent server CPUs faster for dense convolutions, not for depthwise
+    ones); on a GPU bf16 where the hardware has it, else fp32. Features of a frozen backbone are
+    computed once, in fp32.
     """
-    if config.precision != "auto":
+    if config.precision is not None:
         return config.precision
     if config.freeze:
         return "fp32"
@@ -55,18 +55,19 @@ def choose_precision(config: TrainConfig, tags: int, device: torch.device) -> Pr
     return "bf16" if ratio > CLEARLY else "fp32"
 
 
-def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision: str) -> float:
-    """Measure one training step: the median of a few, on a network thrown away afterwards."""
+def step_seconds(config: ResolvedConfig, tags: int, device: torch.device, precision: str) -> float:
+    """Measure one training step: the median of a few, on a temporary network."""
     with torch.random.fork_rng(devices=[]):
         network = to_device(network_of(config, tags), device)
     optimizer = torch.optim.AdamW(network.parameters())
-    shape = (config.batch_size, config.input_size, config.input_size, 4)
-    squares = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
-    labels = torch.zeros(config.batch_size, tags, dtype=torch.int8, device=device)
+    designs = config.batch_size or 64
+    shape = (designs, config.input_size, config.input_size, 4)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=_generator()).to(device)
+    labels = torch.zeros(designs, tags, dtype=torch.int8, device=device)
     times = []
     for _ in range(WARM_UP + MEASURED):
         start = time.perf_counter()
-        _step(network, optimizer, squares, labels, precision)
+        _step(network, optimizer, pixels, labels, precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
@@ -74,7 +75,7 @@ def step_seconds(config: TrainConfig, tags: int, device: torch.device, precision
 
 
 def to_device(network: TagNetwork, device: torch.device) -> TagNetwork:
-    """Move a network, in the memory layout that convolutions are fastest in."""
+    """Move a network to a device, in the fastest memory layout for convolutions."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -85,12 +86,12 @@ def _generator() -> torch.Generator:
 def _step(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    squares: torch.Tensor,
+    pixels: torch.Tensor,
     labels: torch.Tensor,
     precision: str,
 ) -> None:
-    with autocast(squares.device, precision):
-        loss = bce(network(squares).float(), labels)
+    with autocast(pixels.device, precision):
+        loss = bce(network(pixels).float(), labels)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

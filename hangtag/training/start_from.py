@@ -1,4 +1,4 @@
-"""Continue from a trained model although tags were added, removed or reordered."""
+"""Continue from a trained model, whose tags may differ from the dataset's."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,40 +16,43 @@ from hangtag.training.network import TagNetwork
 
 
 def with_weights(model: Path) -> ModelFolder:
-    """Open a model folder that training can go on from. Raises ModelError for an imported one."""
+    """Open a model folder that training can continue from.
+
+    Raises ModelError for an imported one.
+    """
     folder = ModelFolder.open(model)
     if not folder.weights.exists():
         raise ModelError(
-            f"{model} has no {folder.weights.name} to go on from: a model that was"
-            " imported can tag and be served, but not be trained"
+            f"{model} has no {folder.weights.name} to continue from: an imported model"
+            " can tag and be served, but not be trained"
         )
     return folder
 
 
-def going_on(config: TrainConfig, model: Path) -> TrainConfig:
-    """Return a configuration with what a run that goes on from a model has from it: its side in
-    pixels, its pooling and its stride where they are left to us, and its weights.
+def continued(config: TrainConfig, model: Path) -> TrainConfig:
+    """Return a configuration completed from the model that it continues.
 
+    From the model come the weights, and input size, pooling and stride where they are not given.
     Raises ModelError.
     """
     earlier = with_weights(model)
-    seen = from_stored(earlier.training)
-    if config.weights != "none":
-        note(f"{config.weights} is not read: the weights are those of {model}")
+    settings = from_stored(earlier.training)
+    if config.weights is not None:
+        note(f"weights {config.weights} is ignored: the weights are those of {model}")
     return replace(
         config,
-        weights="none",
+        weights=None,
         input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=seen.pooling if config.pooling == "auto" else config.pooling,
-        output_stride=config.output_stride or seen.output_stride,
+        pooling=config.pooling or settings.pooling,
+        output_stride=config.output_stride or settings.output_stride,
     )
 
 
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:
-    """Copy a trained model's weights into `network`; known tags keep theirs, new ones start fresh.
+    """Copy a trained model's weights into `network`; the weights of new tags stay as they are.
 
-    A tag is known by its name or, when it was renamed by an alias, by one of its aliases. Raises
-    ModelError when the backbones differ or there are no weights.
+    A tag is matched by its name or, after a renaming, by one of its aliases. Raises ModelError when
+    the backbones differ or there are no weights.
     """
     earlier = with_weights(model)
     try:
@@ -69,8 +72,7 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
         pooling = from_stored(earlier.training).pooling
         raise ModelError(
-            f"the tag head of {model} sees other features; give --pooling {pooling} or leave it to "
-            "the model"
+            f"the tag head of {model} has other inputs; give --pooling {pooling} or leave it out"
         )
     rows = {name: row for row, name in enumerate(earlier.vocabulary.names)}
     known = 0
@@ -83,4 +85,4 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
                 values[column] = state[key][row]
     with torch.no_grad():
         network.load_state_dict({**backbone, **head})
-    note(f"starting from {model}: {known} of {len(vocabulary)} tags are known to it")
+    note(f"starting from {model}: it has {known} of the {len(vocabulary)} tags")

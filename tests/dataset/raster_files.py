@@ -77,9 +77,10 @@ def tiff(pixels: np.ndarray, colours: int, **options: object) -> bytes:
     height, width, samples = pixels.shape
     stored = pixels.astype(pixels.dtype.newbyteorder(order))
     planes = [stored[..., n] for n in range(samples)] if planar else [stored]
-    if bits < 8:
-        bit = (pixels[..., 0, None] >> np.arange(bits - 1, -1, -1)) & 1
-        planes = [np.packbits(bit.reshape(height, -1).astype(np.uint8), axis=1)]
+    if bits not in (8, 16, 32):
+        planes = [plane.reshape(height, -1, 1) for plane in (planes if planar else [pixels])]
+        single = [(plane >> np.arange(bits - 1, -1, -1) & 1).astype(np.uint8) for plane in planes]
+        planes = [np.packbits(bit.reshape(height, -1), axis=1) for bit in single]
     data = [plane.tobytes() for plane in planes]
     if compression == 8:
         data = [zlib.compress(part) for part in data]

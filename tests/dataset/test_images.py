@@ -139,9 +139,9 @@ def test_no_fringe_from_colour_under_transparency(hidden: str, size: int) -> Non
     # Two roundings of a premultiplied byte: at alpha 40 a colour is exact to 2 * 0.5 * 255 / 40.
     shown = pixels[pixels[..., 3] > 40]
     assert np.abs(shown[:, :3].astype(int) - RED[:3]).max() <= 7
-    square = fit(pixels, 48).astype(int)
-    expected = square[..., 3:] * np.array(RED[:3]) / 255
-    assert np.abs(square[..., :3] - expected).max() <= 3
+    fitted = fit(pixels, 48).astype(int)
+    expected = fitted[..., 3:] * np.array(RED[:3]) / 255
+    assert np.abs(fitted[..., :3] - expected).max() <= 3
 
 
 def test_a_large_image_is_shrunk_strip_by_strip_to_the_same_picture() -> None:
@@ -154,25 +154,25 @@ def test_a_large_image_is_shrunk_strip_by_strip_to_the_same_picture() -> None:
 
 def test_nothing_is_cropped_and_the_shape_is_kept() -> None:
     image = Image.new("RGBA", (300, 100), RED)
-    square = fit(decode(saved(image, "PNG"), 256), 96)
-    rows, columns = np.nonzero(square[..., 3])
+    fitted = fit(decode(saved(image, "PNG"), 256), 96)
+    rows, columns = np.nonzero(fitted[..., 3])
     assert (columns.min(), columns.max()) == (0, 95)
     assert (rows.min(), rows.max()) == (32, 63)
 
 
 def test_black_and_white_stamps_and_their_shapes_survive() -> None:
-    """What the seed lost: three designs that differ in colour under alpha, or in shape only."""
+    """Lost without alpha: three designs that differ in colour under alpha, or in shape only."""
     black, white = disc((0, 0, 0, 255)), disc((255, 255, 255, 255))
     ring = disc((0, 0, 0, 255))
     ImageDraw.Draw(ring).ellipse((80, 80, 120, 120), (0, 0, 0, 0))
-    squares = [
+    inputs = [
         fit(decode(saved(image, "PNG"), 256), 96).astype(int) for image in (black, white, ring)
     ]
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        assert np.abs(squares[first] - squares[second]).max() == 255
-    assert (squares[0][48, 48] == [0, 0, 0, 255]).all()
-    assert (squares[1][48, 48] == [255, 255, 255, 255]).all()
-    assert (squares[2][48, 48] == 0).all()
+        assert np.abs(inputs[first] - inputs[second]).max() == 255
+    assert (inputs[0][48, 48] == [0, 0, 0, 255]).all()
+    assert (inputs[1][48, 48] == [255, 255, 255, 255]).all()
+    assert (inputs[2][48, 48] == 0).all()
 
 
 def test_packing_then_fitting_equals_fitting_the_file() -> None:
@@ -289,11 +289,11 @@ def test_svg_that_would_take_all_stack_or_time_is_bounded() -> None:
         '<filter id="f"><feTurbulence baseFrequency="0.05" numOctaves="2000000"/></filter>'
         '<rect width="10" height="10" filter="url(#f)"/>'
     )
-    began = time.monotonic()
+    began = time.process_time()
     few, *many = (
         drawn(noise.replace("2000000", n)) for n in ("16", "2000000", "+2e6", " 2000000.0")
     )
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert all((few == one).all() for one in many)
 
 
@@ -319,6 +319,18 @@ def test_svg_embedded_image_is_shown_within_the_budget() -> None:
         ('width="100%" height="100%" viewBox="0 0 1.5 1"', (171, 256)),
         ('width="0.1in" height="0.2in" viewBox="0 0 10 20"', (256, 128)),
         ('width="3" height="2"', (171, 256)),
+        ('width="10cm" viewBox="0 0 40 20"', (128, 256)),
+        ('height="1.5" viewBox="0 0 40 20"', (128, 256)),
+        ('width="40mm" height="auto" viewBox="0 0 40 20"', (128, 256)),
+        ('width="22.5" height="100%" viewBox="0 0 40 20"', (128, 256)),
+        ('width=" 40Q " height="20q" viewBox="0 0 40 20"', (128, 256)),
+        ('width="1.5em" height="12px" viewBox="0 0 40 20"', (128, 256)),
+        ('width="2rem" height="1em" style="font-size:40px" viewBox="0 0 40 20"', (128, 256)),
+        # In an <img>, the sides of CSS are those of the image, which follow the viewBox.
+        ('style="width:10cm" viewBox="0 0 40 20"', (128, 256)),
+        ('style="width:80px;height:20px" viewBox="0 0 40 20"', (128, 256)),
+        ('width="40" height="20" style="width:80px;height:80px" viewBox="0 0 4 2"', (128, 256)),
+        ('style="width:80px;height:40px"', (128, 256)),
     ],
 )
 def test_svg_whose_sides_are_no_whole_pixels_is_whole(sides: str, shape: tuple[int, int]) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hangtag.dataset import animation
 from hangtag.dataset.images import decode
+from hangtag.dataset.raster import animation
 from hangtag.errors import ImageError
 from tests.dataset.raster_files import apng, gif, saved
 
@@ -36,7 +36,7 @@ def faded(alpha: int) -> Image.Image:
 @pytest.mark.parametrize("empty", [1, 5])
 def test_empty_frames_at_the_beginning_are_passed_over(kind: str, empty: int) -> None:
     frames = [EMPTY.copy() for _ in range(empty)]
-    for number, frame in enumerate(frames):  # encoders join frames that are alike
+    for number, frame in enumerate(frames):  # encoders join frames that are the same
         frame.putpixel((number, 0), (0, 0, 0, 1 if kind != "GIF" else 255))
     assert is_red(decode(animated(kind, *frames, RED), 64))
 
@@ -92,7 +92,7 @@ def test_a_still_default_image_that_is_no_frame_is_not_shown() -> None:
     red[2:6, 2:6] = (255, 0, 0, 255)
     pixels = decode(apng(8, (red, 0, 0, 0, 1), default=white), 64)
     assert pixels[4, 4].tolist() == [255, 0, 0, 255]
-    assert pixels[0, 0, 3] == 0  # nothing of the default image lies under it
+    assert pixels[0, 0, 3] == 0  # nothing of the default image is under it
     cut = apng(8, (red, 0, 0, 0, 1), default=white).replace(b"fdAT", b"fdAX")
     assert decode(cut, 64)[0, 0].tolist() == [255] * 4  # without frames it is shown
 
@@ -100,7 +100,7 @@ def test_a_still_default_image_that_is_no_frame_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("disposal", "blend", "expected"),
     [
-        (0, 1, ([255, 0, 0, 255], GREEN)),  # kept: the second frame lies over it
+        (0, 1, ([255, 0, 0, 255], GREEN)),  # kept: the second frame is over it
         (1, 1, ([0, 0, 0, 0], GREEN)),  # cleared before the second
         (2, 1, ([0, 0, 0, 0], GREEN)),  # restored to the empty canvas
         (0, 0, ([255, 0, 0, 255], GREEN)),
@@ -144,7 +144,7 @@ def test_what_is_looked_at_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = saved(Image.new("P", (1000, 1000), 3), "GIF", transparency=3)
     start = frame.index(b"!\xf9")
     data = frame[:-1] + frame[start:-1] * 5000
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ImageError, match="transparent"):
         decode(data, 64)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

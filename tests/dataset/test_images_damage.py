@@ -173,3 +173,28 @@ def test_jpeg_of_four_inks_as_photoshop_stores_it() -> None:
     file = io.BytesIO()
     ink.save(file, "JPEG", quality=100)
     assert np.abs(decode(file.getvalue(), 64)[8, 8].astype(int) - (255, 0, 0, 255)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "but a Git LFS pointer: run"),
+        (b"\n<!DOCTYPE HTML><html></html>", "but an HTML page: copy"),
+        (b"<html><svg></svg></html>", "but an HTML page: copy"),
+        (b"\0\x05\x16\x07\0\2\0\0Mac OS X", r"but macOS metadata \(AppleDouble\): delete"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "but HEIC: save it as PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2", "but a video: save it as PNG"),
+        (b"\xff\x0a\xfa\x7f\1", "but JPEG XL: save it as PNG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "but JPEG XL: save it as PNG"),
+        (b"8BPS\0\1", r"but a Photoshop document \(PSD\): save it as PNG"),
+        (b"%PDF-1.7", "but a PDF: save it as SVG or PNG"),
+        (b"PK\3\4", "but a ZIP archive: extract it"),
+        (bytes(64), "but empty data"),
+        (b'{"error": "not found"}', "but JSON: copy"),
+        (b"hello", "$"),
+    ],
+)
+def test_what_is_no_image_is_named(data: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match="not an image in a known format.*" + message) as caught:
+        decode(data, 64)
+    assert caught.value.reason == "unreadable"

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hangtag.dataset import libtiff
 from hangtag.dataset.images import decode
+from hangtag.dataset.raster import libtiff
 from hangtag.errors import ImageError
 from tests.dataset.raster_files import saved
 
@@ -62,7 +62,7 @@ def test_pillows_own_limit_stays_for_others() -> None:
 import io, sys, threading, warnings
 from PIL import Image
 before = Image.MAX_IMAGE_PIXELS
-import hangtag.dataset.images as images, hangtag.tagging.tagger, hangtag.library.xmp
+import hangtag.dataset.images as images, hangtag.tagging.tagger, hangtag.library.keywords.xmp
 assert Image.MAX_IMAGE_PIXELS == before, "changed by import"
 Image.MAX_IMAGE_PIXELS = 50
 file = io.BytesIO()
@@ -164,9 +164,9 @@ def test_a_damaged_tiff_is_one_line_of_a_command(tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     command = [sys.executable, "-m", "hangtag", "pack", catalog, out, "--min-count", "1", "--quiet"]
     run = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
-    said = (out / "rejected.csv").read_text() if out.exists() else run.stderr
-    assert "lzw.tif" in said, run.stderr
-    assert "not yet in table" in said or "code" in said
-    assert "tag.tif" not in said
+    listed = (out / "rejected.csv").read_text() if out.exists() else run.stderr
+    assert "lzw.tif" in listed, run.stderr
+    assert "not yet in table" in listed or "code" in listed
+    assert "tag.tif" not in listed
     for foreign in ("UserWarning", "LZWDecode", "tempfile.tif", "Traceback"):
         assert foreign not in run.stderr

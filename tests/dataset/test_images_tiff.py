@@ -60,6 +60,21 @@ def test_every_layout(
     assert np.abs(decode(data, 64).astype(int) - wanted).max() <= 3
 
 
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [9, 10, 12, 14, 15])
+@pytest.mark.parametrize(
+    ("kind", "stored", "shown"),
+    [(BLACK_IS_ZERO, GREY, GREY), (WHITE_IS_ZERO, 255 - GREY, GREY), (RGB, COLOURS, COLOURS)],
+)
+def test_samples_of_cameras_and_scanners(
+    kind: int, stored: np.ndarray, shown: np.ndarray, bits: int, order: str, planar: bool
+) -> None:
+    pixels = stored.astype(np.uint16) << (bits - 8)
+    data = tiff(pixels, kind, bits=bits, order=order, planar=planar, compression=8)
+    assert np.abs(decode(data, 64).astype(int) - expected(shown)).max() <= 1
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("kind", [WHITE_IS_ZERO, BLACK_IS_ZERO])
 def test_grey_of_few_bits(bits: int, kind: int) -> None:

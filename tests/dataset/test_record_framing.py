@@ -74,7 +74,7 @@ def test_damage_is_named_with_record_and_offset(small: Path) -> None:
             RecordReader(small)
         text = str(error.value)
         assert text.startswith(f"{small}: {message}")
-        assert text.endswith("hangtag salvage FILE NEW_FILE keeps what is whole")
+        assert text.endswith("hangtag salvage FILE NEW_FILE keeps the undamaged records")
         assert "\n" not in text
 
 
@@ -83,7 +83,7 @@ def test_a_record_that_runs_over_the_next_is_found_out(small: Path) -> None:
     second, third = (good.index(MARK, at) for at in (4, 52))
     long = struct.pack("<I", third - 8)
     small.write_bytes(good[:4] + long + good[8:])
-    with pytest.raises(RecordError, match=f"record 0 at byte 0 runs over .* byte {second}"):
+    with pytest.raises(RecordError, match=f"record 0 at byte 0 overlaps .* byte {second}"):
         RecordReader(small)
     small.with_suffix(".idx").unlink()
     with (
@@ -206,10 +206,10 @@ def test_hostile_lengths_cost_neither_memory_nor_time(tmp_path: Path) -> None:
     frames = [MARK + struct.pack("<I", size - 8 * n - 8) for n in range(size // 8)]
     path.write_bytes(b"".join(frames[:-1]) + MARK + struct.pack("<I", 2**29 - 1))
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(RecordError), RecordReader(path) as reader:
         list(reader)
     assert list(salvage(path)) == []
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from hangtag.dataset import svg_images
 from hangtag.dataset.images import decode
+from hangtag.dataset.svg import images as svg_images
 from hangtag.errors import ImageError
 
 RED = (255, 0, 0)

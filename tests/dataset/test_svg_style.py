@@ -181,6 +181,9 @@ def test_values_that_double_each_other_end() -> None:
         ".a{fill:red}@media not (unknown){.a{fill:blue}}",
         "@supports (fill:color(display-p3 1 0 0)) and (not (fill:foo)){.a{fill:red}}",
         ".a{fill:red}@supports (fill:foo){.a{fill:blue}}",
+        "@supports (fill:red) and (not (foo:bar)){.a{fill:red}}",
+        "@supports (grid-template-columns:1fr) and (not (-moz-appearance:none)){.a{fill:red}}",
+        ".a{fill:red}@supports (text-foo:1px) or (foo:bar){.a{fill:blue}}",
         "@layer x{#b{fill:blue}}.a{fill:red}",
         "@layer x,y;@layer y{.a{fill:red}}@layer x{#b{fill:blue}}",
         "@layer x{.a{fill:red!important}}#b{fill:blue!important}",
@@ -342,7 +345,7 @@ def test_a_background_of_the_root_is_drawn() -> None:
 def test_style_sheets_out_of_all_bounds(
     css: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hangtag.dataset.svg_stylesheet.MAX_RULES", 100)
+    monkeypatch.setattr("hangtag.dataset.svg.stylesheet.MAX_RULES", 100)
     with pytest.raises(ImageError) as caught:
         decode(document(f"<style>{css}</style>"), 40)
     assert caught.value.reason == reason
@@ -350,7 +353,7 @@ def test_style_sheets_out_of_all_bounds(
 
 def test_a_plain_drawing_reaches_the_renderer_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nearly all drawings of a library are such, and must not pay for what others need."""
-    monkeypatch.setattr("hangtag.dataset.svg_style._Styler", None)
+    monkeypatch.setattr("hangtag.dataset.svg.style._Styler", None)
     style = "fill:#f00;stroke:none;stroke-width:1px;opacity:.9;font-family:'Sans';-x-y:a"
     assert colour(RECT.format(f'style="{style}"') + RECT.format('fill="red"')) == RED
 
@@ -365,3 +368,29 @@ def test_text_takes_the_fonts_of_css() -> None:
         except ImageError:  # no fonts on this machine
             images.append(b"")
     assert images[0] == images[1]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "fill"),
+    [
+        ('href="data:text/css,rect%7Bfill:red%7D" type="text/css"', "blue"),
+        ("href='data:text/css;base64,cmVjdHtmaWxsOnJlZH0='", "blue"),
+        ('href="data:text/css,rect{font-family:&quot;a&quot;;fill:red}"', "blue"),
+        ('href="data:text/css,rect{fill:blue}" media="print"', "red"),
+        ('href="data:text/css,rect{fill:blue}" alternate="yes" title="x"', "red"),
+        ('href="data:text/css,rect{fill:blue}" type="text/xsl"', "red"),
+        ('href="a.css"', "red"),
+    ],
+)
+def test_a_style_sheet_before_the_root(instruction: str, fill: str) -> None:
+    comment = "<!-- <?xml-stylesheet href='data:,rect{fill:lime}'?> -->"
+    data = f"{comment}<?xml-stylesheet {instruction}?>".encode() + document(
+        RECT.format(f'fill="{fill}"')
+    )
+    assert tuple(decode(data, 40)[20, 20]) == RED
+
+
+@pytest.mark.parametrize("css", ["mix-blend-mode:plus-lighter", "MIX-BLEND-MODE:Plus-Lighter"])
+def test_plus_lighter_is_drawn_as_screen(css: str) -> None:
+    rects = RECT.format('fill="#804020"') + RECT.format(f'fill="#208040" style="{css}"')
+    assert colour(rects) == pytest.approx((0x90, 0xA0, 0x58, 255), abs=2)

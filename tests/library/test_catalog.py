@@ -1,6 +1,7 @@
-"""Catalogs: merged rows, where images lie, the fingerprint, what survives a round trip."""
+"""Catalogs: merged rows, locations of images, the fingerprint, what survives a round trip."""
 
 import os
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hangtag.errors import CatalogError
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.catalog_columns import COLUMNS
+from hangtag.library.tag_text import stripped
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -64,7 +66,7 @@ def test_names_with_commas_that_hangtag_wrote_are_names(tmp_path: Path) -> None:
     assert Catalog.read(tmp_path / "d.csv").designs == designs
 
 
-def test_lists_with_commas_of_names_that_stand_elsewhere_are_refused(tmp_path: Path) -> None:
+def test_lists_with_commas_of_names_that_occur_elsewhere_are_refused(tmp_path: Path) -> None:
     for cells in (["cat", "cat, red", "red", "dog"], ["cat,red", "cat,red"]):
         text = "image,tags\n" + "".join(f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells))
         with pytest.raises(CatalogError, match="look separated by commas"):
@@ -117,19 +119,24 @@ def test_every_field_of_a_design_is_a_column() -> None:
 
 
 characters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
-texts = st.text(characters, max_size=12).map(str.strip)
+texts = st.text(characters, max_size=12).map(stripped)
 ODD_TAGS = (
     *('5" disk', "a,b", "a\nb", "a\rb", "'", '"', "=1+1", "#", "#sale", "red, hat", "a|b", "()"),
     *("heart; love", "[x]", "['a', 'b']", "{a,b}", 'c("a")', ";)", ">_<", ":|"),
+    *("nan", "-", "#N/A", "a / b", "a · b", "'a", "a:0.5", "- a", "a\tb", "“a”", '="a"', "a؛b"),
 )
 tag_lists = st.lists(
     st.one_of(
         texts,
-        st.text("ab;\"|#[](){},'\n :…", max_size=8).map(str.strip),
+        st.text("ab;\"|#[](){},'\n :…/·-'\t", max_size=8).map(stripped),
         st.sampled_from(ODD_TAGS),
     ),
     max_size=5,
 ).map(lambda tags: tuple(dict.fromkeys(tag for tag in tags if tag)))
+
+
+# Read as no group, or as an integer
+MISSING_GROUP = re.compile(r"(?i:nan|none|null|nat|<na>|-?inf)|-?\d+\.0")
 
 
 @st.composite
@@ -141,7 +148,7 @@ def design_rows(draw: st.DrawFn) -> tuple[Design, ...]:
         not_tags = tuple(tag for tag in draw(tag_lists) if tag not in tags)
         split = draw(st.sampled_from(["", *SPLITS]))
         image = f"{name}/{number}.png"
-        group = draw(texts.filter(lambda text: text.casefold() not in ("nan", "inf")))
+        group = draw(texts.filter(lambda text: not MISSING_GROUP.fullmatch(text)))
         designs.append(Design(image, tags, not_tags, group, draw(texts), split))
     return tuple(designs)
 

@@ -78,14 +78,14 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "says"),
+    ("text", "where", "expected"),
     [
         ("", "", "no designs"),
         ("image,tags\n", "", "no designs"),
         ("filename,tags\na.png,x\n", "line 1", "no column 'image' among 'filename', 'tags'"),
         ("image,words\na.png,x\n", "line 1", "no column 'tags'"),
-        ("image,tags,not_tag\na.png,x,y\n", "line 1", "'not_tag' was probably meant as 'not_tags'"),
-        ("image,tags,gruop\na.png,x,y\n", "line 1", "probably meant as 'group'"),
+        ("image,tags,not_tag\na.png,x,y\n", "line 1", "'not_tag' probably means 'not_tags'"),
+        ("image,tags,gruop\na.png,x,y\n", "line 1", "probably means 'group'"),
         ("image,tags,Tags\na.png,x,y\n", "line 1", "two columns are named 'tags'"),
         ("image,tags\na.png,x\n ,y\n", "line 3", "no image"),
         ("image,tags,split\na.png,x,trian\n", "line 2", "split is 'trian'; use train, validation"),
@@ -95,7 +95,8 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
         ('image,tags\na.png,"x"y\n', "line 2", "unbalanced quotes"),
         ("image,tags\na.png,x\nb.png,x\0\n", "line 3", "NUL"),
         ("image,tags\na.png,x\nb.png,\xe9\n".encode("latin-1"), "line 3", "not UTF-8"),
-        ("image,tags\n".encode("utf-16")[2:], "line 1", "NUL"),
+        ("image,tags\n".encode("utf-32-le"), "line 1", "NUL"),
+        ("image,tags\na.png,x\n".encode("utf-16-le")[:-1], "line 2", "not UTF-16 text"),
         ('image,tags\na.png,"x" ,\n', "line 2", "unbalanced quotes"),
         ("image,vendor,tags\na.png,me\n", "line 2", "tags missing; add it"),
         ("image,tags\na.png;x\n", "line 2", "separate fields by commas as in the header, not by"),
@@ -107,19 +108,19 @@ def test_parquet_takes_lists_texts_numbers_and_null(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_csv_is_one_clear_line(
-    tmp_path: Path, text: str | bytes, place: str, says: str
+    tmp_path: Path, text: str | bytes, where: str, expected: str
 ) -> None:
     path = write(tmp_path / "d.csv", text)
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}, {place}:" if place else f"{path}:")
-    assert says in message
+    assert message.startswith(f"{path}, {where}:" if where else f"{path}:")
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "says"),
+    ("text", "where", "expected"),
     [
         ("\n\n", "", "no designs"),
         ('{"image": "a.png"}\n', "", "no row has 'tags'"),
@@ -130,18 +131,20 @@ def test_a_wrong_csv_is_one_clear_line(
         ('{"image": 1.5, "tags": []}', "line 1", "image holds '1.5', which is not text"),
         ('{"image": "a", "tags": [["x"]]}', "line 1", "tags holds \"['x']\", which is not text"),
         ('{"image": "a", "tags": {"x": 1}}', "line 1", "tags must be a list of texts"),
-        ('{"image": "a", "tag": ["x"]}', "line 1", "'tag' was probably meant as 'tags'"),
+        ('{"image": "a", "tag": ["x"]}', "line 1", "'tag' probably means 'tags'"),
         ('{"image": "a\\u0000b", "tags": ["x"]}', "line 1", "NUL"),
         ('{"image": "a", "tags": ["\\ud800"]}', "line 1", "not valid JSON"),
     ],
 )
-def test_a_wrong_jsonl_is_one_clear_line(tmp_path: Path, text: str, place: str, says: str) -> None:
+def test_a_wrong_jsonl_is_one_clear_line(
+    tmp_path: Path, text: str, where: str, expected: str
+) -> None:
     path = write(tmp_path / "d.jsonl", text)
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}, {place}:" if place else f"{path}:")
-    assert says in message
+    assert message.startswith(f"{path}, {where}:" if where else f"{path}:")
+    assert expected in message
 
 
 def test_a_wrong_parquet_is_one_clear_line(tmp_path: Path) -> None:
@@ -219,7 +222,7 @@ CAT_AND_RED = [Design("a.png", ("cat", "red")), Design("b.png", ("cat",))]
         'image,tags\na.png,"cat\nred"\nb.png,cat\n',
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_tables_of_spreadsheets(tmp_path: Path, text: str, encoding: str) -> None:
     path = write(tmp_path / "d.csv", text.encode(encoding))
     assert list(Catalog.read(path)) == CAT_AND_RED
@@ -293,7 +296,7 @@ def test_every_type_of_parquet_for_texts_and_lists(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "says"),
+    ("cells", "expected"),
     [
         ("#red #cat|#cat|#red", "without their #"),
         ("#red, #cat|#cat|#red", "without their #"),
@@ -303,12 +306,32 @@ def test_every_type_of_parquet_for_texts_and_lists(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_other_programs_are_read_with_a_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: str, says: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: str, expected: str
 ) -> None:
     rows = [f'{n}.png,"{cell}"\n' for n, cell in enumerate(cells.split("|"))]
     catalog = Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
     assert [design.tags for design in catalog] == [("red", "cat"), ("cat",), ("red",)]
-    assert says in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "NaN", "NULL", "None", "NA", "<NA>", "#N/A", "n/a", "nil", "-"]
+)
+def test_missing_values_are_counted_in_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = write(
+        tmp_path / "d.csv",
+        f'image,tags,not_tags\na.png,{text},\nb.png,"""{text}""",{text}\nc.png,#cat #red,\n',
+    )
+    assert [design.tags for design in Catalog.read(path)] == [
+        (),
+        (text.lstrip("#"),),
+        ("cat", "red"),
+    ]
+    assert f"2 fields are read as missing tags, such as line 2: {text!r}" in capsys.readouterr().err
+    path = write(tmp_path / "d.jsonl", json.dumps({"image": "a.png", "tags": [text]}))
+    assert list(Catalog.read(path)) == [Design("a.png", (text,))]
 
 
 def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
@@ -318,7 +341,7 @@ def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "says"),
+    ("cell", "expected"),
     [
         ("['cat', 'red'", "looks like a list but cannot be read"),
         ("['cat' 'red' ... 'blue']", "looks like a list"),
@@ -326,13 +349,46 @@ def test_a_single_hash_among_tags_is_part_of_one(tmp_path: Path) -> None:
         ("a cat #red #cat", "mixes hashtags with other words"),
         ("cat, red", "look separated by commas"),
         ("cat、red", "look separated by commas"),
+        ("cat، red", "look separated by commas"),
+        ("cat / red", "look separated by slashes"),
+        ("cat · red", "look separated by dots"),
     ],
 )
-def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, says: str) -> None:
+def test_what_cannot_be_understood_is_no_tag(tmp_path: Path, cell: str, expected: str) -> None:
     path = write(
         tmp_path / "d.csv", f'image,tags\na.png,#cat #red\nb.png,cat;red\nc.png,"{cell}"\n'
     )
     with pytest.raises(CatalogError) as caught:
         Catalog.read(path)
     assert str(caught.value).startswith(f"{path}, line 4: ")
-    assert says in str(caught.value)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (
+            "cat:0.9;red:0.8|cat:.5|dog:1.0",
+            "line 2: tags such as 'cat:0.9;red:0.8' look like names",
+        ),
+        ("'cat;red|'cat|'dog", 'line 2: tags such as "\'cat;red" all begin with an apostrophe'),
+    ],
+)
+def test_fields_with_more_than_names_are_refused(tmp_path: Path, cells: str, expected: str) -> None:
+    rows = [f"{n}.png,{cell}\n" for n, cell in enumerate(cells.split("|"))]
+    with pytest.raises(CatalogError, match=expected):
+        Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
+    odd = "'merica;usa", "a:0.5;dog", "salt / pepper", "day · night"
+    rows += [f"{n + 9}.png,{cell}\n" for n, cell in enumerate(odd + ("dog",) * 9)]
+    found = Catalog.read(write(tmp_path / "d.csv", "image,tags\n" + "".join(rows)))
+    assert [design.tags for design in found][3:7] == [tuple(cell.split(";")) for cell in odd]
+
+
+def test_characters_without_width_are_no_part_of_a_tag(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.csv", "image,tags\na.png,\ufeffcat\u200b;\u2060red\nb.png,cat\u200c\n"
+    )
+    assert list(Catalog.read(path)) == CAT_AND_RED
+    row = {"image": "a.png", "tags": ["\u200bcat", "\u200b"]}
+    path = write(tmp_path / "d.jsonl", json.dumps(row))
+    assert list(Catalog.read(path)) == [Design("a.png", ("cat",))]

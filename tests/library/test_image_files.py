@@ -1,4 +1,4 @@
-"""Which files of a library are its designs, and what the note says of the others."""
+"""Which files of a library are its designs, and the warning about the others."""
 
 from pathlib import Path
 
@@ -18,6 +18,9 @@ SYSTEMS = (
     "|$Recycle.Bin/S-1-5/R1.png|RECYCLER/a.png|System Volume Information/a.png|found.001/a.png"
     "|lost+found/a.png|__MACOSX/._a.png|Network Trash Folder/a.png|_vti_cnf/a.png"
     "|Catalog Previews.lrdata/0/a.jpg|Photos.photoslibrary/originals/0/a.jpg"
+    "|@tmp/a.png|@database/a.png|@appdata/a.png|@appconf/a.png|@appstore/a.png|@SynoDrive/a.png"
+    "|@SynoResource/a.png|@sharesnap/a.png|trashbox/a.png|Recycle Bin/a.png"
+    "|Network Recycle Bin 1/a.png|Network Recycle Bin/a.png|[Originals]/a.png"
     "|appdata_oc1234abcd56/preview/1/a.png|files_trashbin/a.png"
 )
 HIDDEN = (
@@ -42,7 +45,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_what_people_put_there_is_taken_and_nothing_said(
+def test_what_people_put_there_is_taken_without_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     touch(tmp_path, *TAKEN.split(), "notes.txt", "a.xmp", "Thumbs.db", ".DS_Store", "desktop.ini")
@@ -77,6 +80,27 @@ def test_files_that_are_left_out_are_counted_by_kind(
     for line in capsys.readouterr().err.splitlines():
         kinds = sorted(line.partition(" left out ")[2].split(", "))
         assert kinds == sorted(LEFT_OUT.split(", "))
+
+
+def test_many_kinds_of_files_and_of_folders_are_counted_separately(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suffixes = ("heic", "jxl", "psd", "ai", "ico", "cr2", "eps", "pdf", "tga", "dds", "exr")
+    suffixes += ("hdr", "pcx", "pbm")
+    names = [f"a.{suffix}" for suffix in suffixes]
+    names += [f"found.{number:03}/a.png" for number in range(14)]
+    touch(tmp_path, *names, "@tmp/a.png", "@tmp/b.png", "x/@tmp/a.png", "b.psd")
+    assert image_files(tmp_path) == []
+    local = capsys.readouterr().err
+    assert designs_below("s3://b", [*names, "b.psd", "@tmp/a.png", "@tmp/b.png"]) == []
+    bucket = capsys.readouterr().err
+    for logged in (local, bucket):
+        assert "left out 2 .psd, " in logged
+        assert ", 2 files of other kinds, " in logged
+    assert ", 2 folders @tmp, " in local
+    assert local.endswith(", 3 other folders\n")
+    assert ", 2 files in @tmp, " in bucket
+    assert bucket.endswith(", 3 files in other folders\n")
 
 
 def test_images_of_other_suffixes_than_asked_for_are_counted(

@@ -1,4 +1,4 @@
-"""Proposed rules: what a catalog speaks for, and nothing else."""
+"""Proposed rules: what a catalog suggests, and nothing else."""
 
 from pathlib import Path
 
@@ -61,12 +61,12 @@ def test_a_few_designs_prove_nothing() -> None:
     assert rules_of(propose(some, Rules(), min_count=5)) == set()
 
 
-def test_designs_that_look_alike_but_are_seldom_tagged_alike() -> None:
+def test_designs_that_look_the_same_but_seldom_have_both_tags() -> None:
     some = catalog((30, "autumn"), (20, "fall"), (3, "autumn;fall"), (30, "sea"), (30, "sea;sky"),
                    (30, "sky"))  # fmt: skip
-    alike = {("autumn", "fall"): 0.95, ("sea", "sky"): 0.95, ("autumn", "sea"): 0.2}
+    correlations = {("autumn", "fall"): 0.95, ("sea", "sky"): 0.95, ("autumn", "sea"): 0.2}
     expected = {("alias", "fall", "autumn")}
-    assert rules_of(propose(some, Rules(), min_count=5, alike=alike)) == expected
+    assert rules_of(propose(some, Rules(), min_count=5, correlations=correlations)) == expected
 
 
 def test_rare_tags_say_how_many_designs_they_need() -> None:

@@ -32,7 +32,7 @@ def test_changes_add_up_and_keep_their_history(rules: Path) -> None:
     assert read.implications == {"rose": ("flower",)}
 
 
-def test_a_split_tag_is_told_apart_by_the_other_one(rules: Path, tmp_path: Path) -> None:
+def test_a_tag_is_split_by_the_other_one(rules: Path, tmp_path: Path) -> None:
     rule_changes.split(rules, "bat", "ball", "baseball bat")
     rule_changes.rename(rules, "flittermouse", "bat")
     read = Rules.read(rules, None)
@@ -66,9 +66,9 @@ def test_a_change_that_contradicts_the_rules_is_refused_and_nothing_is_written(r
     before = rules.read_text()
     with pytest.raises(VocabularyError, match=r"rules\.txt, line \d: .*circle"):
         rule_changes.rename(rules, "b", "a")
-    with pytest.raises(VocabularyError, match="cannot stand in a rules file"):
+    with pytest.raises(VocabularyError, match="cannot be written in a rules file"):
         rule_changes.drop(rules, ["a -> b"])
-    with pytest.raises(VocabularyError, match="'#1 mom' cannot stand in a rules file"):
+    with pytest.raises(VocabularyError, match="'#1 mom' cannot be written in a rules file"):
         rule_changes.rename(rules, "#1 mom", "mom")
     with pytest.raises(VocabularyError, match="name the tags"):
         rule_changes.merge(rules, ["b"], "b")

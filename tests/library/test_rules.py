@@ -114,7 +114,7 @@ def test_the_same_rule_twice_and_a_mere_respelling_are_no_errors(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "drop", "place", "says"),
+    ("text", "drop", "where", "expected"),
     [
         ("a -> b\nrose flower", "", "rules.txt, line 2", "not a rule"),
         ("a -> b => c", "", "rules.txt, line 1", "not a rule"),
@@ -131,12 +131,12 @@ def test_the_same_rule_twice_and_a_mere_respelling_are_no_errors(tmp_path: Path)
     ],
 )
 def test_a_wrong_rule_is_one_clear_line(
-    tmp_path: Path, text: str, drop: str, place: str, says: str
+    tmp_path: Path, text: str, drop: str, where: str, expected: str
 ) -> None:
     with pytest.raises(VocabularyError) as caught:
         rules(tmp_path, text, drop)
-    assert str(caught.value).startswith(f"{tmp_path / place}: ")
-    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / where}: ")
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hangtag.library.tag_text import NotUnderstood, comma_parts, join_tags, split_tags
+from hangtag.library.tag_lists import NotUnderstood
+from hangtag.library.tag_text import comma_parts, join_tags, split_tags, stripped
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,54 @@ from hangtag.library.tag_text import NotUnderstood, comma_parts, join_tags, spli
         "deque(['cat', 'red hat'], maxlen=5)",
         "[np.str_('cat'), np.str_('red hat')]",
         'c("cat", "red hat")',
+        "cat；red hat",
+        "cat؛ red hat",
+        "cat\u037ered hat",
+        "cat\tred hat",
+        '"cat"\t"red hat"',
+        '="cat;red hat"',
+        '="""cat"";""red hat"""',
+        "“cat”;“red hat”",
+        "„cat“; „red hat“",
+        "“cat;red hat”",
+        "«cat»;red hat",
+        "- cat\n- red hat\n",
+        '- cat\r\n- "red hat"',
+        "• cat\n• red hat",
+        "\u200bcat\u2060;\ufeffred hat\u200c",
     ],
 )
 def test_lists_of_other_programs(text: str) -> None:
     assert split_tags(text) == ["cat", "red hat"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nan",
+        "NaN",
+        "NULL",
+        "null",
+        "None",
+        "NA",
+        "<NA>",
+        "#N/A",
+        "n/a",
+        "N/A",
+        "nil",
+        "-",
+        "--",
+        "—",
+        "#REF!",
+        "NaT",
+        "\\N",
+    ],
+)
+def test_missing_values_are_no_tags(text: str) -> None:
+    assert split_tags(text) == split_tags(f" {text} ") == []
+    assert join_tags([text]) == f'"{text}"'
+    assert split_tags(f'"{text}"') == split_tags(f'["{text}"]'.replace("\\", "\\\\")) == [text]
+    assert split_tags(f"{text};mug") == [text, "mug"]
 
 
 @pytest.mark.parametrize("text", ["", " ", ";", "[]", "[ ]", "{}", "()", "set()", "['']", "[None]"])
@@ -67,13 +112,29 @@ def test_empty_lists(text: str) -> None:
         ("#red, #cat", ["#red", "#cat"]),
     ],
 )
-def test_what_stands_in_a_list(text: str, tags: list[str]) -> None:
+def test_items_of_a_list(text: str, tags: list[str]) -> None:
     assert split_tags(text) == tags
 
 
 @pytest.mark.parametrize(
     "tag",
-    [":|", "|_|", "(^_^)", "(c)", "o(^_^)o", ">_<", '5" disk', "it's", "c#", "[a] b", "c++", "a/b"],
+    [
+        ":|",
+        "|_|",
+        "(^_^)",
+        "(c)",
+        "o(^_^)o",
+        ">_<",
+        '5" disk',
+        "it's",
+        "c#",
+        "[a] b",
+        "c++",
+        "a/b",
+        "say “hi”",
+        "16:9",
+        *("a / b", "black · white", "it's\u200cit", "-5%", "'merica", "john 3:16", "=x"),
+    ],
 )
 def test_tags_that_look_like_none(tag: str) -> None:
     assert split_tags(tag) == [tag]
@@ -102,7 +163,12 @@ def test_lists_that_cannot_be_understood(text: str) -> None:
 
 def test_what_commas_separate() -> None:
     assert comma_parts("cat, red hat,") == ["cat", "red hat"]
-    assert comma_parts("猫、赤") == comma_parts("猫\uff0c赤") == ["猫", "赤"]
+    assert (
+        comma_parts("猫、赤")
+        == comma_parts("猫\uff0c赤")
+        == comma_parts("“猫”، “赤”")
+        == ["猫", "赤"]
+    )
     for text in ("cat", "cat, red;hat", '"cat, red"', "['cat', 'red']", "#cat, #red"):
         assert comma_parts(text) == []
 
@@ -111,11 +177,12 @@ def test_what_commas_separate() -> None:
     st.lists(
         st.one_of(
             st.text(max_size=8),
-            st.text("ab;\"|#[](){},'\\\n\r :.…、=array", max_size=12),
-        ).map(str.strip)
+            st.text("ab;\"|#[](){},'\\\n\r :.…、=array“”؛\t/·-0\u200b", max_size=12),
+        ).map(stripped)
     )
 )
 @example(["red, hat", "heart; love", "#sale", "[x]", '"', "a|b", "['a', 'b']", "{a}", "array('a')"])
+@example(["- a", "a / b", "'a", "a:.5", "a؛b", "a\tb", "“a”", '="a"', "a، b"])
 @example(["a\nb", "a\rb", '"a";b', "()", "set()", "NULL", "nan"])
 def test_all_that_is_joined_is_split_again(tags: list[str]) -> None:
     tags = [tag for tag in tags if tag]

@@ -181,7 +181,7 @@ def test_a_list_of_names_keeps_its_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "place", "says"),
+    ("name", "text", "where", "expected"),
     [
         ("t.txt", "a\n\nb\n", ", line 2", "blank"),
         ("t.txt", "", ", line 1", "blank"),
@@ -206,13 +206,13 @@ def test_a_list_of_names_keeps_its_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_tags_file_is_one_clear_line(
-    tmp_path: Path, name: str, text: str, place: str, says: str
+    tmp_path: Path, name: str, text: str, where: str, expected: str
 ) -> None:
     path = write(tmp_path / name, text)
     with pytest.raises(VocabularyError) as caught:
         Vocabulary.read(path)
-    assert str(caught.value).startswith(f"{path}{place}")
-    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{path}{where}")
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

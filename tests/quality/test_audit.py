@@ -1,4 +1,4 @@
-"""The audit: sureness by hand, out-of-fold scores for real, and the whole command."""
+"""The audit: confidence by hand, out-of-fold scores of real models, and the whole command."""
 
 import csv
 import shutil
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.dataset.dataset_folder import DatasetFolder
-from hangtag.dataset.folds import write_folds
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.library.catalog import Catalog
-from hangtag.quality.audit import missing_sureness, with_company, wrong_sureness
+from hangtag.quality.audit import missing_confidence, wrong_confidence
+from hangtag.quality.other_tags import with_other_tags
 from hangtag.training.config import TrainConfig
-from hangtag.training.folds import train_folds
+from hangtag.training.folds import train_folds, write_folds
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
     labels = np.array([[1, 0, -1]], np.int8)
-    found = missing_sureness(np.array([[0.9, 0.8, 0.7]]), labels)
+    found = missing_confidence(np.array([[0.9, 0.8, 0.7]]), labels)
     np.testing.assert_array_equal(found, [[np.nan, np.nan, 0.7]])
 
 
@@ -28,28 +28,28 @@ def test_wrong_tags_are_judged_against_what_is_usual_for_the_tag() -> None:
     """A score of 0.05 is low for a tag on half of the designs and high for one on 2 in 100."""
     labels = np.full((100, 2), -1, np.int8)
     labels[:50, 0] = labels[:2, 1] = 1
-    found = wrong_sureness(np.full((100, 2), 0.05), labels)
+    found = wrong_confidence(np.full((100, 2), 0.05), labels)
     assert np.isnan(found[50:, 0]).all()
     assert found[0, 0] > 0.3
     assert found[0, 1] < found[0, 0]
 
 
-@pytest.mark.parametrize(("likely", "gain"), [("alike", -0.01), ("by frequency", 0.0)])
-def test_made_up_tags_come_first(likely: str, gain: float) -> None:
-    """Where mistakes fall on all tags alike, the score alone ranks best, and ours as well."""
+@pytest.mark.parametrize(("rates", "gain"), [("equal", -0.01), ("by frequency", 0.0)])
+def test_made_up_tags_come_first(rates: str, gain: float) -> None:
+    """Where all tags have the same error rate, the score alone ranks best, and ours as well."""
     rights, by_scores = [], []
     for seed in range(5):
         rng = np.random.default_rng(seed)
         usual = np.linspace(0.01, 0.4, 20)
         truth = rng.random((2000, 20)) < usual
-        rate = 0.01 if likely == "alike" else usual * 0.05
+        rate = 0.01 if rates == "equal" else usual * 0.05
         wrong = ~truth & (rng.random(truth.shape) < rate)
         # Calibrated scores: the odds of the tag times evidence of the same strength for every tag.
         evidence = rng.normal(np.where(truth, 2.0, -2.0), 2.0)
         scores = 1 / (1 + np.exp(-np.log(usual / (1 - usual)) - evidence))
         labels = np.where(truth | wrong, 1, -1).astype(np.int8)
-        sure = wrong_sureness(scores, labels)
-        order = np.argsort(np.where(labels == 1, -sure, np.inf), axis=None)[:150]
+        confidence = wrong_confidence(scores, labels)
+        order = np.argsort(np.where(labels == 1, -confidence, np.inf), axis=None)[:150]
         by_score = np.argsort(np.where(labels == 1, scores, np.inf), axis=None)[:150]
         rights.append(wrong.ravel()[order].mean())
         by_scores.append(wrong.ravel()[by_score].mean())
@@ -58,7 +58,7 @@ def test_made_up_tags_come_first(likely: str, gain: float) -> None:
 
 
 def test_the_other_tags_settle_what_the_picture_leaves_open() -> None:
-    """Two tags that always come together, pictures that say little: the company tells."""
+    """Two tags that always come together, images that say little: the other tag decides."""
     rng = np.random.default_rng(0)
     truth = np.repeat(rng.random((3000, 4)) < 0.2, 2, axis=1)  # tags 0 and 1 are the same, ...
     hidden = truth & (rng.random(truth.shape) < 0.1)
@@ -66,46 +66,48 @@ def test_the_other_tags_settle_what_the_picture_leaves_open() -> None:
     evidence = rng.normal(np.where(truth, 0.5, -0.5), 1.0)
     scores = 1 / (1 + np.exp(-evidence - np.log(0.2 / 0.8)))
     scores[7] = np.nan
-    likely = with_company(scores, labels, np.arange(3000) % 3, np.arange(3000))
+    likely = with_other_tags(scores, labels, np.arange(3000) % 3, np.arange(3000))
     assert np.isnan(likely[7]).all()
 
     def precision(values: np.ndarray) -> float:
-        sure = missing_sureness(values, labels)
-        return hidden.ravel()[np.argsort(-np.nan_to_num(sure, nan=-1), axis=None)[:200]].mean()
+        confidence = missing_confidence(values, labels)
+        return hidden.ravel()[
+            np.argsort(-np.nan_to_num(confidence, nan=-1), axis=None)[:200]
+        ].mean()
 
     assert precision(likely) > 0.95
     assert precision(scores) < 0.5
 
 
 def test_a_tag_that_the_rest_of_the_group_has_is_missing() -> None:
-    """Groups of five near doubles with the same tags, of which some were forgotten."""
+    """Groups of five near-duplicates with the same tags, of which some are missing."""
     rng = np.random.default_rng(0)
     truth = np.repeat(rng.random((400, 6)) < 0.2, 5, axis=0)
     groups, folds = np.repeat(np.arange(400), 5), np.repeat(np.arange(400) % 3, 5)
     hidden = truth & (rng.random(truth.shape) < 0.2)
     labels = np.where(truth & ~hidden, 1, -1).astype(np.int8)
-    scores = np.full(truth.shape, 0.2)  # pictures that say nothing
-    likely = with_company(scores, labels, folds, groups)
-    sure = missing_sureness(likely, labels)
-    first = np.argsort(-np.nan_to_num(sure, nan=-1), axis=None)[: hidden.sum() // 2]
+    scores = np.full(truth.shape, 0.2)  # uninformative images
+    likely = with_other_tags(scores, labels, folds, groups)
+    confidence = missing_confidence(likely, labels)
+    first = np.argsort(-np.nan_to_num(confidence, nan=-1), axis=None)[: hidden.sum() // 2]
     assert hidden.ravel()[first].mean() > 0.9
 
 
-def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Path) -> None:
-    whole = DatasetFolder.open(work / "dataset")
+def test_folds_hold_every_design_once_and_split_no_group(work: Path, tmp_path: Path) -> None:
+    whole = Dataset.open(work / "dataset")
     paths = write_folds(whole, tmp_path)
     catalog = whole.designs()
     assert catalog is not None
     tested: list[str] = []
     for path in paths:
-        folder = DatasetFolder.open(path)
+        folder = Dataset.open(path)
         designs = folder.designs()
         assert designs is not None
         assert [d.image for d in designs] == [d.image for d in catalog]
-        sides: dict[str, set[str]] = {}
+        splits_of: dict[str, set[str]] = {}
         for design in designs:
-            sides.setdefault(design.group, set()).add(design.split)
-        assert all(len(splits) == 1 for splits in sides.values())
+            splits_of.setdefault(design.group, set()).add(design.split)
+        assert all(len(splits) == 1 for splits in splits_of.values())
         tested += [design.image for design in designs if design.split == "test"]
         rows = [d for d in designs if d.split == "test"]
         expected = folder.vocabulary.label_matrix(rows) == 1
@@ -120,7 +122,7 @@ def test_folds_hold_every_design_once_and_tear_no_group(work: Path, tmp_path: Pa
 def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
     library: Catalog, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the other catalog left is replaced without a word about an option that audit lacks."""
+    """What the other catalog left is replaced, without naming an option that audit lacks."""
     trained: list[tuple[Path, bool]] = []
 
     def train(dataset: Path, target: Path, config: TrainConfig, *, overwrite: bool) -> None:
@@ -134,7 +136,7 @@ def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
         made = train_folds(
             work / "model", replace(library, designs=designs), tmp_path / "work", workers=1
         )
-        folders = [DatasetFolder.open(dataset) for dataset, _ in made]
+        folders = [Dataset.open(dataset) for dataset, _ in made]
         seen.append([folder.fingerprint() for folder in folders])
         for folder in folders:
             assert [design.tags for design in folder.designs() or ()] == [d.tags for d in designs]
@@ -168,8 +170,8 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
         found = list(csv.DictReader(file))
     assert set(found[0]) == {"image", "problem", "tag", "sureness", "score", "tags"}
     for problem in ("missing", "wrong"):
-        sure = [float(row["sureness"]) for row in found if row["problem"] == problem]
-        assert sure == sorted(sure, reverse=True)
+        confidences = [float(row["sureness"]) for row in found if row["problem"] == problem]
+        assert confidences == sorted(confidences, reverse=True)
         for row in found:
             if row["problem"] == problem:
                 assert (row["tag"] in row["tags"].split(";")) == (problem == "wrong")

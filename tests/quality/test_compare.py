@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.cli import app
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.cli.app import run
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import metrics
+from hangtag.quality.bootstrap import interval, resample
 from hangtag.quality.compare import compare, table_lines
-from hangtag.quality.evaluate import score
+from hangtag.quality.scoring import score
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
 from hangtag.training.train import train
@@ -44,7 +45,7 @@ def test_a_trained_model_beats_one_that_hardly_is(work: Path, poor: Path) -> Non
     assert found.macro_map.low > 0
     assert found.macro_map.low < found.macro_map.b - found.macro_map.a < found.macro_map.high
     assert any(tag.low > 0 for tag in found.per_tag)
-    folder = DatasetFolder.open(work / "dataset")
+    folder = Dataset.open(work / "dataset")
     for model, value in ((poor, found.macro_map.a), (work / "model", found.macro_map.b)):
         scored = score(Tagger.open(model), folder, "test")
         assert metrics.macro_map(scored.scores, scored.labels) == pytest.approx(value)
@@ -55,10 +56,10 @@ def test_pairing_narrows_the_interval(work: Path, poor: Path) -> None:
     found = compare(poor, work / "model", work / "dataset")
     draws = []
     for seed, model in enumerate((poor, work / "model")):
-        scored = score(Tagger.open(model), DatasetFolder.open(work / "dataset"), "test")
-        drawn = metrics.resample(scored.scores, scored.labels, scored.groups, seed=seed)
+        scored = score(Tagger.open(model), Dataset.open(work / "dataset"), "test")
+        drawn = resample(scored.scores, scored.labels, scored.groups, seed=seed)
         draws.append(drawn.macro)
-    apart = metrics.interval(draws[1] - draws[0], found.macro_map.b - found.macro_map.a)
+    apart = interval(draws[1] - draws[0], found.macro_map.b - found.macro_map.a)
     assert found.macro_map.high - found.macro_map.low < 1.05 * (apart[1] - apart[0])
 
 
@@ -80,7 +81,7 @@ def test_the_command_prints_one_object(
     work: Path, poor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", str(poor), str(work / "model"), str(work / "dataset"), "--json"]
-    app(arguments, result_action="return_value")
+    run(arguments)
     said = json.loads(capsys.readouterr().out)
     assert said["designs"] == 24
     assert np.isfinite(said["macro_map"]["low"])

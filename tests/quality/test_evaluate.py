@@ -15,7 +15,7 @@ import pytest
 
 from hangtag import __version__
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder, DatasetInfo
+from hangtag.dataset.dataset_folder import Dataset, DatasetInfo
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordWriter
 from hangtag.errors import DatasetError
@@ -52,7 +52,7 @@ def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
 
 def test_evaluation_matches_tags_by_name(library: Catalog, work: Path, tmp_path: Path) -> None:
     """The dataset was packed again with fewer tags, in another order: same scores, same AP."""
-    folder = DatasetFolder.open(work / "dataset")
+    folder = Dataset.open(work / "dataset")
     kept = [n for n, name in enumerate(folder.vocabulary.names) if name not in ("bar", "blue")][
         ::-1
     ]
@@ -80,7 +80,7 @@ def test_a_damaged_metrics_file_costs_no_evaluation(
     (model / "metrics.json").write_text('{"validation": ')
     evaluate(model, work / "dataset")
     assert [one["split"] for one in read_evaluations(model)] == ["test"]
-    assert "metrics.json was damaged: written anew" in capsys.readouterr().err
+    assert "metrics.json is damaged: it will be replaced" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_every_dataset_keeps_its_own_figures(work: Path, other: Path, tmp_path: 
     first, _ = evaluate(model, work / "dataset")
     second, scored = evaluate(model, other)
     shutil.copytree(other, tmp_path / "moved")
-    evaluate(model, tmp_path / "moved")  # the same, elsewhere: it takes the place of `other`
+    evaluate(model, tmp_path / "moved")  # the same, elsewhere: it replaces `other`
     evaluate(model, other, split="validation")
     found = read_evaluations(model)
     assert [(one["dataset"]["name"], one["split"]) for one in found] == [
@@ -114,12 +114,12 @@ def test_every_dataset_keeps_its_own_figures(work: Path, other: Path, tmp_path: 
     assert found[0]["dataset"] == {
         "name": "dataset",
         "path": str((work / "dataset").resolve()),
-        "fingerprint": DatasetFolder.open(work / "dataset").fingerprint(),
+        "fingerprint": Dataset.open(work / "dataset").fingerprint(),
         "designs": {"train": 112, "validation": 24, "test": 24},
     }
     assert "16 test designs of other designs, 9 tags" in "\n".join(table_lines(second))
     page = write_report(second, scored).read_text()
-    assert "a dataset that the model did not learn from" in page
+    assert "a dataset that the model was not trained on" in page
     assert ">other designs</span>" in page.partition("Other evaluations")[0]
     assert ">dataset</span>" in page.partition("Other evaluations")[2]
     same = compare(model, model, other)
@@ -134,7 +134,7 @@ def test_figures_of_an_earlier_hangtag_are_kept(work: Path, tmp_path: Path) -> N
     evaluation, scored = evaluate(model, work / "dataset")
     found = read_evaluations(model)
     assert found == [{**old, "dataset": None}, evaluation.as_json()]
-    assert "not noted by an earlier hangtag" in write_report(evaluation, scored).read_text()
+    assert ">not recorded<" in write_report(evaluation, scored).read_text()
 
 
 def test_figures_of_a_format_to_come_are_not_overwritten(work: Path, tmp_path: Path) -> None:
@@ -153,13 +153,11 @@ def test_evaluations_at_the_same_time_are_all_kept(work: Path, tmp_path: Path) -
     assert {one["split"] for one in read_evaluations(tmp_path)} == {one.split for one in parts}
 
 
-def test_unknown_is_left_out_where_people_reviewed(
-    library: Catalog, work: Path, tmp_path: Path
-) -> None:
+def test_unknown_is_left_out_of_reviewed_tags(library: Catalog, work: Path, tmp_path: Path) -> None:
     """Reviewed: every disc is no cross. The other designs say nothing about `cross` then."""
     rows = tuple(Design(d.image, d.tags, ("cross",) if "disc" in d.tags else ()) for d in library)
     pack(Catalog(rows, library.root), tmp_path / "d", PackConfig(size=48, min_count=3, split="1/1"))
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     cross = folder.judged_labels("validation")[:, folder.vocabulary.names.index("cross")]
     assert set(np.unique(cross)) == {-1, 0, 1}
     evaluation, scored = evaluate(work / "model", tmp_path / "d", split="validation")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score
 
 from hangtag.quality import metrics
+from hangtag.quality.bootstrap import bootstrap_interval
 
 NAN = float("nan")
 
@@ -158,14 +159,14 @@ def test_nothing_to_measure_is_nan() -> None:
     sizes = {name: figures.pop(name) for name in ("designs", "tags", "tags_with_yes")}
     assert list(sizes.values()) == [3, 2, 0]
     assert all(math.isnan(value) for value in figures.values())
-    low, high = metrics.bootstrap_interval(scores, labels)["macro_map"]
+    low, high = bootstrap_interval(scores, labels)["macro_map"]
     assert math.isnan(low)
     assert math.isnan(high)
 
 
 def test_bootstrap_is_what_drawing_designs_gives() -> None:
     scores, labels = library(5, designs=150, tags=6, ties=True, unknown=0.1)
-    found = metrics.bootstrap_interval(scores, labels, resamples=1500)
+    found = bootstrap_interval(scores, labels, resamples=1500)
     rng = np.random.default_rng(1)
     for name, figure in (("macro_map", metrics.macro_map), ("micro_map", metrics.micro_map)):
         draws = rng.integers(150, size=(1500, 150))
@@ -177,21 +178,21 @@ def test_bootstrap_is_what_drawing_designs_gives() -> None:
 
 def test_bootstrap_draws_whole_groups() -> None:
     scores, labels = library(6, designs=80, tags=5)
-    alone = metrics.bootstrap_interval(scores, labels, resamples=100)
+    alone = bootstrap_interval(scores, labels, resamples=100)
     # Average precision does not change when every design is there three times.
     thrice = scores.repeat(3, axis=0), labels.repeat(3, axis=0)
     names = [f"group {row:02}" for row in range(80) for _ in range(3)]
-    grouped = metrics.bootstrap_interval(*thrice, names, resamples=100)
+    grouped = bootstrap_interval(*thrice, names, resamples=100)
     assert grouped["macro_map"] == pytest.approx(alone["macro_map"], abs=1e-9)
     assert grouped["micro_map"] == pytest.approx(alone["micro_map"], abs=1e-9)
-    apart = metrics.bootstrap_interval(*thrice, resamples=100)
+    apart = bootstrap_interval(*thrice, resamples=100)
     assert np.diff(apart["macro_map"]) < 0.8 * np.diff(grouped["macro_map"])
 
 
 def test_bootstrap_repeats_with_its_seed() -> None:
     scores, labels = library(7)
     first, again, other = (
-        metrics.bootstrap_interval(scores, labels, resamples=50, seed=seed) for seed in (1, 1, 2)
+        bootstrap_interval(scores, labels, resamples=50, seed=seed) for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -208,4 +209,4 @@ def test_wrong_arrays_are_refused() -> None:
     with pytest.raises(ValueError, match="-1"):
         metrics.macro_map(scores, labels * np.int8(2))
     with pytest.raises(ValueError, match="299 groups for 300"):
-        metrics.bootstrap_interval(scores, labels, ["a"] * 299)
+        bootstrap_interval(scores, labels, ["a"] * 299)

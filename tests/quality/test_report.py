@@ -11,9 +11,10 @@ import pytest
 
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.quality.evaluate import Evaluation, Scored, evaluate
+from hangtag.quality.evaluate import Evaluation, evaluate
 from hangtag.quality.plots import precision_recall
-from hangtag.quality.report import confusions, write_report
+from hangtag.quality.report import Confusion, confusions, write_report
+from hangtag.quality.scoring import Scored
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +82,8 @@ def test_confusions_count_designs_that_got_another_tag_instead(
     limits = scored.tagger.thresholds
     scores, labels = np.zeros((4, 9), np.float32), np.zeros((4, 9), np.int8)
     labels[:, 0] = 1
-    scores[:3, 1] = limits[1] + 0.001  # the first tag missed and the second one given instead
+    scores[:3, 1] = limits[1] + 0.001  # the first tag missed and the second one suggested instead
     scores[3, 0] = 1
     found = list(confusions(replace(scored, scores=scores, labels=labels)))
     names = scored.tagger.vocabulary.names
-    assert found == [(names[0], names[1], 3, 4)]
+    assert found == [Confusion(names[0], names[1], 3, 4)]

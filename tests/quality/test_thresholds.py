@@ -6,14 +6,9 @@ from numpy.typing import NDArray
 
 from hangtag.library.vocabulary import Tag, Vocabulary
 from hangtag.quality import metrics
-from hangtag.quality.thresholds import (
-    Calibration,
-    fit_apply_thresholds,
-    fit_calibration,
-    fit_thresholds,
-    fitted,
-    with_implied,
-)
+from hangtag.quality.calibration import fit_calibration
+from hangtag.quality.thresholds import fit_apply_thresholds, fit_thresholds, fitted
+from hangtag.tagging.calibration import Calibration, with_implied
 
 
 def expit(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,14 +48,14 @@ def test_a_common_tag_gets_its_own_map_and_a_rare_one_the_shared() -> None:
     assert shift[0] == pytest.approx(expit(np.array(-2.0)), abs=0.03)
 
 
-def test_calibration_mends_scores_on_designs_it_has_not_seen() -> None:
+def test_calibration_improves_scores_on_designs_it_has_not_seen() -> None:
     shifts = np.random.default_rng(2).normal(-1.5, 0.3, 40).tolist()
     logits, labels = draw(2, 3000, [0.5] * 40, shifts)
     found = fit_calibration(logits[:1500], labels[:1500])
-    raw, mended = expit(logits[1500:]), found.apply(logits[1500:])
+    raw, calibrated = expit(logits[1500:]), found.apply(logits[1500:])
     assert metrics.expected_calibration_error(raw, labels[1500:]) > 0.05
-    assert metrics.expected_calibration_error(mended, labels[1500:]) < 0.01
-    assert metrics.expected_calibration_error(mended, labels[1500:], above=0.1) < 0.02
+    assert metrics.expected_calibration_error(calibrated, labels[1500:]) < 0.01
+    assert metrics.expected_calibration_error(calibrated, labels[1500:], above=0.1) < 0.02
 
 
 def test_calibration_never_changes_a_ranking() -> None:

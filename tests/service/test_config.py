@@ -9,7 +9,7 @@ from hangtag.service.config import ServeConfig
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 @pytest.mark.parametrize("name", ["max_body_mb", "max_megapixels"])
 def test_limits_are_numbers(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match="must be a number above 0"):
+    with pytest.raises(ConfigError, match="choose a number above 0"):
         ServeConfig(**{name: value})
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from hangtag.library.catalog import Catalog
-from hangtag.library.xmp import keywords
+from hangtag.library.keywords.xmp import keywords
+from hangtag.library.rules import normalise_tag
 
 
 @pytest.fixture
@@ -88,6 +89,9 @@ def test_accept_reject_and_add_by_keyboard_alone(page: Page, images: list[str]) 
     page.keyboard.type("Brand_New  tag")
     page.keyboard.press("Enter")
     expect(first.locator(".new .name")).to_have_text("brand new tag")
+    page.keyboard.type("^_^")
+    page.keyboard.press("Enter")
+    expect(first.locator(".new .name")).to_have_text(["brand new tag", "^_^"])
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     expect(page.locator(".design").nth(1)).to_be_focused()
@@ -95,8 +99,20 @@ def test_accept_reject_and_add_by_keyboard_alone(page: Page, images: list[str]) 
     expect(page.locator("#status")).to_have_text("Copied.")
     copied = page.evaluate("() => navigator.clipboard.readText()").splitlines()[0]
     assert copied.startswith(f"{Path(images[0]).name}: {tags[0]}")
-    assert copied.endswith("brand new tag")
+    assert copied.endswith("brand new tag, ^_^")
     assert tags[1] not in copied.split(": ")[1].split(", ")
+
+
+TYPED = (
+    "Brand_New  tag", " Cafe\u0301 ", "STRASSE", "straße", "ΛΌΓΟΣ", "ﬁne", "Istanbul", "ıssız",
+    "^_^", "o_o", "O_O", "(o)_(o)", ">_<", "6_9", "x_y", "_left_", "a^_^", "^_^ smile", "_", "__",
+)  # fmt: skip
+
+
+def test_a_typed_tag_is_spelled_as_in_python(page: Page) -> None:
+    """An emoticon keeps its underscores, in the page as in `normalise_tag`."""
+    code = """texts => import("/page/tags.js").then(tags => texts.map(tags.normaliseTag))"""
+    assert page.evaluate(code, list(TYPED)) == [normalise_tag(text) for text in TYPED]
 
 
 def test_the_slider_goes_from_few_to_all(page: Page, images: list[str]) -> None:

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.service.review import ReviewStore, reviewed
+from hangtag.review.answers import merged
+from hangtag.review.store import ReviewStore
 from hangtag.service.review_api import PICTURE_BYTES
 
 
@@ -89,7 +89,7 @@ def test_answers_over_http(url: str, answers: Path, spoilt: Path) -> None:
     said["reviewer"], said["answers"][0]["answer"] = "bob", "yes"
     conflict = httpx.post(f"{url}/review/answers", json=said).json()["conflicts"]
     assert [(c["reviewer"], c["answer"]) for c in conflict] == [("ann", "no")]
-    assert [g.answer for g in ReviewStore(answers).given()] == ["no"]
+    assert [g.answer for g in ReviewStore(answers).answers()] == ["no"]
     assert httpx.post(f"{url}/review/undo", json={"reviewer": "bob"}).json()["undone"] == []
     assert len(httpx.post(f"{url}/review/undo", json={"reviewer": "ann"}).json()["undone"]) == 1
 
@@ -111,7 +111,7 @@ def test_a_design_can_be_left_for_later(url: str) -> None:
         assert following not in seen
         seen.append(following)
     assert len(seen) > 20  # all there are, and then the first again
-    # What is taken back is shown again, though it was passed over since.
+    # An undone answer's design is shown again, although it was postponed since.
     tag = next_design(url)["questions"][0]["tag"]
     said = {"reviewer": "ann", "answers": [{"image": seen[0], "tag": tag, "answer": "yes"}]}
     httpx.post(f"{url}/review/answers", json=said)
@@ -137,8 +137,8 @@ def test_a_no_is_also_one_to_what_says_the_same(
     image = designs[0].image
     said = {"reviewer": "ann", "answers": [{"image": image, "tag": "disc", "answer": "no"}]}
     httpx.post(f"{server.url}/review/answers", json=said)
-    first = reviewed(
-        Catalog.read(tmp_path / "designs.csv"), ReviewStore(tmp_path / "a.sqlite").given()
+    first = merged(
+        Catalog.read(tmp_path / "designs.csv"), ReviewStore(tmp_path / "a.sqlite").answers()
     )
     assert first.designs[0].tags == ("red",)
     assert set(first.designs[0].not_tags) == {"disc", "circle", "ring"}
@@ -164,15 +164,15 @@ def test_by_design_with_the_keyboard(page: Page, answers: Path) -> None:
     asked = page.locator("#one .questions strong").all_inner_texts()
     page.keyboard.press("n")
     expect(page.locator("#progress")).to_contain_text("1 answered")
-    for _ in asked[1:]:
+    for number in range(2, len(asked) + 1):
         page.keyboard.press("y")
-        time.sleep(0.1)
+        expect(page.locator("#progress")).to_contain_text(f"{number} answered")
     expect(page.locator("#one h2")).not_to_have_text(first)  # all answered: the next one came
-    given = ReviewStore(answers).given()
+    given = ReviewStore(answers).answers()
     assert [(g.image, g.tag) for g in given] == [(first, tag) for tag in asked]
     assert given[0].answer == "no"
     page.keyboard.press("u")
-    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    expect(page.locator("#review-status")).to_have_text("1 undone.")
     expect(page.locator("#progress")).to_contain_text(f"{len(asked) - 1} answered")
 
 
@@ -190,18 +190,18 @@ def test_an_answer_that_did_not_arrive_is_not_shown_as_given(
     page.unroute("**/review/answers")
     page.keyboard.press("y")
     expect(page.locator("#progress")).to_contain_text("1 answered")
-    assert [(g.image, g.answer) for g in ReviewStore(answers).given()] == [(first, "yes")]
+    assert [(g.image, g.answer) for g in ReviewStore(answers).answers()] == [(first, "yes")]
     page.locator("#next").click()
     expect(page.locator("#one h2")).not_to_have_text(first)
-    # Somebody else who gives no name either has nothing to take back.
+    # Somebody else who gives no name either has nothing to undo.
     other = browser.new_context().new_page()
     other.goto(f"{url}/#review")
     expect(other.locator("#progress")).to_contain_text("1 answered")
     other.locator("#undo").click()
-    expect(other.locator("#review-status")).to_have_text("You have nothing to take back.")
+    expect(other.locator("#review-status")).to_have_text("There is nothing to undo.")
     page.reload()
     page.locator("#undo").click()
-    expect(page.locator("#review-status")).to_have_text("1 taken back.")
+    expect(page.locator("#review-status")).to_have_text("1 undone.")
     other.close()
     page.close()
 
@@ -240,7 +240,7 @@ def test_by_tag_each_tile_starts_with_the_models_own_guess(page: Page, answers: 
     )
     page.keyboard.press("Enter")
     expect(page.locator("#progress")).to_contain_text(f"{len(saved)} answered")
-    given = ReviewStore(answers).given()
+    given = ReviewStore(answers).answers()
     assert {g.tag for g in given} == {tag}
     assert [g.answer for g in given] == saved
 
@@ -281,7 +281,7 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     for name, why in bad.items():
         quoted = json.dumps(name, ensure_ascii=False)
         cell = cells.filter(has=page.locator(f"img[data-image={quoted}]"))
-        expect(cell.locator(".unshown")).to_contain_text(f"Cannot be shown. {name}: ")
+        expect(cell.locator(".unshown")).to_contain_text(f"Cannot be shown: {name}: ")
         expect(cell.locator(".unshown")).to_contain_text(why)
         expect(cell.locator("img")).to_be_hidden()
         expect(cell.locator(".word")).to_have_text("open")  # whatever the model would guess
@@ -291,12 +291,12 @@ def test_designs_of_any_name_are_shown_and_others_say_why_not(
     expect(other.locator("#progress")).to_contain_text("answered")
     other.keyboard.press("t")
     expect(other.locator("#review-status")).to_contain_text(
-        "Other reviewers are shown what is left"
+        "Other reviewers are answering the remaining questions"
     )
     other.close()
     page.keyboard.press("Enter")
     expect(page.locator("#progress")).to_contain_text(f"{len(names)} answered, {len(bad)} open")
-    assert {g.image for g in ReviewStore(tmp_path / "a.sqlite").given()} == set(names)
+    assert {g.image for g in ReviewStore(tmp_path / "a.sqlite").answers()} == set(names)
     page.close()
 
 
@@ -353,7 +353,7 @@ def test_what_people_said_reaches_the_next_dataset(
     assert done.stdout.startswith(f"1 yes and {len(said) - 1} no")
     exported = Catalog.read(tmp_path / "reviewed.jsonl")
     pack(exported, tmp_path / "d", PackConfig(size=32, min_count=3))
-    folder = DatasetFolder.open(tmp_path / "d")
+    folder = Dataset.open(tmp_path / "d")
     packed = folder.designs()
     assert packed is not None
     column = folder.vocabulary.names.index(grid["tag"])

@@ -11,10 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from hangtag.library.catalog import Catalog
+from hangtag.review.store import Question, ReviewStore
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
-from hangtag.service.review import Question, ReviewStore
 from hangtag.service.review_api import add_review
 from hangtag.tagging.tagger import Tagger
 
@@ -32,7 +32,7 @@ def store(catalog: Catalog, tmp_path: Path) -> ReviewStore:
     """Three tags to ask about, 20 designs each."""
     made = ReviewStore(tmp_path / "review.sqlite", timeout=0.05)
     tags = ("red", "blue", "Very_Red")
-    made.ask(
+    made.set_questions(
         (
             Question(design.image, tags[n % 3], "missing", n / 60, 60.0 - n)
             for n, design in enumerate(catalog)
@@ -101,7 +101,7 @@ def test_a_tag_is_shown_once_as_its_writer_spelled_it(
     client: TestClient, catalog: Catalog, store: ReviewStore
 ) -> None:
     image = catalog.designs[0].image
-    store.ask([Question(image, "Very_Red", "missing", 0.9, 1.0)], "key")
+    store.set_questions([Question(image, "Very_Red", "missing", 0.9, 1.0)], "key")
 
     def answer(value: str, *tags: str) -> Any:
         given = [{"image": image, "tag": tag, "answer": value} for tag in tags]
@@ -140,4 +140,4 @@ def test_a_locked_review_file_is_busy_and_a_broken_one_says_so(
         store.path.with_name(store.path.name + suffix).unlink(missing_ok=True)
     broken = client.post("/review/answers", json=said)
     assert (broken.status_code, broken.json()["reason"]) == (500, "review-file")
-    assert "is no review file" in broken.json()["message"]
+    assert "is not a review file" in broken.json()["message"]

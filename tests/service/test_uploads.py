@@ -158,17 +158,20 @@ def test_transfer_encodings(encoding: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "options", "said"),
     [
-        (b"", {"end": b""}, "does not hold the boundary"),
+        (b"", {"end": b""}, "does not contain the boundary"),
         (b"x" * 100_000, {"step": 1000}, "does not begin with its boundary"),
-        (image("filename=a.png"), {"end": b""}, "ends early"),
-        (image("filename=a.png"), {"end": b"--XYZ"}, "ends early"),
+        (image("filename=a.png"), {"end": b""}, "ends before its last boundary"),
+        (image("filename=a.png"), {"end": b"--XYZ"}, "ends before its last boundary"),
         (image("filename=a.png"), {"kind": "multipart/form-data"}, "no boundary"),
         (image("filename=a.png"), {"kind": f"multipart/form-data; boundary={'x' * 300}"}, "300"),
         (part("Content Disposition: form-data"), {}, "invalid character"),
         (part(*(f"X-{n}: 1" for n in range(20))), {}, "header count"),
         (part('Content-Disposition: form-data; name="image"'), {}, "file name"),
-        (image("filename=a") * 3, {"most": 2}, "2 images at most"),
-        (image("filename=a", "Content-Transfer-Encoding: base64", body=b"A"), {}, "no base64"),
+        (image("filename=a") * 3, {"most": 2}, "at most 2 images"),
+        (
+            image("filename=a", "Content-Transfer-Encoding: base64", body=b"A"), {},
+            "not valid base64",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(body: bytes, options: dict, said: str) -> None:

@@ -12,16 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from hangtag.errors import CatalogError, ConfigError, ImageError, ModelError
-from hangtag.files import only_writer
+from hangtag.errors import ConfigError, ModelError
 from hangtag.library.catalog import Catalog
+from hangtag.library.keywords.xmp import keywords
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.library.xmp import keywords
-from hangtag.tagging.bulk import Selection, find_designs, tag_library
+from hangtag.storage.locks import only_writer
+from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.designs import Located, find_designs
 from hangtag.tagging.tagger import Tagger
 
 
@@ -36,8 +35,8 @@ def lines(path: Path) -> list[dict]:
 
 def test_one_line_per_design_best_tag_first(library: Catalog, work: Path, tmp_path: Path) -> None:
     out = tmp_path / "tags.jsonl"
-    said = hangtag("tag", work / "model", library.root / "designs.csv", "--out", out, "--all")
-    assert "tags on 160 designs" in said.stdout
+    done = hangtag("tag", work / "model", library.root / "designs.csv", "--out", out, "--all")
+    assert "tags on 160 designs" in done.stdout
     answers = lines(out)
     assert [answer["image"] for answer in answers] == [design.image for design in library]
     names = set(Tagger.open(work / "model").vocabulary.names)
@@ -53,7 +52,7 @@ def test_one_line_per_design_best_tag_first(library: Catalog, work: Path, tmp_pa
     assert right > 100  # it did learn something
 
 
-def test_bulk_says_what_tagger_says(library: Catalog, work: Path, tmp_path: Path) -> None:
+def test_bulk_tagging_agrees_with_the_tagger(library: Catalog, work: Path, tmp_path: Path) -> None:
     paths = [Path(library.location(design)) for design in library.designs[:5]]
     tag_library(work / "model", find_designs(paths), tmp_path / "t.jsonl", Selection(all=True))
     expected = Tagger.open(work / "model").tag(paths)
@@ -66,7 +65,7 @@ def test_bulk_says_what_tagger_says(library: Catalog, work: Path, tmp_path: Path
 def test_selections(library: Catalog, work: Path) -> None:
     tagger = Tagger.open(work / "model")
     scores = tagger.scores(
-        [tagger.square(Path(library.location(library.designs[0])).read_bytes())]
+        [tagger.input_of(Path(library.location(library.designs[0])).read_bytes())]
     )[0]
     by_threshold = Selection().of(tagger, scores)
     limits = dict(zip(tagger.vocabulary.names, tagger.thresholds, strict=True))
@@ -114,7 +113,7 @@ def test_implications_hold_at_tagging_time(library: Catalog, work: Path, tmp_pat
         found = {s.tag: s for s in suggestions}
         assert found["disc"].score >= found["ring"].score
         assert found["disc"].mark == "apply"
-    scores = tagger.scores([tagger.square(images[0].read_bytes())])[0]
+    scores = tagger.scores([tagger.input_of(images[0].read_bytes())])[0]
     assert {"ring", "disc"} <= {s.tag for s in Selection().of(tagger, scores)}
 
 
@@ -126,8 +125,8 @@ def test_bad_files_are_listed_and_the_rest_is_tagged(
     shutil.copy(library.location(library.designs[0]), folder / "good.png")
     (folder / "bad.png").write_text("no image")
     (folder / "readme.txt").write_text("no design")
-    said = hangtag("tag", work / "model", folder, "--out", tmp_path / "t.csv", "--top", 2)
-    assert "unreadable: 1 unreadable" in said.stdout
+    done = hangtag("tag", work / "model", folder, "--out", tmp_path / "t.csv", "--top", 2)
+    assert "unreadable: 1 unreadable" in done.stdout
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == ["good.png"]
@@ -137,13 +136,13 @@ def test_bad_files_are_listed_and_the_rest_is_tagged(
 
 
 def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_path: Path) -> None:
-    from hangtag.library.xmp import write_sidecar
+    from hangtag.library.keywords.xmp import write_sidecar
 
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)
     write_sidecar(image, ["mine", "by hand"])
-    said = hangtag("tag", work / "model", image, "--xmp", "--top", 2)
-    suggested = [tag["tag"] for tag in json.loads(said.stdout)["tags"]]
+    done = hangtag("tag", work / "model", image, "--xmp", "--top", 2)
+    suggested = [tag["tag"] for tag in json.loads(done.stdout)["tags"]]
     assert keywords(image) == ["mine", "by hand", *suggested]
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     hangtag("tag", work / "model", image, "--xmp", "--top", 2)
@@ -151,13 +150,13 @@ def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_
 
 
 def test_sidecars_are_for_designs_on_this_machine(work: Path, tmp_path: Path) -> None:
-    designs = [("a.png", "s3://library/a.png")]
+    designs = [Located("a.png", "s3://library/a.png")]
     with pytest.raises(ConfigError, match=r"s3://library/a\.png is not on this machine"):
         tag_library(work / "model", designs, tmp_path / "tags.jsonl", Selection(), xmp=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_run_goes_on(library: Catalog, work: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes(library: Catalog, work: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(6):
@@ -176,26 +175,14 @@ def test_a_killed_run_goes_on(library: Catalog, work: Path, tmp_path: Path) -> N
     assert not killed.exists()
     with journal.open("a") as file:
         file.write('{"image": "half a li')  # what a kill within a write leaves
-    said = hangtag("tag", work / "model", folder, "--out", killed)
-    assert "going on after" in said.stderr
+    done = hangtag("tag", work / "model", folder, "--out", killed)
+    assert "resuming: an earlier run tagged" in done.stderr
     assert killed.read_bytes() == calm.read_bytes()
     assert not journal.exists()
 
 
-def test_paths_that_lead_nowhere(work: Path, tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="no such file or folder"):
-        find_designs([tmp_path / "nothing.png"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CatalogError, match="no designs in this folder"):
-        find_designs([tmp_path / "empty"])
-    with pytest.raises(ConfigError, match=r"\.jsonl or \.csv"):
-        tag_library(work / "model", [], tmp_path / "out.txt", Selection())
-    with pytest.raises(ImageError, match="image 0: the file is empty"):
-        Tagger.open(work / "model").tag([b""])
-
-
-def test_model_folders_that_are_none(work: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no model folder"):
+def test_what_is_not_a_model_folder(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not a model folder"):
         Tagger.open(tmp_path)
     shutil.copytree(work / "model", tmp_path / "m")
     (tmp_path / "m" / "model.onnx").write_bytes(b"damaged")
@@ -208,93 +195,6 @@ def test_model_folders_that_are_none(work: Path, tmp_path: Path) -> None:
     assert "has format 99, this hangtag reads 1" in done.stderr
 
 
-def test_two_catalogs_with_the_same_names_lose_no_design(
-    library: Catalog, work: Path, tmp_path: Path
-) -> None:
-    for name, design in (("a", library.designs[0]), ("b", library.designs[1])):
-        (tmp_path / name).mkdir()
-        shutil.copy(library.location(design), tmp_path / name / "1.png")
-        (tmp_path / name / "designs.csv").write_text("image,tags\n1.png,x\n")
-    found = find_designs([tmp_path / "a" / "designs.csv", tmp_path / "b" / "designs.csv"])
-    assert found == [(str(tmp_path / n / "1.png"), str(tmp_path / n / "1.png")) for n in "ab"]
-
-
-def test_a_folder_and_its_catalog_name_the_same_designs(
-    library: Catalog, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(library.root.parent)
-    found = find_designs([Path(library.root.name), library.root / "designs.csv"])
-    assert len(found) == len(library)
-    assert found[0][0] == f"{library.root.name}/{library.designs[0].image}"
-    (library.root.parent / "below").mkdir(exist_ok=True)
-    monkeypatch.chdir(library.root.parent / "below")
-    up = Path("..", library.root.name)
-    assert len(find_designs([up, up / "designs.csv"])) == len(library)
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_files_of_others_are_not_overwritten(
-    library: Catalog, work: Path, tmp_path: Path, suffix: str
-) -> None:
-    mine, image = tmp_path / f"mine{suffix}", Path(library.location(library.designs[0]))
-    library.write(mine)
-    before = mine.read_bytes()
-    found = find_designs([image])
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
-        tag_library(work / "model", found, mine, Selection())
-    assert mine.read_bytes() == before
-    for _ in range(2):  # its own it replaces
-        tag_library(work / "model", found, tmp_path / f"tags{suffix}", Selection())
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("new.jsonl", '{"image": "a.png", "tags": [], "group": "g", "vendor": "me"}\n'),
-        ("new.jsonl", '{"image": "a.png", "tags": []}\n{"image": "b.png", "tags": []}\n'),
-        ("new.jsonl", '{"image": "a.png", "tags": []}\n{"image": "b.png", "tags": ["cat"]}\n'),
-        ("new.jsonl", '{"image": "a.png", "tags": [{"tag": "x", "score": 1}]}\nmy notes\n'),
-        ("new.jsonl", '{"image": "a.png", "tags": [], "by": "me"}\n'),
-        ("new.jsonl", "[]\n"),
-        ("new.csv", "image,tags\na.png,\n"),
-        ("new.csv", "image,tags,scores,apply\na.png,cat;dog,0.9,\n"),  # a person added dog
-        ("new.csv", "image,tags,scores,apply\na.png,,0.9,\n"),  # a person took cat away
-        ("new.csv", "image,tags,scores,apply,ok\na.png,cat,0.9,,yes\n"),
-        ("new.csv", "a\xe9\n"),
-    ],
-)
-def test_what_is_no_output_is_not_overwritten(
-    library: Catalog, work: Path, tmp_path: Path, name: str, text: str
-) -> None:
-    """New uploads have no tags yet; what else stands in their rows must not be lost."""
-    mine, image = tmp_path / name, Path(library.location(library.designs[0]))
-    mine.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="is there, and not by `hangtag tag`"):
-        tag_library(work / "model", find_designs([image]), mine, Selection())
-    assert mine.read_bytes() == text.encode("latin-1")
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "old.jsonl",
-            '{"image": "a.png", "tags": []}\n'
-            '{"image": "b.png", "tags": [{"tag": "cat", "score": 0.9, "mark": "apply"}]}\n',
-        ),
-        ("old.csv", "image,tags,scores,apply\r\na.png,cat;a|b,0.9;0.8,cat\r\nb.png,,,\r\n"),
-        ("old.csv", "image,tags,scores,apply\r\n"),
-    ],
-)
-def test_outputs_of_earlier_versions_are_replaced(
-    work: Path, tmp_path: Path, name: str, text: str
-) -> None:
-    out = tmp_path / name
-    out.write_bytes(text.encode())
-    assert tag_library(work / "model", [], out, Selection()).tagged == 0
-    assert "a.png" not in out.read_text()
-
-
 def test_an_output_without_a_tag_is_known_again(
     library: Catalog, work: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +205,7 @@ def test_an_output_without_a_tag_is_known_again(
     )
     out, found = tmp_path / "t.jsonl", find_designs([Path(library.location(library.designs[0]))])
     assert tag_library(model, found, out, Selection()).suggestions == 0
-    assert lines(out) == [{"image": found[0][0], "tags": [], "by": "model"}]
+    assert lines(out) == [{"image": found[0].name, "tags": [], "by": "model"}]
     assert tag_library(model, [], out, Selection()).tagged == 0
 
 
@@ -318,7 +218,7 @@ def test_odd_tag_names_are_read_back(library: Catalog, work: Path, tmp_path: Pat
     model = with_tags(work, tmp_path / "m", **renamed)
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)
-    tag_library(model, [("a.png", str(image))], tmp_path / "t.csv", Selection(all=True))
+    tag_library(model, [Located("a.png", str(image))], tmp_path / "t.csv", Selection(all=True))
     expected = {*ODD_NAMES, *names[len(ODD_NAMES) :]}
     with (tmp_path / "t.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
@@ -335,70 +235,6 @@ def test_limits_hold_with_all(library: Catalog, work: Path) -> None:
     assert len(Selection(all=True, top=1, min_score=0.5).of(tagger, scores)) == 1
 
 
-def test_designs_that_are_spelled_otherwise(
-    library: Catalog, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stored = tmp_path / "Img" / "Heart.PNG"
-    stored.parent.mkdir()
-    shutil.copy(library.location(library.designs[0]), stored)
-    (tmp_path / "d.csv").write_text("image,tags\nimg\\heart.png,x\n")
-    assert find_designs([tmp_path / "d.csv"]) == [("img\\heart.png", str(stored))]
-    assert "1 found under another spelling" in capsys.readouterr().err
-    given = tmp_path / "img" / "heart.png"
-    assert find_designs([given]) == [(str(given), str(stored))]
-    (tmp_path / "Img" / "HEART.png").touch()
-    with pytest.raises(CatalogError, match=r"no such file or folder, but 'HEART\.png' and 'Heart"):
-        find_designs([given])
-
-
-def test_a_name_that_no_file_can_hold_costs_only_itself(
-    library: Catalog, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Old archives bring names in Latin-1; a shell's `*` gives them like any other."""
-    data = Path(library.location(library.designs[0])).read_bytes()
-    odd, plain = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")), tmp_path / "cafe.png"
-    for path in (odd, plain):
-        path.write_bytes(data)
-    found = find_designs([odd, plain])
-    assert [name for name, _ in found] == [str(plain)]
-    assert "caf\\udce9.png' is not a UTF-8 name" in capsys.readouterr().err
-    assert tag_library(work / "model", found, tmp_path / "t.jsonl", Selection()).tagged == 1
-    with pytest.raises(CatalogError, match="no designs"):
-        find_designs([odd])
-
-
-def test_where_a_score_comes_from_has_its_peak_there(work: Path, tmp_path: Path) -> None:
-    """A network that looks at one pixel: the cell with it weighs most, those beside it less."""
-    model = Path(shutil.copytree(work / "model", tmp_path / "m"))
-    tagger = Tagger.open(model)
-    size, tags = tagger.folder.preprocessing.input_size, len(tagger.vocabulary)
-    place = [size * 4 // 8 + 1, size * 3 // 8 + 1]  # row 4 and column 3 of 8
-    numbers = {
-        "starts": [*place, 3], "ends": [place[0] + 1, place[1] + 1, 4], "axes": [1, 2, 3],
-        "shape": [-1, 1],
-    }  # fmt: skip
-    steps = [
-        helper.make_node("Slice", ["squares", "starts", "ends", "axes"], ["pixel"]),
-        helper.make_node("Cast", ["pixel"], ["number"], to=TensorProto.FLOAT),
-        helper.make_node("Reshape", ["number", "shape"], ["column"]),
-        helper.make_node("MatMul", ["column", "ones"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        steps, "one pixel",
-        [helper.make_tensor_value_info("squares", TensorProto.UINT8, ["n", size, size, 4])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", tags])],
-        [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
-        + [numpy_helper.from_array(np.ones((1, tags), np.float32), "ones")],
-    )  # fmt: skip
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), model / "model.onnx")
-    look = Tagger.open(model).look(np.full((size, size, 4), 255, np.uint8), 0)
-    assert look.max() == look[4, 3] == 1
-    assert (np.delete(look.ravel(), 4 * 8 + 3) < 1).all()
-    assert look[4, 4] > look[4, 5] > 0
-    assert look[0, 7] == look.min() == 0
-
-
 def test_a_second_run_does_not_write_into_the_first(
     library: Catalog, work: Path, tmp_path: Path
 ) -> None:
@@ -406,7 +242,7 @@ def test_a_second_run_does_not_write_into_the_first(
     out = tmp_path / "tags.jsonl"
     with (
         only_writer(tmp_path / ".tags.jsonl.lock", out),
-        pytest.raises(ConfigError, match=r"another hangtag is writing .*tags\.jsonl"),
+        pytest.raises(ConfigError, match=r"another hangtag process is writing .*tags\.jsonl"),
     ):
         tag_library(work / "model", found, out, Selection())
     tag_library(work / "model", found, out, Selection())

@@ -1,4 +1,4 @@
-"""The folds of an audit: where they lie, what is removed of it, and how each is trained."""
+"""The folds of an audit: their location, what is removed, and how each is trained."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 
 
 def test_a_folder_of_somebody_elses_is_neither_used_nor_emptied(
@@ -18,7 +19,7 @@ def test_a_folder_of_somebody_elses_is_neither_used_nor_emptied(
     for art in mine:
         art.parent.mkdir(parents=True)
         art.write_text("mine")
-    with pytest.raises(ConfigError, match=r"fold-1 is there, and not by"):
+    with pytest.raises(ConfigError, match=r"fold-1 was not made by `hangtag audit`"):
         folds.train_folds(work / "model", library, tmp_path / "w")
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["fold-1", "fold-mine"]
     (tmp_path / "w" / "dataset").mkdir()
@@ -35,12 +36,12 @@ def test_what_was_computed_is_removed_with_its_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
-def test_a_backbone_that_knew_something_from_a_model_knows_nothing_in_a_fold() -> None:
-    stored = settled(TrainConfig("resnet18", epochs=0, learning_rate=0.001), continues=True)
+def test_a_continued_backbone_starts_randomly_in_a_fold() -> None:
+    stored = resolved(TrainConfig("resnet18", epochs=None, learning_rate=0.001), continues=True)
     fold = folds._of_a_fold(stored, continued=True)
-    assert settled(fold) == settled(TrainConfig("resnet18", learning_rate=0.001))
-    chosen = replace(stored, weight_decay=0.3, input_size=48)  # by a person, who is heeded
+    assert resolved(fold) == resolved(TrainConfig("resnet18", learning_rate=0.001))
+    chosen = replace(stored, weight_decay=0.3, input_size=48)  # set by a person, and so kept
     fold = folds._of_a_fold(chosen, continued=True)
-    assert (fold.weight_decay, fold.input_size, fold.erase) == (0.3, 48, -1)
-    own = settled(TrainConfig(), continues=True)
+    assert (fold.weight_decay, fold.input_size, fold.erase) == (0.3, 48, None)
+    own = resolved(TrainConfig(), continues=True)
     assert folds._of_a_fold(own, continued=True) == own

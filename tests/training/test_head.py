@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +14,25 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset import batches
-from hangtag.dataset.dataset_folder import DatasetFolder
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, ModelError, Stopped, TrainingError
 from hangtag.quality.evaluate import evaluate
+from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import folds
-from hangtag.training.config import TrainConfig, automatic_epochs, batch_size, from_stored, settled
+from hangtag.training.config import TrainConfig, from_stored
+from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features, features_of
 from hangtag.training.head import head_logits, train_head
-from hangtag.training.hyperparameters import from_hyperparameters
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def config(work: Path) -> TrainConfig:
     """A head on the backbone of the session's trained model."""
-    return settled(
+    return resolved(
         TrainConfig(
             "test_resnet",
             weights=str(work / "model" / "weights.safetensors"),
@@ -45,8 +45,8 @@ def config(work: Path) -> TrainConfig:
 
 
 def features(work: Path, config: TrainConfig, cache: Path) -> Features:
-    folder = DatasetFolder.open(work / "dataset")
-    return features_of(first_network(folder, config, None), folder, config, cache, CPU)
+    folder = Dataset.open(work / "dataset")
+    return features_of(first_network(folder, config, None), folder, config, cache)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,10 @@ def test_the_exported_model_is_the_head_on_the_features(
     work: Path, model: Path, ready: Features
 ) -> None:
     tagger, weights = Tagger.open(model), load_file(model / "weights.safetensors")
-    with DatasetFolder.open(work / "dataset").records("validation") as records:
-        squares = [tagger.square(record.data) for record in records]
+    with Dataset.open(work / "dataset").records("validation") as records:
+        inputs = [tagger.input_of(record.data) for record in records]
     expected = ready.validation @ weights["head.weight"].T + weights["head.bias"]
-    assert np.abs(tagger.logits(squares) - expected.numpy()).max() < 1e-4
+    assert np.abs(tagger.logits(inputs) - expected.numpy()).max() < 1e-4
 
 
 def test_a_head_learns(config: TrainConfig, ready: Features) -> None:
@@ -149,11 +149,11 @@ def test_the_command_gives_the_head_that_train_head_gives(
     [
         {"loss": "bce", "ema": 0.0, "optimizer": "sgd"},
         {"loss": "weighted-bce", "dropout": 0.5, "schedule": "step"},
-        {"batch_size": 0, "epochs": 0, "early_stopping": 1, "early_stopping_min_epochs": 2},
+        {"batch_size": None, "epochs": None, "early_stopping": 1, "early_stopping_min_epochs": 2},
     ],
 )
 def test_settings_hold(
-    config: TrainConfig, ready: Features, settings: dict[str, float | str]
+    config: TrainConfig, ready: Features, settings: dict[str, float | str | None]
 ) -> None:
     config = replace(config, **settings)  # type: ignore[arg-type]
     trained = train_head(ready, config)
@@ -239,11 +239,11 @@ def test_features_of_something_else_are_not_taken(
 def test_features_go_on_where_they_were_stopped(
     work: Path, config: TrainConfig, ready: Features, tmp_path: Path, decoded: list[int]
 ) -> None:
-    folder, cache, stopped = DatasetFolder.open(work / "dataset"), tmp_path / "f", threading.Event()
+    folder, cache, stopped = Dataset.open(work / "dataset"), tmp_path / "f", threading.Event()
     network = first_network(folder, config, None)
     stopped.set()
     with pytest.raises(Stopped, match=f"the features of {len(ready.train)} of 136 designs"):
-        features_of(network, folder, config, cache, CPU, stopped=stopped)
+        features_of(network, folder, config, cache, stopped=stopped)
     decoded.clear()
     found = features(work, config, cache)
     assert len(decoded) == len(found.validation)
@@ -257,8 +257,8 @@ def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
     def stop(row: dict[str, float]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Stopped, match="the same command goes on"):
-        train(work / "dataset", tmp_path / "m", config, on_epoch=stop)
+    with pytest.raises(Stopped, match="run the same command again to resume"):
+        train(work / "dataset", tmp_path / "m", config, session=Session(stop))
     assert not (tmp_path / "m" / "config.json").exists()
     with pytest.raises(ConfigError, match=r"other settings \(freeze\)"):
         train(work / "dataset", tmp_path / "m", replace(config, freeze=False))
@@ -273,7 +273,7 @@ def test_a_stopped_run_goes_on_and_is_not_mixed_with_another(
 def test_a_frozen_run_needs_weights_and_takes_a_models(
     work: Path, config: TrainConfig, tmp_path: Path
 ) -> None:
-    config = replace(config, weights="none", epochs=1, learning_rate=1e-9, ema=0, pooling="auto")
+    config = replace(config, weights=None, epochs=1, learning_rate=1e-9, ema=0, pooling=None)
     with pytest.raises(ConfigError, match="--weights hub or a file, or --start-from MODEL"):
         train(work / "dataset", tmp_path / "m", config)
     train(work / "dataset", tmp_path / "m", config, continue_from=work / "model")
@@ -281,8 +281,8 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         load_file(path / "weights.safetensors") for path in (work / "model", tmp_path / "m")
     )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
-    # The model's head sees the last stage, and so does what goes on from it.
-    with pytest.raises(ModelError, match="sees other features; give --pooling last or leave it"):
+    # The model's head sees the last stage, and so does a run that continues it.
+    with pytest.raises(ModelError, match="has other inputs; give --pooling last or leave it"):
         train(
             work / "dataset",
             tmp_path / "n",
@@ -291,18 +291,18 @@ def test_a_frozen_run_needs_weights_and_takes_a_models(
         )
 
 
-def test_a_frozen_run_says_which_settings_it_does_not_heed(
+def test_a_frozen_run_logs_which_settings_it_ignores(
     work: Path, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(work / "dataset", tmp_path / "m", replace(config, epochs=1, rotate=30.0, flip="never"))
-    assert "not heeded: flip, rotate; a head alone sees designs" in capsys.readouterr().err
+    assert "ignored: flip, rotate; a head alone is trained" in capsys.readouterr().err
 
 
 def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
     work: Path, config: TrainConfig, model: Path, tmp_path: Path
 ) -> None:
-    config = replace(config, weights="none", freeze=False, epochs=1, learning_rate=1e-9, ema=0.0)
-    config = replace(config, pooling="auto")
+    config = replace(config, weights=None, freeze=False, epochs=1, learning_rate=1e-9, ema=0.0)
+    config = replace(config, pooling=None)
     further = train(work / "dataset", tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
     before, _ = evaluate(model, work / "dataset", split="validation")
@@ -314,7 +314,7 @@ def test_the_seeds_hyperparameters_go_on_from_a_frozen_model(
 ) -> None:
     given = {"image_shape": "3,32,32", "epochs": "1", "learning_rate": "1e-9", "optimizer": "adam"}
     config, _ = from_hyperparameters(given, tags=1, designs=1)
-    config = replace(config, backbone="test_resnet")  # too small to be a name of the seed's
+    config = replace(config, backbone="test_resnet")  # not one of SageMaker's networks
     train(work / "dataset", tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
 
@@ -329,17 +329,17 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
     del stored["training"]["pooling"], stored["training"]["output_stride"]
     file.write_text(json.dumps(stored))
     fold = folds._of_a_fold(from_stored(ModelFolder.open(tmp_path / "m").training), continued=False)
-    assert fold == replace(config, precision="fp32")
+    assert asdict(fold) == asdict(replace(config, precision="fp32"))
     # The same command finds it done, and another finds its head's features.
     assert train(work / "dataset", tmp_path / "m", config).epochs == config.epochs
-    further = replace(config, weights="none", pooling="auto", epochs=1)
+    further = replace(config, weights=None, pooling=None, epochs=1)
     train(work / "dataset", tmp_path / "n", further, continue_from=tmp_path / "m")
     assert ModelFolder.open(tmp_path / "n").training["pooling"] == "last"
 
 
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
     assert folds._of_a_fold(config, continued=False) == config
-    fold = folds._of_a_fold(replace(config, weights="none"), continued=True)
+    fold = folds._of_a_fold(replace(config, weights=None), continued=True)
     assert (fold.freeze, fold.backbone, fold.input_size) == (False, "test_resnet", 32)
     assert fold.learning_rate == TrainConfig().learning_rate
 

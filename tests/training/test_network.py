@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from hangtag.errors import ConfigError
-from hangtag.training.config import TrainConfig, settled
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork, four_channels, network_of
 
 RANDOM = torch.Generator().manual_seed(3)
@@ -48,15 +49,15 @@ def test_backbones_of_other_kinds_show_all_stages_too(backbone: str, width: int)
 @pytest.mark.parametrize(
     ("backbone", "side", "said"),
     [
-        ("inception_v3", 64, "cannot see squares of 64 px .*give another --input-size"),
-        ("halonet26t", 64, "cannot see squares of 64 px .*give another --input-size"),
+        ("inception_v3", 64, "cannot take inputs of 64 px .*give another --input-size"),
+        ("halonet26t", 64, "cannot take inputs of 64 px .*give another --input-size"),
         ("timm/resnet18.a1_in1k", 64, "timm has no network .*near: resnet18"),
         ("local-dir:/nowhere", 64, "timm has no network"),
     ],
 )
 def test_a_network_that_cannot_be_is_one_clear_error(backbone: str, side: int, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        network_of(settled(TrainConfig(backbone, input_size=side)), 3)
+        network_of(resolved(TrainConfig(backbone, input_size=side)), 3)
 
 
 def test_an_error_names_the_backbone_that_was_asked_for() -> None:
@@ -99,5 +100,5 @@ def test_a_backbone_that_cannot_have_another_output_stride_is_named(backbone: st
 
 
 def test_a_backbone_without_stages_to_show_is_named() -> None:
-    with pytest.raises(ConfigError, match="thin_resnet20 does not show its stages: give --pooling"):
+    with pytest.raises(ConfigError, match="thin_resnet20 does not expose its stages: give"):
         TagNetwork("thin_resnet20", 3, pooling="all")

@@ -4,7 +4,8 @@ from torch import nn
 
 from hangtag.errors import ConfigError
 from hangtag.training import recipe
-from hangtag.training.config import TrainConfig, automatic_epochs, settled
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import automatic_epochs, resolved
 
 NOTHING = TrainConfig(backbone="resnet18")
 
@@ -41,23 +42,23 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
 def test_size_decay_erasing_and_passes_follow_from_the_designs_and_what_the_backbone_knows(
     config: TrainConfig, continues: bool, side: int, decay: float, erase: float, epochs: list[int]
 ) -> None:
-    chosen = settled(config, continues)
+    chosen = resolved(config, continues)
     assert (chosen.input_size, chosen.weight_decay, chosen.erase) == (side, decay, erase)
     assert [automatic_epochs(config, n, continues) for n in (1_000, 10_000, 500_000)] == epochs
 
 
 def test_a_head_alone_sees_all_stages_of_a_backbone_that_shows_them() -> None:
     seen = {
-        name: settled(TrainConfig(backbone=name, weights="w.pth", freeze=True)).pooling
+        name: resolved(TrainConfig(backbone=name, weights="w.pth", freeze=True)).pooling
         for name in ("resnet18", "thin_resnet20")
     }
     assert seen == {"resnet18": "all", "thin_resnet20": "last"}
-    assert settled(TrainConfig()).pooling == "last"
+    assert resolved(TrainConfig()).pooling == "last"
 
 
 def test_a_head_alone_on_the_own_backbone_has_half_the_output_stride_of_others() -> None:
     chosen = [
-        settled(config).output_stride
+        resolved(config).output_stride
         for config in (
             TrainConfig(freeze=True),
             TrainConfig(freeze=True, output_stride=32),
@@ -69,6 +70,6 @@ def test_a_head_alone_on_the_own_backbone_has_half_the_output_stride_of_others()
     assert chosen == [16, 32, 32, 32, 8]
 
 
-def test_a_square_of_a_few_pixels_is_refused() -> None:
+def test_an_input_of_a_few_pixels_is_refused() -> None:
     with pytest.raises(ConfigError, match="input_size = 8 is out of range: choose 16 to 1024"):
         TrainConfig(input_size=8)

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.dataset_folder import RECORD_FILES, DatasetFolder
+from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import (
@@ -32,24 +32,26 @@ from hangtag.errors import (
     Stopped,
     TrainingError,
 )
-from hangtag.files import only_writer
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
+from hangtag.sagemaker.mxnet_model import import_mxnet
+from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training import finish
+from hangtag.training import export as finish
 from hangtag.training.checkpoints import Origin
-from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored, settled
-from hangtag.training.designs import stores_of
+from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
+from hangtag.training.data import Data, stores_of
+from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
-from hangtag.training.mxnet_model import import_mxnet
 from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_backbone
 from hangtag.training.run import Run
+from hangtag.training.setup import Session, Setup
 from hangtag.training.train import first_network, train
 
-MADE = Path(__file__).parent / "mxnet"
-TINY = settled(
+MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
+TINY = resolved(
     TrainConfig(backbone="test_resnet", input_size=32, epochs=3, precision="fp32", ema=0.1),
     continues=True,
 )
@@ -91,34 +93,44 @@ def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path
     tagger = Tagger.open(model)
     network = TagNetwork("test_resnet", len(tagger.vocabulary)).eval()
     network.load_state_dict(load_file(model / "weights.safetensors"))
-    with DatasetFolder.open(dataset).records("validation") as records:
-        squares = [tagger.square(record.data) for record in records]
+    with Dataset.open(dataset).records("validation") as records:
+        inputs = [tagger.input_of(record.data) for record in records]
     with torch.inference_mode():
-        logits = network(torch.from_numpy(np.stack(squares))).numpy()
+        logits = network(torch.from_numpy(np.stack(inputs))).numpy()
     slope, intercept = np.array([tag.calibration for tag in tagger.vocabulary.tags]).T
     expected = 1 / (1 + np.exp(-(logits * slope + intercept)))
-    assert np.abs(tagger.scores(squares) - expected).max() < 1e-4
+    assert np.abs(tagger.scores(inputs) - expected).max() < 1e-4
 
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
 from hangtag.training.run import Run
+from hangtag.training.setup import Session
 from hangtag.training.train import first_network, train
 values = json.loads(sys.argv[3])
 values["step_epochs"] = tuple(values["step_epochs"])
+step = Run._step
+def signalled(run, *batch):
+    step(run, *batch)
+    if run.progress.step == int(sys.argv[4]):
+        os.kill(os.getpid(), int(sys.argv[5]))
+Run._step = signalled
 train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**values))
 """
 
 
-def started(dataset: Path, model: Path, config: TrainConfig) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(dataset), str(model), json.dumps(asdict(config))],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def signalled(
+    dataset: Path, model: Path, config: TrainConfig, step: int, number: signal.Signals
+) -> str:
+    """Train in a process that gets a signal after a step; return its standard error."""
+    given = [dataset, model, json.dumps(asdict(config)), step, int(number)]
+    command = [sys.executable, "-c", SCRIPT, *map(str, given)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def stop_after(epoch: int) -> OnEpoch:
@@ -149,10 +161,12 @@ def test_a_run_resumes_on_another_machine_that_packed_again(
     config = replace(TINY, epochs=2)
     train(dataset, tmp_path / "undisturbed", config)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "a", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "a", config, session=Session(stop_after(1)))
     shutil.move(tmp_path / "a", tmp_path / "b")
     seen: list[float] = []
-    train(repacked, tmp_path / "b", config, on_epoch=lambda row: seen.append(row["seconds"]))
+    train(
+        repacked, tmp_path / "b", config, session=Session(lambda row: seen.append(row["seconds"]))
+    )
     with (tmp_path / "b" / "history.csv").open(newline="") as file:
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == seen
     first, second = (
@@ -162,7 +176,7 @@ def test_a_run_resumes_on_another_machine_that_packed_again(
     # The finished model is known too, and says on what it was trained.
     assert train(repacked, tmp_path / "undisturbed", config).epochs == 2
     noted = ModelFolder.open(tmp_path / "b").dataset
-    assert noted["fingerprint"] == DatasetFolder.open(dataset).fingerprint()
+    assert noted["fingerprint"] == Dataset.open(dataset).fingerprint()
     assert "pack" not in noted
 
 
@@ -171,13 +185,13 @@ def test_a_run_of_before_fingerprints_resumes_or_says_why_not(
 ) -> None:
     config = replace(TINY, epochs=2)
     with pytest.raises(Stopped):
-        train(dataset, tmp_path / "m", config, on_epoch=stop_after(1))
+        train(dataset, tmp_path / "m", config, session=Session(stop_after(1)))
     last = tmp_path / "m" / "checkpoints" / "last.safetensors"
     with safe_open(last, "pt") as file:
         header = file.metadata()
     progress = json.loads(header["progress"])
     del progress["origin"]["fingerprint"]
-    progress["origin"]["pack"] = DatasetFolder.open(dataset).info.pack
+    progress["origin"]["pack"] = Dataset.open(dataset).info.pack
     tensors = load_file(last)
     save_file(tensors, last, metadata={**header, "progress": json.dumps(progress)})
     with pytest.raises(ConfigError, match="holds a run on another dataset; choose another folder"):
@@ -202,19 +216,14 @@ def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
     dataset: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = replace(TINY, epochs=6, checkpoint_minutes=0.0)
+    config = replace(TINY, epochs=3, checkpoint_minutes=0.0)
     train(dataset, tmp_path / "undisturbed", config)
     disturbed = tmp_path / "disturbed"
-    process = started(dataset, disturbed, config)
-    checkpoint = disturbed / "checkpoints" / "last.safetensors"
-    while process.poll() is None and not checkpoint.exists():
-        time.sleep(0.02)
-    time.sleep(0.3)
-    process.send_signal(number)
-    said = process.communicate()[1]
+    said = signalled(dataset, disturbed, config, 10, number)  # within the second epoch
+    assert (disturbed / "checkpoints" / "last.safetensors").exists()
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
-        assert "the same command goes on from here" in said
+        assert "run the same command again to resume" in said
     train(dataset, disturbed, config)
     for name in ("weights.safetensors", "tags.json"):
         first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
@@ -238,7 +247,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
         train(dataset, model, replace(config, learning_rate=0.02))
 
 
-def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
+def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
@@ -248,8 +257,8 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
         return stores_of(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr("hangtag.training.run.stores_of", signalled)
-        with pytest.raises(Stopped, match="the same command goes on from here"):
+        patched.setattr("hangtag.training.data.stores_of", signalled)
+        with pytest.raises(Stopped, match="run the same command again to resume"):
             train(dataset, tmp_path / "m", config)
     assert not (tmp_path / "m" / "checkpoints" / "last.safetensors").exists()
     assert train(dataset, tmp_path / "m", config).epochs == 1
@@ -258,7 +267,7 @@ def test_a_run_heeds_a_signal_while_its_first_head_is_fitted(
 def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) -> None:
     with (
         only_writer(tmp_path / "m" / ".lock", tmp_path / "m"),
-        pytest.raises(ConfigError, match="another hangtag is writing"),
+        pytest.raises(ConfigError, match="another hangtag process is writing"),
     ):
         train(dataset, tmp_path / "m", replace(TINY, epochs=1))
     assert not (tmp_path / "m").exists()
@@ -266,7 +275,7 @@ def test_two_runs_do_not_write_into_one_folder(dataset: Path, tmp_path: Path) ->
     assert not (tmp_path / "m" / ".lock").exists()
 
 
-def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
+def test_an_unreadable_run_is_replaced_with_overwrite(
     dataset: Path, model: Path, tmp_path: Path
 ) -> None:
     for damaged in ("m/checkpoints/last.safetensors", "c/config.json"):
@@ -289,7 +298,7 @@ def test_what_is_too_damaged_to_tell_is_replaced_when_told_to(
         train(dataset, tmp_path / "n", replace(TINY, epochs=1), continue_from=cut)
 
 
-def test_a_full_gpu_is_told_with_what_to_do(
+def test_a_full_gpu_is_reported_with_a_remedy(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -339,7 +348,7 @@ def test_an_epoch_that_was_stopped_counts_all_of_its_seconds(
     assert float(next(rows)["seconds"]) >= 0.1 * (112 // 16)
 
 
-def test_what_a_run_writes_others_may_read_alike(model: Path) -> None:
+def test_what_a_run_writes_others_may_read(model: Path) -> None:
     modes = {path.name: path.stat().st_mode for path in model.iterdir() if path.is_file()}
     assert len(set(modes.values())) == 1, modes
 
@@ -361,7 +370,7 @@ def test_a_run_killed_while_it_removes_its_checkpoints_is_finished(
 def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bucket gives back what `overwrite` had removed, when a kill kept that from being told."""
+    """A bucket restores what `overwrite` had removed, when a kill came before its upload."""
     model, config = tmp_path / "m", replace(TINY, epochs=2, learning_rate=0.02)
     train(dataset, model, replace(TINY, epochs=1))
     shutil.copytree(model, tmp_path / "bucket")
@@ -370,17 +379,17 @@ def test_a_stopped_run_goes_on_beside_files_of_the_one_that_it_replaces(
         raise Stopped("as a signal does")
 
     with pytest.raises(Stopped):
-        train(dataset, model, config, overwrite=True, on_epoch=stops)
+        train(dataset, model, config, overwrite=True, session=Session(stops))
     shutil.copytree(tmp_path / "bucket", model, dirs_exist_ok=True)
     capsys.readouterr()
     assert train(dataset, model, config, overwrite=True).epochs == 2
-    assert "going on after step" in capsys.readouterr().err
+    assert "resuming from step" in capsys.readouterr().err
     assert ModelFolder.open(model).training["learning_rate"] == 0.02
 
 
 @pytest.mark.parametrize("freeze", [False, True])
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_part_of_which_no_image_can_be_read_is_told(
+def test_a_split_without_a_readable_image_is_reported(
     dataset: Path, tmp_path: Path, split: str, freeze: bool
 ) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "dataset"))
@@ -390,7 +399,7 @@ def test_a_part_of_which_no_image_can_be_read_is_told(
         for key, (labels, number) in enumerate(rows):
             writer.write(key, labels, b"no image", id=number)
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", freeze=freeze)
-    with pytest.raises(DatasetError, match=f"no image of the {split} part can be read"):
+    with pytest.raises(DatasetError, match=f"no image of the {split} split can be read"):
         train(copy, tmp_path / "m", config)
 
 
@@ -447,13 +456,9 @@ def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
 def test_fp16_keeps_its_gradient_scale_over_a_resume(dataset: Path, tmp_path: Path) -> None:
     from hangtag.training.checkpoints import load_progress
 
-    config = replace(TINY, epochs=4, precision="fp16", checkpoint_minutes=0.0)
-    process = started(dataset, tmp_path / "m", config)
+    config = replace(TINY, epochs=2, precision="fp16", checkpoint_minutes=0.0)
+    signalled(dataset, tmp_path / "m", config, 10, signal.SIGKILL)
     checkpoint = tmp_path / "m" / "checkpoints" / "last.safetensors"
-    while process.poll() is None and not checkpoint.exists():
-        time.sleep(0.02)
-    process.kill()
-    process.communicate()
     assert load_progress(checkpoint).scaler["scale"] > 0
     train(dataset, tmp_path / "m", config)
     train(dataset, tmp_path / "calm", config)
@@ -514,11 +519,11 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
     with pytest.raises(ConfigError, match="no weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "missing.safetensors"))
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ConfigError, match="is no weights file"):
+    with pytest.raises(ConfigError, match="is not a weights file"):
         load_backbone(network, "test_vit", str(tmp_path / "text.pth"))
     for odd in (torch.zeros(3), [torch.zeros(3)], {"model": {"epoch": 3}}):
         torch.save(odd, tmp_path / "odd.pth")
-        with pytest.raises(ConfigError, match="something else than named tensors"):
+        with pytest.raises(ConfigError, match="it holds more than named tensors"):
             load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
 
 
@@ -532,14 +537,14 @@ def test_weights_of_three_channels_see_colours_as_strong_as_they_are_used_to(
     save_file(source.state_dict(), tmp_path / "w.safetensors")
     network = TagNetwork("resnet18", 3).eval()
     load_backbone(network, "resnet18", str(tmp_path / "w.safetensors"))
-    squares = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 4), np.uint8)
-    squares[..., 3] = 255
-    colours = torch.from_numpy(squares[..., :3]).permute(0, 3, 1, 2) / 255
+    inputs = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 4), np.uint8)
+    inputs[..., 3] = 255
+    colours = torch.from_numpy(inputs[..., :3]).permute(0, 3, 1, 2) / 255
     std = torch.tensor(source.pretrained_cfg["std"]).view(3, 1, 1)
     assert std.max() < 0.3
     with torch.inference_mode():
         expected = source((colours - 0.5) / std)
-        torch.testing.assert_close(network.features(torch.from_numpy(squares)), expected)
+        torch.testing.assert_close(network.features(torch.from_numpy(inputs)), expected)
 
 
 def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
@@ -590,12 +595,12 @@ def test_a_backbone_that_has_learned_gets_a_fitted_head_first(
     """A run that may hardly move ends where a head on frozen features ends."""
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     moved = train(dataset, tmp_path / "moved", still)
-    head = replace(still, freeze=True, pooling="last", epochs=0, learning_rate=0)
+    head = replace(still, freeze=True, pooling="last", epochs=None, learning_rate=None)
     frozen = train(dataset, tmp_path / "f", head)
     assert moved.macro_map == pytest.approx(frozen.macro_map, abs=0.02)
     nothing = train(dataset, tmp_path / "nothing", replace(still, backbone=OWN_NETWORK))
     assert moved.macro_map > nothing.macro_map + 0.1
-    # What goes on from a model keeps that model's head.
+    # A run that continues a model keeps that model's head.
     further = train(dataset, tmp_path / "further", still, continue_from=tmp_path / "moved")
     assert further.macro_map == pytest.approx(moved.macro_map, abs=0.02)
 
@@ -605,7 +610,7 @@ def test_a_model_of_before_strides_could_be_chosen_goes_on_at_its_own(
 ) -> None:
     still = TrainConfig(input_size=32, epochs=1, learning_rate=1e-9, precision="fp32", ema=0.0)
     frozen = replace(
-        still, freeze=True, pooling="last", epochs=0, learning_rate=0, output_stride=32
+        still, freeze=True, pooling="last", epochs=None, learning_rate=None, output_stride=32
     )
     before = train(dataset, tmp_path / "before", frozen)
     file = tmp_path / "before" / "config.json"
@@ -639,7 +644,7 @@ def test_a_model_of_before_the_backbone_had_its_name_goes_on(
 
 
 def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be had from the hub"):
+    with pytest.raises(ConfigError, match="cannot be loaded from the hub"):
         train(dataset, tmp_path / "m", replace(TINY, weights="hub"))
 
 
@@ -648,7 +653,7 @@ def test_the_seeds_two_files_and_a_tags_file_are_enough(dataset: Path, tmp_path:
         target = tmp_path / "seed" / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((dataset / RECORD_FILES[split]).read_bytes())
-    names = DatasetFolder.open(dataset).vocabulary.names
+    names = Dataset.open(dataset).vocabulary.names
     (tmp_path / "seed" / "tags.txt").write_text("\n".join(names))
     train(tmp_path / "seed", tmp_path / "m", replace(TINY, epochs=1))
     assert Tagger.open(tmp_path / "m").vocabulary.names == names
@@ -704,19 +709,19 @@ def test_overwrite_makes_room_for_other_settings_and_resumes_its_own(
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
-def test_what_goes_on_from_a_model_sees_squares_of_its_side(
+def test_a_run_that_continues_a_model_has_its_input_size(
     dataset: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And its weights, whatever others are named: those of the hub are not asked for."""
     side = ModelFolder.open(model).preprocessing.input_size
-    config = replace(TINY, epochs=1, input_size=0, weights="hub")
+    config = replace(TINY, epochs=1, input_size=None, weights="hub")
     train(dataset, tmp_path / "m", config, continue_from=model)
     assert ModelFolder.open(tmp_path / "m").preprocessing.input_size == side != 96
-    assert "hub is not read: the weights are those of" in capsys.readouterr().err
+    assert "weights hub is ignored: the weights are those of" in capsys.readouterr().err
 
 
-def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -> None:
-    folder = DatasetFolder.open(dataset)
+def test_a_loss_that_weights_yes_and_no_equally_starts_at_one_half(dataset: Path) -> None:
+    folder = Dataset.open(dataset)
     often = (folder.labels("train") == 1).mean(axis=0)
     for loss in ("bce", "weighted-bce"):
         logits = first_network(folder, replace(TINY, loss=loss), None).head.bias.detach()
@@ -725,7 +730,7 @@ def test_a_loss_that_weighs_yes_and_no_alike_starts_at_one_half(dataset: Path) -
 
 
 def test_a_backbone_of_one_side_says_which(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="squares of 224 px: give --input-size 224"):
+    with pytest.raises(ConfigError, match="inputs of 224 px: give --input-size 224"):
         train(dataset, tmp_path / "m", TrainConfig(backbone="vit_tiny_patch16_224"))
 
 
@@ -744,11 +749,12 @@ def test_starting_from_another_model_is_another_run(
 
 
 def begin(dataset: Path, model: Path, config: TrainConfig) -> Run:
-    folder = DatasetFolder.open(dataset)
+    folder = Dataset.open(dataset)
     network = first_network(folder, config, None)
     origin = Origin(folder.fingerprint())
     features, stopped = model / "features", threading.Event()
-    return Run(folder, model, config, Accelerator(), network, origin, {}, features, stopped)
+    setup = Setup(folder, model, config, Accelerator(), network, origin, {}, features, stopped)
+    return Run(setup, Data.of(folder, config, {}))
 
 
 def test_the_cache_of_designs_leaves_half_of_the_memory_free(
@@ -757,8 +763,8 @@ def test_the_cache_of_designs_leaves_half_of_the_memory_free(
     small = psutil.virtual_memory()._replace(available=2 * 32 * 32 * 4 * 10)  # room for 10 designs
     monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
     run = begin(dataset, tmp_path / "m", replace(TINY, epochs=1))
-    assert run.store.cached_bytes == run.validation_store.cached_bytes == 0
-    assert run.store.squares([0]).shape == (1, 32, 32, 4)
+    assert run.data.store.cached_bytes == run.data.validation_store.cached_bytes == 0
+    assert run.data.store.inputs([0]).shape == (1, 32, 32, 4)
 
 
 def test_a_tracker_gets_the_figures_of_every_epoch(dataset: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-// The page: designs in, hangtags out. No build step, no library.
+// The tab "Tag": designs dropped on the page, and their suggested tags. No build step, no library.
 
-import { $, ask } from "./ask.js";
+import { $, request } from "./request.js";
+import { normaliseTag } from "./tags.js";
 
 const designs = [];        // {name, file, url, tags: [{tag, score, threshold, mark}], answers: Map, item}
 let vocabulary = new Set();
@@ -8,7 +9,7 @@ let current = -1;
 
 const kindOf = file => file.type.startsWith("image/") ? file.type : "application/x-image";
 
-// ---------- designs in ----------
+// ---------- files ----------
 
 const waiting = [];
 let working = 0;
@@ -23,7 +24,7 @@ function take(files) {
     addItem(design);
     waiting.push(design);
   }
-  if (!images.length) say("No designs among these files.");
+  if (!images.length) say("None of these files is an image.");
   $("#tools").hidden = designs.length === 0;
   if (current < 0 && designs.length) focusOn(0, false);
   while (working < 2 && waiting.length) work();
@@ -36,7 +37,7 @@ async function work() {
     try {
       const form = new FormData();
       form.append("image", design.file, design.name);
-      const answer = (await ask("/tag?all=true", { method: "POST", body: form })).images[0];
+      const answer = (await request("/tag?all=true", { method: "POST", body: form })).images[0];
       if (answer.problem) design.problem = answer.problem.message;
       else design.tags = answer.tags;
     } catch (error) {
@@ -54,11 +55,11 @@ async function filesOf(items) {
   const found = [];
   const walk = async entry => {
     if (entry.isFile) {
-      found.push(await new Promise((done, fail) => entry.file(done, fail)));
+      found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
     } else if (entry.isDirectory) {
       const reader = entry.createReader();
-      for (;;) {  // a reader gives a hundred at a time
-        const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+      for (;;) {  // a reader returns a hundred at a time
+        const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
         if (!some.length) break;
         for (const child of some) await walk(child);
       }
@@ -69,18 +70,18 @@ async function filesOf(items) {
   return found;
 }
 
-// ---------- what is shown ----------
+// ---------- designs and their tags ----------
 
-const LEVELS = ["few and sure", "probable", "suggested", "more", "every tag"];
+const LEVELS = ["most confident only", "probable", "suggested", "more", "every tag"];
 
 function visible(design) {
   const level = Number($("#few").value);
-  const shown = design.tags.filter((one, place) => {
+  const shown = design.tags.filter((one, rank) => {
     if (design.answers.has(one.tag)) return true;
     if (level === 0) return one.mark === "apply";
     if (level === 1) return one.mark && one.score >= 0.5 || one.mark === "apply";
     if (level === 2) return Boolean(one.mark);
-    if (level === 3) return Boolean(one.mark) || place < 10;
+    if (level === 3) return Boolean(one.mark) || rank < 10;
     return true;
   });
   const known = new Set(design.tags.map(one => one.tag));
@@ -99,7 +100,7 @@ function addItem(design) {
   $(".add", item).addEventListener("submit", event => {
     event.preventDefault();
     const field = $("input", item);
-    const tag = field.value.normalize("NFC").replaceAll("_", " ").trim().replace(/\s+/g, " ").toLowerCase();
+    const tag = normaliseTag(field.value);
     if (tag) { design.answers.set(tag, true); show(design); }
     field.value = "";
   });
@@ -130,8 +131,9 @@ function tagItem(design, one) {
   $(".score", item).textContent = score;
   $(".bar", item).hidden = one.score === null;
   $(".bar span", item).style.width = `${100 * (one.score ?? 0)}%`;
-  const sure = one.mark === "apply" ? "sure enough to apply" : one.mark === "suggest" ? "suggested" : "unlikely";
-  yes.title = one.score === null ? "yours" : `${sure}; suggested from ${Math.round(100 * one.threshold)} %`;
+  const status = one.mark === "apply" ? "confident enough to apply automatically"
+    : one.mark === "suggest" ? "suggested" : "unlikely";
+  yes.title = one.score === null ? "added by you" : `${status}; threshold ${Math.round(100 * one.threshold)} %`;
   yes.setAttribute("aria-pressed", String(answer === true));
   no.setAttribute("aria-pressed", String(answer === false));
   no.setAttribute("aria-label", `reject ${one.tag}`);
@@ -150,7 +152,7 @@ function decide(design, tag, yes) {
   show(design);
 }
 
-// Where the model looked: how much of the score is lost when a part of the design is covered.
+// Where the model looked: how much of the score is lost when an area of the design is covered.
 const looks = new Map();
 let looking = null;
 
@@ -159,9 +161,9 @@ async function look(design, tag) {
   looking = tag === null ? null : key;
   canvas.width = canvas.width;  // clears it
   if (tag === null) return;
-  await new Promise(done => setTimeout(done, 120));  // not for a mouse that only passes
+  await new Promise(resolve => setTimeout(resolve, 120));  // not when the mouse only passes
   if (looking !== key) return;
-  if (!looks.has(key)) looks.set(key, ask(`/look?tag=${encodeURIComponent(tag)}`, {
+  if (!looks.has(key)) looks.set(key, request(`/look?tag=${encodeURIComponent(tag)}`, {
     method: "POST", body: design.file, headers: { "Content-Type": kindOf(design.file) } }));
   let map;
   try { map = await looks.get(key); } catch { looks.delete(key); return; }
@@ -175,7 +177,7 @@ async function look(design, tag) {
   }));
 }
 
-// ---------- designs out ----------
+// ---------- export ----------
 
 const finalTags = design => {
   const level = visible(design).filter(one => design.answers.get(one.tag) !== false);
@@ -195,11 +197,19 @@ const writers = {
     (designs.length > 1 ? `${design.name}: ` : "") + finalTags(design).map(one => one.tag).join(", ")).join("\n"),
 };
 
+function bag(tags) {
+  return `<rdf:Bag>${tags.map(tag => `<rdf:li>${escaped(tag)}</rdf:li>`).join("")}</rdf:Bag>`;
+}
+
 function xmp(design) {
-  const items = finalTags(design).map(one => `<rdf:li>${escaped(one.tag)}</rdf:li>`).join("");
+  const tags = finalTags(design).map(one => one.tag);
+  // `hangtag import xmp` reads these whole, and not as several tags.
+  const whole = tags.filter(tag => /[;；؛|&]/.test(tag));
+  const marks = whole.length
+    ? `<hangtag:whole xmlns:hangtag="urn:hangtag:xmp/1.0/">${bag(whole)}</hangtag:whole>` : "";
   return `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">`
     + `<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""`
-    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>${items}</rdf:Bag></dc:subject>`
+    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject>${bag(tags)}</dc:subject>${marks}`
     + `</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>\n`;
 }
 
@@ -223,21 +233,21 @@ function download(name, text, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-// ---------- hands and keys ----------
+// ---------- mouse and keyboard ----------
 
 const say = text => { $("#status").textContent = text; };
 
-function focusOn(place, really = true) {
+function focusOn(index, really = true) {
   if (!designs.length) return;
-  current = Math.max(0, Math.min(designs.length - 1, place));
+  current = Math.max(0, Math.min(designs.length - 1, index));
   if (really) designs[current].item.focus();
 }
 
 function moveTag(step) {
   const buttons = [...designs[current].item.querySelectorAll(".yes")];
   if (!buttons.length) return;
-  const place = buttons.findIndex(button => button.closest("li").contains(document.activeElement));
-  buttons[Math.max(0, Math.min(buttons.length - 1, place + step))].focus();
+  const index = buttons.findIndex(button => button.closest("li").contains(document.activeElement));
+  buttons[Math.max(0, Math.min(buttons.length - 1, index + step))].focus();
 }
 
 function press(kind) {
@@ -301,7 +311,7 @@ $("#clear").addEventListener("click", () => {
 });
 
 setLevel(2);
-const [health, tags] = await Promise.all([ask("/healthz"), ask("/tags")]);
+const [health, tags] = await Promise.all([request("/healthz"), request("/tags")]);
 $("#model").textContent = `${health.model}, ${health.tags} tags`;
 vocabulary = new Set(tags.map(one => one.tag));
 $("#vocabulary").append(...tags.map(one => {

@@ -1,31 +1,31 @@
-// The second tab: questions about the library's own tags. Every answer is on disk before it is shown
-// as kept; what others answered is never overwritten.
+// The tab "Review": questions about the library's tags. An answer is on disk before the page shows it
+// as saved; other reviewers' answers are never overwritten.
 
-import { $, ask, authorization } from "./ask.js";
+import { $, authorization, request } from "./request.js";
 
-const state = { way: "design", design: null, grid: null, place: 0, said: new Map(), answers: [] };
-// Whoever gives no name has one of their own all the same: else Undo would take back another's answer.
-const own = localStorage.getItem("own") ?? `somebody ${Math.random().toString(36).slice(2, 6)}`;
+const state = { order: "design", design: null, grid: null, index: 0, answered: new Map(), answers: [] };
+// A reviewer without a name gets one: otherwise Undo could undo another reviewer's answers.
+const own = localStorage.getItem("own") ?? `reviewer ${Math.random().toString(36).slice(2, 6)}`;
 localStorage.setItem("own", own);
 const reviewer = () => $("#reviewer").value.trim() || own;
 const picture = image => `/review/image?image=${encodeURIComponent(image)}`;
 const say = text => { $("#review-status").textContent = text; };
-const send = (path, content) => ask(path, {
+const send = (path, content) => request(path, {
   method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
 
-// An <img> cannot send the token: pictures are fetched, and shown from memory.
-const MOST_PICTURES = 300;  // far more than are on the page
+// An <img> cannot send the token, so pictures are fetched and shown from memory.
+const MOST_PICTURES = 300;  // far more than fit on the page
 const shown = new Map();
 
 function pictureOf(image) {
   if (!shown.has(image)) {
-    // Low: the questions and answers of a person who is quicker than the pictures go first.
+    // Low: questions and answers go first when a person is faster than the pictures.
     const url = fetch(picture(image), { headers: authorization(), priority: "low" }).then(async answer => {
       if (answer.ok) return URL.createObjectURL(await answer.blob());
       const { message } = await answer.json().catch(() => ({}));
       throw new Error(message ?? `${image}: the server answered ${answer.status}`);
     });
-    url.catch(() => shown.delete(image));  // next time it is tried again
+    url.catch(() => shown.delete(image));  // tried again next time
     shown.set(image, url);
     if (shown.size > MOST_PICTURES) {
       const [oldest, old] = shown.entries().next().value;
@@ -36,7 +36,7 @@ function pictureOf(image) {
   return shown.get(image);
 }
 
-// False where there is nothing to see.
+// Returns false for a picture that cannot be shown.
 async function showPicture(box, image) {
   const img = $("img", box), why = $(".unshown", box);
   img.dataset.image = image;
@@ -50,7 +50,7 @@ async function showPicture(box, image) {
   } catch (error) {
     if (img.dataset.image !== image) return true;
     img.hidden = true;
-    why.textContent = `Cannot be shown. ${error.message}`;
+    why.textContent = `Cannot be shown: ${error.message}`;
     return false;
   }
   return true;
@@ -61,26 +61,26 @@ function progress({ open, answered }) {
 }
 
 async function sayNone() {
-  const { open, answered } = await ask("/review");
+  const { open, answered } = await request("/review");
   progress({ open, answered });
-  say(open ? "Other reviewers are shown what is left; try again in a minute." : "No questions are left.");
+  say(open ? "Other reviewers are answering the remaining questions; try again in a minute." : "No questions are left.");
 }
 
-async function keep(answers) {
+async function save(answers) {
   if (!answers.length) return;
-  const kept = await send("/review/answers", { reviewer: reviewer(), answers });
-  progress(kept);
-  say(kept.conflicts.length
-    ? kept.conflicts.map(one => `${one.reviewer} had already said ${one.answer} to ${one.tag}`).join("; ")
+  const saved = await send("/review/answers", { reviewer: reviewer(), answers });
+  progress(saved);
+  say(saved.conflicts.length
+    ? saved.conflicts.map(one => `not saved: ${one.reviewer} already answered ${one.answer} to ${one.tag}`).join("; ")
     : `${answers.length} saved.`);
 }
 
 // ---------- by design ----------
 
-// `after`: a design that is left for later.
+// `after`: a design to postpone.
 async function nextDesign(after = "") {
   const design = await send("/review/design", { reviewer: reviewer(), after });
-  Object.assign(state, { design, place: 0, said: new Map() });
+  Object.assign(state, { design, index: 0, answered: new Map() });
   $("#one").hidden = !design;
   if (!design) return sayNone();
   showPicture($("#one .picture"), design.image);
@@ -89,12 +89,12 @@ async function nextDesign(after = "") {
   drawQuestions();
 }
 
-const WHY = { wrong: "given, but unlikely", missing: "likely missing", uncertain: "uncertain" };
+const WHY = { wrong: "likely wrong", missing: "likely missing", uncertain: "uncertain" };
 
 function drawQuestions() {
-  $("#one .questions").replaceChildren(...state.design.questions.map((one, place) => {
+  $("#one .questions").replaceChildren(...state.design.questions.map((one, index) => {
     const item = document.createElement("li");
-    item.classList.toggle("now", place === state.place);
+    item.classList.toggle("now", index === state.index);
     const text = document.createElement("span");
     text.className = "text";
     const name = document.createElement("strong");
@@ -106,70 +106,70 @@ function drawQuestions() {
       button.className = answer;
       button.textContent = answer;
       button.setAttribute("aria-label", `${one.tag}: ${answer}`);
-      button.setAttribute("aria-pressed", String(state.said.get(one.tag) === answer));
-      button.addEventListener("click", () => answerOne(place, answer));
+      button.setAttribute("aria-pressed", String(state.answered.get(one.tag) === answer));
+      button.addEventListener("click", () => answerOne(index, answer));
       return button;
     }));
     return item;
   }));
 }
 
-async function answerOne(place, answer) {
-  const { image } = state.design, { tag } = state.design.questions[place];
-  if (state.said.has(tag)) { say("Already kept; U takes it back."); return; }
-  state.said.set(tag, answer);
-  state.place = Math.min(place + 1, state.design.questions.length - 1);
+async function answerOne(index, answer) {
+  const { image } = state.design, { tag } = state.design.questions[index];
+  if (state.answered.has(tag)) { say("Saved already; press U to undo."); return; }
+  state.answered.set(tag, answer);
+  state.index = Math.min(index + 1, state.design.questions.length - 1);
   drawQuestions();
   try {
-    await keep([{ image, tag, answer }]);
-  } catch (error) {  // not on disk: as if it had not been given
+    await save([{ image, tag, answer }]);
+  } catch (error) {  // not saved: show the question as open again
     if (state.design.image === image) {
-      state.said.delete(tag);
-      state.place = place;
+      state.answered.delete(tag);
+      state.index = index;
       drawQuestions();
     }
     throw error;
   }
-  if (state.said.size === state.design.questions.length && state.design.image === image) await nextDesign();
+  if (state.answered.size === state.design.questions.length && state.design.image === image) await nextDesign();
 }
 
 // ---------- by tag ----------
 
-// `left`: questions that were left open, which come again when there are no others.
+// `left`: questions to postpone; they come again when there are no others.
 async function nextGrid(tag = null, left = []) {
   const grid = await send("/review/grid", { reviewer: reviewer(), tag, left });
   if (tag !== null && !grid.questions.length) return nextGrid();
-  // The model's own guess is where each tile starts; one in doubt (null) is not sent.
-  Object.assign(state, { grid, place: 0, answers: grid.questions.map(one => one.guess) });
+  // Every tile starts with the model's guess; null (in doubt) is not saved.
+  Object.assign(state, { grid, index: 0, answers: grid.questions.map(one => one.guess) });
   $("#many").hidden = !grid.questions.length;
   if (!grid.questions.length) return sayNone();
   $("#many h2").textContent = `Is this ${grid.tag}?`;
   $("#rule").textContent = grid.questions[0].kind === "wrong"
-    ? "People gave these the tag, and the model doubts it. Correct what it got wrong."
-    : "The model's guess; correct what it got wrong. Open ones are not saved.";
+    ? "These designs have the tag, and the model doubts it. Correct its answers."
+    : "These designs do not have the tag. Correct the model's answers; open ones are not saved.";
   drawGrid();
   $(".cells button").focus();
 }
 
 const LOOK = { yes: ["✓", "yes", "true"], no: ["✗", "no", "false"], null: ["?", "open", "mixed"] };
-// A click: the other answer first; an open one becomes a yes.
+// What a click changes an answer to, by the model's guess.
 const CYCLE = { yes: { yes: "no", no: null, null: "yes" }, no: { no: "yes", yes: null, null: "no" } };
 
 function drawGrid() {
-  $(".cells").replaceChildren(...state.grid.questions.map((one, place) => {
+  $(".cells").replaceChildren(...state.grid.questions.map((one, index) => {
     const item = $("#cell").content.firstElementChild.cloneNode(true), button = $("button", item);
     showPicture($(".picture", item), one.image).then(visible => visible || leaveUnseen(one));
-    button.addEventListener("click", () => turn(place));
-    button.addEventListener("focus", () => { state.place = place; });
+    button.addEventListener("click", () => turn(index));
+    button.addEventListener("focus", () => { state.index = index; });
     return item;
   }));
-  state.grid.questions.forEach((_, place) => drawCell(place));
+  state.grid.questions.forEach((_, index) => drawCell(index));
   drawCount();
 }
 
-function drawCell(place) {
-  const button = $(".cells").children[place].firstElementChild, one = state.grid.questions[place];
-  const [sign, word, pressed] = LOOK[state.answers[place]];
+function drawCell(index) {
+  const button = $(".cells").children[index].firstElementChild, one = state.grid.questions[index];
+  const [sign, word, pressed] = LOOK[state.answers[index]];
   button.className = word;
   button.setAttribute("aria-pressed", pressed);
   $(".sign", button).textContent = sign;
@@ -186,32 +186,32 @@ function drawCount() {
     : `Leave ${open} open`;
 }
 
-function set(place, answer) {
-  state.answers[place] = answer;
-  drawCell(place);
+function set(index, answer) {
+  state.answers[index] = answer;
+  drawCell(index);
   drawCount();
 }
 
-const turn = place => set(place, CYCLE[state.grid.questions[place].guess ?? "yes"][state.answers[place]]);
+const turn = index => set(index, CYCLE[state.grid.questions[index].guess ?? "yes"][state.answers[index]]);
 
-// Nobody can confirm a guess about what cannot be seen.
+// A guess about an invisible design cannot be confirmed, so it starts open.
 function leaveUnseen(one) {
-  const place = state.grid.questions.indexOf(one);
-  if (place >= 0 && state.answers[place] === one.guess) set(place, null);
+  const index = state.grid.questions.indexOf(one);
+  if (index >= 0 && state.answers[index] === one.guess) set(index, null);
 }
 
 function decide(answer) {
-  set(state.place, answer);
+  set(state.index, answer);
   step(1);
 }
 
-async function keepGrid() {
+async function saveGrid() {
   const { tag, questions } = state.grid;
   if (state.busy) return;
   state.busy = true;
   try {
-    const answers = questions.map((one, place) => ({ image: one.image, tag, answer: state.answers[place] }));
-    await keep(answers.filter(one => one.answer !== null));
+    const answers = questions.map((one, index) => ({ image: one.image, tag, answer: state.answers[index] }));
+    await save(answers.filter(one => one.answer !== null));
     const left = answers.filter(one => one.answer === null).map(({ image }) => ({ image, tag }));
     if (left.length === answers.length) say("Nothing saved.");
     await nextGrid($("#which").value || null, left);
@@ -220,56 +220,56 @@ async function keepGrid() {
 
 // ---------- both ----------
 
-const passOver = () => nextDesign(state.design?.image);
-const next = () => state.way === "design" ? nextDesign() : nextGrid($("#which").value || null);
+const postpone = () => nextDesign(state.design?.image);
+const next = () => state.order === "design" ? nextDesign() : nextGrid($("#which").value || null);
 
-function go(way) {
-  state.way = way;
-  $("#by-design").setAttribute("aria-pressed", String(way === "design"));
-  $("#by-tag").setAttribute("aria-pressed", String(way === "tag"));
-  $("#one").hidden = way !== "design";
-  $("#many").hidden = way !== "tag";
+function show(order) {
+  state.order = order;
+  $("#by-design").setAttribute("aria-pressed", String(order === "design"));
+  $("#by-tag").setAttribute("aria-pressed", String(order === "tag"));
+  $("#one").hidden = order !== "design";
+  $("#many").hidden = order !== "tag";
   return next();
 }
 
 async function undo() {
   const back = await send("/review/undo", { reviewer: reviewer() });
   progress(back);
-  say(back.undone.length ? `${back.undone.length} taken back.` : "You have nothing to take back.");
+  say(back.undone.length ? `${back.undone.length} undone.` : "There is nothing to undo.");
   await next();
 }
 
 function step(by) {
-  if (state.way === "design") {
-    state.place = Math.max(0, Math.min(state.design.questions.length - 1, state.place + by));
+  if (state.order === "design") {
+    state.index = Math.max(0, Math.min(state.design.questions.length - 1, state.index + by));
     drawQuestions();
   } else {
     const cells = $(".cells").children;
-    cells[Math.max(0, Math.min(cells.length - 1, state.place + by))].firstElementChild.focus();
+    cells[Math.max(0, Math.min(cells.length - 1, state.index + by))].firstElementChild.focus();
   }
 }
 
-// Tiles in a row, as the page is wide.
+// Tiles in a row at the page's present width.
 function columns() {
   const cells = [...$(".cells").children];
-  return state.way === "design" ? 1 : cells.filter(one => one.offsetTop === cells[0].offsetTop).length;
+  return state.order === "design" ? 1 : cells.filter(one => one.offsetTop === cells[0].offsetTop).length;
 }
 
 const keys = {
-  y: () => state.way === "design" ? answerOne(state.place, "yes") : decide("yes"),
-  n: () => state.way === "design" ? answerOne(state.place, "no") : decide("no"),
-  o: () => state.way === "tag" && decide(null),
+  y: () => state.order === "design" ? answerOne(state.index, "yes") : decide("yes"),
+  n: () => state.order === "design" ? answerOne(state.index, "no") : decide("no"),
+  o: () => state.order === "tag" && decide(null),
   ArrowDown: () => step(columns()), ArrowUp: () => step(-columns()),
   ArrowRight: () => step(1), ArrowLeft: () => step(-1),
-  Enter: () => state.way === "design" ? passOver() : keepGrid(),
-  u: undo, d: () => go("design"), t: () => go("tag"),
+  Enter: () => state.order === "design" ? postpone() : saveGrid(),
+  u: undo, d: () => show("design"), t: () => show("tag"),
 };
 
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open || $("#review").hidden) return;
   if (event.target.matches("input, select, a")) return;
   const key = keys[event.key];
-  const ready = state.way === "design" ? state.design : state.grid?.questions.length;
+  const ready = state.order === "design" ? state.design : state.grid?.questions.length;
   if (key && (ready || "udt".includes(event.key))) {
     event.preventDefault();
     Promise.resolve(key()).catch(error => say(error.message));
@@ -277,11 +277,11 @@ document.addEventListener("keydown", event => {
 });
 
 const doing = action => () => Promise.resolve(action()).catch(error => say(error.message));
-$("#by-design").addEventListener("click", doing(() => go("design")));
-$("#by-tag").addEventListener("click", doing(() => go("tag")));
-$("#which").addEventListener("change", doing(() => go("tag")));
-$("#next").addEventListener("click", doing(passOver));
-$("#keep").addEventListener("click", doing(keepGrid));
+$("#by-design").addEventListener("click", doing(() => show("design")));
+$("#by-tag").addEventListener("click", doing(() => show("tag")));
+$("#which").addEventListener("change", doing(() => show("tag")));
+$("#next").addEventListener("click", doing(postpone));
+$("#keep").addEventListener("click", doing(saveGrid));
 $("#undo").addEventListener("click", doing(undo));
 $("#reviewer").value = localStorage.getItem("reviewer") ?? "";
 $("#reviewer").addEventListener("change", () => localStorage.setItem("reviewer", $("#reviewer").value.trim()));
@@ -292,16 +292,16 @@ async function tab() {
   $("#tagging").hidden = review;
   for (const [link, here] of [["#to-review", review], ["#to-tag", !review]])
     if (here) $(link).setAttribute("aria-current", "page"); else $(link).removeAttribute("aria-current");
-  if (review && !state.design && !state.grid) await go("design");
+  if (review && !state.design && !state.grid) await show("design");
 }
 
-const health = await ask("/healthz");
+const health = await request("/healthz");
 if (health.review) {
   $("#tabs").hidden = false;
   const any = document.createElement("option");
   any.value = "";
-  any.textContent = "the most helpful";
-  $("#which").append(any, ...(await ask("/review/tags")).map(one => {
+  any.textContent = "most helpful first";
+  $("#which").append(any, ...(await request("/review/tags")).map(one => {
     const option = document.createElement("option");
     option.value = one.tag;
     option.textContent = `${one.tag} (${one.open})`;
@@ -309,5 +309,5 @@ if (health.review) {
   }));
   window.addEventListener("hashchange", tab);
   await tab();
-  progress(await ask("/review"));  // last: who sees it can go on, keys included
+  progress(await request("/review"));  // last: the page is ready, keys included
 }

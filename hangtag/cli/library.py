@@ -1,0 +1,238 @@
+"""Commands about a library: sample, import, vocabulary."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from hangtag.cli.options import Output, Result
+from hangtag.errors import ConfigError
+from hangtag.library.rules import MIN_COUNT
+
+Kind = Literal["lst", "manifest", "sidecar", "xmp", "svg", "openclipart", "folder"]
+
+
+def sample(
+    folder: Path, /, *, designs: int = 1600, seed: int = 0, output: Output | None = None
+) -> Result:
+    """Draw a small design library to try hangtag on.
+
+    Parameters
+    ----------
+    folder
+        The folder to write; created if missing.
+    designs
+        Number of designs.
+    seed
+        Random seed; another one draws another library.
+    """
+    from hangtag import api
+
+    catalog = api.draw_sample(folder, designs=designs, seed=seed)
+    file = folder / "designs.csv"
+    return Result(
+        [f"{len(catalog):,} designs in {folder}, their tags in {file}"],
+        {"designs": len(catalog), "catalog": file},
+    )
+
+
+def import_(
+    kind: Kind,
+    source: Path,
+    /,
+    *,
+    out: Path = Path("designs.csv"),
+    tags_file: Path | None = None,
+    images: Path | None = None,
+    attribute: str | None = None,
+    label_format: Literal["multi-hot", "class-id"] | None = None,
+    prefer: Literal["png", "svg"] | None = None,
+    overwrite: bool = False,
+    output: Output | None = None,
+) -> Result:
+    """Write the catalog of a library in another format.
+
+    Parameters
+    ----------
+    kind
+        lst (MXNet list), manifest (SageMaker augmented manifest), sidecar (a.png + a.txt), xmp
+        (XMP and IPTC keywords), svg (RDF metadata), openclipart (Debian's package), folder
+        (folder names are tags).
+    source
+        The list or folder to import.
+    out
+        The catalog to write: .csv, .jsonl or .parquet.
+    tags_file
+        Tag names in the order of the label columns, one per line, for lst and manifest.
+    images
+        Base folder of the paths in a list; by default the list's own folder.
+    attribute
+        Label attribute of a manifest that has several.
+    label_format
+        Format of a manifest's labels; by default detected.
+    prefer
+        Image format of openclipart designs; by default png.
+    overwrite
+        Replace an existing file OUT.
+    """
+    from hangtag import api
+
+    if out.exists() and not overwrite:
+        raise ConfigError(
+            f"{out} exists; name another file with --out, or replace it with --overwrite"
+        )
+    catalog = api.import_catalog(
+        kind, source, tags_file=tags_file, images=images, attribute=attribute,
+        label_format=label_format, prefer=prefer,
+    )  # fmt: skip
+    catalog.write(out)
+    tagged = sum(bool(design.tags) for design in catalog)
+    tags = len({tag for design in catalog for tag in design.tags})
+    return Result(
+        [f"{len(catalog):,} designs, {tagged:,} with tags, {tags:,} different tags -> {out}"],
+        {"designs": len(catalog), "tagged": tagged, "tags": tags, "catalog": out},
+    )
+
+
+vocabulary = App(
+    name="vocabulary", help="Suggest and change tag names, as rules that `pack` applies."
+)
+RulesFile = Annotated[
+    Path, Parameter(name="--rules", help="The rules file to add to; created if missing.")
+]
+
+
+@vocabulary.command(name="suggest")
+def suggest(
+    catalog: Path,
+    /,
+    *,
+    out: Path = Path("proposed-rules.txt"),
+    rules: Path | None = None,
+    drop: Path | None = None,
+    min_count: int = MIN_COUNT,
+    model: Path | None = None,
+    dataset: Path | None = None,
+    output: Output | None = None,
+) -> Result:
+    """Suggest aliases and implications for the tags of a catalog; nothing is changed.
+
+    Parameters
+    ----------
+    catalog
+        A .csv, .jsonl or .parquet file with columns image and tags.
+    out
+        The file to write: suggested rules as comments; accept one by removing its #.
+    rules
+        File of existing rules.
+    drop
+        File of tags that are left out, one per line.
+    min_count
+        Tags of fewer designs count as rare.
+    model
+        A trained model, which also finds tags whose designs look similar; needs --dataset.
+    dataset
+        The packed dataset that the model was trained on.
+    """
+    from hangtag import api
+    from hangtag.library.rule_changes import write_proposals
+    from hangtag.library.rules import Rules
+
+    if out.exists():
+        raise ConfigError(
+            f"{out} exists and may contain your choices; name another file with --out"
+        )
+    found = api.suggest_rules(
+        catalog, rules=Rules.read(rules, drop), min_count=min_count, model=model, dataset=dataset
+    )
+    write_proposals(out, (proposal.line() for proposal in found))
+    lines = []
+    for kind, title in (("alias", "same tag"), ("implication", "follows"), ("rare", "too rare")):
+        some = [proposal for proposal in found if proposal.kind == kind]
+        lines += [f"{title}: {len(some):,}", *(f"  {one.line()}" for one in some[:5])]
+    return Result(
+        [*lines, f"all suggestions -> {out}"],
+        {"rules": out, "proposals": [{"kind": one.kind, "rule": one.line()} for one in found]},
+    )
+
+
+@vocabulary.command(name="rename")
+def rename(
+    old: str, new: str, /, *, rules: RulesFile = Path("rules.txt"), output: Output | None = None
+) -> Result:
+    """Rename a tag; the old name becomes an alias, so that existing models still know it.
+
+    Parameters
+    ----------
+    old
+        The present name.
+    new
+        The new name.
+    """
+    from hangtag.library import rule_changes
+
+    return _changed(rules, rule_changes.rename(rules, old, new))
+
+
+@vocabulary.command(name="merge")
+def merge(
+    *tags: Annotated[str, Parameter(required=True)],
+    into: str,
+    rules: RulesFile = Path("rules.txt"),
+    output: Output | None = None,
+) -> Result:
+    """Merge tags into one.
+
+    Parameters
+    ----------
+    tags
+        The tags to merge.
+    into
+        The resulting tag; may be one of them.
+    """
+    from hangtag.library import rule_changes
+
+    return _changed(rules, rule_changes.merge(rules, tags, into))
+
+
+@vocabulary.command(name="split")
+def split(
+    tag: str, /, *, beside: str, into: str, rules: RulesFile = Path("rules.txt"),
+    output: Output | None = None,
+) -> Result:  # fmt: skip
+    """Split a tag of two meanings by another tag that distinguishes them.
+
+    Parameters
+    ----------
+    tag
+        The tag, such as bat.
+    beside
+        The other tag, such as ball: the split applies to designs that have both.
+    into
+        The tag that these designs get instead of TAG, such as "baseball bat".
+    """
+    from hangtag.library import rule_changes
+
+    return _changed(rules, rule_changes.split(rules, tag, beside, into))
+
+
+@vocabulary.command(name="drop")
+def drop(
+    *tags: Annotated[str, Parameter(required=True)],
+    rules: RulesFile = Path("rules.txt"),
+    output: Output | None = None,
+) -> Result:
+    """Leave tags out of every dataset that is packed with these rules.
+
+    Parameters
+    ----------
+    tags
+        The tags to leave out.
+    """
+    from hangtag.library import rule_changes
+
+    return _changed(rules, rule_changes.drop(rules, tags))
+
+
+def _changed(rules: Path, line: str) -> Result:
+    return Result([f"{rules}: {line}"], {"rules": rules, "added": line})

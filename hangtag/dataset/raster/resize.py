@@ -1,0 +1,123 @@
+"""Any Pillow image -> RGBA of a smaller size, averaged premultiplied and in bounded memory."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from hangtag.errors import ImageError
+
+STRIP_PIXELS: Final = 2**22
+_UINT16_MAX: Final = 65535
+
+
+def scaled(size: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Return (width, height) scaled so that the longer side is `longest`, and none below 1."""
+    width, height = size
+    scale = longest / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def resized(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    """Resize a premultiplied image with a filter that has no negative lobes.
+
+    Lanczos and bicubic overshoot at an edge and draw a light or dark line around a design.
+    """
+    if image.size == size and box is None:
+        return image
+    shrinks = image.width >= size[0] and image.height >= size[1]
+    kernel = Image.Resampling.HAMMING if shrinks else Image.Resampling.BILINEAR
+    return image.resize(size, kernel, box=box)
+
+
+def shrunk(image: Image.Image, size: int) -> Image.Image:
+    """Return `image`, of any mode, as RGBA with its longest side at most `size`."""
+    image.load()  # before its size is used: loading a TIFF may exchange its sides
+    if max(image.size) <= size:  # unchanged: a packed design decodes to itself
+        return eight_bit(image).convert("RGBA")
+    shift = _shift(image)
+
+    def rows(top: int, bottom: int) -> Image.Image:
+        box = (0, top, image.width, bottom)
+        strip = image if box == (0, 0, *image.size) else image.crop(box)
+        return eight_bit(strip, shift).convert("RGBA").convert("RGBa")
+
+    return shrunk_by_rows(image.size, rows, size)
+
+
+def shrunk_by_rows(
+    size: tuple[int, int], rows: Callable[[int, int], Image.Image], longest: int
+) -> Image.Image:
+    """Return an image as RGBA, its longest side at most `longest`, without a copy of its full size.
+
+    `rows(top, bottom)` returns some rows in mode RGBa: premultiplied, so that colour under
+    transparency never bleeds into an edge. A large image is averaged strip by strip to about twice
+    the target size before the final filter.
+    """
+    width, height = size
+    target = scaled(size, min(longest, max(size)))
+    factor = max(width, height) // (2 * longest)
+    if factor < 2:
+        return resized(rows(0, height), target).convert("RGBA")
+    reduced = Image.new("RGBa", (-(-width // factor), -(-height // factor)))
+    step = max(1, STRIP_PIXELS // width // factor) * factor
+    for top in range(0, height, step):
+        strip = rows(top, min(height, top + step))
+        reduced.paste(strip.reduce(factor), (0, top // factor))
+    box = (0.0, 0.0, width / factor, height / factor)
+    return resized(reduced, target, box).convert("RGBA")
+
+
+def eight_bit(image: Image.Image, shift: int | None = None) -> Image.Image:
+    """Return an image with at most 8 bits per channel, in a mode that Pillow converts correctly.
+
+    `shift`: the right shift of mode I to 8 bits, if `image` is a part of another image.
+    """
+    if image.mode.startswith("I"):
+        return _grey_to_8(image, _shift(image) if shift is None else shift)
+    if image.mode == "F":
+        raise ImageError("unreadable", "floating-point pixels have no agreed range")
+    if image.mode == "La":
+        return image.convert("LA")
+    if image.mode == "LAB":
+        return lab_to_rgb(image)
+    return image
+
+
+def lab_to_rgb(image: Image.Image) -> Image.Image:
+    """Convert CIE L*a*b* (mode LAB) to sRGB."""
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert converted is not None  # it is None only if the image is changed in place
+    return converted
+
+
+def _shift(image: Image.Image) -> int:
+    """Return the right shift of a grey image to 8 bits: whether its values have 16 or 32 bits.
+
+    Programs store 16-bit values in 32 bits more often than they use all 32.
+    """
+    if image.mode != "I":
+        return 8
+    low, high = image.getextrema()
+    assert isinstance(low, (int, float))
+    assert isinstance(high, (int, float))  # one pair, as for every image with one channel
+    return 24 if high > _UINT16_MAX or low < -(_UINT16_MAX + 1) // 2 else 8
+
+
+def _grey_to_8(image: Image.Image, shift: int) -> Image.Image:
+    """Scale 16 or 32-bit grey to 8 bits (Pillow's own conversion clips), with transparent grey."""
+    values: NDArray[np.int64] = np.asarray(image).astype(np.int64)
+    if shift == 8:
+        grey = (np.clip(values, 0, _UINT16_MAX) >> shift).astype(np.uint8)
+    else:
+        grey = (values.astype(np.uint32) >> shift).astype(np.uint8)
+    alpha = np.full_like(grey, 255)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        alpha[values == transparent] = 0
+    return Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))

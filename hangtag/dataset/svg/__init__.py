@@ -1,0 +1,1 @@
+"""SVG as browsers draw it: prepared here, rendered by resvg."""

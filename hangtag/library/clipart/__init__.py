@@ -1,1 +1,0 @@
-"""Clip art drawn from code, as SVG: what the sample library shows."""

@@ -1,0 +1,243 @@
+"""Keywords of an image: XMP, IPTC and EXIF inside it, and XMP sidecars, which are also written."""
+
+import gzip
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from xml.etree.ElementTree import ParseError
+
+from hangtag.errors import CatalogError
+from hangtag.library.keywords import iptc
+from hangtag.library.keywords.copies import Copies
+from hangtag.library.keywords.encodings import decoded_utf16
+from hangtag.library.keywords.image_metadata import Blocks, read_blocks
+from hangtag.library.keywords.separators import distinct_keywords, split_semicolons
+from hangtag.library.keywords.sidecars import (
+    own_sidecars,
+    remember,
+    siblings,
+    sidecars,
+    stem_sidecars,
+)
+from hangtag.library.keywords.xmp_packet import NEW_SIDECAR, extended
+from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
+from hangtag.storage.files import atomic_path
+
+_SUFFIX: Final = ".xmp"
+_BLANK: Final = b"\0 \t\r\n\xef\xbb\xbf"
+
+
+@dataclass
+class Keywords:
+    """The keywords of one image, and the files of which some could not be read."""
+
+    tags: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """One line for each file, which names it."""
+
+    def or_raise(self) -> list[str]:
+        """Return the tags. Raises CatalogError if there are problems and no tags."""
+        if self.problems and not self.tags:
+            raise CatalogError(self.problems[0])
+        return self.tags
+
+
+@dataclass
+class _Found:
+    """The keywords in the blocks of an image, before copies are left out."""
+
+    packets: list[Packet] = field(default_factory=list)
+    windows: list[str] = field(default_factory=list)
+    iptc: list[tuple[bytes, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def tags(self, beside: Iterable[Packet] = ()) -> list[str]:
+        """Return the keywords inside the image, then those `beside` it, each once.
+
+        Older kinds of block often hold damaged copies of the keywords in newer ones.
+        """
+        packets = [*self.packets, *beside]
+        whole = [keyword for packet in packets for keyword in packet.whole]
+        originals = [form for packet in packets for form in packet.forms()]
+        originals += distinct_keywords(originals, whole)
+        found = [keyword for packet in self.packets for keyword in packet.keywords()]
+        copies = Copies(originals)
+        windows = [tag for text in self.windows for tag in copies.without(text.encode(), text)]
+        copies = Copies([*originals, *windows])
+        old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
+        later = [keyword for packet in beside for keyword in packet.keywords()]
+        return distinct_keywords([*found, *windows, *old, *later], whole)
+
+
+def read_keywords(image: Path) -> Keywords:
+    """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
+
+    Stripped, each once, whatever the case of a sidecar's suffix. The result names what cannot be
+    read; the rest is returned.
+    """
+    found = _embedded(image)
+    problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
+    beside = []
+    for sidecar in sidecars(image, _SUFFIX):
+        try:
+            beside.append(_packet_of_file(sidecar))
+        except XML_ERRORS as cause:
+            problems.append(_unreadable(sidecar, _reason(cause)))
+    return Keywords(found.tags(beside), problems)
+
+
+def keywords(image: Path) -> list[str]:
+    """Return the tags of `read_keywords`. Raises CatalogError if there are problems and no tags."""
+    return read_keywords(image).or_raise()
+
+
+def embedded_keywords(image: Path) -> list[str]:
+    """Return the keywords inside an image file, stripped, each once; pixels are not decoded.
+
+    From XMP (PNG, JPEG, GIF, WebP, TIFF, AVIF, SVG and SVGZ), EXIF XPKeywords, and IPTC-IIM 2:25.
+    Raises CatalogError, naming the file, where it is damaged and no keyword can be read.
+    """
+    found = _embedded(image)
+    problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
+    return Keywords(found.tags(), problems).or_raise()
+
+
+def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
+    """Add `tags` to the XMP sidecar of `image` and return the sidecar's path.
+
+    An existing NAME.EXT.xmp, else an existing NAME.xmp, gets the tags that it lacks at the end of
+    its `dc:subject`; every other byte stays, and so do its encoding and the case of its name. Tags
+    that `normalise_tag` makes equal are one. Where neither exists, or NAME.xmp could belong to
+    another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam and
+    Immich read that name, it keeps the two apart, and Adobe's programs, which use NAME.xmp, read
+    sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
+    because for many programs a sidecar replaces them; so does an empty sidecar, which is filled. A
+    NAME.xmp that can be read but not extended stays as it is, and NAME.EXT.xmp is written. Without
+    new tags, nothing is written. Raises CatalogError when the existing sidecar cannot be read, or a
+    NAME.EXT.xmp cannot be extended; it is left as it is.
+
+    Source: XMP specification part 1 (ISO 16684-1), section 7, and part 3, "External storage".
+    """
+    existing = own_sidecars(image, _SUFFIX)
+    if existing:
+        return _extend(existing[0], image, tags)
+    shared = [] if siblings(image) else stem_sidecars(image, _SUFFIX)
+    if shared:
+        try:
+            return _extend(shared[0], image, tags)
+        except CatalogError:
+            if not _is_readable(shared[0]):
+                raise
+    return _extend(image.with_name(image.name + _SUFFIX), image, tags)
+
+
+def _extend(target: Path, image: Path, tags: Sequence[str]) -> Path:
+    """Add `tags` to a sidecar, after the image's own keywords if there is nothing in it yet."""
+    wanted, old = list(tags), target.read_bytes() if target.exists() else b""
+    is_new = not old.strip(_BLANK)
+    if is_new:
+        with suppress(CatalogError):  # no program can read these, so the sidecar hides nothing
+            wanted = keywords(image) + wanted
+    try:
+        new = extended(
+            NEW_SIDECAR if is_new else old, [tag for text in wanted if (tag := text.strip())]
+        )
+    except XML_ERRORS as cause:
+        raise CatalogError(
+            f"{target}: cannot take tags and is left as it is ({_reason(cause)}); fix or remove it"
+        ) from cause
+    if new not in (old, NEW_SIDECAR):
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(new)
+        remember(target)
+    return target
+
+
+def _is_readable(sidecar: Path) -> bool:
+    try:
+        _packet_of_file(sidecar)
+    except XML_ERRORS:
+        return False
+    return True
+
+
+def _embedded(image: Path) -> _Found:
+    found = _Found()
+    try:
+        if image.suffix.lower() in (".svg", ".svgz"):
+            found.packets.append(_packet_of_file(image))
+        else:
+            with image.open("rb") as file:
+                _sort(read_blocks(file), found)
+    except Exception as cause:  # Pillow passes on whatever its parsers raise
+        found.problems.append(_reason(cause))
+    found.problems = list(dict.fromkeys(found.problems))
+    return found
+
+
+def _sort(blocks: Blocks, found: _Found) -> None:
+    """Read every block separately."""
+    found.problems += blocks.problems
+    for data in blocks.xmp:
+        try:
+            found.packets.append(read(data))
+        except XML_ERRORS as cause:
+            found.problems.append(f"damaged XMP: {_reason(cause)}")
+    if blocks.extended:
+        _read_extension(blocks.extended, found)
+    for data in blocks.windows:
+        found.windows += split_semicolons(decoded_utf16(data))
+    for data in blocks.iptc:
+        values, encoding = iptc.keyword_bytes(data)
+        found.iptc += zip(values, iptc.decoded(values, encoding), strict=True)
+
+
+def _read_extension(parts: list[bytes], found: _Found) -> None:
+    """Join the parts of extended XMP that belong to a packet of the image.
+
+    A part: GUID (32 hex digits), uint32 length of the whole, uint32 offset, big-endian, data. Parts
+    of another GUID are leftovers of an earlier version. Source: XMP specification part 3, 1.1.3.1.
+    """
+    wanted = {packet.extension.upper().encode() for packet in found.packets if packet.extension}
+    for guid in sorted({part[:32].upper() for part in parts} - wanted):
+        found.problems.append(f"extended XMP {guid[:8].decode('latin-1')} belongs to no packet")
+    for guid in sorted(wanted):
+        chosen = [part for part in parts if part[:32].upper() == guid and len(part) > 40]
+        data, length = b"", int.from_bytes(chosen[0][32:36], "big") if chosen else 1
+        for part in sorted(chosen, key=lambda part: int.from_bytes(part[36:40], "big")):
+            if int.from_bytes(part[36:40], "big") == len(data):
+                data += part[40:]
+        is_whole = len(data) >= length
+        try:
+            whole = data if is_whole else data.decode("utf-8", "ignore").encode()
+            if whole:
+                found.packets.append(read(whole, broken_off=not is_whole))
+        except XML_ERRORS as cause:
+            found.problems.append(f"damaged extended XMP: {_reason(cause)}")
+        if not is_whole:
+            found.problems.append("a part of the extended XMP is missing")
+
+
+def _packet_of_file(path: Path) -> Packet:
+    with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
+        return read(file.read(MAX_XML + 1))
+
+
+def _is_gzip(path: Path) -> bool:
+    """Return whether the content is gzip: packed drawings are often `.svg`, and vice versa."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return f"{path}: its keywords cannot be read ({reason})"
+
+
+def _reason(cause: Exception) -> str:
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    if isinstance(cause, (ParseError, ValueError)) or type(cause) is LookupError:
+        return " ".join(str(cause).split())
+    return "damaged or of an unknown format"

@@ -1,0 +1,48 @@
+"""Worker processes that do not run the caller's script again."""
+
+import multiprocessing.context
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+_LOCK = threading.Lock()
+_ORIGIN: Final = ("__spec__", "__file__")
+
+
+class Process(multiprocessing.context.SpawnProcess):
+    """A spawned process that does not import the main module.
+
+    Python imports it in every spawned process, in case a function of it is to be called. A script
+    without `if __name__ == "__main__":` would then start itself again. hangtag's workers call
+    hangtag's own functions only.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802  # multiprocessing's name
+        with _hidden_main():
+            return multiprocessing.context.SpawnProcess._Popen(process_obj)
+
+
+class Context(multiprocessing.context.SpawnContext):
+    """The context `spawn`, with `Process` for its processes."""
+
+    Process = Process
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide where the main module came from, for the milliseconds in which a process starts.
+
+    `multiprocessing.spawn.get_preparation_data` looks there for what to import.
+    """
+    names = vars(sys.modules["__main__"])
+    with _LOCK:
+        kept: dict[str, Any] = {name: names[name] for name in _ORIGIN if name in names}
+        try:
+            names.update(dict.fromkeys(kept))
+            yield
+        finally:
+            names.update(kept)

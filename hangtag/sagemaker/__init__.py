@@ -1,0 +1,1 @@
+"""SageMaker: the container, jobs and endpoints, models of its image classification."""

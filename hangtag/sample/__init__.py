@@ -1,0 +1,1 @@
+"""The sample library: clip art drawn from code."""

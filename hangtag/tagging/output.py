@@ -1,0 +1,175 @@
+"""What bulk tagging writes: tags.jsonl or tags.csv, rejected.csv, and the journal of a run."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final
+
+from hangtag.errors import ImageError
+from hangtag.library.catalog_csv import write_csv
+from hangtag.library.tag_text import join_tags, split_tags
+from hangtag.storage.files import atomic_path, write_text
+from hangtag.tagging.tagger import Suggestion
+
+CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
+_NO_TAGS: Final = {"by": "model"}  # in the line of a design without tags
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedDesign:
+    """A design with its suggestions, or the reason why it could not be read."""
+
+    image: str
+    """Its name: see `Located`."""
+
+    suggestions: tuple[Suggestion, ...] = ()
+    """The kept ones, best first, with scores of six digits."""
+
+    error: ImageError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return one line of tags.jsonl: {"image", "tags": [{"tag", "score", "mark"}, ...]}.
+
+        A line without tags has "by": "model", which distinguishes it from a catalog's. For a design
+        that could not be read, return {"image", "reason", "message"}.
+        """
+        if self.error is not None:
+            return {"image": self.image, "reason": self.error.reason, "message": str(self.error)}
+        tags = [suggestion.as_json() for suggestion in self.suggestions]
+        return {"image": self.image, "tags": tags, **({} if tags else _NO_TAGS)}
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> "TaggedDesign":
+        """Return the design of a line that `as_json` made."""
+        if "reason" in line:
+            return cls(line["image"], error=ImageError(line["reason"], line["message"]))
+        suggestions = (
+            Suggestion(tag["tag"], tag["score"], tag.get("mark")) for tag in line["tags"]
+        )
+        return cls(line["image"], tuple(suggestions))
+
+
+class Journal:
+    """The designs that a run has tagged so far, one a line: a killed run resumes from it."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Open or begin the journal of the run `key`; one of another run is replaced."""
+        self.path = path
+        self.done = self._resume(key)
+        """How many designs a killed run of the same command left in it."""
+
+    def _resume(self, key: str) -> int:
+        if self.path.exists():
+            lines = 0
+            with self.path.open("rb") as file:
+                is_same_run = file.readline().rstrip(b"\n") == key.encode()
+                whole = file.tell()
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    lines, whole = lines + 1, whole + len(line)
+            if is_same_run:
+                with self.path.open("rb+") as file:
+                    file.truncate(whole)  # a kill may have cut the last line
+                return lines
+        write_text(self.path, key + "\n")
+        return 0
+
+    def append(self, designs: Iterator[TaggedDesign]) -> None:
+        """Add designs, each written before the next one is tagged."""
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+            for design in designs:
+                file.write(_line(design))
+                file.flush()
+
+    def __iter__(self) -> Iterator[TaggedDesign]:
+        """Yield the designs one by one: those of a large library do not fit into memory."""
+        with self.path.open(encoding="utf-8", newline="\n") as file:
+            next(file)
+            for line in file:
+                yield TaggedDesign.from_json(json.loads(line))
+
+
+def _line(design: TaggedDesign) -> str:
+    return json.dumps(design.as_json(), ensure_ascii=False) + "\n"
+
+
+def write_tagged(out: Path, journal: Journal) -> None:
+    """Write the tagged designs of a run to `out` (.jsonl or .csv)."""
+    tagged = (design for design in journal if design.error is None)
+    if out.suffix == ".csv":
+        write_csv(out, CSV_COLUMNS, map(_csv_row, tagged))
+        return
+    with atomic_path(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        file.writelines(map(_line, tagged))
+
+
+def _csv_row(design: TaggedDesign) -> tuple[str, ...]:
+    found = design.suggestions
+    scores = ";".join(str(suggestion.score) for suggestion in found)
+    applied = join_tags(suggestion.tag for suggestion in found if suggestion.mark == "apply")
+    return design.image, join_tags(suggestion.tag for suggestion in found), scores, applied
+
+
+def write_rejected(path: Path, journal: Journal) -> Counter[str]:
+    """List the designs of a run that could not be read; return how many for each reason."""
+    rows = [
+        (design.image, design.error.reason, str(design.error))
+        for design in journal
+        if design.error is not None
+    ]
+    path.unlink(missing_ok=True)
+    if rows:
+        write_csv(path, ("image", "reason", "message"), rows)
+    return Counter(reason for _, reason, _ in rows)
+
+
+def is_own_output(out: Path) -> bool:
+    """Return whether `write_tagged` made a file: it is not a catalog, nor edited by a person."""
+    try:
+        with out.open(encoding="utf-8", newline="" if out.suffix == ".csv" else None) as file:
+            if out.suffix == ".csv":
+                rows = csv.reader(file)
+                return next(rows, None) == [*CSV_COLUMNS] and all(map(_is_own_row, rows))
+            found = {_origin(line) for line in file}
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    return _Origin.OTHER not in found and _Origin.OWN in found
+
+
+def _is_own_row(row: list[str]) -> bool:
+    if len(row) != 4:
+        return False
+    scores = row[2].split(";") if row[2] else []
+    # In the present format, or in the one before tags could be quoted.
+    return len(scores) in (len(split_tags(row[1])), row[1].count(";") + bool(row[1]))
+
+
+class _Origin(Enum):
+    """Who wrote a line of a .jsonl file."""
+
+    OWN = auto()
+    OTHER = auto()
+    EITHER = auto()
+    """A catalog, or an earlier version of hangtag for a design without tags."""
+
+
+def _origin(line: str) -> _Origin:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return _Origin.OTHER
+    match record:
+        case {"image": str(), "tags": []}:
+            rest = {name: record[name] for name in record.keys() - {"image", "tags"}}
+            if not rest:
+                return _Origin.EITHER
+            return _Origin.OWN if rest == _NO_TAGS else _Origin.OTHER
+        case {"image": str(), "tags": [*tags]} if len(record) == 2:
+            scored = all(isinstance(tag, dict) and {"tag", "score"} <= tag.keys() for tag in tags)
+            return _Origin.OWN if scored else _Origin.OTHER
+    return _Origin.OTHER

@@ -1,0 +1,1 @@
+"""Many trainings: the search for better settings."""
