@@ -122,7 +122,9 @@ def _subjects(drawings: int, rng: Generator) -> list[str]:
     exact = np.array(list(weights.values())) * drawings / sum(weights.values())
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: drawings - counts.sum()]] += 1
-    return [str(name) for name in rng.permutation(np.repeat(list(weights), counts))]
+    # `tolist`, as numpy's own strings can swallow a Ctrl-C while they are converted one by one.
+    names: list[str] = rng.permutation(np.repeat(list(weights), counts)).tolist()
+    return names
 
 
 def _drawn(plans: list[_Plan], folder: Path, seed: int) -> list[Design]:
