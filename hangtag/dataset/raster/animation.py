@@ -93,12 +93,6 @@ def composed(size: tuple[int, int], frames: Iterator[Frame]) -> Iterator[Image.I
             canvas.paste((0, 0, 0, 0), (*corner, frame.left + part.width, frame.top + part.height))
 
 
-def gif_canvas(data: bytes) -> tuple[int, int]:
-    """Return the (width, height) that a GIF declares for all of its frames."""
-    width, height = struct.unpack_from("<HH", data, 6)
-    return width, height
-
-
 def gif_frames(data: bytes) -> Iterator[Frame]:
     """Yield the frames of a GIF, each as a GIF file, up to its end or to damage.
 

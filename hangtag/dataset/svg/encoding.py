@@ -13,19 +13,13 @@ from typing import Final
 import webencodings
 
 from hangtag.errors import ImageError
+from hangtag.storage.byte_order_marks import byte_order_mark
 
 MAX_BYTES: Final = 32 * 2**20
 _GZIP: Final = b"\x1f\x8b"
 _MAX_MEMBERS: Final = 4096  # of a gzip file
 _CHUNK: Final = 2**16
 _HEAD_BYTES: Final = 2**16
-_MARKS: Final = (  # longer ones first: UTF-32's begins with UTF-16's
-    (b"\xff\xfe\0\0", "utf-32-le"),
-    (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
 # "<" followed by another ASCII character, or white space before it, without a mark.
 _UNMARKED: Final = (
     (re.compile(rb"[<\s]\0\0\0[\0-\x7f]\0\0\0", re.DOTALL), "utf-32-le"),
@@ -133,9 +127,9 @@ def _inflate(data: bytes, limit: int) -> bytes:
 
 def _encoding(data: bytes) -> tuple[str, int]:
     """Return the encoding and the length of the byte order mark."""
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            return name, len(mark)
+    mark, encoding = byte_order_mark(data)
+    if mark:
+        return encoding, len(mark)
     for start, name in _UNMARKED:
         if start.match(data):
             return name, 0

@@ -6,14 +6,8 @@ from typing import Final, NamedTuple
 
 import webencodings
 
-# The mark of UTF-32-LE begins with that of UTF-16-LE.
-_MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-)
+from hangtag.storage.byte_order_marks import byte_order_mark
+
 _DECLARATION: Final = re.compile(
     rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']\s*([A-Za-z][\w.:-]*)\s*["']"""
 )
@@ -91,9 +85,9 @@ def is_utf8(data: bytes) -> bool:
 
 def _marked(data: bytes) -> tuple[bytes, str]:
     """Return the byte-order mark and the encoding shown by it or by zeros, or ""."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return mark, encoding
+    mark, encoding = byte_order_mark(data)
+    if mark:
+        return mark, encoding
     zeros = tuple(byte == 0 for byte in data[:4])
     match zeros:
         case (False, True, True, True):
