@@ -45,13 +45,12 @@ SETS: dict[str, str] = {
     "solar": "1.2.13 +bold-duotone", "hugeicons": "1.2.35", "carbon": "1.2.29",
     "fluent": "1.2.60 +-24-filled", "material-symbols": "1.2.98 -outline -rounded -sharp",
     "whh": "1.2.0", "flag": "1.2.12 +-4x3", "circle-flags": "1.2.11", "flagpack": "1.2.8",
-    "cif": "1.2.7", "vscode-icons": "1.2.97", "emojione": "1.2.3", "fxemoji": "1.2.2",
-    "noto-v1": "1.2.5", "streamline-emojis": "1.2.4",
+    "cif": "1.2.7", "vscode-icons": "1.2.97", "noto-v1": "1.2.5", "streamline-emojis": "1.2.4",
 }  # fmt: skip
 # Sets that name emoji by their code points.
 CODED: dict[str, str] = {"twemoji": "1.2.5", "openmoji": "1.2.29"}
 # A drawing of these must bear the name of an emoji that is learned from, to be known as none other.
-EMOJI = ("emojione", "fxemoji", "noto-v1", "streamline-emojis")
+EMOJI = ("noto-v1", "streamline-emojis")
 FLAGS = ("flag", "circle-flags", "flagpack", "cif")
 # Words that say how a thing is drawn, not what it is.
 STYLE = {

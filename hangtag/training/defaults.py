@@ -4,14 +4,14 @@ Imports no torch.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from hangtag.training.config import OWN_BACKBONE, Pooling, Stride, TrainConfig
+from hangtag.training.config import OWN_BACKBONE, Head, Pooling, Stride, TrainConfig
 
 # Input sizes in pixels, and how many designs a run sees: 10 and 12 minutes of one core with bf16. A
 # randomly initialised backbone gains more from more designs than from more pixels.
-SIDE, SIDE_FROM_SCRATCH = 96, 64
+SIDE, SIDE_FROM_SCRATCH, SIDE_OF_OWN = 96, 64, 128
 AUTO_DESIGNS, AUTO_DESIGNS_FROM_SCRATCH = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
 # Weight decay. With less, a randomly initialised backbone overfits in that many epochs, and so does
@@ -24,6 +24,8 @@ DECAY_IN_GRADIENT: Final = 1e-4
 ERASE: Final = 0.3
 # Learning rates of whole networks and of a head alone.
 RATE, HEAD_RATE = 0.004, 0.02
+# hangtag-base forgets what it knows of the world at higher ones.
+RATE_OF_OWN: Final = 0.0005
 # Steps of a head alone: twice as many gain less than 0.01 of macro mAP.
 HEAD_STEPS = 800
 HEAD_EPOCHS = (10, 100)
@@ -38,6 +40,8 @@ class ResolvedConfig(TrainConfig):
     pooling: Pooling = "last"
     output_stride: Stride = 32
     input_size: int = 96
+    head: Head = "linear"
+    freeze: bool = False
     learning_rate: float = 0.004
     weight_decay: float = 0.05
     erase: float = 0.0
@@ -72,21 +76,31 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     """
     pretrained = is_pretrained(config.backbone, config.weights, continues)
     # The thin networks of SageMaker's image classification do not expose their stages.
-    stages = config.freeze and not config.backbone.startswith("thin_resnet")
+    own = config.backbone == OWN_BACKBONE
+    freeze = _freezes(config, pretrained)
+    config = replace(config, freeze=freeze)
+    stages = freeze and not config.backbone.startswith("thin_resnet")
     pooling = config.pooling or ("all" if stages else "last")
-    head_on_own = config.freeze and config.backbone == OWN_BACKBONE
     chosen: dict[str, Any] = {
-        "output_stride": 16 if head_on_own else 32,
-        "input_size": SIDE if pretrained else SIDE_FROM_SCRATCH,
+        "head": "kernel" if freeze else "linear",
+        "output_stride": 32,
+        "input_size": SIDE_OF_OWN if own else SIDE if pretrained else SIDE_FROM_SCRATCH,
         "weight_decay": _weight_decay(config, pooling, pretrained),
         "erase": 0.0 if pretrained else ERASE,
-        "learning_rate": HEAD_RATE if config.freeze else RATE,
+        "learning_rate": HEAD_RATE if freeze else RATE_OF_OWN if own else RATE,
     }
     given = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
     values: dict[str, Any] = {
         name: chosen.get(name) if value is None else value for name, value in given.items()
     }
     return ResolvedConfig(**{**values, "pooling": pooling})
+
+
+def _freezes(config: TrainConfig, pretrained: bool) -> bool:
+    """Return whether a run trains the head alone: where nothing asks for a whole network."""
+    if config.freeze is not None:
+        return config.freeze
+    return pretrained and config.backbone == OWN_BACKBONE and not (config.epochs or config.minutes)
 
 
 def _weight_decay(config: TrainConfig, pooling: Pooling, pretrained: bool) -> float:

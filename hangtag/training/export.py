@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
+from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import thresholds
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
 from hangtag.training.checkpoints import Progress, save_tensors
@@ -28,6 +29,20 @@ class Best:
     logits: NDArray[np.float32]  # (m, T)
     labels: NDArray[np.int8]  # (m, T)
     inputs: Pixels  # uint8 (up to CHECKED, s, s, 4), the first of them
+    predicted: tuple[NDArray[np.float32], NDArray[np.int8]] | None = None
+    """Logits and labels, (n, T), of designs whose group the network had not seen, where there are
+    more than the validation designs: calibration and thresholds are fitted on both."""
+
+
+def _with_thresholds(vocabulary: Vocabulary, best: Best) -> Vocabulary:
+    if best.predicted is None:
+        return thresholds.fitted(vocabulary, best.logits, best.labels)
+    logits, labels = best.predicted
+    return thresholds.fitted(
+        vocabulary,
+        np.concatenate([logits, best.logits]),
+        np.concatenate([labels, best.labels]),
+    )
 
 
 def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) -> None:
@@ -42,7 +57,7 @@ def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) ->
         Preprocessing(folder.info.size, size, folder.info.max_megapixels),
         {**progress.config, "precision": progress.precision},
         {**progress.origin, "catalog": folder.info.catalog},
-        thresholds.fitted(folder.vocabulary, best.logits, best.labels),
+        _with_thresholds(folder.vocabulary, best),
     )
     save_tensors(written.weights, best.network.state_dict(), {})
     export_onnx(best.network, size, written.onnx)

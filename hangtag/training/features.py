@@ -43,6 +43,7 @@ class Features:
 
     train: Tensor  # float32 (n, F)
     train_labels: Tensor  # int8 (n, T): 1 yes, 0 reviewed no, -1 unknown; on the same device
+    train_kept: NDArray[np.int64]  # (n,) the records that could be decoded
     validation: Tensor  # float32 (m, F), likewise
     validation_labels: NDArray[np.int8]  # (m, T), as metrics take them
     validation_kept: NDArray[np.int64]  # (m,) the records that could be decoded
@@ -99,13 +100,14 @@ def features_of(
         held = _read(cache, key, folder)
         if held is None or not held.complete:
             opened = _opened(folder, config, held, {} if stores is None else stores)
-            held = held or _empty(opened, network.head.in_features)
+            held = held or _empty(opened, sum(network.widths))
             blocks = _blocks(network, opened, precision, device, held.done)
             _complete(held, blocks, cache, key, config.checkpoint_minutes, stopped)
     train, validation = np.split(held.features, [len(held.kept["train"])])
     return Features(
         torch.from_numpy(train),
         torch.from_numpy(labels["train"][held.kept["train"]]),
+        held.kept["train"],
         torch.from_numpy(validation),
         labels["validation"][held.kept["validation"]],
         held.kept["validation"],

@@ -1,19 +1,25 @@
 """A run with a frozen backbone: its features once, then the tag head alone."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
 from hangtag.console import note
 from hangtag.errors import ConfigError, Stopped
+from hangtag.quality.scoring import groups_of
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training import history
+from hangtag.training import history, kernel
 from hangtag.training.checkpoints import Progress, save_progress
 from hangtag.training.config import OWN_BACKBONE, UNCHANGED, Precision, TrainConfig, stored
 from hangtag.training.data import known_store
 from hangtag.training.defaults import ResolvedConfig, is_pretrained, resolved
 from hangtag.training.export import CHECKED, Best
 from hangtag.training.features import features_of
-from hangtag.training.head import TrainedHead, head_logits, train_head
+from hangtag.training.head import head_logits, train_head
+from hangtag.training.network import KernelLayer
 from hangtag.training.setup import Setup
 from hangtag.training.speed import choose_precision
 
@@ -44,6 +50,8 @@ class FrozenRun:
         self.folder, self.network, self.accelerator = (
             setup.folder, setup.network, setup.accelerator,
         )  # fmt: skip
+        self.precision = precision
+        self.predicted: tuple[NDArray[np.float32], NDArray[np.int8]] | None = None
         self.progress = Progress(
             stored(setup.config), asdict(setup.origin), precision, setup.config.epochs or 0
         )
@@ -52,7 +60,9 @@ class FrozenRun:
     def start(cls, setup: Setup) -> "FrozenRun":
         """Begin or resume a run. It writes a file by which the next call finds it."""
         device, tags = setup.accelerator.device, len(setup.folder.vocabulary)
-        run = cls(setup, choose_precision(setup.config, tags, device))
+        # A kernel compares training designs with others, computed like them.
+        exact = setup.config.head == "kernel"
+        run = cls(setup, "fp32" if exact else choose_precision(setup.config, tags, device))
         save_progress(setup.last_file, run.progress)
         return run
 
@@ -63,12 +73,14 @@ class FrozenRun:
         """
         device = self.accelerator.device
         self.features = features_of(
-            self.network.to(device), self.folder, self.config, self.setup.features_file,
+            self.network.to(device), self.folder,
+            replace(self.config, precision=self.precision), self.setup.features_file,
             stores=self.setup.stores, stopped=self.setup.stopped,
         ).to(device)  # fmt: skip
         designs, width = self.features.train.shape
         note(
-            f"a head of {len(self.folder.vocabulary)} tags on {width} features, {designs:,} designs"
+            f"a {self.config.head} head of {len(self.folder.vocabulary)} tags on {width} features, "
+            f"{designs:,} designs"
         )
         tracked = self.config.tracker is not None
 
@@ -85,15 +97,48 @@ class FrozenRun:
 
         if tracked:
             self.accelerator.init_trackers("hangtag")
+        if self.config.head == "kernel":
+            self._fit_kernel(after_epoch)
+            return
         begin = self.network.head if self.progress.origin["start_from"] else None
-        self._take(train_head(self.features, self.config, begin, after_epoch))
+        assert begin is None or isinstance(begin, nn.Linear)
+        trained = train_head(self.features, self.config, begin, after_epoch)
+        self._take(trained.head, trained.history, trained.best_epoch)
 
-    def _take(self, trained: TrainedHead) -> None:
-        self.network.head = trained.head
-        progress, progress.history = self.progress, trained.history
-        progress.best_epoch, progress.best_score = trained.best_epoch, trained.best_score
+    def _fit_kernel(self, after_epoch: history.OnEpoch) -> None:
+        features, began = self.features, time.monotonic()
+        groups = groups_of(self.folder, "train")
+        alone = np.arange(len(features.train)) if groups is None else groups[features.train_kept]
+        fitted = kernel.fit(
+            features.train.cpu().numpy(), features.train_labels.cpu().numpy(), alone,
+            self.network.widths, seed=self.config.seed,
+        )  # fmt: skip
+        note(
+            f"kernel ridge regression with gamma {fitted.head.settings.gamma:g} and lambda "
+            f"{fitted.head.settings.lam:g}, {len(fitted.head.landmarks):,} landmarks"
+        )
+        labels = self.folder.judged_labels("train")[features.train_kept]
+        # Without groups, near-duplicates would give each other away; and a backbone that has been
+        # trained on these designs gives all of them away.
+        if groups is not None and not self.progress.origin["start_from"]:
+            self.predicted = fitted.logits, labels
+        layer = KernelLayer(fitted.head).to(features.train.device)
+        record = history.measured(
+            0, 0.0, history.cross_entropy(fitted.logits, labels),
+            head_logits(layer, features), features.validation_labels, time.monotonic() - began,
+        )  # fmt: skip
+        after_epoch(record)
+        self._take(layer, [record], 0)
+
+    def _take(
+        self, head: nn.Linear | KernelLayer, records: list[history.Row], best_epoch: int
+    ) -> None:
+        self.network.head = head
+        progress, progress.history = self.progress, records
+        progress.best_epoch = best_epoch
+        progress.best_score = records[best_epoch]["validation_macro_map"]
         progress.seconds = time.monotonic() - self.started
-        history.write(self.setup.model / HISTORY_FILE, trained.history)
+        history.write(self.setup.model / HISTORY_FILE, records)
 
     def best(self) -> Best:
         """Return the network with the best epoch's head."""
@@ -104,4 +149,5 @@ class FrozenRun:
             head_logits(self.network.head, features),
             features.validation_labels,
             store.inputs(range(min(CHECKED, len(store)))),
+            self.predicted,
         )

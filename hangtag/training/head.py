@@ -58,7 +58,7 @@ def train_head(
     return TrainedHead(best, records, best_epoch, best_score)
 
 
-def head_logits(head: nn.Linear, features: Features) -> NDArray[np.float32]:
+def head_logits(head: nn.Module, features: Features) -> NDArray[np.float32]:
     """Return the (m, T) logits of the validation designs."""
     with torch.inference_mode():
         logits: NDArray[np.float32] = head(features.validation).cpu().numpy()

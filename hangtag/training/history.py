@@ -49,6 +49,13 @@ def measured(
     }
 
 
+def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
+    """Return the mean binary cross-entropy of the known cells of (n, T) logits and labels."""
+    known, yes = labels >= 0, labels == 1
+    losses = np.logaddexp(0, logits) - yes * logits
+    return float(losses[known].mean())
+
+
 def is_better(record: Row, best_epoch: int, best_score: float) -> bool:
     """Return whether an epoch is the best so far; `best_epoch` is -1 before there is any."""
     return record["validation_macro_map"] > best_score or best_epoch < 0

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import timm
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from hangtag.errors import ConfigError, TrainingError
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
+from hangtag.training.kernel import KernelHead, to_logits
 
 # hangtag-base is this timm network with these weights (half precision, four channels).
-OWN_NETWORK: Final = "resnet10t"
+OWN_NETWORK: Final = "tf_efficientnet_lite0"
 OWN_WEIGHTS: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.safetensors")
 # SageMaker's image classification names thin residual networks for small images by their depth, 6n
 # + 2 (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
@@ -46,16 +47,27 @@ class TagNetwork(nn.Module):
         """Raises ConfigError where timm has no such network, or not with these settings."""
         super().__init__()
         self.backbone = _backbone(network, output_stride)
+        # The statistics of photographs suit designs; those of a few dozen designs take from it
+        # what it knows.
+        self.keeps_statistics = network == OWN_BACKBONE
         self.output_stride = output_stride
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         stages = _stages(self.backbone, network) if pooling == "all" else {}
         self.stages = list(stages)
-        if stages:
-            widths = list(stages.values())
-            width += 2 * sum(widths) - widths[-1]
-        self.head = tag_head(width, tags)
+        maps = list(stages.values())
+        self.widths = (width, *maps[:-1], *maps)  # of the parts of the features
+        self.head: nn.Linear | KernelLayer = tag_head(sum(self.widths), tags)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the normalisation layers of hangtag-base keep their statistics in both."""
+        super().train(mode)
+        if self.keeps_statistics:
+            for layer in self.backbone.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
+        return self
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to float logits (n, T)."""
@@ -117,6 +129,35 @@ def set_bias(head: nn.Linear, frequencies: NDArray[np.float64], loss: Loss) -> N
     kept = np.clip(frequencies, 1e-4, 1 - 1e-4)
     with torch.no_grad():
         head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
+
+
+class KernelLayer(nn.Module):
+    """A fitted `KernelHead` as a layer: features (n, F) to logits (n, T).
+
+    The landmarks, nearly all of its size, are kept in half precision.
+    """
+
+    def __init__(self, head: KernelHead) -> None:
+        super().__init__()
+        self.settings = head.settings
+        for name in ("mean", "scale", "landmarks", "weights", "bias"):
+            value = torch.from_numpy(getattr(head, name))
+            self.register_buffer(name, value.half() if name == "landmarks" else value)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute what `KernelHead.logits` computes."""
+        centred = (features - self.get_buffer("mean")) * self.get_buffer("scale")
+        landmarks = self.get_buffer("landmarks").float()
+        widths = list(self.settings.widths)
+        total = torch.zeros((), device=features.device)
+        for part, other in zip(
+            torch.split(centred, widths, 1), torch.split(landmarks, widths, 1), strict=True
+        ):
+            products = F.normalize(part, eps=1e-6) @ other.T
+            total = total + torch.exp(2 * self.settings.gamma * (products - 1))
+        outputs = total / len(widths) @ self.get_buffer("weights") + self.get_buffer("bias")
+        logits: Tensor = to_logits(outputs)
+        return logits
 
 
 class ThinResNet(nn.Sequential):

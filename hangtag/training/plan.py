@@ -23,7 +23,7 @@ from hangtag.training.speed import step_seconds
 RESERVED_SECONDS: Final = 15.0
 
 
-def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Linear:
+def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Module:
     """Return a tag head fitted to the features of a pretrained backbone, in seconds.
 
     The gradients of a randomly initialised head would undo some of the pretraining
@@ -34,7 +34,9 @@ def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Li
         network, setup.folder, replace(config, precision=precision), setup.features_file,
         stores=setup.stores, stopped=setup.stopped,
     )  # fmt: skip
-    settings = TrainConfig(freeze=True, pooling=config.pooling, loss=config.loss, seed=config.seed)
+    settings = TrainConfig(
+        freeze=True, head="linear", pooling=config.pooling, loss=config.loss, seed=config.seed
+    )
     trained = train_head(features.to(device), resolved(settings))
     note(f"the tag head alone: validation macro mAP {trained.best_score:.4f}")
     return trained.head

@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
@@ -52,11 +54,14 @@ def train(
     """
     limit_threads()
     model, session = Path(model), session or Session()
-    settings = _settings(config or TrainConfig(), model, continue_from)
+    config = config or TrainConfig()
     folder = Dataset.open(dataset)
     if "validation" not in folder.splits():
         raise DatasetError(f"{folder.path} has no validation split, which training needs")
-    accelerator = _accelerator(settings, model)
+    accelerator = _accelerator(config, model)
+    if config.freeze is None and accelerator.num_processes > 1:  # a head alone needs no company
+        config = replace(config, freeze=False)
+    settings = _settings(config, model, continue_from)
     main = accelerator.is_main_process
     if settings.freeze:
         check_frozen(settings, continue_from is not None, accelerator.num_processes)
@@ -122,6 +127,7 @@ def first_network(
     """Return the network that a run begins with. Raises ConfigError, TrainingError, ModelError."""
     torch.manual_seed(config.seed)
     network = network_of(config, len(folder.vocabulary))
+    assert isinstance(network.head, nn.Linear)
     set_bias(network.head, (folder.labels("train") == 1).mean(axis=0), config.loss)
     load_backbone(network, config.backbone, config.weights)
     if continue_from:

@@ -6,7 +6,7 @@ hangtag tune DATASET STUDY
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,8 @@ def tune(
     """
     limit_threads()
     config, tuning = config or TrainConfig(), tuning or TuneConfig()
+    # A kernel head chooses its settings itself, so a study is about networks and linear heads.
+    config = replace(config, freeze=bool(config.freeze), head="linear")
     space = space or Space.default(config)
     if config.minutes:
         raise ConfigError("a study compares equal epochs: give --epochs, not --minutes")

@@ -37,6 +37,7 @@ def config(work: Path) -> TrainConfig:
             "test_resnet",
             weights=str(work / "model" / "weights.safetensors"),
             freeze=True,
+            head="linear",
             input_size=32,
             epochs=12,
             batch_size=16,
@@ -340,7 +341,7 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
 def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
     assert folds._of_a_fold(config, continued=False) == config
     fold = folds._of_a_fold(replace(config, weights=None), continued=True)
-    assert (fold.freeze, fold.backbone, fold.input_size) == (False, "test_resnet", 32)
+    assert (fold.freeze, fold.backbone, fold.input_size) == (None, "test_resnet", 32)
     assert fold.learning_rate == TrainConfig().learning_rate
 
 

@@ -61,8 +61,8 @@ def test_a_network_that_cannot_be_is_one_clear_error(backbone: str, side: int, s
 
 
 def test_an_error_names_the_backbone_that_was_asked_for() -> None:
-    with pytest.raises(ConfigError, match="hangtag-base cannot have an output stride of 4"):
-        TagNetwork("hangtag-base", 3, output_stride=4)
+    with pytest.raises(ConfigError, match="resnet18 cannot have an output stride of 4"):
+        TagNetwork("resnet18", 3, output_stride=4)
 
 
 def test_the_last_stage_alone_is_what_the_backbone_makes_of_it() -> None:

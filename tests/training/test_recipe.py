@@ -28,15 +28,22 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
 @pytest.mark.parametrize(
     ("config", "continues", "side", "decay", "erase", "epochs"),
     [
-        (TrainConfig(), False, 96, 0.05, 0, [50, 10, 10]),
+        (TrainConfig(freeze=False), False, 128, 0.05, 0, [50, 10, 10]),
         (NOTHING, False, 64, 0.5, 0.3, [50, 24, 10]),
         (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 1e-4, 0.3, [50, 24, 10]),
         (NOTHING, True, 96, 0.05, 0, [50, 10, 10]),
         (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, 0, [50, 10, 10]),
-        (TrainConfig(freeze=True), False, 96, 1.0, 0, [54, 21, 10]),
-        (TrainConfig(freeze=True, pooling="last"), False, 96, 0.05, 0, [54, 21, 10]),
-        (TrainConfig(freeze=True, optimizer="sgd"), False, 96, 1e-4, 0, [54, 21, 10]),
-        (TrainConfig(input_size=40, weight_decay=0, erase=0.1), False, 40, 0, 0.1, [50, 10, 10]),
+        (TrainConfig(), False, 128, 1.0, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, pooling="last"), False, 128, 0.05, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, optimizer="sgd"), False, 128, 1e-4, 0, [54, 21, 10]),
+        (
+            TrainConfig(freeze=False, input_size=40, weight_decay=0, erase=0.1),
+            False,
+            40,
+            0,
+            0.1,
+            [50, 10, 10],
+        ),
     ],
 )
 def test_size_decay_erasing_and_passes_follow_from_the_designs_and_what_the_backbone_knows(
@@ -44,7 +51,7 @@ def test_size_decay_erasing_and_passes_follow_from_the_designs_and_what_the_back
 ) -> None:
     chosen = resolved(config, continues)
     assert (chosen.input_size, chosen.weight_decay, chosen.erase) == (side, decay, erase)
-    assert [automatic_epochs(config, n, continues) for n in (1_000, 10_000, 500_000)] == epochs
+    assert [automatic_epochs(chosen, n, continues) for n in (1_000, 10_000, 500_000)] == epochs
 
 
 def test_a_head_alone_sees_all_stages_of_a_backbone_that_shows_them() -> None:
@@ -53,21 +60,24 @@ def test_a_head_alone_sees_all_stages_of_a_backbone_that_shows_them() -> None:
         for name in ("resnet18", "thin_resnet20")
     }
     assert seen == {"resnet18": "all", "thin_resnet20": "last"}
-    assert resolved(TrainConfig()).pooling == "last"
+    assert resolved(TrainConfig(freeze=False)).pooling == "last"
 
 
-def test_a_head_alone_on_the_own_backbone_has_half_the_output_stride_of_others() -> None:
+def test_the_head_alone_is_trained_unless_something_asks_for_a_whole_network() -> None:
     chosen = [
-        resolved(config).output_stride
+        (resolved(config).freeze, resolved(config).head)
         for config in (
-            TrainConfig(freeze=True),
-            TrainConfig(freeze=True, output_stride=32),
             TrainConfig(),
-            TrainConfig(backbone="resnet18", weights="w.pth", freeze=True),
-            TrainConfig(backbone="resnet18", output_stride=8),
+            TrainConfig(freeze=True, epochs=3, head="linear"),
+            TrainConfig(minutes=10),
+            TrainConfig(epochs=3),
+            TrainConfig(freeze=False),
+            TrainConfig(backbone="resnet18", weights="w.pth"),
+            NOTHING,
         )
     ]
-    assert chosen == [16, 32, 32, 32, 8]
+    whole = (False, "linear")
+    assert chosen == [(True, "kernel"), (True, "linear"), whole, whole, whole, whole, whole]
 
 
 def test_an_input_of_a_few_pixels_is_refused() -> None:

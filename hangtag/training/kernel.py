@@ -1,0 +1,319 @@
+"""A tag head that remembers single designs: kernel ridge regression on a backbone's features.
+
+Numpy only. Features come in parts, one per pooled feature map; every part is standardised by the
+training designs and brought to length one, and the kernel of two designs is the mean over the parts
+of exp(-gamma |x - y|^2). Up to EXACT training designs each is a landmark; beyond, a subset is
+(Nyström's approximation, Williams and Seeger 2001).
+
+Predictions for a design by the designs of other groups alone have a closed form (the residuals of a
+group are those of the fit, multiplied by the inverse of its block of I - H, H the hat matrix): they
+choose gamma and lambda, and are what calibration and thresholds are fitted on, without a design
+being spent on it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.quality.metrics import average_precision
+from hangtag.tagging.calibration import expit
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int8]
+
+# Training designs up to which each is a landmark, and the number of landmarks beyond.
+EXACT: Final = 8_000
+LANDMARKS: Final = 6_000
+# Designs, of whole groups, on which gamma and lambda are chosen, and the values to choose from.
+CHOOSING: Final = 2_000
+GAMMAS: Final = (0.35, 0.7, 1.4)
+# Less than 0.1 gains nothing, and the weights grow until float32 shows in the scores.
+LAMBDAS: Final = (0.1, 0.2, 0.5, 1.0)
+# A regression's output is near 0 for a no and near 1 for a yes; logits of this slope about this
+# centre are near those that calibration gives them.
+SLOPE, CENTRE = 5.0, 0.4
+# Designs whose kernel rows are computed at a time, and landmarks that are chosen at a time.
+BLOCK: Final = 1_024
+PIVOTS: Final = 200
+_LEAST: Final = 1e-6
+# Standard deviations below which a feature counts less: what is left of it is rounding.
+NOISE: Final = 0.02
+
+
+class KernelSettings(NamedTuple):
+    """What a kernel head does not learn."""
+
+    widths: tuple[int, ...]
+    """Features of each part; they sum to F."""
+
+    gamma: float
+    lam: float
+
+
+@dataclass(frozen=True, eq=False)
+class KernelHead:
+    """A fitted head."""
+
+    settings: KernelSettings
+
+    mean: Floats
+    """(F,), of the training designs."""
+
+    scale: Floats
+    """(F,), one over their standard deviation."""
+
+    landmarks: Floats
+    """(M, F), standardised, every part of length one."""
+
+    weights: Floats
+    """(M, T)."""
+
+    bias: Floats
+    """(T,)."""
+
+    def logits(self, features: Floats) -> Floats:
+        """Return (n, T) logits for (n, F) features."""
+        blocks = [
+            self._outputs(features[start : start + BLOCK])
+            for start in range(0, len(features), BLOCK)
+        ]
+        outputs = np.concatenate(blocks) if blocks else np.empty((0, len(self.bias)), np.float32)
+        found: Floats = to_logits(outputs)
+        return found
+
+    def _outputs(self, features: Floats) -> Floats:
+        designs = standardised(features, self.mean, self.scale, self.settings.widths)
+        outputs: Floats = kernel(designs, self.landmarks, self.settings) @ self.weights + self.bias
+        return outputs
+
+
+@dataclass(frozen=True, eq=False)
+class KernelFit:
+    """A head, and what it says of every training design when it has not seen the design's group."""
+
+    head: KernelHead
+    logits: Floats
+    """(n, T)."""
+
+
+def fit(
+    features: Floats,
+    labels: Labels,
+    groups: NDArray[np.int64],
+    widths: Sequence[int],
+    *,
+    seed: int = 0,
+) -> KernelFit:
+    """Fit a kernel head; choose gamma and lambda by predictions from the other groups.
+
+    `features`: (n, F), in parts of `widths`. `labels`: (n, T), 1 yes; a tag that nobody gave counts
+    as no. `groups`: (n,), designs that must not tell on each other share a number. Deterministic
+    for a seed, which chooses subsets of more than CHOOSING designs.
+    """
+    parts, rng = tuple(widths), np.random.default_rng(seed)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = (1 / (features.std(axis=0, dtype=np.float64) + NOISE)).astype(np.float32)
+    designs = standardised(features, mean, scale, parts)
+    targets = (labels == 1).astype(np.float32)
+    bias = targets.mean(axis=0)
+    centred = targets - bias
+    settings = _chosen(designs, targets, groups, parts, rng)
+    landmarks = designs
+    if len(designs) <= EXACT:
+        weights, residuals = _solved(
+            kernel(designs, designs, settings), centred, groups, settings.lam
+        )
+    else:
+        chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
+        landmarks = designs[chosen]
+        weights, residuals = _approximated(designs, chosen, centred, groups, settings)
+    head = KernelHead(settings, mean, scale, landmarks, weights, bias)
+    return KernelFit(head, to_logits(targets - residuals))
+
+
+def to_logits(outputs: Any) -> Any:
+    """Return the logits of a regression's outputs, an array or a tensor."""
+    return SLOPE * (outputs - CENTRE)
+
+
+def standardised(features: Floats, mean: Floats, scale: Floats, widths: Sequence[int]) -> Floats:
+    """Return (n, F) standardised features, every part of length one."""
+    centred = (features - mean) * scale
+    for part in _slices(widths):
+        length = np.linalg.norm(centred[:, part], axis=1, keepdims=True)
+        centred[:, part] /= np.maximum(length, _LEAST)
+    return centred
+
+
+def kernel(one: Floats, other: Floats, settings: KernelSettings) -> Floats:
+    """Return (n, m) kernel values of standardised (n, F) and (m, F) features."""
+    total = np.zeros((len(one), len(other)), np.float32)
+    for part in _slices(settings.widths):
+        # |x - y|^2 is 2 - 2 x.y for vectors of length one.
+        values = one[:, part] @ other[:, part].T
+        values -= 1
+        values *= np.float32(2 * settings.gamma)
+        total += np.exp(values, out=values)
+    total /= len(settings.widths)
+    return total
+
+
+def choose_landmarks(
+    designs: Floats,
+    settings: KernelSettings,
+    count: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Return the sorted positions of `count` landmarks among standardised designs.
+
+    Randomly pivoted Cholesky in blocks (arXiv:2207.06503): a design is chosen with the probability
+    of what the landmarks so far do not explain of it. Of more than four times as many designs, a
+    random subset is looked at.
+    """
+    looked = np.sort(rng.permutation(len(designs))[: 4 * count])
+    pool = designs[looked]
+    factor = np.zeros((len(pool), count), np.float32)
+    left, chosen = np.ones(len(pool)), np.empty(0, np.int64)
+    while len(chosen) < count:
+        wanted = min(PIVOTS, -(-count // 10), count - len(chosen))
+        pivots = rng.choice(len(pool), wanted, replace=False, p=left / left.sum())
+        rows = kernel(pool, pool[pivots], settings)
+        done = factor[:, : len(chosen)]
+        rows -= done @ done[pivots].T
+        block = rows[pivots].astype(np.float64) + 1e-4 * np.eye(wanted)
+        lower = np.linalg.cholesky(block)
+        new = np.linalg.solve(lower, rows.T).T.astype(np.float32)
+        factor[:, len(chosen) : len(chosen) + wanted] = new
+        left = np.maximum(left - np.square(new).sum(axis=1), 0)
+        chosen = np.concatenate([chosen, pivots])
+        left[chosen] = 0
+    return np.sort(looked[chosen])
+
+
+def _chosen(
+    designs: Floats,
+    targets: Floats,
+    groups: NDArray[np.int64],
+    widths: tuple[int, ...],
+    rng: np.random.Generator,
+) -> KernelSettings:
+    """Return the gamma and lambda with the best macro mAP of predictions from other groups."""
+    some = _whole_groups(groups, CHOOSING, rng)
+    designs, targets, groups = designs[some], targets[some], groups[some]
+    targets = targets[:, targets.any(axis=0)]
+    best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
+    labels, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
+    for gamma, lam in product(GAMMAS, LAMBDAS):
+        settings = KernelSettings(widths, gamma, lam)
+        if lam == LAMBDAS[0]:
+            values = kernel(designs, designs, settings)
+        _, residuals = _solved(values, centred, groups, lam)
+        scores = expit(to_logits(targets - residuals).astype(np.float64))
+        score = float(np.nanmean(average_precision(scores, labels)))
+        if score > best:
+            best, found = score, settings
+    return found
+
+
+def _whole_groups(
+    groups: NDArray[np.int64], most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the positions of whole groups in random order, at most about `most` designs."""
+    if len(groups) <= most:
+        return np.arange(len(groups))
+    numbers, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(numbers))
+    taken = order[np.cumsum(counts[order]) <= most]
+    return np.flatnonzero(np.isin(inverse, taken))
+
+
+def _solved(
+    values: Floats, centred: Floats, groups: NDArray[np.int64], lam: float
+) -> tuple[Floats, Floats]:
+    """Return the exact weights, (n, T), and the residuals without each design's group, (n, T)."""
+    ridge = values.copy()
+    ridge[np.diag_indices_from(ridge)] += np.float32(lam)
+    inverse: Floats = np.linalg.inv(ridge).astype(np.float32)
+    weights: Floats = inverse @ centred
+    residuals: Floats = weights / np.diag(inverse)[:, None]
+    for members in _grouped(groups):
+        if len(members) > 1:
+            residuals[members] = np.linalg.solve(
+                inverse[np.ix_(members, members)], weights[members]
+            )
+    return weights, residuals
+
+
+def _approximated(
+    designs: Floats,
+    chosen: NDArray[np.int64],
+    centred: Floats,
+    groups: NDArray[np.int64],
+    settings: KernelSettings,
+) -> tuple[Floats, Floats]:
+    """Return the landmarks' weights, (M, T), and the residuals without each design's group, (n, T).
+
+    `chosen`: (M,), the designs that are landmarks. The normal equations are summed up block by
+    block, so that memory is bounded. A group is left out as designs and as landmarks: a landmark
+    whose own design is not fitted would serve its neighbours alone, and be far off at itself.
+    """
+    landmarks = designs[chosen]
+    system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
+    system[np.diag_indices_from(system)] += 1e-6 * len(designs)  # float32 kernels are that exact
+    right = np.zeros((len(chosen), centred.shape[1]))
+    order = np.argsort(groups, kind="stable")
+    blocks = [order[block] for block in _blocks(groups[order])]
+    for members in blocks:
+        rows = kernel(designs[members], landmarks, settings).astype(np.float64)
+        system += rows.T @ rows
+        right += rows.T @ centred[members]
+    inverse = np.linalg.inv(system)
+    weights = inverse @ right
+    residuals = np.empty_like(centred)
+    column = np.full(len(designs), -1)
+    column[chosen] = np.arange(len(chosen))
+    for members in blocks:
+        rows = kernel(designs[members], landmarks, settings).astype(np.float64)
+        left, spread = centred[members] - rows @ weights, rows @ inverse
+        found = left / (1 - np.einsum("nm,nm->n", spread, rows))[:, None]
+        for same in _grouped(groups[members]):
+            own = column[members[same]]
+            own = own[own >= 0]
+            if len(own):  # the inverse without these rows and columns
+                without = spread[same] - spread[np.ix_(same, own)] @ np.linalg.solve(
+                    inverse[np.ix_(own, own)], inverse[own]
+                )
+                misfit = centred[members[same]] - without @ right
+            elif len(same) > 1:
+                without, misfit = spread[same], left[same]
+            else:
+                continue
+            found[same] = np.linalg.solve(np.eye(len(same)) - without @ rows[same].T, misfit)
+        residuals[members] = found
+    return weights.astype(np.float32), residuals
+
+
+def _slices(widths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(widths).tolist()
+    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+
+
+def _grouped(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the positions of every group's designs."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))
+    yield from np.split(order, starts[1:])
+
+
+def _blocks(sorted_groups: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield slices of about BLOCK designs that do not cut a group."""
+    starts = np.flatnonzero(np.diff(sorted_groups, prepend=sorted_groups[:1] - 1))
+    begin = 0
+    for end in [*starts[1:].tolist(), len(sorted_groups)]:
+        if end - begin >= BLOCK or end == len(sorted_groups):
+            yield slice(begin, end)
+            begin = end

@@ -1,0 +1,146 @@
+"""Kernel ridge regression: closed forms against refitting, landmarks, the layer, what is chosen."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from hangtag.training import kernel
+from hangtag.training.kernel import KernelSettings, choose_landmarks, fit, standardised
+from hangtag.training.network import KernelLayer
+
+WIDTHS = (20, 10)
+SETTINGS = KernelSettings(WIDTHS, gamma=0.7, lam=0.1)
+Drawn = tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int64]]
+
+
+@pytest.fixture
+def drawn() -> Drawn:
+    """Features of 240 designs in 100 groups that tell something of their five tags."""
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 100, 240)
+    labels = (rng.random((100, 5)) < 0.3).astype(np.int8)[groups]
+    features = rng.normal(size=(240, 30)) + labels @ rng.normal(size=(5, 30)) * 2
+    return features.astype(np.float32), labels, groups
+
+
+def refitted(
+    drawn: Drawn, landmarks: NDArray[np.int64], group: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return who is in a group, and the regression's outputs for them without the group."""
+    features, labels, groups = drawn
+    designs = standardised(features, *moments(features), WIDTHS)
+    left_out = groups == group
+    others = designs[landmarks[groups[landmarks] != group]]
+    targets = labels - labels.mean(axis=0)
+    rows = kernel.kernel(designs[~left_out], others, SETTINGS).astype(np.float64)
+    ridge = SETTINGS.lam * kernel.kernel(others, others, SETTINGS).astype(np.float64)
+    weights = np.linalg.solve(
+        rows.T @ rows + ridge + 1e-9 * np.eye(len(others)), rows.T @ targets[~left_out]
+    )
+    found = kernel.kernel(designs[left_out], others, SETTINGS) @ weights + labels.mean(axis=0)
+    return left_out, found
+
+
+def moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return features.mean(axis=0), 1 / (features.std(axis=0) + np.float32(kernel.NOISE))
+
+
+def only(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    """Leave one gamma and lambda to choose from, so that results can be computed in other ways."""
+    for name, value in {"GAMMAS": (0.7, 0.7), "LAMBDAS": (0.1, 0.1), **values}.items():
+        monkeypatch.setattr(kernel, name, value)
+
+
+def test_predictions_without_a_group_equal_those_of_a_head_fitted_without_it(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch)
+    fitted = fit(*drawn, WIDTHS)
+    for group in range(8):
+        left_out, found = refitted(drawn, np.arange(240), group)
+        expected = kernel.to_logits(found)
+        np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-3)
+
+
+def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
+    fitted = fit(*drawn, WIDTHS)
+    designs = standardised(drawn[0], *moments(drawn[0]), WIDTHS)
+    landmarks = np.flatnonzero(
+        [
+            any(np.allclose(one, other, atol=1e-4) for other in fitted.head.landmarks)
+            for one in designs
+        ]
+    )
+    assert len(landmarks) == 80
+    shared = set(drawn[2][landmarks][:6])
+    assert shared
+    for group in shared:
+        left_out, found = refitted(drawn, landmarks, group)
+        expected = kernel.to_logits(found)
+        np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-2)
+
+
+def test_all_designs_as_landmarks_give_the_exact_head(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch)
+    exact = fit(*drawn, WIDTHS)
+    only(monkeypatch, EXACT=100, LANDMARKS=240)
+    approximated = fit(*drawn, WIDTHS)
+    new = drawn[0] + np.float32(0.1)
+    np.testing.assert_allclose(approximated.head.logits(new), exact.head.logits(new), atol=0.02)
+
+
+def test_a_design_whose_group_tells_all_is_not_predicted_by_it() -> None:
+    """Twins share a random tag: known with the twin in the fit, unknown without the group."""
+    rng = np.random.default_rng(1)
+    features = np.repeat(rng.normal(size=(100, 30)), 2, axis=0).astype(np.float32)
+    labels = np.repeat(rng.integers(0, 2, (100, 1)), 2, axis=0).astype(np.int8)
+    together = fit(features, labels, np.repeat(np.arange(100), 2), WIDTHS)
+    alone = fit(features, labels, np.arange(200), WIDTHS)
+
+    def right(logits: NDArray[np.float32]) -> float:
+        return float(((logits > np.median(logits)) == (labels == 1)).mean())
+
+    assert right(alone.logits) > 0.95
+    assert right(together.logits) < 0.7
+
+
+def test_landmarks_are_spread_over_what_differs() -> None:
+    """Of two crowds of nearly equal designs and a few others, the others are all chosen."""
+    rng = np.random.default_rng(2)
+    crowd = np.repeat(rng.normal(size=(2, 30)), 150, axis=0)
+    crowd += rng.normal(size=crowd.shape) * 1e-3
+    features = np.concatenate([crowd, rng.normal(size=(12, 30))]).astype(np.float32)
+    designs = standardised(features, *moments(features), WIDTHS)
+    chosen = choose_landmarks(designs, SETTINGS, 80, rng)
+    assert len(set(chosen.tolist())) == 80
+    assert np.isin(np.arange(300, 312), chosen).all()
+
+
+def test_the_same_seed_gives_the_same_head(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "EXACT", 100)
+    monkeypatch.setattr(kernel, "LANDMARKS", 50)
+    monkeypatch.setattr(kernel, "CHOOSING", 60)
+    one, other = (fit(*drawn, WIDTHS, seed=3).head for _ in range(2))
+    assert one.settings == other.settings
+    np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_unknown_tags_count_as_no(drawn: Drawn) -> None:
+    features, labels, groups = drawn
+    unknown = np.where(labels == 0, np.int8(-1), labels)
+    head = fit(features, labels, groups, WIDTHS).head
+    np.testing.assert_array_equal(fit(features, unknown, groups, WIDTHS).head.weights, head.weights)
+
+
+def test_the_layer_computes_what_the_head_computes(drawn: Drawn) -> None:
+    head = fit(*drawn, WIDTHS).head
+    new = np.random.default_rng(4).normal(size=(50, 30)).astype(np.float32)
+    layer = KernelLayer(head)
+    assert layer.get_buffer("landmarks").dtype == torch.float16
+    np.testing.assert_allclose(layer(torch.from_numpy(new)).numpy(), head.logits(new), atol=0.02)
