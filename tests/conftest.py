@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from hangtag.cli.terminal import shown
 from hangtag.library.catalog import Catalog, Design
+from tests import traced_graphs
 
 # The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -121,6 +122,25 @@ def shown_messages() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "graphs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_exports(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Modules that train share the graphs of their networks."""
+    if "torch" not in foreign(request.path):
+        yield
+        return
+    with traced_graphs.shared(request.getfixturevalue("graphs")):
+        yield
+
+
+@pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """160 designs with two tags each, in files, with a catalog designs.csv beside them."""
     folder = tmp_path_factory.mktemp("library")
@@ -149,7 +169,8 @@ def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrainConfig(
         backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
-    train(folder / "dataset", folder / "model", config)
+    with traced_graphs.whole():
+        train(folder / "dataset", folder / "model", config)
     return folder
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hangtag.cli.options import Output, Result
-from hangtag.cli.sagemaker_options import DryRun, JobOptions, checked, finish, image_of, name_of
+from hangtag.cli.sagemaker_options import (
+    Algorithm,
+    DryRun,
+    JobOptions,
+    checked,
+    finish,
+    image_of,
+    name_of,
+)
 from hangtag.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
@@ -78,19 +86,13 @@ def tune(
     try:
         from hangtag.sagemaker.tuning import check_ranges, default_ranges, ranges_of
         from hangtag.tuning.space import Space
-        from hangtag.tuning.space_files import OBJECTIVES
     except ImportError as cause:  # Optuna's ranges
         raise MissingExtra("tuning", "train") from cause
 
     account = Account()
     name = name_of(options.name, "tune", longest=32)
-    own = options.algorithm == "hangtag"
     found = Space.read(space) if space else None
-    goal = objective or (found and found.objective)
-    goal = goal or ("validation:macro_map" if own else "validation:accuracy")
-    if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
-        raise ConfigError(f"--objective {goal}: choose one of {', '.join(OBJECTIVES)}; the "
-                          "built-in algorithm measures validation:accuracy only")  # fmt: skip
+    goal = _goal(objective or (found.objective if found else None), options.algorithm)
     job, packed = _training(account, dataset, options)
     ranges = ranges_of(found) if found else default_ranges(packed, job)
     check_ranges(packed, job, ranges)
@@ -103,6 +105,20 @@ def tune(
     account.send(calls)
     finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
     return Result([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
+
+
+def _goal(objective: str | None, algorithm: Algorithm) -> str:
+    """Return what a tuning job maximises. Raises ConfigError for what is not measured."""
+    from hangtag.tuning.space_files import OBJECTIVES
+
+    own = algorithm == "hangtag"
+    goal = objective or ("validation:macro_map" if own else "validation:accuracy")
+    if goal not in (OBJECTIVES if own else ("validation:accuracy",)):
+        raise ConfigError(
+            f"--objective {goal}: choose one of {', '.join(OBJECTIVES)}; the built-in algorithm "
+            "measures validation:accuracy only"
+        )
+    return goal
 
 
 def _training(

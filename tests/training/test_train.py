@@ -49,6 +49,7 @@ from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_
 from hangtag.training.run import Run
 from hangtag.training.setup import Session, Setup
 from hangtag.training.train import first_network, train
+from tests import traced_graphs
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
 TINY = resolved(
@@ -67,7 +68,8 @@ def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    train(dataset, folder, replace(TINY, epochs=20, learning_rate=0.01))
+    with traced_graphs.whole():
+        train(dataset, folder, replace(TINY, epochs=20, learning_rate=0.01))
     return folder
 
 
