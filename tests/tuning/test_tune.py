@@ -394,8 +394,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )  # fmt: skip
     url = f"postgresql://hangtag@/postgres?host={folder}"
     ready = [found[-1].with_name("pg_isready"), "-h", folder, "-q"]
+    limit = time.monotonic() + 60
     while subprocess.run(ready, check=False).returncode:
         assert server.poll() is None
+        assert time.monotonic() < limit
         time.sleep(0.1)
     yield url
     server.send_signal(signal.SIGINT)
