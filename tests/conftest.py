@@ -7,8 +7,10 @@ opens a browser, if its module needs torch, or if it is marked so because it sta
 import ast
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from hangtag.cli.terminal import shown
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog, Design
 from tests import traced_graphs
 
@@ -155,17 +159,34 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
+PACKED = PackConfig(size=48, min_count=3, split="70/15/15")
+
+
 @pytest.fixture(scope="session")
-def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, packed. Tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("packed") / "dataset"
+    pack(library, folder, PACKED)
+    return folder
+
+
+@pytest.fixture
+def repacked(library: Catalog, tmp_path: Path) -> Path:
+    """The dataset as another machine packs it: from files with other times, in another folder."""
+    root = shutil.copytree(library.root, tmp_path / "other", copy_function=shutil.copyfile)
+    pack(replace(library, root=root), tmp_path / "packed again", PACKED)
+    return tmp_path / "packed again"
+
+
+@pytest.fixture(scope="session")
+def work(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed from the library, and `model`, trained on it."""
     pytest.importorskip("torch", reason="needs the train extra: the model is trained here")
-    from hangtag.dataset.config import PackConfig
-    from hangtag.dataset.pack import pack
     from hangtag.training.config import TrainConfig
     from hangtag.training.train import train
 
     folder = tmp_path_factory.mktemp("work")
-    pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
+    shutil.copytree(dataset, folder / "dataset")
     config = TrainConfig(
         backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
