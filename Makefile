@@ -10,6 +10,9 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO = demo
 DEMO_TRAIN = --minutes 2
 
+# Compiled once, not at the start of each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo quick test coverage check format lint types tests site clean
 
 demo: $(VENV)/.installed

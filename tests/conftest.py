@@ -7,8 +7,10 @@ opens a browser, if its module needs torch, or if it is marked so because it sta
 import ast
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +19,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from hangtag.cli.terminal import shown
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.pack import pack
 from hangtag.library.catalog import Catalog, Design
+from tests import traced_graphs
 
 # The wait of OpenMP's idle threads burns the cores that the tests' own processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -121,6 +126,25 @@ def shown_messages() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "graphs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_exports(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Modules that train share the graphs of their networks."""
+    if "torch" not in foreign(request.path):
+        yield
+        return
+    with traced_graphs.shared(request.getfixturevalue("graphs")):
+        yield
+
+
+@pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """160 designs with two tags each, in files, with a catalog designs.csv beside them."""
     folder = tmp_path_factory.mktemp("library")
@@ -135,21 +159,39 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
+PACKED = PackConfig(size=48, min_count=3, split="70/15/15")
+
+
 @pytest.fixture(scope="session")
-def work(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, packed. Tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("packed") / "dataset"
+    pack(library, folder, PACKED)
+    return folder
+
+
+@pytest.fixture
+def repacked(library: Catalog, tmp_path: Path) -> Path:
+    """The dataset as another machine packs it: from files with other times, in another folder."""
+    root = shutil.copytree(library.root, tmp_path / "other", copy_function=shutil.copyfile)
+    pack(replace(library, root=root), tmp_path / "packed again", PACKED)
+    return tmp_path / "packed again"
+
+
+@pytest.fixture(scope="session")
+def work(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed from the library, and `model`, trained on it."""
     pytest.importorskip("torch", reason="needs the train extra: the model is trained here")
-    from hangtag.dataset.config import PackConfig
-    from hangtag.dataset.pack import pack
     from hangtag.training.config import TrainConfig
     from hangtag.training.train import train
 
     folder = tmp_path_factory.mktemp("work")
-    pack(library, folder / "dataset", PackConfig(size=48, min_count=3, split="70/15/15"))
+    shutil.copytree(dataset, folder / "dataset")
     config = TrainConfig(
         backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
-    train(folder / "dataset", folder / "model", config)
+    with traced_graphs.whole():
+        train(folder / "dataset", folder / "model", config)
     return folder
 
 

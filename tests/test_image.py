@@ -48,16 +48,15 @@ def images() -> dict[str, tuple[int, ...]]:
     return found
 
 
-def interpreters() -> dict[tuple[int, ...], str]:
-    """Return the interpreters of this machine: on the path, and those of pyenv."""
+def interpreters(minor: int) -> dict[tuple[int, ...], str]:
+    """Return the interpreters of this machine by version: on the path, and those of pyenv."""
     folders = [*map(Path, os.get_exec_path()), *Path.home().glob(".pyenv/versions/*/bin")]
     found = {}
-    for minor in range(11, 16):
-        for path in {folder / f"python3.{minor}" for folder in folders}:
-            if path.exists():
-                said = subprocess.run([path, "--version"], capture_output=True, text=True)
-                if said.returncode == 0 and said.stdout:
-                    found[version(said.stdout)] = str(path)
+    for path in {folder / f"python3.{minor}" for folder in folders}:
+        if path.exists():
+            said = subprocess.run([path, "--version"], capture_output=True, text=True)
+            if said.returncode == 0 and said.stdout:
+                found[version(said.stdout)] = str(path)
     return found
 
 
@@ -74,15 +73,19 @@ def test_the_images_python_is_new_enough() -> None:
         assert python >= floor(), image
 
 
-@pytest.mark.parametrize("number", sorted(interpreters()))
-def test_an_archive_is_unpacked_by_every_python_of_the_range(
-    number: tuple[int, ...], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("minor", range(11, 16))
+def test_an_archive_is_unpacked_by_every_python_of_the_range(minor: int, tmp_path: Path) -> None:
     """Without anything installed. In those below the range, and only there, it cannot be."""
-    done = subprocess.run(
-        [interpreters()[number], "-W", "error", "-c", UNPACK, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode == 0) == (number >= floor()), done.stderr
+    found = interpreters(minor)
+    if not found:
+        pytest.skip(f"no Python 3.{minor} here")
+    for number, path in found.items():
+        folder = tmp_path / ".".join(map(str, number))
+        folder.mkdir()
+        done = subprocess.run(
+            [path, "-W", "error", "-c", UNPACK, str(folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode == 0) == (number >= floor()), done.stderr

@@ -95,32 +95,13 @@ def write_label_studio(
     """
     seen: dict[str, str] = {}
 
-    def task(one: Labelled) -> dict[str, Any]:
-        choices = list(dict.fromkeys(seen.setdefault(tag_key(t), clean(t)) for t in one.tags))
-        image = one.design.image
-        result = {
-            "from_name": "tags",
-            "to_name": "image",
-            "type": "choices",
-            "value": {"choices": choices},
-        }
-        prediction = {
-            "model_version": model,
-            "score": min(one.suggested.values(), default=1.0),
-            "result": [result] if choices else [],
-        }
-        return {
-            "data": {
-                "image": image if _SCHEME.match(image) else images + quote(image),
-                "design": image,
-                "not_tags": ";".join(one.design.not_tags),
-            },
-            "predictions": [prediction],
-        }
+    def task(one: Labelled) -> str:
+        choices = dict.fromkeys(seen.setdefault(tag_key(t), clean(t)) for t in one.tags)
+        return json.dumps(_task(one, list(choices), model, images), ensure_ascii=False)
 
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[\n")
-        count = _write_items(file, (json.dumps(task(one), ensure_ascii=False) for one in designs))
+        count = _write_items(file, map(task, designs))
         file.write("]\n")
         for name in vocabulary:
             seen.setdefault(tag_key(name), clean(name))
@@ -130,6 +111,29 @@ def write_label_studio(
             )
     _write_configuration(path.with_suffix(".xml"), sorted(seen.values()))
     return count
+
+
+def _task(one: Labelled, choices: list[str], model: str, images: str) -> dict[str, Any]:
+    image = one.design.image
+    result = {
+        "from_name": "tags",
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": choices},
+    }
+    prediction = {
+        "model_version": model,
+        "score": min(one.suggested.values(), default=1.0),
+        "result": [result] if choices else [],
+    }
+    return {
+        "data": {
+            "image": image if _SCHEME.match(image) else images + quote(image),
+            "design": image,
+            "not_tags": ";".join(one.design.not_tags),
+        },
+        "predictions": [prediction],
+    }
 
 
 def _write_configuration(path: Path, tags: list[str]) -> None:

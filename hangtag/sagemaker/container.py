@@ -6,7 +6,6 @@ in "Use Your Own Training Algorithms" and "Use Your Own Inference Code".
 The serving half needs no torch.
 """
 
-import json
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hangtag.console import note
 from hangtag.errors import ConfigError, HangtagError, Remedy, Stopped
 from hangtag.storage.archives import unpack
-from hangtag.storage.files import read_text, write_text
+from hangtag.storage.files import read_object, write_text
 from hangtag.training.threads import share_cores
 
 if TYPE_CHECKING:
@@ -63,8 +62,9 @@ def train() -> None:
     Raises HangtagError; in a process of a parallel run, that of `train_here`.
     """
     config = base() / "input" / "config"
-    resources = _json(config / "resourceconfig.json", {"current_host": "algo-1", "hosts": []})
-    hosts = sorted(resources.get("hosts") or [resources["current_host"]])
+    resources = _object(config / "resourceconfig.json")
+    host = resources.get("current_host", "algo-1")
+    hosts = sorted(resources.get("hosts") or [host])
     from hangtag.sagemaker.hyperparameters import config_of
     from hangtag.training.speed import gpus
 
@@ -82,7 +82,7 @@ def train() -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run",
         "--nnodes", str(len(hosts)),
-        "--node-rank", str(hosts.index(resources["current_host"])),
+        "--node-rank", str(hosts.index(host)),
         "--nproc-per-node", str(max(1, gpus())),
         "--master-addr", hosts[0],
         "--master-port", str(MASTER_PORT),
@@ -110,7 +110,7 @@ def train_here() -> None:
     root = base()
     config = root / "input" / "config"
     given = _hyperparameters(config / "hyperparameters.json")
-    declared = _json(config / "inputdataconfig.json", {})
+    declared = _object(config / "inputdataconfig.json")
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     work = root / "hangtag" / f"dataset-{os.environ.get('LOCAL_RANK', '0')}"
     channels = root / "input" / "data"
@@ -180,16 +180,9 @@ def _earlier_model(channel: Path, work: Path) -> Path | None:
     return folder
 
 
-def _json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
-    if not path.exists():
-        return default
-    try:
-        found = json.loads(read_text(path, ConfigError))
-    except ValueError as cause:
-        raise ConfigError(f"{path} is not JSON: {cause}") from cause
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} must hold one JSON object")
-    return found
+def _object(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a job's file, empty where there is no such file."""
+    return read_object(path, ConfigError) if path.exists() else {}
 
 
 _COMMANDS: Final[Mapping[str, Callable[[], None]]] = {

@@ -6,7 +6,6 @@ All values are strings, as SageMaker passes them to a container. Source: the Sag
 developer guide, "Image Classification Hyperparameters".
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from hangtag.errors import ConfigError
-from hangtag.storage.files import read_text
+from hangtag.storage.files import read_object
 from hangtag.training.config import UNCHANGED, TrainConfig, automatic
 
 _DEEP = (18, 34, 50, 101, 152, 200)
@@ -37,12 +36,7 @@ _AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
 
 def read_hyperparameters(path: Path) -> dict[str, str]:
     """Read a JSON object of strings or numbers. Raises ConfigError."""
-    try:
-        values = json.loads(read_text(path, ConfigError))
-    except ValueError as cause:
-        raise ConfigError(f"{path} is not JSON: {cause}") from cause
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold one JSON object of names and values")
+    values = read_object(path, ConfigError)
     odd = [name for name, value in values.items() if isinstance(value, (dict, list))]
     if odd:
         raise ConfigError(f"{path}: {odd[0]} must be a string or a number")

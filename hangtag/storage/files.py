@@ -3,6 +3,7 @@
 import functools
 import glob
 import hashlib
+import json
 import os
 import secrets
 import socket
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hangtag.errors import ConfigError, HangtagError, Remedy
 
@@ -125,3 +126,14 @@ def read_text(path: StrPath, error: type[HangtagError]) -> str:
         raise error(f"{path}: not UTF-8 text ({cause.reason} at byte {cause.start})") from cause
     except OSError as cause:
         raise error(f"{path}: {cause.strerror or cause}") from cause
+
+
+def read_object(path: StrPath, error: type[HangtagError]) -> dict[str, Any]:
+    """Return the JSON object in a user's file. Raises `error` as `read_text` does."""
+    try:
+        found = json.loads(read_text(path, error))
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{path} is not JSON: {cause}") from cause
+    if not isinstance(found, dict):
+        raise error(f"{path} must hold one JSON object of names and values")
+    return found

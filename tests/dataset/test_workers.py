@@ -31,7 +31,9 @@ def test_workers_that_still_start_end_silently(
     stop = WorkerManager.force_stop_workers
 
     def stop_late(manager: WorkerManager) -> None:
-        time.sleep(2)  # until each has looked for its locks
+        for worker in manager.workers.values():
+            worker.join(60)  # each has looked for its locks and found the pool closed
+            assert not worker.is_alive()
         stop(manager)
 
     monkeypatch.setattr(WorkerManager, "force_stop_workers", stop_late)

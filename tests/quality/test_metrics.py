@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score
 
 from hangtag.quality import metrics
 from hangtag.quality.bootstrap import bootstrap_interval
@@ -27,6 +26,8 @@ def library(
 
 
 def sklearn_ap(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
+    from sklearn.metrics import average_precision_score  # a second to import
+
     known = labels >= 0
     if not (labels == 1).any():
         return NAN
@@ -84,6 +85,8 @@ def test_precision_at_by_hand() -> None:
 
 @pytest.mark.parametrize("per_tag", [False, True])
 def test_f1_is_scikit_learns(per_tag: bool) -> None:
+    from sklearn.metrics import f1_score
+
     scores, labels = library(1, ties=True)
     thresholds = np.linspace(0.1, 0.6, 12) if per_tag else 0.3
     asked = labels.any(axis=0)

@@ -49,7 +49,7 @@ def run(name: str, folder: Path, **settings: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> dict[str, Any]:
-    return run("train", folder, SETTINGS=f"{SMALL} 3", PACK="--size 64", SAMPLE="--designs 300")
+    return run("train", folder, SETTINGS=f"{SMALL} 3", PACK="--size 64", SAMPLE="--designs 160")
 
 
 def test_train(folder: Path, trained: dict[str, Any]) -> None:

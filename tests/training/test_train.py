@@ -49,6 +49,7 @@ from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, TagNetwork, load_
 from hangtag.training.run import Run
 from hangtag.training.setup import Session, Setup
 from hangtag.training.train import first_network, train
+from tests import traced_graphs
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
 TINY = resolved(
@@ -58,16 +59,10 @@ TINY = resolved(
 
 
 @pytest.fixture(scope="module")
-def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed") / "dataset"
-    pack(library, folder, PackConfig(size=48, min_count=3, split="70/15/15"))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    train(dataset, folder, replace(TINY, epochs=20, learning_rate=0.01))
+    with traced_graphs.whole():
+        train(dataset, folder, replace(TINY, epochs=20, learning_rate=0.01))
     return folder
 
 
@@ -143,18 +138,6 @@ def stop_after(epoch: int) -> OnEpoch:
     return stop
 
 
-@pytest.fixture
-def repacked(library: Catalog, tmp_path: Path) -> Path:
-    """The dataset as another machine packs it: from files with other times, in another folder."""
-    root = shutil.copytree(library.root, tmp_path / "other", copy_function=shutil.copyfile)
-    pack(
-        replace(library, root=root),
-        tmp_path / "packed again",
-        PackConfig(size=48, min_count=3, split="70/15/15"),
-    )
-    return tmp_path / "packed again"
-
-
 def test_a_run_resumes_on_another_machine_that_packed_again(
     dataset: Path, repacked: Path, tmp_path: Path
 ) -> None:
@@ -212,25 +195,32 @@ def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
     write_report(*evaluate(model, packed))
 
 
+OFTEN_SAVED = replace(TINY, epochs=3, checkpoint_minutes=0.0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "model"
+    train(dataset, folder, OFTEN_SAVED)
+    return folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_run_ends_bit_for_bit_as_an_undisturbed_one(
-    dataset: Path, tmp_path: Path, number: signal.Signals
+    dataset: Path, undisturbed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = replace(TINY, epochs=3, checkpoint_minutes=0.0)
-    train(dataset, tmp_path / "undisturbed", config)
     disturbed = tmp_path / "disturbed"
-    said = signalled(dataset, disturbed, config, 10, number)  # within the second epoch
+    said = signalled(dataset, disturbed, OFTEN_SAVED, 10, number)  # within the second epoch
     assert (disturbed / "checkpoints" / "last.safetensors").exists()
     assert not (disturbed / "config.json").exists()
     if number == signal.SIGTERM:
         assert "run the same command again to resume" in said
-    train(dataset, disturbed, config)
+    train(dataset, disturbed, OFTEN_SAVED)
     for name in ("weights.safetensors", "tags.json"):
-        first, second = (tmp_path / kind / name for kind in ("undisturbed", "disturbed"))
-        assert first.read_bytes() == second.read_bytes(), name
+        assert (undisturbed / name).read_bytes() == (disturbed / name).read_bytes(), name
     rows = [
-        list(csv.reader((tmp_path / k / "history.csv").read_text().splitlines()))
-        for k in ("undisturbed", "disturbed")
+        list(csv.reader((folder / "history.csv").read_text().splitlines()))
+        for folder in (undisturbed, disturbed)
     ]
     assert [row[:-1] for row in rows[0]] == [row[:-1] for row in rows[1]]  # all but the seconds
 
@@ -456,8 +446,8 @@ def test_every_loss_runs(dataset: Path, tmp_path: Path, loss: str) -> None:
 def test_fp16_keeps_its_gradient_scale_over_a_resume(dataset: Path, tmp_path: Path) -> None:
     from hangtag.training.checkpoints import load_progress
 
-    config = replace(TINY, epochs=2, precision="fp16", checkpoint_minutes=0.0)
-    signalled(dataset, tmp_path / "m", config, 10, signal.SIGKILL)
+    config = replace(TINY, epochs=1, precision="fp16", checkpoint_minutes=0.0)
+    signalled(dataset, tmp_path / "m", config, 4, signal.SIGKILL)
     checkpoint = tmp_path / "m" / "checkpoints" / "last.safetensors"
     assert load_progress(checkpoint).scaler["scale"] > 0
     train(dataset, tmp_path / "m", config)

@@ -26,11 +26,8 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
 from sqlalchemy import make_url
 
-from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, Stopped, TrainingError
-from hangtag.library.catalog import Catalog
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.checkpoints import load_progress
@@ -61,29 +58,11 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @pytest.fixture(scope="module")
-def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed") / "dataset"
-    pack(library, folder, PackConfig(size=48, min_count=3, split="70/15/15"))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def study(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of eight trials."""
     folder = tmp_path_factory.mktemp("tuned") / "study"
     tune(dataset, folder, TINY, TuneConfig(trials=8), SPACE)
     return folder
-
-
-def repacked(library: Catalog, folder: Path) -> Path:
-    """Pack a copy of the library, whose files have other times, into another folder."""
-    root = folder / "another machine"
-    shutil.copytree(library.root, root, copy_function=shutil.copyfile)
-    pack(
-        replace(library, root=root), folder / "d",
-        PackConfig(size=48, min_count=3, split="70/15/15"),
-    )  # fmt: skip
-    return folder / "d"
 
 
 def trials_of(folder: Path, storage: str = "") -> list[FrozenTrial]:
@@ -394,8 +373,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )  # fmt: skip
     url = f"postgresql://hangtag@/postgres?host={folder}"
     ready = [found[-1].with_name("pg_isready"), "-h", folder, "-q"]
+    limit = time.monotonic() + 60
     while subprocess.run(ready, check=False).returncode:
         assert server.poll() is None
+        assert time.monotonic() < limit
         time.sleep(0.1)
     yield url
     server.send_signal(signal.SIGINT)
@@ -616,19 +597,18 @@ def test_a_study_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 def test_a_study_goes_on_with_the_same_dataset_packed_elsewhere(
-    library: Catalog, dataset: Path, study: Path, tmp_path: Path
+    dataset: Path, repacked: Path, study: Path, tmp_path: Path
 ) -> None:
     """Also one that noted the packer's key, as until November 2026."""
     copied = shutil.copytree(study, tmp_path / "study")
-    again = repacked(library, tmp_path)
-    assert tune(again, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
+    assert tune(repacked, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
     known = open_study(copied)
     about = known.user_attrs["about"]
     assert about["dataset"] == Dataset.open(dataset).fingerprint()
     known.set_user_attr("about", {**about, "dataset": Dataset.open(dataset).info.pack})
     assert tune(dataset, copied, TINY, TuneConfig(trials=8), SPACE).trials == 8
     with pytest.raises(ConfigError, match="is about another dataset"):
-        tune(again, copied, TINY, TuneConfig(trials=8), SPACE)
+        tune(repacked, copied, TINY, TuneConfig(trials=8), SPACE)
 
 
 def test_a_study_begun_anew_does_not_stumble_over_old_trials(

@@ -1,0 +1,29 @@
+"""What `import hangtag` offers: every stage as a function, and a trained model.
+
+    import hangtag
+
+    dataset = hangtag.pack("designs.csv", "dataset")
+    model = hangtag.train(dataset, "model", minutes=10)
+    model.tag("heart.png")                   # [Suggestion("heart", 0.97, "apply"), ...]
+    model.tag(["a.png", "b.svg"], top=5)     # a list for each design
+    report = model.evaluate(dataset)
+    report.macro_map, report.save("report.html")
+    for finding in hangtag.audit(model, "designs.csv", work="audit.work"):
+        print(finding.image, finding.problem, finding.tag)
+    model = hangtag.load_model("model")
+
+A path is a `str` or an `os.PathLike`. Functions take what other functions return, or the path of
+it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.progress`.
+"""
+
+from hangtag.api.library import draw_sample, import_catalog, load_dataset, pack, suggest_rules
+from hangtag.api.model import Model, Report, import_model, load_model, train
+from hangtag.api.quality import audit, compare
+from hangtag.api.serving import export_review, serve, serve_review
+from hangtag.api.study import Study, load_study, tune
+
+__all__ = [
+    "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
+    "import_catalog", "import_model", "load_dataset", "load_model", "load_study", "pack", "serve",
+    "serve_review", "suggest_rules", "train", "tune",
+]  # fmt: skip

@@ -1,0 +1,90 @@
+"""A library: its catalog, the rules of its tags, and the dataset that it is packed into."""
+
+from typing import TYPE_CHECKING
+
+from hangtag.api.arguments import StrPath, catalog_of, dataset_of, local, optional, rules_of
+from hangtag.api.model import Model, model_of
+from hangtag.dataset.config import PackConfig
+from hangtag.dataset.dataset_folder import Dataset
+from hangtag.errors import ConfigError
+from hangtag.library.catalog import Catalog
+from hangtag.library.rules import MIN_COUNT, Rules
+
+if TYPE_CHECKING:
+    from hangtag.library.proposals import Proposal
+
+
+def draw_sample(folder: StrPath, *, designs: int = 1600, seed: int = 0) -> Catalog:
+    """Draw a small design library to try hangtag on; `folder`/designs.csv is its catalog."""
+    from hangtag.sample.library import draw_library
+
+    return draw_library(local(folder), designs=designs, seed=seed)
+
+
+def import_catalog(
+    kind: str, source: StrPath, *, tags_file: StrPath | None = None, images: StrPath | None = None,
+    **options: str | None,
+) -> Catalog:  # fmt: skip
+    """Return the catalog of a library in another format: lst, manifest, sidecar, xmp, svg,
+    openclipart or folder.
+
+    `tags_file` names the label columns of lst and manifest, `images` is the base folder of their
+    paths. Options are `attribute`, `label_format` and `prefer`, as in `hangtag import --help`.
+    Raises ConfigError, VocabularyError and CatalogError.
+    """
+    from hangtag.library.importers import import_catalog as imported
+
+    return imported(
+        kind, local(source), tags_file=optional(tags_file), images=optional(images), **options
+    )
+
+
+def suggest_rules(
+    catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = MIN_COUNT,
+    model: "Model | StrPath | None" = None, dataset: Dataset | StrPath | None = None,
+) -> "list[Proposal]":  # fmt: skip
+    """Return suggested aliases and implications for the tags of a catalog; nothing is changed.
+
+    Tags of fewer than `min_count` designs count as rare. `model` and the `dataset` that it was
+    trained on, given together, also find tags whose designs look similar. Raises CatalogError.
+    """
+    from hangtag.library.proposals import LOOK_ALIKE, propose
+
+    if (model is None) != (dataset is None):
+        raise ConfigError("give both model and dataset, or neither")
+    correlations = None
+    if model is not None and dataset is not None:
+        from hangtag.quality.correlated import correlated_tags
+
+        correlations = correlated_tags(model_of(model).path, dataset_of(dataset).path, LOOK_ALIKE)
+    return propose(
+        catalog_of(catalog), rules_of(rules), min_count=min_count, correlations=correlations
+    )
+
+
+def pack(
+    catalog: Catalog | StrPath, dataset: StrPath, *, config: PackConfig | None = None,
+    rules: Rules | StrPath | None = None, workers: int | None = None, overwrite: bool = False,
+) -> Dataset:  # fmt: skip
+    """Pack a catalog, or the file that holds one, into a dataset to train on; resumable.
+
+    `rules` are aliases, implications and tags to drop. `workers` processes decode, by default one
+    per core. `dataset`/rejected.csv lists the designs that cannot be packed. Raises DatasetError
+    where the folder has another dataset (unless `overwrite`), CatalogError and VocabularyError.
+    """
+    from hangtag.dataset import pack as packing
+
+    folder = local(dataset)
+    packing.pack(
+        catalog_of(catalog), folder, config, tags=rules_of(rules), workers=workers or 0,
+        overwrite=overwrite,
+    )  # fmt: skip
+    return Dataset.open(folder)
+
+
+def load_dataset(dataset: StrPath, *, tags_file: StrPath | None = None) -> Dataset:
+    """Open a packed dataset, or one in the SageMaker layout whose tags `tags_file` names.
+
+    Raises DatasetError.
+    """
+    return Dataset.open(local(dataset), optional(tags_file))

@@ -1,0 +1,221 @@
+"""A trained model: where it comes from, what it says about designs, and how good it is."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from hangtag.api.arguments import StrPath, dataset_of, local, need_torch, optional
+from hangtag.dataset.dataset_folder import Dataset
+from hangtag.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from hangtag.library.vocabulary import Vocabulary
+    from hangtag.quality.evaluate import Evaluation
+    from hangtag.quality.scoring import Scored
+    from hangtag.tagging.bulk import BulkSummary
+    from hangtag.tagging.model_folder import ModelFolder
+    from hangtag.tagging.output import TaggedDesign
+    from hangtag.tagging.tagger import Suggestion, Tagger
+    from hangtag.training.result import TrainResult
+
+
+class Model:
+    """A trained model: the result of `train` or `load_model`. Thread-safe."""
+
+    def __init__(self, folder: "ModelFolder") -> None:
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        return f"<hangtag.Model {self.path}: {len(self.vocabulary)} tags>"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The model folder."""
+        return self._folder.path
+
+    @property
+    def input_size(self) -> int:
+        """The side of the network's square input, in pixels."""
+        return self._folder.preprocessing.input_size
+
+    @property
+    def vocabulary(self) -> "Vocabulary":
+        """The tags that the model knows, with their thresholds."""
+        return self._folder.vocabulary
+
+    @cached_property
+    def tagger(self) -> "Tagger":
+        """The model in memory. Raises ModelError where it cannot be loaded."""
+        from hangtag.tagging.tagger import Tagger
+
+        return Tagger(self._folder)
+
+    @cached_property
+    def training(self) -> "TrainResult":
+        """Epochs, time and scores of its training. Raises ModelError for an imported model."""
+        from hangtag.training.result import TrainResult
+
+        return TrainResult.of(self._folder)
+
+    @overload
+    def tag(  # type: ignore[overload-overlap]  # a str is a sequence, too
+        self, designs: StrPath | bytes, *, top: int | None = None, min_score: float | None = None
+    ) -> "list[Suggestion]": ...
+
+    @overload
+    def tag(
+        self, designs: Sequence[StrPath | bytes], *, top: int | None = None,
+        min_score: float | None = None,
+    ) -> "list[list[Suggestion]]": ...  # fmt: skip
+
+    def tag(
+        self, designs: StrPath | bytes | Sequence[StrPath | bytes], *, top: int | None = None,
+        min_score: float | None = None,
+    ) -> "list[Suggestion] | list[list[Suggestion]]":  # fmt: skip
+        """Return the suggested tags of a design (its path or its bytes), best first.
+
+        For several designs return a list of such lists. By default each tag has its own threshold;
+        `min_score`, 0 to 1, replaces them all, and `top` returns the best tags whatever their
+        scores. Raises ImageError, naming the design, for one that cannot be decoded.
+        """
+        from hangtag.tagging.bulk import Selection
+
+        single = isinstance(designs, (str, bytes, os.PathLike))
+        several: Any = [designs] if single else designs
+        images = [one if isinstance(one, bytes) else os.fspath(one) for one in several]
+        selection = Selection(top=top, min_score=min_score)
+        found = [selection.of(self.tagger, scores) for scores in self.tagger.score_images(images)]
+        return found[0] if single else found
+
+    def tag_library(
+        self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
+        min_score: float | None = None, all_tags: bool = False, xmp: bool = False,
+        workers: int | None = None,
+    ) -> "BulkSummary":  # fmt: skip
+        """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
+
+        `all_tags` writes every tag with its score, `xmp` also adds the tags to XMP sidecars. A
+        design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
+        """
+        from hangtag.tagging import bulk
+        from hangtag.tagging.designs import find_designs
+
+        selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
+        designs = find_designs([local(path) for path in paths])
+        return bulk.tag_library(
+            self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp
+        )
+
+    def tag_each(
+        self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
+        all_tags: bool = False, xmp: bool = False, workers: int | None = None,
+    ) -> "Iterator[TaggedDesign]":  # fmt: skip
+        """Yield the designs as they are tagged; one that cannot be read has an `error`."""
+        from hangtag.tagging import bulk
+        from hangtag.tagging.designs import find_designs
+
+        selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
+        designs = find_designs([local(path) for path in paths])
+        return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
+
+    def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":
+        """Measure the model on a split of a dataset and add the metrics to metrics.json.
+
+        `split` is test or validation; by default test, or validation where there is no test split.
+        Raises DatasetError.
+        """
+        from hangtag.quality.evaluate import evaluate
+
+        return Report(*evaluate(self.path, dataset_of(dataset), split=split))
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """An evaluation, and the scores of the designs that it was made on."""
+
+    evaluation: "Evaluation"
+    scored: "Scored"
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """All metrics by name; None where there was nothing to measure."""
+        return self.evaluation.figures
+
+    @property
+    def macro_map(self) -> float | None:
+        """The mean over all tags of their average precision, 0 to 1."""
+        return self.figures["macro_map"]
+
+    @property
+    def micro_map(self) -> float | None:
+        """The average precision over all tags together, 0 to 1."""
+        return self.figures["micro_map"]
+
+    @property
+    def per_tag(self) -> list[dict[str, Any]]:
+        """The metrics of every tag."""
+        return self.evaluation.per_tag
+
+    def save(self, path: StrPath | None = None) -> Path:
+        """Write the report as one HTML file; by default report.html in the model folder."""
+        from hangtag.quality.report import write_report
+
+        return write_report(self.evaluation, self.scored, optional(path))
+
+
+def load_model(model: StrPath) -> Model:
+    """Open a model folder or a model.tar.gz. Raises ModelError."""
+    from hangtag.tagging.model_folder import ModelFolder
+
+    path = local(model)
+    if path.name.endswith(".tar.gz"):
+        from hangtag.storage.mirror import unpacked
+
+        path = unpacked(path)
+    return Model(ModelFolder.open(path))
+
+
+def train(
+    dataset: Dataset | StrPath, model: StrPath, *, minutes: float | None = None,
+    config: TrainConfig | None = None, start_from: "Model | StrPath | None" = None,
+    overwrite: bool = False,
+) -> Model:  # fmt: skip
+    """Train a model on a packed dataset and write the folder `model`; resumable.
+
+    `minutes` fits the number of epochs to a time. `start_from` is a trained model to continue
+    from; its tags may differ. `overwrite` replaces a run with other settings in the folder. Raises
+    DatasetError, ConfigError, TrainingError, MissingExtra without the `train` extra, and Stopped
+    after Ctrl-C or SIGTERM, with everything saved.
+    """
+    need_torch()
+    from hangtag.training.train import train as run
+
+    config = config or TrainConfig()
+    result = run(
+        dataset_of(dataset), local(model),
+        config if minutes is None else replace(config, minutes=minutes),
+        continue_from=None if start_from is None else model_of(start_from).path,
+        overwrite=overwrite,
+    )  # fmt: skip
+    return load_model(result.model)
+
+
+def import_model(source: StrPath, model: StrPath, *, tags_file: StrPath) -> Model:
+    """Convert a model of SageMaker's image classification (model.tar.gz) into a model folder.
+
+    `tags_file` names its tags, one per line, in the order of its outputs. Raises ModelError.
+    """
+    need_torch()
+    from hangtag.sagemaker.mxnet_model import import_mxnet
+
+    return Model(import_mxnet(local(source), local(tags_file), local(model)))
+
+
+def model_of(model: Model | StrPath) -> Model:
+    return model if isinstance(model, Model) else load_model(model)
