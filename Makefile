@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO = demo
-DEMO_TRAIN = --minutes 2
+DEMO_TRAIN =
 
 # Compiled once, not at the start of each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE

@@ -110,7 +110,7 @@ def test_what_one_function_returns_the_next_one_takes(library: Catalog, tmp_path
     config = hangtag.PackConfig(size=32, min_count=3)
     dataset = hangtag.pack(library, os.fspath(tmp_path / "dataset"), config=config)
     assert sum(dataset.info.designs.values()) == len(library)
-    settings = hangtag.TrainConfig(freeze=True, epochs=2)
+    settings = hangtag.TrainConfig(freeze=True, head="linear", epochs=2)
     model = hangtag.train(dataset, tmp_path / "model", config=settings)
     assert model.training.epochs == 2
     comparison = hangtag.compare(model, tmp_path / "model", dataset)

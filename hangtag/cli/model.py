@@ -21,7 +21,7 @@ else:
         TrainConfig,
         {
             Group("Model", sort_key=10): (
-                "backbone", "weights", "freeze", "pooling", "output_stride", "input_size",
+                "backbone", "weights", "freeze", "head", "pooling", "output_stride", "input_size",
                 "dropout",
             ),
             Group("Optimisation", sort_key=20): (

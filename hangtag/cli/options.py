@@ -128,7 +128,7 @@ def options_of(
             settings |= _quantity_settings(unit)
         if field.default is None and field.name not in unset:
             settings["show_default"] = "auto"
-        if field.default is True:
+        if field.default is True or field.type == bool | None:
             settings["negative"] = f"--no-{field.name.replace('_', '-')}"
         fields.append((field.name, Annotated[field.type, Parameter(**settings)], field.default))
     made = dataclasses.make_dataclass(

@@ -100,7 +100,7 @@ class FrozenRun:
         if self.config.head == "kernel":
             self._fit_kernel(after_epoch)
             return
-        begin = self.network.head if self.progress.origin["start_from"] else None
+        begin = self.network.head if self.network.head_is_fitted else None
         assert begin is None or isinstance(begin, nn.Linear)
         trained = train_head(self.features, self.config, begin, after_epoch)
         self._take(trained.head, trained.history, trained.best_epoch)

@@ -31,8 +31,8 @@ LANDMARKS: Final = 6_000
 # Designs, of whole groups, on which gamma and lambda are chosen, and the values to choose from.
 CHOOSING: Final = 2_000
 GAMMAS: Final = (0.35, 0.7, 1.4)
-# Less than 0.1 gains nothing, and the weights grow until float32 shows in the scores.
-LAMBDAS: Final = (0.1, 0.2, 0.5, 1.0)
+# Less than 0.2 gains nothing, and the weights grow until float32 shows in the scores.
+LAMBDAS: Final = (0.2, 0.5, 1.0)
 # A regression's output is near 0 for a no and near 1 for a yes; logits of this slope about this
 # centre are near those that calibration gives them.
 SLOPE, CENTRE = 5.0, 0.4

@@ -59,6 +59,7 @@ class TagNetwork(nn.Module):
         maps = list(stages.values())
         self.widths = (width, *maps[:-1], *maps)  # of the parts of the features
         self.head: nn.Linear | KernelLayer = tag_head(sum(self.widths), tags)
+        self.head_is_fitted = False  # to designs, at least for some of the tags
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the normalisation layers of hangtag-base keep their statistics in both."""
@@ -149,15 +150,20 @@ class KernelLayer(nn.Module):
         centred = (features - self.get_buffer("mean")) * self.get_buffer("scale")
         landmarks = self.get_buffer("landmarks").float()
         widths = list(self.settings.widths)
-        total = torch.zeros((), device=features.device)
-        for part, other in zip(
-            torch.split(centred, widths, 1), torch.split(landmarks, widths, 1), strict=True
-        ):
-            products = F.normalize(part, eps=1e-6) @ other.T
-            total = total + torch.exp(2 * self.settings.gamma * (products - 1))
+        parts = torch.split(centred, widths, 1), torch.split(landmarks, widths, 1)
+        values = [
+            torch.exp(2 * self.settings.gamma * (F.normalize(part, eps=1e-6) @ other.T - 1))
+            for part, other in zip(*parts, strict=True)
+        ]
+        total: Tensor = sum(values[1:], values[0])
         outputs = total / len(widths) @ self.get_buffer("weights") + self.get_buffer("bias")
         logits: Tensor = to_logits(outputs)
         return logits
+
+    def extra_repr(self) -> str:
+        """Return what the layer computes with, beside the values of its buffers."""
+        landmarks, tags = self.get_buffer("weights").shape
+        return f"{landmarks} landmarks, {tags} tags, {self.settings}"
 
 
 class ThinResNet(nn.Sequential):

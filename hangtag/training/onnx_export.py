@@ -13,10 +13,13 @@ from torch import nn
 from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
 from hangtag.storage.files import atomic_path
+from hangtag.training.network import KernelLayer, TagNetwork
 
 # Names in the exported model, and so in every model folder.
 INPUT, OUTPUT = "squares", "logits"
-TOLERANCE = 1e-4  # of probabilities
+# Of probabilities. A kernel head multiplies the rounding of its features by weights of up to 5; it
+# has been seen to differ by 1e-4, and a wrong graph by far more.
+TOLERANCE, KERNEL_TOLERANCE = 1e-4, 1e-3
 
 
 def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
@@ -39,19 +42,21 @@ def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
         )
 
 
-def check_onnx(network: nn.Module, path: Path, inputs: Pixels) -> float:
+def check_onnx(network: TagNetwork, path: Path, inputs: Pixels) -> float:
     """Return the largest difference of a probability between torch and ONNX Runtime.
 
-    `inputs`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4.
+    `inputs`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4, or
+    1e-3 with a kernel head.
     """
+    tolerance = KERNEL_TOLERANCE if isinstance(network.head, KernelLayer) else TOLERANCE
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         expected = torch.sigmoid(network.eval().cpu()(torch.from_numpy(inputs))).numpy()
     logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: inputs})[0]
     difference = float(np.abs(1 / (1 + np.exp(-logits.astype(np.float64))) - expected).max())
-    if not difference < TOLERANCE:
+    if not difference < tolerance:
         raise TrainingError(
             f"{path} differs from the trained network by {difference:.2g} in a probability "
-            f"(at most {TOLERANCE:g} is allowed); please report this with the network's name"
+            f"(at most {tolerance:g} is allowed); please report this with the network's name"
         )
     return difference

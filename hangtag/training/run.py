@@ -97,8 +97,9 @@ class Run:
             probed = replace(self.config, batch_size=self.batches.batch_size)
             tags, device = len(self.folder.vocabulary), self.accelerator.device
             precision = choose_precision(probed, tags, device)
-            pretrained = is_pretrained(self.config.backbone, self.config.weights)
-            if pretrained and not self.setup.origin.start_from:
+            continues = bool(self.setup.origin.start_from)
+            pretrained = is_pretrained(self.config.backbone, self.config.weights, continues)
+            if pretrained and not self.setup.network.head_is_fitted:
                 # Other processes get the head when the model is first broadcast.
                 head = first_head(self.setup, self._own(self.averaged), precision)
                 for one in (self.network, self.averaged):

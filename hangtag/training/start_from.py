@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +14,8 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.network import TagNetwork
+
+HEAD: Final = ("head.weight", "head.bias")  # of a whole network, or of a linear head alone
 
 
 def with_weights(model: Path) -> ModelFolder:
@@ -32,18 +35,25 @@ def with_weights(model: Path) -> ModelFolder:
 def continued(config: TrainConfig, model: Path) -> TrainConfig:
     """Return a configuration completed from the model that it continues.
 
-    From the model come the weights, and input size, pooling and stride where they are not given.
+    From the model come the weights, and input size, pooling, stride and whether the backbone is
+    frozen where they are not given.
     Raises ModelError.
     """
     earlier = with_weights(model)
     settings = from_stored(earlier.training)
     if config.weights is not None:
         note(f"weights {config.weights} is ignored: the weights are those of {model}")
+    freeze, pooling = config.freeze, config.pooling
+    if freeze is None:
+        freeze = bool(settings.freeze) and not (config.epochs or config.minutes)
+    if freeze or settings.head == "linear":  # a whole network has no use for a kernel head
+        pooling = pooling or settings.pooling
     return replace(
         config,
         weights=None,
+        freeze=freeze,
         input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=config.pooling or settings.pooling,
+        pooling=pooling,
         output_stride=config.output_stride or settings.output_stride,
     )
 
@@ -64,11 +74,15 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     wrong = [
         key for key, value in backbone.items() if key not in own or own[key].shape != value.shape
     ]
-    if wrong or len(backbone) + 2 != len(own):
+    if wrong or len(backbone) + len(HEAD) != len(own):
         raise ModelError(
             f"{model} has another backbone than this run; give --backbone "
             f"{earlier.training['backbone']} --input-size {earlier.preprocessing.input_size}"
         )
+    if "head.weight" not in state:
+        network.load_state_dict({**own, **backbone})
+        note(f"starting from {model}: its backbone alone, its kernel head is fitted anew")
+        return
     if state["head.weight"].shape[1] != own["head.weight"].shape[1]:
         pooling = from_stored(earlier.training).pooling
         raise ModelError(
@@ -85,4 +99,5 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
                 values[column] = state[key][row]
     with torch.no_grad():
         network.load_state_dict({**backbone, **head})
+    network.head_is_fitted = True
     note(f"starting from {model}: it has {known} of the {len(vocabulary)} tags")

@@ -43,5 +43,5 @@ def test_a_continued_backbone_starts_randomly_in_a_fold() -> None:
     chosen = replace(stored, weight_decay=0.3, input_size=48)  # set by a person, and so kept
     fold = folds._of_a_fold(chosen, continued=True)
     assert (fold.weight_decay, fold.input_size, fold.erase) == (0.3, 48, None)
-    own = resolved(TrainConfig(), continues=True)
+    own = resolved(TrainConfig(freeze=False), continues=True)
     assert folds._of_a_fold(own, continued=True) == own

@@ -565,7 +565,7 @@ def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_pat
     """A head on its features, in one epoch, knows more than one on a network that knows nothing."""
     # Of all stages even one that knows nothing shows enough for a library this simple.
     config = TrainConfig(freeze=True, input_size=32, epochs=5, precision="fp32", ema=0.0)
-    config = replace(config, pooling="last")
+    config = replace(config, head="linear", pooling="last")
     learned = train(dataset, tmp_path / "m", config)
     fresh = TagNetwork(OWN_BACKBONE, 3)
     save_file(fresh.backbone.state_dict(), tmp_path / "fresh.safetensors")
