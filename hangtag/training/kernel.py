@@ -205,6 +205,8 @@ def _chosen(
     some = _whole_groups(groups, CHOOSING, rng)
     designs, targets, groups = designs[some], targets[some], groups[some]
     targets = targets[:, targets.any(axis=0)]
+    if not targets.size:  # nobody gave any tag
+        return KernelSettings(widths, GAMMAS[1], LAMBDAS[0])
     best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
     labels, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
     for gamma, lam in product(GAMMAS, LAMBDAS):

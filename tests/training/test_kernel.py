@@ -138,6 +138,16 @@ def test_unknown_tags_count_as_no(drawn: Drawn) -> None:
     np.testing.assert_array_equal(fit(features, unknown, groups, WIDTHS).head.weights, head.weights)
 
 
+@pytest.mark.parametrize("designs", [1, 2, 5])
+def test_hardly_any_designs_and_tags_that_nobody_gave(drawn: Drawn, designs: int) -> None:
+    features, labels, groups = (values[:designs] for values in drawn)
+    for given in (labels, np.full_like(labels, -1), np.ones_like(labels)):
+        for known in (groups, np.zeros_like(groups)):
+            fitted = fit(features, given, known, WIDTHS)
+            assert np.isfinite(fitted.logits).all()
+            assert np.isfinite(fitted.head.logits(drawn[0])).all()
+
+
 def test_the_layer_computes_what_the_head_computes(drawn: Drawn) -> None:
     head = fit(*drawn, WIDTHS).head
     new = np.random.default_rng(4).normal(size=(50, 30)).astype(np.float32)
