@@ -35,9 +35,8 @@ from hangtag.quality.metrics import macro_map
 from hangtag.tagging.calibration import expit
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
-from hangtag.training.config import UNCHANGED, TrainConfig
+from hangtag.training.config import FIRST_GENERATION, UNCHANGED, TrainConfig
 from hangtag.training.history import Row
-from hangtag.training.network import OWN_NETWORK
 from hangtag.training.setup import Session
 from hangtag.training.train import train
 
@@ -72,17 +71,18 @@ RECIPE: dict[str, Settings] = {
 GROUPS: dict[str, dict[str, Settings]] = {
     "network": {name: {"backbone": name} for name in NETWORKS},
     "random": {
-        f"random: {name}": {"backbone": OWN_NETWORK} | settings for name, settings in RECIPE.items()
+        f"random: {name}": {"backbone": FIRST_GENERATION} | settings
+        for name, settings in RECIPE.items()
     },
     "recipe": RECIPE,
     "size": {f"{side} px": {"input_size": side} for side in (48, 64, 96, 128, 160)},
     "random at size": {
-        f"random: {side} px": {"backbone": OWN_NETWORK, "input_size": side}
+        f"random: {side} px": {"backbone": FIRST_GENERATION, "input_size": side}
         for side in (48, 64, 96, 128, 160)
     },
     "rate": {f"rate {rate:g}": {"learning_rate": rate} for rate in (0.001, 0.002, 0.008)},
     "random at rate": {
-        f"random: rate {rate:g}": {"backbone": OWN_NETWORK, "learning_rate": rate}
+        f"random: rate {rate:g}": {"backbone": FIRST_GENERATION, "learning_rate": rate}
         for rate in (0.002, 0.004, 0.008)
     },
 }
