@@ -51,6 +51,8 @@ class TagNetwork(nn.Module):
         # what it knows.
         self.keeps_statistics = network == OWN_BACKBONE
         self.output_stride = output_stride
+        # What pretrained weights expect of colours beyond `four_channels`: see `load_backbone`.
+        self.register_buffer("offset", torch.zeros(4, 1, 1))
         self.dropout = nn.Dropout(dropout)
         # Some backbones end in a layer wider than their last feature map.
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
@@ -77,7 +79,7 @@ class TagNetwork(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to the head's inputs, float (n, F)."""
-        planes = four_channels(inputs)
+        planes = four_channels(inputs) + self.get_buffer("offset")
         if not self.stages:
             features: Tensor = self.backbone(planes)
             return features
@@ -212,7 +214,7 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
-    std = torch.tensor(known.get("std", (0.5, 0.5, 0.5)))
+    mean, std = (torch.tensor(known.get(name, (0.5, 0.5, 0.5))) for name in ("mean", "std"))
     fitting = {
         key: _four_planes(value, own[key], std) for key, value in state.items() if key in own
     }
@@ -225,6 +227,10 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
             + (f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}" if wrong else "")
         )
     network.backbone.load_state_dict({**own, **fitting})
+    offset = state.get("offset", torch.zeros(4, 1, 1))  # of a model of hangtag
+    if any(_sees_colours(state[key], own[key]) for key in fitting):
+        offset = torch.cat([1 - 2 * mean, torch.zeros(1)]).view(4, 1, 1)
+    network.get_buffer("offset").copy_(offset)
 
 
 def weights_file(weights: str | None) -> Path | None:
@@ -312,14 +318,20 @@ def _plain(key: str) -> str:
     return key
 
 
+def _sees_colours(value: Tensor, own: Tensor) -> bool:
+    """Return whether these are the weights of a first convolution on three colours."""
+    return value.ndim == own.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 4
+
+
 def _four_planes(value: Tensor, own: Tensor, std: Tensor) -> Tensor:
     """Adapt a first convolution on colours normalised by `std`, (3,), to `four_channels`.
 
     Those differ from mid grey by twice as much as colours of 0..1, so the weights are divided by
-    twice the deviation. The mean, about mid grey, is ignored: few first layers have a bias to
-    absorb it. The weights of alpha start at 0. Any other tensor is returned unchanged.
+    twice the deviation; the network's offset makes up for the mean, so that an opaque design is to
+    the layer exactly what it was trained on. The weights of alpha start at 0. Any other tensor is
+    returned unchanged.
     """
-    if value.ndim == 4 and own.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 4:
+    if _sees_colours(value, own):
         colours = value / (2 * std.to(value)).view(1, 3, 1, 1)
         return torch.cat([colours, torch.zeros_like(value[:, :1])], dim=1)
     return value

@@ -70,6 +70,7 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     except SafetensorError as cause:
         raise ModelError(f"{earlier.weights} is damaged ({cause}); copy it again") from cause
     own = network.state_dict()
+    state.setdefault("offset", own["offset"])  # a model of before 28 November 2026
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
     wrong = [
         key for key, value in backbone.items() if key not in own or own[key].shape != value.shape

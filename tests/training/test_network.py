@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.training.defaults import resolved
-from hangtag.training.network import TagNetwork, four_channels, network_of
+from hangtag.training.network import TagNetwork, four_channels, load_backbone, network_of
 
 RANDOM = torch.Generator().manual_seed(3)
 SQUARES = torch.randint(0, 256, (5, 48, 48, 4), dtype=torch.uint8, generator=RANDOM)
@@ -102,3 +106,33 @@ def test_a_backbone_that_cannot_have_another_output_stride_is_named(backbone: st
 def test_a_backbone_without_stages_to_show_is_named() -> None:
     with pytest.raises(ConfigError, match="thin_resnet20 does not expose its stages: give"):
         TagNetwork("thin_resnet20", 3, pooling="all")
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_pretrained_weights_see_an_opaque_design_as_they_were_trained(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colours less the mean, by the deviation, whatever the first layer is and pads with."""
+    expected = timm.create_model(name, num_classes=0).eval()
+    save_file(expected.state_dict(), tmp_path / "w.safetensors")
+    network = TagNetwork(name, 3).eval()
+    given = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    known = network.backbone.pretrained_cfg
+    assert isinstance(known, dict)
+    monkeypatch.setattr(network.backbone, "pretrained_cfg", {**known, **given})
+    load_backbone(network, name, str(tmp_path / "w.safetensors"))
+    side = 160 if name == "test_vit" else 64
+    pixels = torch.randint(0, 256, (2, side, side, 4), dtype=torch.uint8, generator=RANDOM)
+    pixels[..., 3] = 255
+    mean, std = (torch.tensor(given[key]).view(3, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        colours = pixels[..., :3].permute(0, 3, 1, 2).float() / 255
+        torch.testing.assert_close(
+            network.features(pixels), expected((colours - mean) / std), atol=1e-4, rtol=1e-4
+        )
+    # Another network gets the offset with the weights, from a model of hangtag's.
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    other = TagNetwork(name, 3).eval()
+    load_backbone(other, name, str(tmp_path / "model.safetensors"))
+    with torch.no_grad():
+        torch.testing.assert_close(other.features(pixels), network.features(pixels))
