@@ -2,7 +2,7 @@
 
     python notebooks/execute.py
 
-Six minutes on two quiet cores: on busy ones the trainings, which have a minute each, show less.
+Three minutes on two cores.
 """
 
 import re
@@ -28,8 +28,8 @@ def execute(name, work):
         for output in cell.get("outputs", []):
             if "text/html" in output.get("data", {}):  # half a megabyte each
                 output.data = {"text/plain": FRAME}
-    text = nbformat.writes(notebook)
-    if found := re.search(rf"{re.escape(work)}|{re.escape(sys.prefix)}|/home/|/Users/", text):
+    text = nbformat.writes(notebook).replace(work, "/designs")  # in the address of a study
+    if found := re.search(rf"{re.escape(sys.prefix)}|/home/|/Users/", text):
         sys.exit(f"{path} would name {found[0]}, a path of this machine")
     path.write_text(text + "\n", encoding="utf-8")
 
