@@ -35,6 +35,8 @@ def check_frozen(config: ResolvedConfig, continues: bool, processes: int) -> Non
         raise ConfigError("a frozen run has one process: start it without accelerate launch")
     if config.minutes:
         note("minutes is ignored: a tag head alone takes seconds")
+    if config.head == "kernel" and config.precision not in (None, "fp32"):
+        note("precision is ignored: a kernel head compares features in fp32")
     usual = resolved(TrainConfig(freeze=True))
     changed = [name for name in UNCHANGED if getattr(config, name) != getattr(usual, name)]
     if changed:
