@@ -188,7 +188,8 @@ def choose_landmarks(
         lower = np.linalg.cholesky(block)
         new = np.linalg.solve(lower, rows.T).T.astype(np.float32)
         factor[:, len(chosen) : len(chosen) + wanted] = new
-        left = np.maximum(left - np.square(new).sum(axis=1), 0)
+        # Copies of a landmark remain possible, or a library of copies would not have enough.
+        left = np.maximum(left - np.square(new).sum(axis=1), _LEAST)
         chosen = np.concatenate([chosen, pivots])
         left[chosen] = 0
     return np.sort(looked[chosen])
@@ -265,7 +266,7 @@ def _approximated(
     """
     landmarks = designs[chosen]
     system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
-    system[np.diag_indices_from(system)] += 1e-6 * len(designs)  # float32 kernels are that exact
+    system[np.diag_indices_from(system)] += 1e-8 * len(designs)  # float32 kernels are that exact
     right = np.zeros((len(chosen), centred.shape[1]))
     order = np.argsort(groups, kind="stable")
     blocks = [order[block] for block in _blocks(groups[order])]

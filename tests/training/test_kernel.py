@@ -122,6 +122,15 @@ def test_landmarks_are_spread_over_what_differs() -> None:
     assert np.isin(np.arange(300, 312), chosen).all()
 
 
+def test_a_library_of_copies_has_landmarks_too() -> None:
+    features = np.repeat(np.random.default_rng(5).normal(size=(4, 30)), 50, axis=0)
+    designs = standardised(features.astype(np.float32), *moments(features.astype(np.float32)),
+                           WIDTHS)  # fmt: skip
+    chosen = choose_landmarks(designs, SETTINGS, 60, np.random.default_rng(6))
+    assert len(set(chosen.tolist())) == 60
+    assert {position // 50 for position in chosen.tolist()} == {0, 1, 2, 3}
+
+
 def test_the_same_seed_gives_the_same_head(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "EXACT", 100)
     monkeypatch.setattr(kernel, "LANDMARKS", 50)
