@@ -22,7 +22,7 @@ from hangtag.training.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from hangtag.training.config import stored
+from hangtag.training.config import OWN_BACKBONE, stored
 from hangtag.training.data import Data, outputs
 from hangtag.training.defaults import is_pretrained
 from hangtag.training.export import CHECKED, Best
@@ -109,6 +109,11 @@ class Run:
             plan = [precision, epochs]
         broadcast_object_list(plan)
         self.progress.precision, self.progress.total_epochs = str(plan[0]), int(str(plan[1]))
+        if self.config.backbone == OWN_BACKBONE and not self.setup.origin.start_from:
+            note(
+                "training the whole network: on a CPU the default, a kernel head alone, is better "
+                "for hours to come; leave out epochs and minutes for it"
+            )
         note(
             f"{self.config.backbone} at {self.config.input_size} px in {plan[0]} on "
             f"{self.accelerator.device.type}: {len(self.data.store):,} designs, "
