@@ -173,7 +173,7 @@ def learn(
     torch.manual_seed(0)
     upper = Upper.of(network).to(memory_format=torch.channels_last)  # in eval mode: see above
     count, yes = len(labels), torch.from_numpy(labels == 1)
-    sample = torch.from_numpy(np.asarray(before[0, ::17])).float()
+    sample = torch.from_numpy(np.array(before[0, ::17])).float()
     mean, deviation = sample.mean(0), sample.std(0) + 1e-3
     head = nn.Linear(WIDTH, labels.shape[1])
     nn.init.zeros_(head.weight)
