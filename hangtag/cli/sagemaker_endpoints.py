@@ -10,8 +10,7 @@ from hangtag.cli.options import Output, Result
 from hangtag.cli.sagemaker_options import (
     DryRun,
     ServingOptions,
-    checked,
-    finish,
+    carry_out,
     image_of,
     name_of,
 )
@@ -46,16 +45,13 @@ def deploy(
         ("create_endpoint_config", config),
         ("create_endpoint", requests.endpoint(name)),
     ]
-    if dry_run:
-        return checked(account, calls)
-    account.send(calls)
-    finish(account, "create_endpoint", name, wait=wait)
     lines = [
         f"{name}: {options.instances} x {options.instance_type}, costs money until it is deleted",
         f"next: hangtag sagemaker invoke {name} design.png --tags-file tags.json",
         f"      hangtag sagemaker delete {name}",
     ]
-    return Result(lines, {"name": name})
+    done = Result(lines, {"name": name})
+    return carry_out(account, calls, name, done, wait=wait, dry_run=dry_run)
 
 
 def transform(
@@ -96,14 +92,10 @@ def transform(
         _create_model(account, model, name, options, dry_run=dry_run),
         ("create_transform_job", job),
     ]
-    if dry_run:
-        return checked(account, calls)
-    account.send(calls)
-    finish(account, "create_transform_job", name, wait=wait)
     machines = f"{options.instances} x {options.instance_type}"
-    return Result(
-        [f"{name}: {machines}, {count:,} designs, results -> {out}"], {"name": name, "out": out}
-    )
+    lines = [f"{name}: {machines}, {count:,} designs, results -> {out}"]
+    done = Result(lines, {"name": name, "out": out})
+    return carry_out(account, calls, name, done, wait=wait, dry_run=dry_run)
 
 
 def _create_model(

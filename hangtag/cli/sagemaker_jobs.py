@@ -8,8 +8,7 @@ from hangtag.cli.sagemaker_options import (
     Algorithm,
     DryRun,
     JobOptions,
-    checked,
-    finish,
+    carry_out,
     image_of,
     name_of,
 )
@@ -41,14 +40,13 @@ def train(
     name = name_of(options.name, "train")
     job, _ = _training(account, dataset, options)
     calls = [("create_training_job", requests.training_job(name, job))]
-    if dry_run:
-        return checked(account, calls)
-    account.send(calls)
     model = f"{job.output}/{name}/output/model.tar.gz"
-    paid = f"{name}: {_paid(options)}, model -> {model}"
-    finish(account, "create_training_job", name, wait=wait)
-    lines = [paid, f"next: hangtag sagemaker deploy {name} --role ... --instance-type ..."]
-    return Result(lines, {"name": name, "model": model})
+    lines = [
+        f"{name}: {_paid(options)}, model -> {model}",
+        f"next: hangtag sagemaker deploy {name} --role ... --instance-type ...",
+    ]
+    done = Result(lines, {"name": name, "model": model})
+    return carry_out(account, calls, name, done, wait=wait, dry_run=dry_run)
 
 
 def tune(
@@ -100,11 +98,8 @@ def tune(
         name, job, ranges, objective=goal, trials=trials, parallel=parallel
     )
     calls = [("create_hyper_parameter_tuning_job", request)]
-    if dry_run:
-        return checked(account, calls)
-    account.send(calls)
-    finish(account, "create_hyper_parameter_tuning_job", name, wait=wait)
-    return Result([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
+    done = Result([f"{name}: {trials} jobs, each {_paid(options)}"], {"name": name})
+    return carry_out(account, calls, name, done, wait=wait, dry_run=dry_run)
 
 
 def _goal(objective: str | None, algorithm: Algorithm) -> str:

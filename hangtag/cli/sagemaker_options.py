@@ -112,15 +112,23 @@ def image_of(account: "Account", algorithm: Algorithm, image: str | None, target
     return image
 
 
-def checked(account: "Account", calls: "Sequence[Call]") -> Result:
-    """Validate requests and return them, without sending."""
-    account.check(calls)
-    found = [{name: request} for name, request in calls]
-    return Result([json.dumps(found, indent=2)], found)
+def carry_out(
+    account: "Account", calls: "Sequence[Call]", name: str, done: Result, *,
+    wait: bool, dry_run: bool,
+) -> Result:  # fmt: skip
+    """Send requests, of which the last one creates what is called `name`, and return `done`.
 
-
-def finish(account: "Account", operation: str, name: str, *, wait: bool) -> None:
+    With `wait`, not before it is ready or has ended. With `dry_run` the requests are validated and
+    returned, and nothing is sent.
+    """
     from hangtag.sagemaker import resources
 
+    if dry_run:
+        account.check(calls)
+        found = [{operation: request} for operation, request in calls]
+        return Result([json.dumps(found, indent=2)], found)
+    account.send(calls)
     if wait:
+        operation, _ = calls[-1]
         resources.wait(account, operation, name)
+    return done
