@@ -75,10 +75,10 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     `is_pretrained`.
     """
     pretrained = is_pretrained(config.backbone, config.weights, continues)
-    # The thin networks of SageMaker's image classification do not expose their stages.
     own = config.backbone == OWN_BACKBONE
-    freeze = _freezes(config, pretrained)
+    freeze = _freezes(config)
     config = replace(config, freeze=freeze)
+    # The thin networks of SageMaker's image classification do not expose their stages.
     stages = freeze and not config.backbone.startswith("thin_resnet")
     pooling = config.pooling or ("all" if stages else "last")
     chosen: dict[str, Any] = {
@@ -96,11 +96,11 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     return ResolvedConfig(**{**values, "pooling": pooling})
 
 
-def _freezes(config: TrainConfig, pretrained: bool) -> bool:
+def _freezes(config: TrainConfig) -> bool:
     """Return whether a run trains the head alone: where nothing asks for a whole network."""
     if config.freeze is not None:
         return config.freeze
-    return pretrained and config.backbone == OWN_BACKBONE and not (config.epochs or config.minutes)
+    return config.backbone == OWN_BACKBONE and not (config.epochs or config.minutes)
 
 
 def _weight_decay(config: TrainConfig, pooling: Pooling, pretrained: bool) -> float:

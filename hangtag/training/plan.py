@@ -23,7 +23,7 @@ from hangtag.training.speed import step_seconds
 RESERVED_SECONDS: Final = 15.0
 
 
-def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Module:
+def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Linear:
     """Return a tag head fitted to the features of a pretrained backbone, in seconds.
 
     The gradients of a randomly initialised head would undo some of the pretraining
