@@ -190,10 +190,9 @@ def train(
 
     `minutes` fits the number of epochs to a time. `start_from` is a trained model to continue
     from; its tags may differ. `overwrite` replaces a run with other settings in the folder. Raises
-    DatasetError, ConfigError, TrainingError, MissingExtra without the `train` extra, and Stopped
-    after Ctrl-C or SIGTERM, with everything saved.
+    DatasetError, ConfigError, TrainingError, MissingExtra for a whole network without the `train`
+    extra, and Stopped after Ctrl-C or SIGTERM, with everything saved.
     """
-    need_torch()
     from hangtag.training.train import train as run
 
     config = config or TrainConfig()

@@ -104,7 +104,7 @@ def train_here() -> None:
     Raises HangtagError.
     """
     from hangtag.sagemaker.inputs import dataset_of
-    from hangtag.training.setup import Session
+    from hangtag.training.session import Session
     from hangtag.training.train import train as run
 
     root = base()

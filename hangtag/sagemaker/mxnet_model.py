@@ -25,7 +25,7 @@ from hangtag.sagemaker.mxnet_params import read_params
 from hangtag.storage.archives import unpack
 from hangtag.storage.files import atomic_path, read_text
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
-from hangtag.training.onnx_export import INPUT
+from hangtag.training.backbone import INPUT
 
 PARAMS_FILES: Final = "image-classification-[0-9]*.params"
 SHAPES_FILE: Final = "model-shapes.json"

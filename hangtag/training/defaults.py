@@ -4,10 +4,13 @@ Imports no torch.
 """
 
 import math
+import os
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from hangtag.training.config import OWN_BACKBONE, Head, Pooling, Stride, TrainConfig
+from hangtag.console import note
+from hangtag.errors import ConfigError
+from hangtag.training.config import OWN_BACKBONE, UNCHANGED, Head, Pooling, Stride, TrainConfig
 
 # Input sizes in pixels, and how many designs a run sees: 10 and 12 minutes of one core with bf16. A
 # randomly initialised backbone gains more from more designs than from more pixels.
@@ -17,6 +20,8 @@ AUTO_EPOCHS = (10, 50)
 # Weight decay. With less, a randomly initialised backbone overfits in that many epochs, and so does
 # a head alone on the features of all stages.
 DECAY, DECAY_FROM_SCRATCH, DECAY_OF_ALL_STAGES = 0.05, 0.5, 1.0
+# Pixels of the input per cell of the last feature map of hangtag-base, as its graph is made.
+CELL: Final = 32
 # Optimisers other than adamw add the decay to the gradient, where a larger one would outweigh the
 # loss, a mean over all cells.
 DECAY_IN_GRADIENT: Final = 1e-4
@@ -119,3 +124,38 @@ def automatic_epochs(config: TrainConfig, designs: int, continues: bool = False)
     pretrained = is_pretrained(config.backbone, config.weights, continues)
     seen = AUTO_DESIGNS if pretrained else AUTO_DESIGNS_FROM_SCRATCH
     return min(max(math.ceil(seen / designs), AUTO_EPOCHS[0]), AUTO_EPOCHS[1])
+
+
+def is_own(config: ResolvedConfig) -> bool:
+    """Return whether a run's features are those of the ONNX graph that hangtag comes with."""
+    return (
+        config.backbone == OWN_BACKBONE
+        and config.weights is None
+        and config.pooling == "all"
+        and config.output_stride == CELL
+        and config.input_size % CELL == 0
+    )
+
+
+def check_frozen(config: ResolvedConfig, continues: bool) -> None:
+    """Raise ConfigError where a frozen run is impossible; log which settings it ignores."""
+    if not is_pretrained(config.backbone, config.weights, continues):
+        raise ConfigError(
+            f"a frozen backbone must be pretrained: use --backbone {OWN_BACKBONE}, or give "
+            "--weights hub or a file, or --start-from MODEL"
+        )
+    if processes() > 1:
+        raise ConfigError("a frozen run has one process: start it without accelerate launch")
+    if config.minutes:
+        note("minutes is ignored: a tag head alone takes seconds")
+    if config.precision not in (None, "fp32"):
+        note("precision is ignored: the features of a frozen backbone are computed in fp32")
+    usual = resolved(TrainConfig(freeze=True))
+    changed = [name for name in UNCHANGED if getattr(config, name) != getattr(usual, name)]
+    if changed:
+        note(f"ignored: {', '.join(changed)}; a head alone is trained without augmentation")
+
+
+def processes() -> int:
+    """Return how many processes train together, as their launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

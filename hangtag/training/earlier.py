@@ -20,10 +20,9 @@ from hangtag.tagging.model_folder import (
     WEIGHTS_FILE,
     ModelFolder,
 )
-from hangtag.training.checkpoints import Origin, load_progress
 from hangtag.training.config import BEFORE, TrainConfig, stored
-from hangtag.training.network import weights_file
-from hangtag.training.start_from import with_weights
+from hangtag.training.progress import Origin, load_progress
+from hangtag.training.weights import weights_file, with_weights
 
 LAST_FILE: Final = "last.safetensors"
 # Settings that may change before a resume: they do not change the result.

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features
 from hangtag.training.network import set_bias, tag_head
 
+CPU: Final = torch.device("cpu")
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedHead:
     """How a head's training ended."""
 
-    head: nn.Linear  # of the best epoch, on the features' device
+    head: nn.Linear  # of the best epoch, on the device it was trained on
     history: list[history.Row]
     best_epoch: int  # counted from 0
     best_score: float  # its validation macro mAP
@@ -34,8 +37,10 @@ def train_head(
     config: TrainConfig,
     head: nn.Linear | None = None,
     on_epoch: history.OnEpoch | None = None,
+    *,
+    device: torch.device = CPU,
 ) -> TrainedHead:
-    """Train a tag head on the features' device; return the best epoch's.
+    """Train a tag head on a device; return the best epoch's.
 
     It starts as a copy of `head`, (F) -> (T), or randomly from `config.seed`. Of `config` it uses
     optimiser, schedule, loss, average, dropout, batch size, epochs and early stopping, and ignores
@@ -43,7 +48,7 @@ def train_head(
     it raises ends the training. The same seed gives the same head, bit for bit on a CPU with the
     same number of threads. Raises TrainingError for a loss that is not finite.
     """
-    run = _HeadRun(features, config, head)
+    run = _HeadRun(features, config, head, device)
     records: list[history.Row] = []
     best, best_epoch, best_score = run.averaged, -1, -1.0
     for epoch in range(run.epochs):
@@ -60,8 +65,11 @@ def train_head(
 
 def head_logits(head: nn.Module, features: Features) -> NDArray[np.float32]:
     """Return the (m, T) logits of the validation designs."""
+    device = next(head.parameters()).device
     with torch.inference_mode():
-        logits: NDArray[np.float32] = head(features.validation).cpu().numpy()
+        logits: NDArray[np.float32] = (
+            head(torch.from_numpy(features.validation).to(device)).cpu().numpy()
+        )
     return logits
 
 
@@ -77,20 +85,26 @@ def _fresh_head(
 class _HeadRun:
     """The training of one head in progress."""
 
-    def __init__(self, features: Features, config: TrainConfig, head: nn.Linear | None) -> None:
+    def __init__(
+        self,
+        features: Features,
+        config: TrainConfig,
+        head: nn.Linear | None,
+        device: torch.device,
+    ) -> None:
         config = resolved(config)
-        self.features, self.config = features, config
-        device, designs = features.train.device, len(features.train)
-        # On the CPU: Apple GPUs have no double precision.
-        frequencies = (features.train_labels == 1).cpu().double().mean(dim=0)
+        self.features, self.config, self.device = features, config, device
+        self.train = torch.from_numpy(features.train[:]).to(device)
+        self.labels = torch.from_numpy(features.train_labels).to(device)
+        designs, frequencies = len(self.train), (features.train_labels == 1).mean(axis=0)
         if head is None:
-            self.head = _fresh_head(features, frequencies.numpy(), config)
+            self.head = _fresh_head(features, frequencies, config)
         else:
             self.head = copy.deepcopy(head)
         self.head.to(device)
         self.average = recipe.average(config, self.head)
         self.optimizer = recipe.optimizer(self.head, config)
-        self.loss = recipe.loss(config, frequencies.float().to(device))
+        self.loss = recipe.loss(config, torch.from_numpy(frequencies).float().to(device))
         self.batch_size = min(batch_size(config, designs), designs)
         self.steps_per_epoch = designs // self.batch_size
         self.epochs = config.epochs or automatic_epochs(config, designs)
@@ -109,8 +123,8 @@ class _HeadRun:
     def epoch(self, epoch: int) -> history.Row:
         """Train for an epoch and return its record."""
         began = time.monotonic()
-        device, first = self.features.train.device, epoch * self.steps_per_epoch
-        order = shuffled(len(self.features.train), self.config.seed, epoch)
+        device, first = self.device, epoch * self.steps_per_epoch
+        order = shuffled(len(self.train), self.config.seed, epoch)
         # Full batches only; the few designs left out differ from epoch to epoch.
         whole = torch.from_numpy(order[: self.steps_per_epoch * self.batch_size]).to(device)
         total = torch.zeros((), device=device)
@@ -134,10 +148,10 @@ class _HeadRun:
     def _step(self, step: int, chosen: Tensor) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
-        inputs = self.features.train[chosen]
+        inputs = self.train[chosen]
         if self.config.dropout:
             inputs = self._dropped(inputs)
-        labels = self.features.train_labels[chosen]
+        labels = self.labels[chosen]
         loss = self.loss(self.head(inputs), labels, step // self.steps_per_epoch)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

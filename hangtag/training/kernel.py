@@ -13,11 +13,12 @@ being spent on it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.console import track
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
 
@@ -38,7 +39,7 @@ SLOPE, CENTRE = 5.0, 0.4
 # Designs whose kernel rows are computed at a time, and landmarks that are chosen at a time.
 BLOCK: Final = 1_024
 PIVOTS: Final = 200
-_LEAST: Final = 1e-6
+LEAST: Final = 1e-6
 # Standard deviations below which a feature counts less: what is left of it is rounding.
 NOISE: Final = 0.02
 
@@ -92,46 +93,82 @@ class KernelHead:
 
 @dataclass(frozen=True, eq=False)
 class KernelFit:
-    """A head, and what it says of every training design when it has not seen the design's group."""
+    """A head, and what it says of training designs when it has not seen the design's group."""
 
     head: KernelHead
+
+    predicted: NDArray[np.int64]
+    """(p,), the training designs that it was asked about."""
+
     logits: Floats
-    """(n, T)."""
+    """(p, T)."""
+
+
+class Rows(Protocol):
+    """Features of n designs: an array (n, F), or what reads its rows when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: Any, /) -> Any: ...
+
+
+class Standardised:
+    """The same features standardised, block by block, so that memory is bounded."""
+
+    def __init__(self, rows: Rows, widths: tuple[int, ...]) -> None:
+        self.rows, self.widths = rows, widths
+        blocks = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
+        total = sum(rows[block].sum(axis=0, dtype=np.float64) for block in blocks)
+        self.mean: Floats = (total / len(rows)).astype(np.float32)
+        squares = sum(
+            np.square(rows[block] - self.mean).sum(axis=0, dtype=np.float64) for block in blocks
+        )
+        deviation = np.sqrt(squares / len(rows))
+        self.scale: Floats = (1 / (deviation + NOISE)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: Any) -> Floats:
+        return standardised(self.rows[chosen], self.mean, self.scale, self.widths)
 
 
 def fit(
-    features: Floats,
+    features: Rows,
     labels: Labels,
     groups: NDArray[np.int64],
     widths: Sequence[int],
     *,
     seed: int = 0,
+    predict: int | None = None,
 ) -> KernelFit:
     """Fit a kernel head; choose gamma and lambda by predictions from the other groups.
 
     `features`: (n, F), in parts of `widths`. `labels`: (n, T), 1 yes; a tag that nobody gave counts
-    as no. `groups`: (n,), designs that must not tell on each other share a number. Deterministic
-    for a seed, which chooses subsets of more than CHOOSING designs.
+    as no. `groups`: (n,), designs that must not tell on each other share a number. `predict`: at
+    most about so many designs, of whole groups, are predicted from the other groups; by default
+    all. Deterministic for a seed, which chooses subsets of designs.
     """
     parts, rng = tuple(widths), np.random.default_rng(seed)
-    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    scale = (1 / (features.std(axis=0, dtype=np.float64) + NOISE)).astype(np.float32)
-    designs = standardised(features, mean, scale, parts)
-    targets = (labels == 1).astype(np.float32)
-    bias = targets.mean(axis=0)
-    centred = targets - bias
-    settings = _chosen(designs, targets, groups, parts, rng)
-    landmarks = designs
+    designs, yes = Standardised(features, parts), labels == 1
+    bias = yes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    settings = _chosen(designs, yes, groups, parts, rng)
+    predicted = np.arange(len(yes))
+    if predict is not None:
+        predicted = _whole_groups(groups, predict, rng)
     if len(designs) <= EXACT:
-        weights, residuals = _solved(
-            kernel(designs, designs, settings), centred, groups, settings.lam
+        landmarks = designs[:]
+        targets = yes.astype(np.float32)
+        weights, residuals = solved(
+            kernel(landmarks, landmarks, settings), targets - bias, groups, settings.lam
         )
+        logits = to_logits(targets[predicted] - residuals[predicted])
     else:
         chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
         landmarks = designs[chosen]
-        weights, residuals = _approximated(designs, chosen, centred, groups, settings)
-    head = KernelHead(settings, mean, scale, landmarks, weights, bias)
-    return KernelFit(head, to_logits(targets - residuals))
+        weights, logits = _approximated(designs, chosen, yes, groups, settings, predicted)
+    head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
+    return KernelFit(head, predicted, logits)
 
 
 def to_logits(outputs: Any) -> Any:
@@ -144,7 +181,7 @@ def standardised(features: Floats, mean: Floats, scale: Floats, widths: Sequence
     centred = (features - mean) * scale
     for part in _slices(widths):
         length = np.linalg.norm(centred[:, part], axis=1, keepdims=True)
-        centred[:, part] /= np.maximum(length, _LEAST)
+        centred[:, part] /= np.maximum(length, LEAST)
     return centred
 
 
@@ -162,7 +199,7 @@ def kernel(one: Floats, other: Floats, settings: KernelSettings) -> Floats:
 
 
 def choose_landmarks(
-    designs: Floats,
+    designs: Rows,
     settings: KernelSettings,
     count: int,
     rng: np.random.Generator,
@@ -188,31 +225,31 @@ def choose_landmarks(
         new = np.linalg.solve(lower, rows.T).T.astype(np.float32)
         factor[:, len(chosen) : len(chosen) + wanted] = new
         # Copies of a landmark remain possible, or a library of copies would not have enough.
-        left = np.maximum(left - np.square(new).sum(axis=1), _LEAST)
+        left = np.maximum(left - np.square(new).sum(axis=1), LEAST)
         chosen = np.concatenate([chosen, pivots])
         left[chosen] = 0
     return np.sort(looked[chosen])
 
 
 def _chosen(
-    designs: Floats,
-    targets: Floats,
+    designs: Rows,
+    yes: NDArray[np.bool_],
     groups: NDArray[np.int64],
     widths: tuple[int, ...],
     rng: np.random.Generator,
 ) -> KernelSettings:
     """Return the gamma and lambda with the best macro mAP of predictions from other groups."""
     some = _whole_groups(groups, CHOOSING, rng)
-    designs, targets, groups = designs[some], targets[some], groups[some]
-    targets = targets[:, targets.any(axis=0)]
+    rows, groups = designs[some], groups[some]
+    targets = yes[some][:, yes[some].any(axis=0)].astype(np.float32)
     if not targets.size:  # nobody gave any tag
         return KernelSettings(widths, GAMMAS[1], LAMBDAS[0])
     best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
     labels, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
     for gamma in GAMMAS:
-        values = kernel(designs, designs, KernelSettings(widths, gamma, 0.0))
+        values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0))
         for lam in LAMBDAS:
-            _, residuals = _solved(values, centred, groups, lam)
+            _, residuals = solved(values, centred, groups, lam)
             scores = expit(to_logits(targets - residuals).astype(np.float64))
             score = float(np.nanmean(average_precision(scores, labels)))
             if score > best:
@@ -232,7 +269,7 @@ def _whole_groups(
     return np.flatnonzero(np.isin(inverse, taken))
 
 
-def _solved(
+def solved(
     values: Floats, centred: Floats, groups: NDArray[np.int64], lam: float
 ) -> tuple[Floats, Floats]:
     """Return the exact weights, (n, T), and the residuals without each design's group, (n, T)."""
@@ -241,7 +278,7 @@ def _solved(
     inverse: Floats = np.linalg.inv(ridge).astype(np.float32)
     weights: Floats = inverse @ centred
     residuals: Floats = weights / np.diag(inverse)[:, None]
-    for members in _grouped(groups):
+    for members in grouped(groups):
         if len(members) > 1:
             residuals[members] = np.linalg.solve(
                 inverse[np.ix_(members, members)], weights[members]
@@ -250,52 +287,80 @@ def _solved(
 
 
 def _approximated(
-    designs: Floats,
+    designs: Rows,
     chosen: NDArray[np.int64],
-    centred: Floats,
+    yes: NDArray[np.bool_],
     groups: NDArray[np.int64],
     settings: KernelSettings,
+    predicted: NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
-    """Return the landmarks' weights, (M, T), and the residuals without each design's group, (n, T).
+    """Return the landmarks' weights, (M, T), and logits without each design's group, (p, T).
 
-    `chosen`: (M,), the designs that are landmarks. The normal equations are summed up block by
-    block, so that memory is bounded. A group is left out as designs and as landmarks: a landmark
-    whose own design is not fitted would serve its neighbours alone, and be far off at itself.
+    `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), of whole groups. The normal
+    equations are summed up block by block, so that memory is bounded.
     """
-    landmarks = designs[chosen]
+    landmarks, bias = designs[chosen], yes.mean(axis=0, dtype=np.float64)
     system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
     system[np.diag_indices_from(system)] += 1e-8 * len(designs)  # float32 kernels are that exact
-    right = np.zeros((len(chosen), centred.shape[1]))
-    order = np.argsort(groups, kind="stable")
-    blocks = [order[block] for block in _blocks(groups[order])]
-    for members in blocks:
-        rows = kernel(designs[members], landmarks, settings).astype(np.float64)
+    right = np.zeros((len(chosen), yes.shape[1]))
+    steps = [slice(start, start + BLOCK) for start in range(0, len(designs), BLOCK)]
+    for step in track(steps, "fitting", len(steps)):
+        rows = kernel(designs[step], landmarks, settings).astype(np.float64)
         system += rows.T @ rows
-        right += rows.T @ centred[members]
-    inverse = np.linalg.inv(system)
-    weights = inverse @ right
-    residuals = np.empty_like(centred)
-    column = np.full(len(designs), -1)
-    column[chosen] = np.arange(len(chosen))
-    for members in blocks:
+        right += rows.T @ (yes[step] - bias)
+    without = _Without(np.linalg.inv(system), right, chosen)
+    order = predicted[np.argsort(groups[predicted], kind="stable")]
+    blocks = [order[block] for block in _blocks(groups[order])]
+    logits = np.empty((len(predicted), yes.shape[1]), np.float32)
+    for members in track(blocks, "predicting", len(blocks)):
         rows = kernel(designs[members], landmarks, settings).astype(np.float64)
-        left, spread = centred[members] - rows @ weights, rows @ inverse
-        found = left / (1 - np.einsum("nm,nm->n", spread, rows))[:, None]
-        for same in _grouped(groups[members]):
-            own = column[members[same]]
-            own = own[own >= 0]
+        targets = yes[members] - bias
+        residuals = without.residuals(rows, targets, members, groups[members])
+        logits[np.searchsorted(predicted, members)] = to_logits(yes[members] - residuals)
+    return without.weights.astype(np.float32), logits
+
+
+class _Without:
+    """Residuals of designs whose own group is left out, as designs and as landmarks.
+
+    A landmark whose own design is not fitted would serve its neighbours alone, and be far off at
+    itself.
+    """
+
+    def __init__(
+        self,
+        inverse: NDArray[Any],
+        right: NDArray[np.float64],
+        chosen: NDArray[np.int64],
+    ) -> None:
+        self.inverse, self.right, self.weights = inverse, right, inverse @ right
+        self.column = {int(design): n for n, design in enumerate(chosen)}
+
+    def residuals(
+        self,
+        rows: NDArray[np.float64],
+        targets: NDArray[np.float64],
+        members: NDArray[np.int64],
+        groups: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Return (b, T) for whole groups of designs, with kernel `rows` (b, M)."""
+        inverse = self.inverse
+        left, spread = targets - rows @ self.weights, rows @ inverse
+        found: NDArray[np.float64] = left / (1 - np.einsum("nm,nm->n", spread, rows))[:, None]
+        for same in grouped(groups):
+            known = (self.column.get(n) for n in members[same].tolist())
+            own = np.array([n for n in known if n is not None], np.int64)
             if len(own):  # the inverse without these rows and columns
                 without = spread[same] - spread[np.ix_(same, own)] @ np.linalg.solve(
                     inverse[np.ix_(own, own)], inverse[own]
                 )
-                misfit = centred[members[same]] - without @ right
+                misfit = targets[same] - without @ self.right
             elif len(same) > 1:
                 without, misfit = spread[same], left[same]
             else:
                 continue
             found[same] = np.linalg.solve(np.eye(len(same)) - without @ rows[same].T, misfit)
-        residuals[members] = found
-    return weights.astype(np.float32), residuals
+        return found
 
 
 def _slices(widths: Sequence[int]) -> list[slice]:
@@ -303,7 +368,7 @@ def _slices(widths: Sequence[int]) -> list[slice]:
     return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
-def _grouped(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def grouped(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the positions of every group's designs."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))

@@ -14,13 +14,13 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
+from hangtag.training.backbone import own_state
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
-from hangtag.training.kernel import KernelHead, to_logits
+from hangtag.training.weights import weights_file
 
-# hangtag-base is this timm network with these weights (half precision, four channels).
+# hangtag-base is this timm network with four channels.
 OWN_NETWORK: Final = "tf_efficientnet_lite0"
-OWN_WEIGHTS: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.safetensors")
 # SageMaker's image classification names thin residual networks for small images by their depth, 6n
 # + 2 (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
 THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
@@ -60,7 +60,7 @@ class TagNetwork(nn.Module):
         self.stages = list(stages)
         maps = list(stages.values())
         self.widths = (width, *maps[:-1], *maps)  # of the parts of the features
-        self.head: nn.Linear | KernelLayer = tag_head(sum(self.widths), tags)
+        self.head: nn.Module = tag_head(sum(self.widths), tags)
         self.head_is_fitted = False  # to designs, at least for some of the tags
 
     def train(self, mode: bool = True) -> Self:
@@ -134,40 +134,6 @@ def set_bias(head: nn.Linear, frequencies: NDArray[np.float64], loss: Loss) -> N
         head.bias.copy_(torch.from_numpy(np.log(kept / (1 - kept))))
 
 
-class KernelLayer(nn.Module):
-    """A fitted `KernelHead` as a layer: features (n, F) to logits (n, T).
-
-    The landmarks, nearly all of its size, are kept in half precision.
-    """
-
-    def __init__(self, head: KernelHead) -> None:
-        super().__init__()
-        self.settings = head.settings
-        for name in ("mean", "scale", "landmarks", "weights", "bias"):
-            value = torch.from_numpy(getattr(head, name))
-            self.register_buffer(name, value.half() if name == "landmarks" else value)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Compute what `KernelHead.logits` computes."""
-        centred = (features - self.get_buffer("mean")) * self.get_buffer("scale")
-        landmarks = self.get_buffer("landmarks").float()
-        widths = list(self.settings.widths)
-        parts = torch.split(centred, widths, 1), torch.split(landmarks, widths, 1)
-        values = [
-            torch.exp(2 * self.settings.gamma * (F.normalize(part, eps=1e-6) @ other.T - 1))
-            for part, other in zip(*parts, strict=True)
-        ]
-        total: Tensor = sum(values[1:], values[0])
-        outputs = total / len(widths) @ self.get_buffer("weights") + self.get_buffer("bias")
-        logits: Tensor = to_logits(outputs)
-        return logits
-
-    def extra_repr(self) -> str:
-        """Return what the layer computes with, beside the values of its buffers."""
-        landmarks, tags = self.get_buffer("weights").shape
-        return f"{landmarks} landmarks, {tags} tags, {self.settings}"
-
-
 class ThinResNet(nn.Sequential):
     """The residual network for small images: 16, 32 and 64 channels, `blocks` blocks of each."""
 
@@ -208,9 +174,7 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     """
     if not is_pretrained(name, weights):
         return
-    state = (
-        _hub_state(name) if weights == "hub" else _file_state(weights_file(weights) or OWN_WEIGHTS)
-    )
+    state = _hub_state(name) if weights == "hub" else _given_state(weights)
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
@@ -231,19 +195,6 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     if any(_sees_colours(state[key], own[key]) for key in fitting):
         offset = torch.cat([1 - 2 * mean, torch.zeros(1)]).view(4, 1, 1)
     network.get_buffer("offset").copy_(offset)
-
-
-def weights_file(weights: str | None) -> Path | None:
-    """Return the file of a `weights` setting, None for None and `hub`.
-
-    Raises ConfigError for a file that does not exist.
-    """
-    if weights in (None, "hub"):
-        return None
-    path = Path(weights)
-    if not path.is_file():
-        raise ConfigError(f"no weights file {path}; give hub or a .safetensors or .pth file")
-    return path
 
 
 def _backbone(name: str, output_stride: int = 32) -> nn.Module:
@@ -295,6 +246,13 @@ def _hub_state(name: str) -> dict[str, Tensor]:
             "check the connection, or give a file"
         ) from cause
     return dict(model.state_dict())
+
+
+def _given_state(weights: str | None) -> dict[str, Tensor]:
+    file = weights_file(weights)
+    if file is None:
+        return {key: torch.from_numpy(value) for key, value in own_state().items()}
+    return _file_state(file)
 
 
 def _file_state(path: Path) -> dict[str, Tensor]:

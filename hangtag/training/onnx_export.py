@@ -1,29 +1,36 @@
 """Trained network -> model.onnx, checked against torch."""
 
+import copy
 import logging
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnxruntime
+import onnx
+import onnx_ir
 import torch
 from numpy.typing import NDArray
+from onnxscript import optimizer
 from torch import nn
 
 from hangtag.dataset.images import Pixels
-from hangtag.errors import TrainingError
 from hangtag.storage.files import atomic_path
-from hangtag.training.network import KernelLayer, TagNetwork
+from hangtag.training.backbone import FEATURES, INPUT, OUTPUT, halved
+from hangtag.training.checkpoints import save_tensors
+from hangtag.training.network import TagNetwork
+from hangtag.training.onnx_model import check_difference
 
-# Names in the exported model, and so in every model folder.
-INPUT, OUTPUT = "squares", "logits"
-# Of probabilities. A kernel head multiplies the rounding of its features by weights of up to 5; it
-# has been seen to differ by 1e-4, and a wrong graph by far more.
-TOLERANCE, KERNEL_TOLERANCE = 1e-4, 1e-3
+TOLERANCE = 1e-4  # of probabilities
 
 
-def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
-    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 (n, T) logits."""
+def export_onnx(
+    network: nn.Module, input_size: int, path: Path, *, output: str = OUTPUT, optimize: bool = True
+) -> None:
+    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 `output` (n, T).
+
+    Without `optimize` every weight keeps the name and the value that torch gives it.
+    """
     network = network.eval().cpu()
     example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
     with atomic_path(path) as temporary, warnings.catch_warnings():
@@ -34,29 +41,49 @@ def export_onnx(network: nn.Module, input_size: int, path: Path) -> None:
             (example,),
             str(temporary),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("n", min=1, max=65536)},),
             external_data=False,
             dynamo=True,
+            optimize=optimize,
             verbose=False,
         )
+
+
+def without_head(network: TagNetwork) -> TagNetwork:
+    """Return a network that ends in its features; it shares the weights."""
+    bare = copy.copy(network)
+    bare._modules = {**network._modules, "head": nn.Identity()}
+    return bare
 
 
 def check_onnx(network: TagNetwork, path: Path, inputs: Pixels) -> float:
     """Return the largest difference of a probability between torch and ONNX Runtime.
 
-    `inputs`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4, or
-    1e-3 with a kernel head.
+    `inputs`: uint8 (n, s, s, 4), real designs. Raises TrainingError when it exceeds 1e-4.
     """
-    tolerance = KERNEL_TOLERANCE if isinstance(network.head, KernelLayer) else TOLERANCE
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = torch.sigmoid(network.eval().cpu()(torch.from_numpy(inputs))).numpy()
-    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: inputs})[0]
-    difference = float(np.abs(1 / (1 + np.exp(-logits.astype(np.float64))) - expected).max())
-    if not difference < tolerance:
-        raise TrainingError(
-            f"{path} differs from the trained network by {difference:.2g} in a probability "
-            f"(at most {tolerance:g} is allowed); please report this with the network's name"
-        )
-    return difference
+        expected: NDArray[np.float32] = network.eval().cpu()(torch.from_numpy(inputs)).numpy()
+    return check_difference(path, inputs, expected, TOLERANCE)
+
+
+def write_network(
+    network: TagNetwork, input_size: int, inputs: Pixels, weights: Path, onnx_file: Path
+) -> None:
+    """Write a network as weights and as ONNX, checked on `inputs` as `check_onnx` does."""
+    save_tensors(weights, network.state_dict(), {})
+    export_onnx(network, input_size, onnx_file)
+    check_onnx(network, onnx_file, inputs)
+
+
+def export_backbone(network: TagNetwork, input_size: int, path: Path) -> None:
+    """Write hangtag-base as it ships: see `hangtag.training.backbone`."""
+    with TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.onnx"
+        export_onnx(without_head(network), input_size, raw, output=FEATURES, optimize=False)
+        graph = onnx_ir.load(raw)
+        optimizer.fold_constants(graph)
+        optimizer.remove_unused_nodes(graph)
+        plain = onnx_ir.to_proto(graph)
+    with atomic_path(path) as temporary:
+        onnx.save(halved(plain, network.widths), temporary)

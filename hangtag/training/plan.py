@@ -18,26 +18,27 @@ from hangtag.training.head import train_head
 from hangtag.training.network import TagNetwork
 from hangtag.training.setup import Setup
 from hangtag.training.speed import step_seconds
+from hangtag.training.torch_backbone import backbone_of
 
 # Time for what is not training: export, decoding, validation, checkpoints.
 RESERVED_SECONDS: Final = 15.0
 
 
-def first_head(setup: Setup, network: TagNetwork, precision: Precision) -> nn.Linear:
+def first_head(setup: Setup, network: TagNetwork) -> nn.Linear:
     """Return a tag head fitted to the features of a pretrained backbone, in seconds.
 
     The gradients of a randomly initialised head would undo some of the pretraining
     (arXiv:2202.10054); a fitted one saves an epoch or two.
     """
-    config, device = setup.config, setup.accelerator.device
+    config = setup.config
     features = features_of(
-        network, setup.folder, replace(config, precision=precision), setup.features_file,
-        stores=setup.stores, stopped=setup.stopped,
+        backbone_of(replace(setup, network=network)), setup.folder, config.input_size,
+        setup.features, stores=setup.stores, stopped=setup.stopped,
     )  # fmt: skip
     settings = TrainConfig(
         freeze=True, head="linear", pooling=config.pooling, loss=config.loss, seed=config.seed
     )
-    trained = train_head(features.to(device), resolved(settings))
+    trained = train_head(features, resolved(settings), device=setup.accelerator.device)
     note(f"the tag head alone: validation macro mAP {trained.best_score:.4f}")
     return trained.head
 

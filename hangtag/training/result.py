@@ -1,11 +1,14 @@
 """The result of a training, read from its model folder. Imports no torch."""
 
 import csv
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hangtag.console import note
 from hangtag.errors import ModelError
-from hangtag.tagging.model_folder import HISTORY_FILE, ModelFolder
+from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE, ModelFolder
+from hangtag.training.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,22 @@ class TrainResult:
             sum(float(epoch["seconds"]) for epoch in epochs),
             str(folder.training["precision"]),
         )
+
+
+def finished(model: Path) -> TrainResult:
+    """Return the result of a run that had ended before."""
+    shutil.rmtree(model / CHECKPOINTS, ignore_errors=True)  # a killed process may have left them
+    note(f"{model} is trained already, with these settings")
+    return TrainResult.of(ModelFolder.open(model))
+
+
+def result_of(model: Path, progress: Progress) -> TrainResult:
+    """Return the result of a run that has just ended."""
+    return TrainResult(
+        model,
+        len(progress.history),
+        progress.best_epoch + 1,
+        progress.best_score,
+        progress.seconds,
+        progress.precision,
+    )

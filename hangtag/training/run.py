@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,19 +16,15 @@ from hangtag.console import note, track
 from hangtag.errors import Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history, recipe
-from hangtag.training.checkpoints import (
-    Progress,
-    load_checkpoint,
-    load_progress,
-    save_checkpoint,
-    save_tensors,
-)
+from hangtag.training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
 from hangtag.training.config import OWN_BACKBONE, stored
 from hangtag.training.data import Data, outputs
 from hangtag.training.defaults import is_pretrained
 from hangtag.training.export import CHECKED, Best
 from hangtag.training.network import TagNetwork, network_of
+from hangtag.training.onnx_export import write_network
 from hangtag.training.plan import RESERVED_SECONDS, batches_of, first_head, planned_epochs
+from hangtag.training.progress import Progress, load_progress
 from hangtag.training.setup import Setup
 from hangtag.training.speed import autocast, choose_precision, to_device
 
@@ -101,7 +98,7 @@ class Run:
             pretrained = is_pretrained(self.config.backbone, self.config.weights, continues)
             if pretrained and not self.setup.network.head_is_fitted:
                 # Other processes get the head when the model is first broadcast.
-                head = first_head(self.setup, self._own(self.averaged), precision)
+                head = first_head(self.setup, self._own(self.averaged))
                 for one in (self.network, self.averaged):
                     self._own(one).head.load_state_dict(head.state_dict())
             spent = time.monotonic() - self.started
@@ -259,11 +256,11 @@ class Run:
         network.load_state_dict(load_file(self.setup.best_file))
         network.to(self.accelerator.device)
         checked = min(CHECKED, len(self.data.validation_store))
+        inputs = self.data.validation_store.inputs(range(checked))
         return Best(
-            network,
             self._logits(network, "fp32"),
             self.data.validation_labels,
-            self.data.validation_store.inputs(range(checked)),
+            partial(write_network, network, self.config.input_size, inputs),
         )
 
     def _stops_early(self) -> bool:

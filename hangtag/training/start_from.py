@@ -1,6 +1,5 @@
-"""Continue from a trained model, whose tags may differ from the dataset's."""
+"""A network that continues from a trained model, whose tags may differ from the dataset's."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,51 +10,11 @@ from safetensors.torch import load_file
 from hangtag.console import note
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
-from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.config import TrainConfig, from_stored
+from hangtag.training.config import from_stored
 from hangtag.training.network import TagNetwork
+from hangtag.training.weights import with_weights
 
 HEAD: Final = ("head.weight", "head.bias")  # of a whole network, or of a linear head alone
-
-
-def with_weights(model: Path) -> ModelFolder:
-    """Open a model folder that training can continue from.
-
-    Raises ModelError for an imported one.
-    """
-    folder = ModelFolder.open(model)
-    if not folder.weights.exists():
-        raise ModelError(
-            f"{model} has no {folder.weights.name} to continue from: an imported model"
-            " can tag and be served, but not be trained"
-        )
-    return folder
-
-
-def continued(config: TrainConfig, model: Path) -> TrainConfig:
-    """Return a configuration completed from the model that it continues.
-
-    From the model come the weights, and input size, pooling, stride and whether the backbone is
-    frozen where they are not given.
-    Raises ModelError.
-    """
-    earlier = with_weights(model)
-    settings = from_stored(earlier.training)
-    if config.weights is not None:
-        note(f"weights {config.weights} is ignored: the weights are those of {model}")
-    freeze, pooling = config.freeze, config.pooling
-    if freeze is None:
-        freeze = bool(settings.freeze) and not (config.epochs or config.minutes)
-    if freeze or settings.head == "linear":  # a whole network has no use for a kernel head
-        pooling = pooling or settings.pooling
-    return replace(
-        config,
-        weights=None,
-        freeze=freeze,
-        input_size=config.input_size or earlier.preprocessing.input_size,
-        pooling=pooling,
-        output_stride=config.output_stride or settings.output_stride,
-    )
 
 
 def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None:

@@ -1,6 +1,5 @@
 """What every worker of a study needs to know, whichever process it runs in."""
 
-import hashlib
 import multiprocessing
 import time
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from optuna.trial import FrozenTrial
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import Stopped
 from hangtag.training.config import TrainConfig
-from hangtag.training.defaults import ResolvedConfig
 from hangtag.tuning.config import Objective, TuneConfig
 from hangtag.tuning.space import Space
 from hangtag.tuning.study import first_number, open_study
@@ -74,15 +72,6 @@ class Job:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
             raise Stopped
-
-    def features(self, config: ResolvedConfig) -> Path:
-        """Return the file that keeps the features of a pretrained backbone."""
-        settings = (
-            config.backbone, config.weights, config.pooling, config.output_stride,
-            config.input_size, config.precision,
-        )  # fmt: skip
-        digest = hashlib.sha256(repr(settings).encode()).hexdigest()
-        return self.folder / f"features-{digest[:8]}.safetensors"
 
     def trial_folder(self, trial: FrozenTrial) -> Path:
         """Return the folder a trial trains in; a trial that resumes another shares its folder."""

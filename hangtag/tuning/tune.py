@@ -18,7 +18,6 @@ from hangtag.errors import ConfigError, Stopped, TrainingError
 from hangtag.tagging.model_folder import CONFIG_FILE
 from hangtag.training.config import TrainConfig
 from hangtag.training.defaults import resolved
-from hangtag.training.setup import Session
 from hangtag.training.speed import limit_threads
 from hangtag.training.train import train
 from hangtag.tuning.config import TuneConfig
@@ -117,8 +116,7 @@ def _export_best(job: Job, study: Study) -> TuneResult:
         note("training the model of the best trial ...")
         defaults = best.user_attrs.get("defaults")
         config = resolved(job.base if defaults else job.space.config(job.base, best.params))
-        session = Session(features_file=job.features(config))
-        train(job.dataset, source, config, overwrite=True, session=session)
+        train(job.dataset, source, config, overwrite=True)
     _copy(source, model)
     done = finished(study.get_trials(deepcopy=False))
     return TuneResult(

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
-from pathlib import Path
 
 import optuna
 from accelerate import Accelerator
@@ -16,12 +15,15 @@ from optuna.trial import Trial, TrialState
 from hangtag.console import silenced, track
 from hangtag.errors import HangtagError, Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training.data import Stores
-from hangtag.training.defaults import ResolvedConfig, resolved
-from hangtag.training.features import Features, features_of
+from hangtag.training.backbone import OnnxBackbone
+from hangtag.training.defaults import ResolvedConfig, is_own, resolved
+from hangtag.training.features import Features, features_folder, features_of
 from hangtag.training.head import train_head
-from hangtag.training.setup import Session
-from hangtag.training.train import first_network, train
+from hangtag.training.network_run import first_network
+from hangtag.training.pixels import Stores
+from hangtag.training.session import Session
+from hangtag.training.torch_backbone import TorchBackbone
+from hangtag.training.train import train
 from hangtag.tuning.job import Job, TimeUp
 from hangtag.tuning.reporter import Reporter
 from hangtag.tuning.sampler import Sampler, suggest
@@ -39,7 +41,7 @@ class Worker:
         self.job, self.study = job, study
         study.sampler = Sampler(job.base.seed)
         self.stores: Stores = {}
-        self.features: tuple[Path, Features] | None = None
+        self.features: tuple[object, Features] | None = None
         self.number: int | None = None
         self.raised: BaseException | None = None  # by the trial; Optuna may hide it
 
@@ -136,13 +138,26 @@ class Worker:
 
         No model is written: `tune` trains the best one again at the end.
         """
-        file = self.job.features(config)
-        if self.features is None or self.features[0] != file:
-            device = Accelerator().device
-            network = first_network(self.job.dataset, config, None).to(device)
-            features = features_of(network, self.job.dataset, config, file, stores=self.stores)
-            self.features = file, features.to(device)
-        trained = train_head(self.features[1], config, on_epoch=lambda record: self.job.check())
+        device = Accelerator().device
+        made_with = (
+            config.backbone, config.weights, config.pooling, config.output_stride,
+            config.input_size,
+        )  # fmt: skip
+        if self.features is None or self.features[0] != made_with:
+            network = first_network(self.job.dataset, config, None)
+            backbone = (
+                OnnxBackbone()
+                if is_own(config)
+                else TorchBackbone(network, config.input_size, device)
+            )
+            kept = features_folder(self.job.dataset, self.job.folder)
+            features = features_of(
+                backbone, self.job.dataset, config.input_size, kept, stores=self.stores
+            )
+            self.features = made_with, features
+        trained = train_head(
+            self.features[1], config, on_epoch=lambda record: self.job.check(), device=device
+        )
         value = trained.history[trained.best_epoch][self.job.key]
         trial.report(value, len(trained.history))
         return value
@@ -171,7 +186,7 @@ class Worker:
                 folder,
                 config,
                 overwrite=True,  # the study's own folder, perhaps of an earlier study
-                session=Session(on_epoch, self.stores, job.features(config)),
+                session=Session(on_epoch, self.stores),
             )
         with (folder / HISTORY_FILE).open(newline="") as file:
             return float(list(csv.DictReader(file))[result.best_epoch - 1][job.key])

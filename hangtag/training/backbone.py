@@ -1,0 +1,142 @@
+"""hangtag-base as an ONNX graph: features of designs without torch.
+
+The graph holds every weight under the name that torch gives it, in half precision, so that the same
+file also serves whole networks, and other weights of the same network can be put into it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from hangtag.cores import limited_cores
+from hangtag.dataset.images import Pixels
+from hangtag.training.config import OWN_BACKBONE
+
+OWN_FILE: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.onnx")
+# Names in this graph and in every exported model.
+INPUT, FEATURES, OUTPUT = "squares", "features", "logits"
+_WIDTHS: Final = "widths"
+
+State = Mapping[str, NDArray[Any]]
+"""Weights by the names that torch gives them."""
+
+
+class Backbone(Protocol):
+    """What a head needs of a backbone: it maps designs to features."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features of each part; they sum to F."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the network and its weights."""
+
+    @property
+    def state(self) -> State:
+        """Its weights."""
+
+    def features(self, inputs: Pixels) -> NDArray[np.float32]:
+        """Map uint8 (n, s, s, 4), premultiplied, to float32 (n, F)."""
+
+    def graph(self) -> onnx.ModelProto:
+        """Return the same as ONNX, from INPUT to FEATURES."""
+
+
+class OnnxBackbone:
+    """hangtag-base, with its own weights or with others."""
+
+    def __init__(self, state: State | None = None) -> None:
+        """`state`: weights in place of the network's own. Raises KeyError where one is missing."""
+        self._graph = onnx.load(OWN_FILE)
+        if state is not None:
+            _replace(self._graph, state)
+        about = {entry.key: entry.value for entry in self._graph.metadata_props}
+        self.widths: tuple[int, ...] = tuple(json.loads(about[_WIDTHS]))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = limited_cores() or 0
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            self._graph.SerializeToString(),
+            options,
+            providers=onnxruntime.get_available_providers(),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the network and its weights."""
+        return hashlib.sha256(self._graph.SerializeToString(deterministic=True)).hexdigest()
+
+    @cached_property
+    def state(self) -> State:
+        """Its weights, float32."""
+        return state_of(self._graph)
+
+    def features(self, inputs: Pixels) -> NDArray[np.float32]:
+        """Map uint8 (n, s, s, 4), premultiplied, to float32 (n, F); s is a multiple of 32."""
+        found: NDArray[np.float32] = self._session.run([FEATURES], {INPUT: inputs})[0]
+        return found
+
+    def graph(self) -> onnx.ModelProto:
+        """Return a copy of the graph, from INPUT to FEATURES."""
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self._graph)
+        return copy
+
+
+def own_state() -> dict[str, NDArray[Any]]:
+    """Return the weights that hangtag-base comes with, float32, by the names of torch."""
+    return state_of(onnx.load(OWN_FILE))
+
+
+def state_of(graph: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the weights of such a graph, float32, by the names of torch."""
+    return {
+        tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in _weights(graph)
+    }
+
+
+def halved(graph: onnx.ModelProto, widths: tuple[int, ...]) -> onnx.ModelProto:
+    """Return a graph from INPUT to FEATURES as hangtag ships it.
+
+    Every weight of the backbone is in half precision, and the input has any size.
+    """
+    nodes, named = [], {tensor.name: tensor for tensor in _weights(graph)}
+    for name, tensor in named.items():
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(half, name))
+        nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}.float"], to=1))
+    for node in graph.graph.node:
+        node.input[:] = [f"{name}.float" if name in named else name for name in node.input]
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    nodes.extend(graph.graph.node)
+    del graph.graph.node[:], graph.graph.value_info[:]
+    graph.graph.node.extend(nodes)
+    for dimension in graph.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dimension.dim_param = "side"
+    onnx.helper.set_model_props(graph, {_WIDTHS: json.dumps(widths)})
+    return graph
+
+
+def _weights(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return [
+        tensor
+        for tensor in graph.graph.initializer
+        if tensor.name.startswith("backbone.") or tensor.name == "offset"
+    ]
+
+
+def _replace(graph: onnx.ModelProto, state: State) -> None:
+    for tensor in _weights(graph):
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        tensor.CopyFrom(numpy_helper.from_array(state[tensor.name].astype(dtype), tensor.name))

@@ -1,0 +1,105 @@
+"""A backbone and a kernel head as one ONNX model, and the check of what any exported model says."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from hangtag.dataset.images import Pixels
+from hangtag.errors import TrainingError
+from hangtag.storage.files import atomic_path
+from hangtag.training.backbone import FEATURES, INPUT, OUTPUT
+from hangtag.training.kernel import LEAST, KernelHead, to_logits
+
+FLOAT: Final = onnx.TensorProto.FLOAT
+
+
+def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
+    """Write a model from uint8 (n, s, s, 4), premultiplied, to float32 logits (n, T).
+
+    `backbone` maps INPUT to FEATURES. The landmarks, nearly all of the head's size, are kept in
+    half precision.
+    """
+    graph = _Graph()
+    widths, gamma = head.settings.widths, head.settings.gamma
+    scale, landmarks = graph.constant("scale", head.scale), head.landmarks.astype(np.float16)
+    centred = graph.node(
+        "Mul", graph.node("Sub", FEATURES, graph.constant("mean", head.mean)), scale
+    )
+    parts = [graph.name(f"part{number}") for number in range(len(widths))]
+    lengths = graph.constant("widths", np.array(widths, np.int64))
+    graph.nodes.append(helper.make_node("Split", [centred, lengths], parts, axis=1))
+    ends = np.cumsum(widths).tolist()
+    least, one = graph.constant("least", np.float32(LEAST)), graph.constant("one", np.float32(1))
+    slope = graph.constant("slope", np.float32(2 * gamma))
+    axis = graph.constant("axis", np.array([1], np.int64))
+    total = ""
+    for part, width, end in zip(parts, widths, ends, strict=True):
+        length = graph.node("Max", graph.node("ReduceL2", part, axis), least)
+        kept = graph.constant("landmarks", np.ascontiguousarray(landmarks[:, end - width : end].T))
+        products = graph.node(
+            "MatMul", graph.node("Div", part, length), graph.node("Cast", kept, to=FLOAT)
+        )
+        values = graph.node("Exp", graph.node("Mul", graph.node("Sub", products, one), slope))
+        total = graph.node("Add", total, values) if total else values
+    # The mean over the parts and the step to logits are in the weights.
+    zero = to_logits(np.zeros_like(head.bias))
+    weights = (to_logits(head.weights) - zero[0]) / len(widths)
+    outputs = graph.node("MatMul", total, graph.constant("weights", weights.astype(np.float32)))
+    bias = graph.constant("bias", to_logits(head.bias).astype(np.float32))
+    graph.nodes.append(helper.make_node("Add", [outputs, bias], [OUTPUT]))
+    backbone.graph.node.extend(graph.nodes)
+    backbone.graph.initializer.extend(graph.constants)
+    del backbone.graph.output[:]
+    shape: list[str | int | None] = ["n", len(head.bias)]
+    backbone.graph.output.append(helper.make_tensor_value_info(OUTPUT, FLOAT, shape))
+    with atomic_path(path) as temporary:
+        onnx.save(backbone, temporary)
+
+
+class _Graph:
+    """Nodes and constants of a head."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def name(self, base: str) -> str:
+        """Return a name that no other value of the model has."""
+        return f"head.{base}.{len(self.nodes)}.{len(self.constants)}"
+
+    def constant(self, base: str, value: NDArray[np.generic] | np.generic) -> str:
+        """Add a constant; return its name."""
+        name = self.name(base)
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node; return the name of its output."""
+        name = self.name(kind)
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+
+def check_difference(
+    path: Path, inputs: Pixels, expected: NDArray[np.float32], tolerance: float
+) -> float:
+    """Return the largest difference of a probability between a model and what it should say.
+
+    `inputs`: uint8 (n, s, s, 4), real designs; `expected`: their logits, (n, T). Raises
+    TrainingError when it is not below `tolerance`.
+    """
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: inputs})[0]
+    found, wanted = (1 / (1 + np.exp(-x.astype(np.float64))) for x in (logits, expected))
+    difference = float(np.abs(found - wanted).max())
+    if not difference < tolerance:
+        raise TrainingError(
+            f"{path} differs from the trained network by {difference:.2g} in a probability "
+            f"(at most {tolerance:g} is allowed); please report this with the network's name"
+        )
+    return difference
