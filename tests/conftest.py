@@ -32,8 +32,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each of the tests that run
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 SLOW_FIXTURES = {"browser", "built", "moto", "postgres", "serve", "server", "work"}
-# Packages of hangtag that import an extra's packages at once.
-BEHIND = {"hangtag.training": "torch", "hangtag.tuning": "torch"}
+PACKAGE = Path(__file__).parents[1]
 
 COLOURS = {"red": "#d02030", "green": "#20a040", "blue": "#2040d0", "black": "#000000"}
 SHAPES = ("disc", "square", "bar", "ring", "cross")
@@ -61,16 +60,31 @@ def draw(shape: str, colour: str, size: int, turn: int) -> Image.Image:
 
 
 @cache
-def foreign(path: Path) -> set[str]:
-    """Return the packages that a test module imports at its top: BEHIND's for hangtag's own."""
-    names: list[str] = []
+def imported(path: Path) -> set[str]:
+    """Return the names of the modules that a file imports at its top."""
+    names: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
-    found = {BEHIND.get(".".join(name.split(".")[:2]), name.split(".")[0]) for name in names}
-    return found - {"hangtag", "tests"}
+            names |= {node.module or "", *(f"{node.module}.{one.name}" for one in node.names)}
+    return names
+
+
+@cache
+def needs_torch(path: Path) -> bool:
+    """Return whether a file imports torch, or a module of hangtag that does."""
+    names = imported(path)
+    files = [(PACKAGE / name.replace(".", "/")).with_suffix(".py") for name in names]
+    own = [file for file in files if file.is_file() and "tests" not in file.parts]
+    return "torch" in names or any(map(needs_torch, own))
+
+
+@cache
+def foreign(path: Path) -> set[str]:
+    """Return the packages that a test module imports at its top, torch also through hangtag."""
+    found = {name.split(".")[0] for name in imported(path)} - {"hangtag", "tests"}
+    return found | {"torch"} if needs_torch(path) else found
 
 
 def is_quick(config: pytest.Config) -> bool:

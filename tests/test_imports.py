@@ -16,7 +16,7 @@ ORDER = (
     "cluster", "api", "cli",
 )  # fmt: skip
 # Packages that import these load them for everybody who imports hangtag.
-TORCH = {"torch", "torchvision", "timm", "accelerate", "safetensors", "onnx", "onnxscript"}
+TORCH = {"torch", "torchvision", "timm", "accelerate", "onnx_ir", "onnxscript"}
 
 
 def module_name(path: Path) -> str:
@@ -77,9 +77,10 @@ def test_only_training_and_what_follows_imports_torch() -> None:
             assert not {other.split(".")[0] for other in imported(name)} & TORCH, name
 
 
-def test_help_and_tagging_run_without_torch() -> None:
+def test_help_tagging_and_training_a_head_run_without_torch() -> None:
     code = (
         "import sys; import hangtag.cli.app, hangtag.tagging.bulk, hangtag.quality.evaluate\n"
+        "import hangtag.training.train\n"
         "import hangtag.sagemaker.resources, hangtag.storage.mirror\n"
         "try:\n    hangtag.cli.app.app(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'timm', 'optuna', 'boto3'} & set(sys.modules)"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def shared(folder: Path) -> Iterator[None]:
     """Within the block all trainings of this process share the graphs in a folder."""
     from hangtag.storage.files import atomic_path
-    from hangtag.training import export
+    from hangtag.training import onnx_export
     from hangtag.training.onnx_export import export_onnx
 
     def quick(network: "TagNetwork", input_size: int, path: Path) -> None:
@@ -34,40 +34,25 @@ def shared(folder: Path) -> Iterator[None]:
             graph.with_suffix(".seen").touch()
             return
         if not graph.exists():
-            with atomic_path(graph) as temporary, _unfolded():
-                export_onnx(network, input_size, temporary)
+            with atomic_path(graph) as temporary:  # every weight under its own name
+                export_onnx(network, input_size, temporary, optimize=False)
         with atomic_path(path) as temporary:
             shutil.copyfile(graph, temporary)
             _set_weights(temporary, network.cpu().state_dict())
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(export, "export_onnx", quick)
+        patched.setattr(onnx_export, "export_onnx", quick)
         yield
 
 
 @contextmanager
 def whole() -> Iterator[None]:
     """Within the block models are exported as a user's are."""
-    from hangtag.training import export
+    from hangtag.training import onnx_export
     from hangtag.training.onnx_export import export_onnx
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(export, "export_onnx", export_onnx)
-        yield
-
-
-@contextmanager
-def _unfolded() -> Iterator[None]:
-    """Within the block every weight keeps its own name in the graph: none is folded into others."""
-    import torch
-
-    exported = torch.onnx.export
-
-    def unfolded(*given: Any, **options: Any) -> None:
-        exported(*given, **options, optimize=False)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(torch.onnx, "export", unfolded)
+        patched.setattr(onnx_export, "export_onnx", export_onnx)
         yield
 
 

@@ -54,7 +54,8 @@ class FeatureStore:
         if not (folder / _ABOUT).exists():
             write_text(folder / _ABOUT, json.dumps(about, indent=2) + "\n")
         for name in (_ROWS, _DIGESTS):
-            (folder / name).touch()
+            if not (folder / name).exists():
+                (folder / name).touch()
         self._digests = self._whole()
         self._row = {digest: row for row, digest in enumerate(self._digests)}
 

@@ -65,7 +65,7 @@ def header_of(progress: Progress) -> dict[str, str]:
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], header: dict[str, str]) -> None:
     """Write arrays as safetensors, whole or not at all."""
-    plain = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     with atomic_path(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode

@@ -29,7 +29,9 @@ def start_from(network: TagNetwork, vocabulary: Vocabulary, model: Path) -> None
     except SafetensorError as cause:
         raise ModelError(f"{earlier.weights} is damaged ({cause}); copy it again") from cause
     own = network.state_dict()
-    state.setdefault("offset", own["offset"])  # a model of before 28 November 2026
+    for name, value in own.items():  # what not every model holds
+        if name == "offset" or name.endswith("num_batches_tracked"):
+            state.setdefault(name, value)
     backbone = {key: value for key, value in state.items() if not key.startswith("head.")}
     wrong = [
         key for key, value in backbone.items() if key not in own or own[key].shape != value.shape

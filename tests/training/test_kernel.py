@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from hangtag.training import kernel
 from hangtag.training.kernel import KernelSettings, choose_landmarks, fit, standardised
-from hangtag.training.network import KernelLayer
 
 WIDTHS = (20, 10)
 SETTINGS = KernelSettings(WIDTHS, gamma=0.7, lam=0.1)
@@ -155,11 +153,3 @@ def test_hardly_any_designs_and_tags_that_nobody_gave(drawn: Drawn, designs: int
             fitted = fit(features, given, known, WIDTHS)
             assert np.isfinite(fitted.logits).all()
             assert np.isfinite(fitted.head.logits(drawn[0])).all()
-
-
-def test_the_layer_computes_what_the_head_computes(drawn: Drawn) -> None:
-    head = fit(*drawn, WIDTHS).head
-    new = np.random.default_rng(4).normal(size=(50, 30)).astype(np.float32)
-    layer = KernelLayer(head)
-    assert layer.get_buffer("landmarks").dtype == torch.float16
-    np.testing.assert_allclose(layer(torch.from_numpy(new)).numpy(), head.logits(new), atol=0.02)

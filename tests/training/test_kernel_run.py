@@ -10,15 +10,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DESIGNS_FILE, Dataset
+from hangtag.dataset.pack import pack
+from hangtag.library.catalog import Catalog
 from hangtag.quality import thresholds
 from hangtag.quality.evaluate import evaluate
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training import kernel
+from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.defaults import resolved
+from hangtag.training.features import features_of
 from hangtag.training.network import TagNetwork, four_channels, load_backbone
-from hangtag.training.train import train
+from hangtag.training.train import needs_torch, train
+from hangtag.training.weights import continued
 
 CONFIG = TrainConfig(input_size=32)
 Counts = list[tuple[int, ...]]
@@ -64,9 +70,52 @@ def test_without_groups_or_with_a_backbone_that_saw_the_designs_validation_alone
     shutil.copytree(dataset, plain)
     (plain / DESIGNS_FILE).unlink()
     train(plain, tmp_path / "m", CONFIG)
-    train(dataset, tmp_path / "further", CONFIG, continue_from=tmp_path / "m")
+    whole = replace(CONFIG, epochs=1, precision="fp32")
+    train(dataset, tmp_path / "whole", whole)
+    further = replace(CONFIG, freeze=True)
+    train(dataset, tmp_path / "further", further, continue_from=tmp_path / "whole")
     packed = Dataset.open(dataset)
-    assert fitted_on == 2 * [(packed.info.designs["validation"], len(packed.vocabulary))]
+    assert fitted_on == 3 * [(packed.info.designs["validation"], len(packed.vocabulary))]
+
+
+@pytest.mark.slow
+def test_what_continues_a_head_on_the_own_backbone_needs_no_torch_either(
+    dataset: Path, tmp_path: Path, fitted_on: Counts
+) -> None:
+    """Its backbone is the one that hangtag comes with, so it has not seen the designs."""
+    train(dataset, tmp_path / "m", CONFIG)
+    settings = resolved(continued(CONFIG, tmp_path / "m"), continues=True)
+    assert not needs_torch(settings, tmp_path / "m")
+    train(dataset, tmp_path / "further", CONFIG, continue_from=tmp_path / "m")
+    assert fitted_on[0] == fitted_on[1]
+    assert not needs_torch(resolved(CONFIG), None)
+    for other in ({"head": "linear"}, {"freeze": False}, {"input_size": 40}, {"backbone": "vit"}):
+        assert needs_torch(resolved(replace(CONFIG, **other)), None)
+
+
+def test_features_of_designs_that_were_packed_before_are_not_computed_again(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other tags, another split, more designs: what is new is all that is computed."""
+    computed: list[int] = []
+    real = OnnxBackbone.features
+
+    def counted(backbone: OnnxBackbone, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        computed.append(len(inputs))
+        return real(backbone, inputs)
+
+    monkeypatch.setattr(OnnxBackbone, "features", counted)
+    folder = tmp_path / "d"
+    few = replace(library, designs=library.designs[:120])
+    pack(few, folder, PackConfig(size=48, min_count=3, split="70/15/15"))
+    backbone = OnnxBackbone()
+    features_of(backbone, Dataset.open(folder), 32, folder / "features")
+    first = sum(computed)
+    pack(library, folder, PackConfig(size=48, min_count=2, split="80/10/10"), overwrite=True)
+    computed.clear()
+    features_of(backbone, Dataset.open(folder), 32, folder / "features")
+    assert 90 < first < 120
+    assert sum(computed) <= 144 - first + 18  # new designs, and those that were in the test split
 
 
 @pytest.mark.slow

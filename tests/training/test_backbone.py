@@ -1,0 +1,62 @@
+"""hangtag-base as ONNX: what torch computes, named as in torch, and with other weights in it."""
+
+import numpy as np
+import onnx
+import pytest
+
+from hangtag.training.backbone import OWN_FILE, OnnxBackbone, own_state
+
+INPUTS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 4), dtype=np.uint8)
+
+
+def test_features_come_in_parts_of_mean_zero() -> None:
+    backbone = OnnxBackbone()
+    found = backbone.features(INPUTS)
+    assert found.shape == (3, sum(backbone.widths)) == (3, 1952)
+    for part in np.split(found, np.cumsum(backbone.widths)[:-1], axis=1):
+        np.testing.assert_allclose(part.mean(axis=1), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [32, 96, 160])
+def test_it_takes_any_input_of_whole_cells(side: int) -> None:
+    inputs = np.zeros((2, side, side, 4), np.uint8)
+    assert np.isfinite(OnnxBackbone().features(inputs)).all()
+
+
+def test_it_is_small_and_in_half_precision() -> None:
+    assert OWN_FILE.stat().st_size < 12e6
+    kinds = {one.data_type for one in onnx.load(OWN_FILE).graph.initializer if "conv" in one.name}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+
+
+def test_other_weights_of_the_same_network_replace_its_own() -> None:
+    own, state = OnnxBackbone(), own_state()
+    same = OnnxBackbone(state)
+    assert same.digest == own.digest
+    state["backbone.conv_stem.weight"] = state["backbone.conv_stem.weight"] * 0.5
+    other = OnnxBackbone(state)
+    assert other.digest != own.digest
+    assert not np.allclose(other.features(INPUTS), own.features(INPUTS), atol=0.01)
+    np.testing.assert_allclose(
+        other.state["backbone.conv_stem.weight"], state["backbone.conv_stem.weight"], atol=1e-6
+    )
+
+
+def test_a_weight_that_is_missing_is_an_error() -> None:
+    state = own_state()
+    del state["backbone.conv_stem.weight"]
+    with pytest.raises(KeyError, match="conv_stem"):
+        OnnxBackbone(state)
+
+
+@pytest.mark.slow
+def test_torch_computes_the_same() -> None:
+    import torch
+
+    from hangtag.training.network import TagNetwork, load_backbone
+
+    network = TagNetwork("hangtag-base", 1, pooling="all").eval()
+    load_backbone(network, "hangtag-base", None)
+    with torch.inference_mode():
+        expected = network.features(torch.from_numpy(INPUTS)).numpy()
+    np.testing.assert_allclose(OnnxBackbone().features(INPUTS), expected, atol=1e-3)
