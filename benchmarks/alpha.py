@@ -20,12 +20,13 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.training.checkpoints import Origin
 from hangtag.training.config import TrainConfig
 from hangtag.training.defaults import resolved
 from hangtag.training.network import TagNetwork
+from hangtag.training.network_run import first_network
+from hangtag.training.progress import Origin
 from hangtag.training.run import Run
-from hangtag.training.train import first_network
+from hangtag.training.setup import Setup
 
 TREATMENTS = ("black", "white", "contrast", "four channels")
 
@@ -82,9 +83,12 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
     if treatment != "four channels":
         network.__class__ = type("Network", (Flattened,), {"treatment": treatment})
     with tempfile.TemporaryDirectory() as model:
-        origin, features = Origin(folder.fingerprint()), Path(model) / "features"
-        run = Run(folder, Path(model), config, Accelerator(), network, origin, {}, features)
-        run.to_the_end(threading.Event())
+        setup = Setup(
+            folder, Path(model), config, Accelerator(), network, Origin(folder.fingerprint()), {},
+            Path(model) / "features", threading.Event(),
+        )  # fmt: skip
+        run = Run.start(setup)
+        run.to_the_end()
         return run.progress.best_score
 
 

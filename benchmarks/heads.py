@@ -5,7 +5,7 @@
 
 The first table is on random features (5,000 designs, 625 for validation, 1,920 features, 250 tags),
 for speed alone; every epoch is validated. The second, with a dataset, is the validation macro mAP
-of the best epoch by learning rate and epochs; the features are kept in --cache. Cost: a minute,
+of the best epoch by learning rate and epochs; the features are kept in it. Cost: a minute,
 and two more with a dataset of some 6,000 designs.
 """
 
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.training.config import OWN_BACKBONE, TrainConfig
-from hangtag.training.defaults import resolved
-from hangtag.training.features import Features, features_of
+from hangtag.training.backbone import OnnxBackbone
+from hangtag.training.config import TrainConfig
+from hangtag.training.defaults import ResolvedConfig, resolved
+from hangtag.training.features import FEATURES_FOLDER, Features, features_of
 from hangtag.training.head import train_head
-from hangtag.training.train import first_network
 
 EPOCHS = (5, 10, 20, 43, 86)
 RATES = (0.002, 0.006, 0.02, 0.06)
@@ -32,10 +32,6 @@ RATES = (0.002, 0.006, 0.02, 0.06)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path)
-    parser.add_argument("--backbone", default=OWN_BACKBONE)
-    parser.add_argument("--weights", default="none")
-    parser.add_argument("--input-size", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path("runs/heads/features.safetensors"))
     parser.add_argument("--heads", type=int, default=8)
     options = parser.parse_args()
     print(
@@ -53,10 +49,7 @@ def main() -> None:
                     flush=True,
                 )
     if options.dataset:
-        config = TrainConfig(
-            options.backbone, options.weights, freeze=True, input_size=options.input_size
-        )
-        steps(options.dataset, resolved(config), options.cache)
+        steps(options.dataset, resolved(TrainConfig(freeze=True, head="linear")))
 
 
 def speed(processes: int, threads: int, loss: str, epochs: int, heads: int) -> float:
@@ -82,18 +75,20 @@ def random_features(designs: int = 5_000, width: int = 1_920, tags: int = 250) -
     train, validation = (rng.random((n, width), np.float32) for n in counts)
     labels, judged = ((rng.random((n, tags)) < 0.02).astype(np.int8) for n in counts)
     return Features(
-        torch.from_numpy(train),
-        torch.from_numpy(np.where(labels == 1, labels, np.int8(-1))),
-        torch.from_numpy(validation),
+        train,
+        np.where(labels == 1, labels, np.int8(-1)),
+        np.arange(counts[0]),
+        validation,
         judged,
         np.arange(counts[1]),
     )
 
 
-def steps(dataset: Path, config: TrainConfig, cache: Path) -> None:
+def steps(dataset: Path, config: ResolvedConfig) -> None:
     """Print the macro mAP by learning rate and epochs."""
     folder = Dataset.open(dataset)
-    features = features_of(first_network(folder, config, None), folder, config, cache)
+    kept = folder.path / FEATURES_FOLDER
+    features = features_of(OnnxBackbone(), folder, config.input_size, kept)
     print("\n| learning rate | " + " | ".join(f"{n} epochs" for n in EPOCHS) + " |")
     print("|---" * (len(EPOCHS) + 1) + "|")
     for rate in RATES:

@@ -3,7 +3,7 @@
     python benchmarks/kernel_head.py runs/quality/openclipart/dataset --landmarks 1000 2000 4000
     python benchmarks/kernel_head.py runs/backbone/DATASET --designs 20000 --tags 300
 
-Features of hangtag-base, computed once and kept beside --cache. `others` is macro mAP of the
+Features of hangtag-base, computed once and kept in the dataset. `others` is macro mAP of the
 predictions for training designs from the designs of other groups, the last two columns are macro
 (micro) mAP on validation and test, which the head has not seen. One row for the exact head, one
 for each number of landmarks, and one for as many landmarks at random. A second table says what
@@ -16,24 +16,23 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from calibration import applied
 from calibration import judged as judged_by
 from numpy.typing import NDArray
 
-from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.quality.calibration import fit_calibration
 from hangtag.quality.metrics import macro_map, micro_map
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.calibration import expit
 from hangtag.training import kernel
+from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import TrainConfig
-from hangtag.training.data import outputs
 from hangtag.training.defaults import resolved
-from hangtag.training.train import first_network
+from hangtag.training.feature_store import Rows
+from hangtag.training.features import FEATURES_FOLDER, stored_features
 
-Part = tuple[NDArray[np.float32], NDArray[np.int8]]
+Part = tuple[Rows, NDArray[np.int8]]
 
 
 def main() -> None:
@@ -42,47 +41,39 @@ def main() -> None:
     parser.add_argument("--landmarks", type=int, nargs="*", default=[6_000])
     parser.add_argument("--designs", type=int, default=0, help="of the training part, at random")
     parser.add_argument("--tags", type=int, default=0, help="the commonest")
-    parser.add_argument("--cache", type=Path, default=Path("runs/kernel-head"))
     options = parser.parse_args()
     folder = Dataset.open(options.dataset)
     config = resolved(TrainConfig())
-    network = first_network(folder, config, None).eval()
+    backbone, splits = OnnxBackbone(), list(folder.splits())
+    stored, readable = stored_features(
+        backbone, folder, splits, config.input_size, folder.path / FEATURES_FOLDER
+    )
     commonest = np.argsort(-(folder.labels("train") == 1).sum(axis=0))[: options.tags or None]
+    some, groups = np.arange(len(readable["train"].rows)), groups_of(folder, "train")
+    if options.designs:
+        some = np.sort(np.random.default_rng(0).permutation(some)[: options.designs])
+    assert groups is not None
+    groups = groups[readable["train"].records[some]]
 
     def part(split: str, some: slice | NDArray[np.int64]) -> Part:
-        options.cache.mkdir(parents=True, exist_ok=True)
-        key = f"{options.dataset.resolve().parent.name}-{split}-{options.designs}"
-        file = options.cache / f"{key}.npy"
-        store = PixelStore(folder.records(split), folder.info.size, config.input_size, 1 << 34)
-        kept = np.arange(len(store))[some]
-        if not file.exists():
-            chosen = PixelStore(
-                folder.records(split), folder.info.size, config.input_size, 0, store.kept[kept]
-            )
-            blocks = outputs(network.features, chosen, torch.device("cpu"), "fp32")
-            np.save(file, np.concatenate(list(blocks)))
-        return np.load(file), folder.labels(split)[store.kept[kept]][:, commonest]
+        of = readable[split]
+        labels = folder.labels(split)[of.records[some]][:, commonest]
+        return Rows(stored, of.rows[some]), labels
 
-    rng = np.random.default_rng(0)
-    total = len(folder.labels("train"))
-    some = np.sort(rng.permutation(total)[: options.designs or total])
     train = part("train", some)
-    judged = {name: part(name, slice(None)) for name in folder.splits() if name != "train"}
-    groups = groups_of(folder, "train")
-    assert groups is not None
-    groups = groups[some]
+    judged = {name: part(name, slice(None)) for name in splits if name != "train"}
     print("| landmarks | gamma, lambda | others | seconds | MB | " + " | ".join(judged) + " |")
     print("|---" * (5 + len(judged)) + "|")
 
     def row(title: str, exact: int, landmarks: int) -> kernel.KernelFit:
         kernel.EXACT, kernel.LANDMARKS = exact, landmarks  # type: ignore[misc]
         began = time.monotonic()
-        fitted = kernel.fit(*train, groups, network.widths)
+        fitted = kernel.fit(*train, groups, backbone.widths)
         seconds = time.monotonic() - began
         head = fitted.head
         size = (2 * head.landmarks.size + 4 * head.weights.size) / 1e6
         found = " | ".join(
-            f"{macro_map(score(head.logits(x)), y):.4f} ({micro_map(score(head.logits(x)), y):.4f})"
+            f"{macro_map(score(head.logits(x[:])), y):.4f} ({micro_map(score(head.logits(x[:])), y):.4f})"
             for x, y in judged.values()
         )
         print(
@@ -101,9 +92,9 @@ def main() -> None:
         row(f"{count:,} at random", 0, count)
         kernel.choose_landmarks = chosen
     x, y = judged.pop("test" if "test" in judged else "validation")
-    unseen = exact.head.logits(x), y
+    unseen = exact.head.logits(x[:]), y
     parts = {"other groups": (exact.logits, train[1])}
-    parts |= {name: (exact.head.logits(x), y) for name, (x, y) in judged.items()}
+    parts |= {name: (exact.head.logits(x[:]), y) for name, (x, y) in judged.items()}
     if judged:
         both = zip(*parts.values(), strict=True)
         parts["both"] = tuple(np.concatenate(halves) for halves in both)
@@ -119,7 +110,7 @@ def main() -> None:
 
 
 def at_random(
-    designs: NDArray[np.float32],
+    designs: kernel.Rows,
     settings: kernel.KernelSettings,
     count: int,
     rng: np.random.Generator,

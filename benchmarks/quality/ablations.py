@@ -37,7 +37,7 @@ from hangtag.tagging.tagger import Tagger
 from hangtag.training import recipe
 from hangtag.training.config import FIRST_GENERATION, UNCHANGED, TrainConfig
 from hangtag.training.history import Row
-from hangtag.training.setup import Session
+from hangtag.training.session import Session
 from hangtag.training.train import train
 
 RESULTS = Path(__file__).with_name("ablations.jsonl")

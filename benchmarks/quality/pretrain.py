@@ -32,7 +32,6 @@ from icon_sets import Held, called, catalog, emoji_names, words, write_sets
 from losses import run
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from wordnet import WordNet
 
@@ -40,8 +39,10 @@ from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
 from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.storage.files import atomic_path
-from hangtag.training.network import OWN_NETWORK, OWN_WEIGHTS, four_channels
-from hangtag.training.onnx_export import INPUT, export_onnx
+from hangtag.training.backbone import INPUT, OWN_FILE
+from hangtag.training.config import OWN_BACKBONE
+from hangtag.training.network import OWN_NETWORK, TagNetwork, four_channels
+from hangtag.training.onnx_export import export_backbone, export_onnx
 
 SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280
 # Stages that stay as ImageNet's are; below them a design has 80 channels of 8 x 8.
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/backbone"))
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=4e-4)
-    parser.add_argument("--weights", type=Path, default=OWN_WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=OWN_FILE)
     options = parser.parse_args()
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
     work = options.out / "-".join([*parts, *(["drawn"] if options.drawn else [])])
@@ -290,15 +291,13 @@ def _drawn(folder: Path, count: int) -> Iterator[dict[str, str]]:
         }
 
 
-def write_backbone(network: nn.Module, weights: Path) -> None:
-    """Write the backbone in half precision."""
-    state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    assert all(torch.isfinite(value).all() for value in state.values())
-    save_file(state, weights)
-    print(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
+def write_backbone(network: nn.Module, path: Path) -> None:
+    """Write the backbone as it ships: an ONNX graph, its weights in half precision."""
+    whole = TagNetwork(OWN_BACKBONE, 1, pooling="all")
+    whole.backbone = network
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    export_backbone(whole, SIDE, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
