@@ -72,10 +72,8 @@ def main() -> None:
         seconds = time.monotonic() - began
         head = fitted.head
         size = (2 * head.landmarks.size + 4 * head.weights.size) / 1e6
-        found = " | ".join(
-            f"{macro_map(score(head.logits(x[:])), y):.4f} ({micro_map(score(head.logits(x[:])), y):.4f})"
-            for x, y in judged.values()
-        )
+        scores = [(score(head.logits(x[:])), y) for x, y in judged.values()]
+        found = " | ".join(f"{macro_map(*one):.4f} ({micro_map(*one):.4f})" for one in scores)
         print(
             f"| {title} | {head.settings.gamma:g}, {head.settings.lam:g} "
             f"| {macro_map(score(fitted.logits), train[1]):.4f} | {seconds:.0f} | {size:.0f} "
