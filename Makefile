@@ -1,4 +1,5 @@
-# demo: from a fresh clone to tags on designs. quick: the tests of a minute. test: all tests.
+# demo: from a fresh clone to tags on designs. demo-train: a whole network on the same designs, with
+# torch. quick: the tests of a minute. test: all tests.
 # coverage: all tests, with the lines that they miss. check: format, lint, types, all tests.
 # site: the documentation as a web site. Each installs what it needs: Python 3.11.4 or newer and a
 # package registry.
@@ -13,15 +14,16 @@ DEMO_TRAIN =
 # Compiled once, not at the start of each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test coverage check format lint types tests site clean
+.PHONY: demo demo-train quick test coverage check format lint types tests site clean
 
 demo: $(VENV)/.installed
-	$(BIN)/hangtag sample $(DEMO)/library
-	$(BIN)/hangtag pack $(DEMO)/library/designs.csv $(DEMO)/dataset
-	$(BIN)/hangtag train $(DEMO)/dataset $(DEMO)/model $(DEMO_TRAIN)
-	$(BIN)/hangtag evaluate $(DEMO)/model $(DEMO)/dataset
-	$(BIN)/hangtag tag $(DEMO)/model $(DEMO)/library/designs --out $(DEMO)/tags.jsonl
+	$(BIN)/hangtag demo $(DEMO)
 	@head -n 3 $(DEMO)/tags.jsonl
+
+demo-train: demo $(VENV)/.installed-train
+	$(BIN)/hangtag train $(DEMO)/dataset $(DEMO)/whole --no-freeze $(DEMO_TRAIN)
+	$(BIN)/hangtag evaluate $(DEMO)/whole $(DEMO)/dataset
+	$(BIN)/hangtag compare $(DEMO)/model $(DEMO)/whole $(DEMO)/dataset
 
 quick: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"
@@ -53,10 +55,15 @@ clean:
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable ".[train]"
+	$(BIN)/pip install --quiet --editable .
 	touch $@
+
+$(VENV)/.installed-train: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[train]"
+	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable ".[dev]"
-	touch $@ $(VENV)/.installed
+	touch $@ $(VENV)/.installed $(VENV)/.installed-train

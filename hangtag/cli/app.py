@@ -14,7 +14,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from hangtag import __version__
-from hangtag.cli import dataset, doctor, library, model, quality, review, sagemaker, tagging
+from hangtag.cli import dataset, demo, doctor, library, model, quality, review, sagemaker, tagging
 from hangtag.cli.examples import add_examples
 from hangtag.cli.options import DEFAULTS, Output, Result
 from hangtag.cli.terminal import shown
@@ -29,6 +29,7 @@ app = App(
 )
 # In the order of the work.
 _COMMANDS: dict[str, Any] = {
+    "demo": demo.demo,
     "sample": library.sample,
     "import": library.import_,
     "vocabulary": library.vocabulary,

@@ -5,6 +5,7 @@ from typing import Final
 from cyclopts import App
 
 EXAMPLES: Final[dict[str, str]] = {
+    "demo": "hangtag demo",
     "sample": "hangtag sample library",
     "import": "hangtag import xmp ~/Designs --out designs.csv",
     "vocabulary suggest": "hangtag vocabulary suggest designs.csv",
