@@ -1,7 +1,7 @@
 # Containers by SageMaker's contract, which run elsewhere too: `train` and `serve` over /opt/ml.
 #
 #   docker build --target train --tag hangtag-train .
-#   docker build --target serve --tag hangtag-serve .     # without torch
+#   docker build --target serve --tag hangtag-serve .     # without torch: serves, and trains heads
 #
 # SageMaker needs images for amd64 with Docker's own manifests: docs/setup.md has the options.
 #

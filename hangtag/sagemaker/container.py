@@ -3,7 +3,7 @@ in "Use Your Own Training Algorithms" and "Use Your Own Inference Code".
 
     python -m hangtag.sagemaker.container train
 
-The serving half needs no torch.
+Serving needs no torch, and neither does training a tag head on hangtag-base.
 """
 
 import logging
@@ -13,6 +13,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,15 +67,15 @@ def train() -> None:
     host = resources.get("current_host", "algo-1")
     hosts = sorted(resources.get("hosts") or [host])
     from hangtag.sagemaker.hyperparameters import config_of
-    from hangtag.training.speed import gpus
 
     given = _hyperparameters(config / "hyperparameters.json")
     # A tag head alone trains in one process.
     alone = "freeze" in given and config_of(given, tags=1, designs=1)[0].freeze
-    if len(hosts) == 1 and (gpus() <= 1 or alone):
+    gpus = _gpus()
+    if len(hosts) == 1 and (gpus <= 1 or alone):
         train_here()
         return
-    if not gpus():
+    if not gpus:
         os.environ["ACCELERATE_USE_CPU"] = "true"  # else each process would train alone
     if resources.get("network_interface_name"):
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
@@ -83,12 +84,21 @@ def train() -> None:
         sys.executable, "-m", "torch.distributed.run",
         "--nnodes", str(len(hosts)),
         "--node-rank", str(hosts.index(host)),
-        "--nproc-per-node", str(max(1, gpus())),
+        "--nproc-per-node", str(max(1, gpus)),
         "--master-addr", hosts[0],
         "--master-port", str(MASTER_PORT),
         "-m", "hangtag.sagemaker.container", "train-here",
     ]  # fmt: skip
     _become(command)
+
+
+def _gpus() -> int:
+    """Return how many GPUs this host can train on: none in an image without torch."""
+    if find_spec("torch") is None:
+        return 0
+    from hangtag.training.speed import gpus
+
+    return gpus()
 
 
 def _become(command: list[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, DatasetError, MissingExtra
 from hangtag.storage.locks import only_writer
@@ -55,6 +56,8 @@ def train(
         from hangtag.training.network_run import train_network
 
         return train_network(folder, model, settings, continue_from, overwrite, session)
+    if not _has_torch():
+        note('whole networks, other backbones and GPUs need an extra: pip install "hangtag[train]"')
     with only_writer(model / ".lock", model), stop_signals() as stopped:
         origin = origin_of(folder, model, settings, continue_from)
         earlier = earlier_run(model, folder, settings, origin, overwrite=overwrite)
@@ -76,8 +79,12 @@ def needs_torch(config: ResolvedConfig, continue_from: Path | None) -> bool:
     return earlier.backbone != OWN_BACKBONE
 
 
+def _has_torch() -> bool:
+    return find_spec("torch") is not None and find_spec("timm") is not None
+
+
 def _need_torch(config: ResolvedConfig) -> None:
-    if find_spec("torch") is None or find_spec("timm") is None:
+    if not _has_torch():
         what = "a whole network" if not config.freeze else "this backbone, head or input"
         raise MissingExtra(f"training {what}", "train")
 
