@@ -130,8 +130,10 @@ def prepare_image(data: bytes, config: PackConfig) -> PreparedImage:
         encoded = images.encode_png(pixels)
     else:
         encoded = images.encode_jpeg(pixels, (255,) * 3 if config.flatten == "white" else (0,) * 3)
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return PreparedImage(encoded, fingerprints.fingerprint(pixels).tobytes(), digest)
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.data)
+    fingerprint = fingerprints.fingerprint(pixels).tobytes()
+    return PreparedImage(encoded, fingerprint, digest.hexdigest())
 
 
 def prepare(

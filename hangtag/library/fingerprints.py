@@ -4,11 +4,21 @@ A fingerprint holds shape and inner edges in cells of a square. `near_duplicates
 """
 
 import functools
-from typing import Any
+from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from hangtag.library.filters import (
+    areas,
+    enlarging,
+    gaussian,
+    halved,
+    means,
+    neighbours,
+    points,
+    resampled,
+)
 
 Float = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -23,6 +33,16 @@ _FLAT = 1 / 255  # standard deviation of a colour, 0..1, that rounding may cause
 _TOP = 14  # maps hold 0..14, so that the zero of a signed map is exact
 _MAPS_AT = 1 + _LAYOUT * _LAYOUT // 8
 FINGERPRINT_BYTES = _MAPS_AT + 4 * _CELLS // 2
+
+# Filters of the square, as matrices.
+_BLUR: Final = neighbours(_SIDE, gaussian(1.0), "edge")
+_SMOOTH: Final = neighbours(_SIDE, (3 / 32, 10 / 32, 3 / 32), "reflect") @ _BLUR  # Scharr's
+_SLOPE: Final = neighbours(_SIDE, (-1, 0, 1), "reflect") @ _BLUR
+_TO_CELLS: Final = means(_SIDE, _GRID)
+_FROM_CELLS: Final = enlarging(_GRID, _SIDE)
+_CELL_BLUR: Final = neighbours(_GRID, gaussian(1.0), "edge")
+_TO_SOFT_CELLS: Final = _TO_CELLS @ neighbours(_SIDE, gaussian(1.5), "constant")
+_TO_LAYOUT: Final = means(_SIDE, _LAYOUT)
 
 # Limits of what counts as the same, chosen with benchmarks/near_duplicates.py.
 _ASPECT_STEP = 0.04  # natural logarithm of height / width per unit of the aspect byte
@@ -46,53 +66,46 @@ def fingerprint(rgba: Bytes) -> Bytes:
     if framed is None:
         return np.zeros(FINGERPRINT_BYTES, np.uint8)
     square, aspect = framed
-    alpha = square[..., 3]
+    alpha = square[3]
     colour = _opaque(square)
     shape = _pooled(alpha)
-    shape /= max(float(shape.max()), 0.05)  # hairlines count as much as fat strokes
-    maps = np.concatenate([shape[None], _edges(colour, alpha).transpose(2, 0, 1)])
+    maps = np.concatenate([shape[None], _edges(colour, alpha)])
+    maps[0] /= max(float(shape.max()), 0.05)  # hairlines count as much as fat strokes
     # Square roots give faint edges their share of the 15 steps.
-    maps[1:] = np.sign(maps[1:]) * np.sqrt(np.abs(maps[1:]))
+    maps[1:] = np.copysign(np.sqrt(np.abs(maps[1:])), maps[1:])
     maps[2:] = (maps[2:] + 1) / 2
     steps = np.rint(np.clip(maps, 0, 1) * _TOP).astype(np.uint8).ravel()
-    head = np.clip([128 + round(aspect / _ASPECT_STEP)], 1, 255).astype(np.uint8)
+    head = np.array([min(max(128 + round(aspect / _ASPECT_STEP), 1), 255)], np.uint8)
     return np.concatenate([head, _layout(colour, alpha), steps[::2] << 4 | steps[1::2]])
 
 
 def _framed(rgba: Bytes) -> tuple[Float, float] | None:
-    """Return the drawing in a square, float32 (_SIDE, _SIDE, 4) premultiplied 0..1, and its aspect.
+    """Return the drawing in a square, float32 (4, _SIDE, _SIDE) premultiplied 0..1, and its aspect.
 
     The aspect is log(height / width). None for a blank design.
     """
-    visible = cv2.threshold(rgba[..., 3], 7, 255, cv2.THRESH_BINARY)[1]
-    x, y, width, height = cv2.boundingRect(visible)
-    if width == 0:
+    visible = rgba[..., 3] > 7
+    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
+    if not len(rows):
         return None
-    red, green, blue, alpha = cv2.split(rgba[y : y + height, x : x + width])
-    drawing = cv2.merge(
-        [*(cv2.multiply(c, alpha, scale=1 / 255) for c in (red, green, blue)), alpha]
-    )
-    size = min(width, 2 * _SIDE), min(height, 2 * _SIDE)
-    if size != (width, height):
-        drawing = cv2.resize(drawing, size, interpolation=cv2.INTER_AREA)
-    if (height, width) == rgba.shape[:2] and (drawing == drawing[0, 0]).all():
+    box = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    drawing = box.transpose(2, 0, 1).astype(np.float32, order="C")  # fastest on whole planes
+    drawing[:3] *= drawing[3] / 255
+    np.rint(drawing[:3], out=drawing[:3])
+    _, height, width = drawing.shape
+    size = min(height, 2 * _SIDE), min(width, 2 * _SIDE)
+    drawing = resampled(drawing, areas(height, size[0]), areas(width, size[1]))
+    if box.shape == rgba.shape and (drawing == drawing[:, :1, :1]).all():
         return None
-    mass = cv2.extractChannel(drawing, 3)
-    left, right = _bounds(cv2.reduce(mass, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel())
-    top, bottom = _bounds(cv2.reduce(mass, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel())
-    step_x, step_y = (right - left) / (2 * _SIDE), (bottom - top) / (2 * _SIDE)
-    to_drawing = np.array(
-        [[step_x, 0, left + (step_x - 1) / 2], [0, step_y, top + (step_y - 1) / 2]]
-    )
-    square = cv2.warpAffine(
-        drawing, to_drawing, (2 * _SIDE,) * 2, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    )
-    square = cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    aspect = np.log(step_y * height / size[1]) - np.log(step_x * width / size[0])
-    return square.astype(np.float32) / np.float32(255), float(aspect)
+    left, right = _bounds(drawing[3].sum(axis=1))  # `drawing` is (4, width, height) now
+    top, bottom = _bounds(drawing[3].sum(axis=0))
+    across, down = points(left, right, size[1], 2 * _SIDE), points(top, bottom, size[0], 2 * _SIDE)
+    square = halved(resampled(drawing, across, down))
+    aspect = np.log((bottom - top) * height / size[0]) - np.log((right - left) * width / size[1])
+    return square / np.float32(255), float(aspect)
 
 
-def _bounds(mass: npt.NDArray[Any]) -> tuple[float, float]:
+def _bounds(mass: Float) -> tuple[float, float]:
     """Return where a drawing begins and ends along one axis, in pixels, fractions included.
 
     The box of the outermost pixels jumps by a pixel when a design is resized; the quantiles of
@@ -104,14 +117,9 @@ def _bounds(mass: npt.NDArray[Any]) -> tuple[float, float]:
     return float(first - margin), float(last + margin)
 
 
-def _blurred(image: Float, sigma: float, border: int = cv2.BORDER_REPLICATE) -> Float:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=border), np.float32)
-
-
-def _pooled(image: Float) -> Float:
-    """Return `image` (_SIDE, _SIDE[, channels]) softened and averaged into _GRID x _GRID cells."""
-    soft = _blurred(image, 1.5, cv2.BORDER_CONSTANT)
-    return np.asarray(cv2.resize(soft, (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
+def _pooled(planes: Float) -> Float:
+    """Return `planes` (..., _SIDE, _SIDE) softened and averaged into _GRID x _GRID cells."""
+    return np.asarray(_TO_SOFT_CELLS @ planes @ _TO_SOFT_CELLS.T)
 
 
 def _opaque(square: Float) -> Float:
@@ -120,19 +128,16 @@ def _opaque(square: Float) -> Float:
     So the outline, which the shape map holds, is not an inner edge as well: faces on the same
     yellow disc differ in all other edges.
     """
-    cells = np.asarray(cv2.resize(square, (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
-    cells = _blurred(cells, 1.0) + 0.01 * cells.mean(axis=(0, 1))
-    extended = cv2.resize(cells[..., :3] / cells[..., 3:], (_SIDE, _SIDE))
-    return np.asarray(square[..., :3] + (1 - square[..., 3:]) * extended, np.float32)
+    cells = _TO_CELLS @ square @ _TO_CELLS.T
+    cells = _CELL_BLUR @ cells @ _CELL_BLUR.T + 0.01 * cells.mean(axis=(1, 2), keepdims=True)
+    extended = _FROM_CELLS @ (cells[:3] / cells[3]) @ _FROM_CELLS.T
+    return np.asarray(square[:3] + (1 - square[3]) * extended)
 
 
 def _edges(colour: Float, alpha: Float) -> Float:
-    """Return edge strength 0..1, and strength times cos and sin of twice the angle: (16, 16, 3)."""
-    soft = _blurred(colour, 1.0)
-    dx = cv2.Scharr(soft, cv2.CV_32F, 1, 0, scale=1 / 32)
-    dy = cv2.Scharr(soft, cv2.CV_32F, 0, 1, scale=1 / 32)
-    over_colours = np.ones((1, 3), np.float32)
-    xx, yy, xy = (cv2.transform(p, over_colours) for p in (dx * dx, dy * dy, dx * dy))
+    """Return edge strength 0..1, and strength times cos and sin of twice the angle: (3, 16, 16)."""
+    dx, dy = _SMOOTH @ colour @ _SLOPE.T, _SLOPE @ colour @ _SMOOTH.T
+    xx, yy, xy = (product.sum(axis=0) for product in (dx * dx, dy * dy, dx * dy))
     energy = xx + yy
     gradient = np.sqrt(energy)
     weight = alpha * alpha  # thin coverage leaves too few bits of colour to trust
@@ -140,7 +145,7 @@ def _edges(colour: Float, alpha: Float) -> Float:
     # Relative to the design's usual gradient, and blind to what rounding to 8 bits leaves (0.02).
     strength = weight * gradient / (gradient + usual + 0.02)
     turn = strength / (energy + 1e-12)
-    return _pooled(np.dstack([strength, turn * (xx - yy), turn * (xy + xy)]))
+    return _pooled(np.stack([strength, turn * (xx - yy), turn * (xy + xy)]))
 
 
 def _layout(colour: Float, alpha: Float) -> Bytes:
@@ -148,9 +153,9 @@ def _layout(colour: Float, alpha: Float) -> Bytes:
 
     No bit is set for a drawing of one flat colour.
     """
-    size = (_LAYOUT, _LAYOUT)
-    cells = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
-    weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).reshape(-1, 1)
+    planes = np.concatenate([colour, alpha[None]])
+    cells = (_TO_LAYOUT @ planes @ _TO_LAYOUT.T).reshape(4, -1).T
+    cells, weight = cells[:, :3], cells[:, 3:]
     offsets = cells - (cells * weight).sum(axis=0) / weight.sum()
     spread, axes = np.linalg.eigh((offsets * weight).T @ offsets / weight.sum())
     if spread[-1] < _FLAT**2:
@@ -229,5 +234,5 @@ def _full_square() -> Float:
     square[margin:-margin, margin:-margin] = 255
     framed = _framed(square)
     assert framed is not None
-    shape = _pooled(framed[0][..., 3])
+    shape = _pooled(framed[0][3])
     return np.asarray(shape / shape.max())

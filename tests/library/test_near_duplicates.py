@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from hangtag.library.filters import gaussian, neighbours
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 
@@ -88,9 +88,9 @@ DRAWINGS = {
 
 
 def hue_turned(design: Pixels) -> Pixels:
-    hsv = cv2.cvtColor(design[..., :3].copy(), cv2.COLOR_RGB2HSV_FULL)
+    hsv = np.array(Image.fromarray(design[..., :3].copy()).convert("HSV"))
     hsv[..., 0] += 110
-    return np.dstack([cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), design[..., 3]])
+    return np.dstack([Image.fromarray(hsv, "HSV").convert("RGB"), design[..., 3]])
 
 
 def with_colours(design: Pixels, colours: NDArray[np.floating]) -> Pixels:
@@ -165,7 +165,8 @@ def test_colour_under_full_transparency_is_never_seen() -> None:
 
 def test_faint_textures_are_distinguished() -> None:
     rng = np.random.default_rng(0)
-    grain = cv2.GaussianBlur(rng.normal(0, 60, (12, 256, 256)).transpose(1, 2, 0), (0, 0), 5)
+    blur = neighbours(256, gaussian(5), "reflect")
+    grain = (blur @ rng.normal(0, 60, (12, 256, 256)) @ blur.T).transpose(1, 2, 0)
     papers = [
         with_colours(np.full((256, 256, 4), 255, np.uint8), 220 + grain[..., i, None] * [2, 1.5, 1])
         for i in range(12)
