@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from rows import keep, kept, processor
 from torch import Tensor
 
-from hangtag.dataset.batches import Batches, PixelStore
+from hangtag.dataset.batches import Batches
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
+from hangtag.dataset.pixel_store import PixelStore
 from hangtag.quality.metrics import macro_map
 from hangtag.tagging.calibration import expit
 from hangtag.tagging.tagger import Tagger

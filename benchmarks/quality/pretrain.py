@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from wordnet import WordNet
 
 from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
-from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
+from hangtag.dataset.pixel_store import PixelStore
 from hangtag.storage.files import atomic_path
 from hangtag.training.backbone import INPUT, OWN_FILE
 from hangtag.training.config import OWN_BACKBONE

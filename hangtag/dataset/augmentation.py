@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,6 +87,8 @@ def augment(
     linear: an affine warp moves colour and coverage together, and a colour change is one 4x4 matrix
     whose constant part is scaled by alpha, so that transparency stays transparent.
     """
+    import cv2  # it comes with the train extra
+
     count, size = len(inputs), inputs.shape[1]
     warps = _warps(count, size, how, sided, rng)
     colours = _colour_matrices(count, how, rng)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
+from hangtag.dataset.pixel_store import PixelStore
 from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.pixels import Stores, labels_of, stores_of
 from hangtag.training.speed import autocast

@@ -6,8 +6,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from hangtag.dataset.batches import PixelStore
 from hangtag.dataset.dataset_folder import Dataset
+from hangtag.dataset.pixel_store import PixelStore
 from hangtag.errors import DatasetError
 from hangtag.training.defaults import ResolvedConfig
 

@@ -1,9 +1,12 @@
 """Augmentation: changes that keep what tags say."""
 
 import numpy as np
+import pytest
 
 from hangtag.dataset import augmentation as module
 from hangtag.dataset.augmentation import Augmentation, augment, has_colour_tags, sided_designs
+
+pytest.importorskip("cv2", reason="needs the train extra, which warps designs")
 
 STRONG = Augmentation(
     flip=True, rotate=20, scale=0.3, aspect=0.2, shift=0.1, shear=0.1, hue=60, saturation=0.4,

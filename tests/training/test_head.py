@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hangtag.dataset import batches
+from hangtag.dataset import pixel_store
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, ModelError, Stopped, TrainingError
 from hangtag.quality.evaluate import evaluate
@@ -70,13 +70,13 @@ def model(work: Path, config: TrainConfig, tmp_path_factory: pytest.TempPathFact
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the images that were decoded, one by one."""
     sizes: list[int] = []
-    real = batches.decode
+    real = pixel_store.decode
 
-    def counted(data: bytes, size: int) -> batches.Pixels:
+    def counted(data: bytes, size: int) -> pixel_store.Pixels:
         sizes.append(len(data))
         return real(data, size)
 
-    monkeypatch.setattr(batches, "decode", counted)
+    monkeypatch.setattr(pixel_store, "decode", counted)
     monkeypatch.setattr(features_module, "decode", counted)
     return sizes
 
