@@ -3,29 +3,32 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hangtag.quality.charts import COLOURS, INK, Chart, Scale
 from hangtag.quality.metrics import Floats, Labels
-from hangtag.quality.pages import INK, svg
 
 
 def training_curves(history: Sequence[dict[str, str]]) -> str:
     """Draw loss and validation scores over the epochs, from the rows of history.csv."""
-    epochs = [int(row["epoch"]) for row in history]
-
-    def draw(axes: Axes) -> None:
-        for name, label in (("macro", "macro mAP"), ("micro", "micro mAP")):
-            values = [float(row[f"validation_{name}_map"]) for row in history]
-            axes.plot(epochs, values, label=label)
-        axes.set(xlabel="epoch", ylabel="validation score", ylim=(0, None))
-        loss = axes.twinx()
-        loss.plot(epochs, [float(row["train_loss"]) for row in history], color=INK, ls=":")
-        loss.set(ylabel="training loss (dotted)")
-        loss.grid(False)
-        axes.legend(loc="lower right")
-
-    return svg(draw, "training")
+    epochs = [float(row["epoch"]) for row in history]
+    scores = {
+        label: [float(row[f"validation_{name}_map"]) for row in history]
+        for name, label in (("macro", "macro mAP"), ("micro", "micro mAP"))
+    }
+    losses = [float(row["train_loss"]) for row in history]
+    highest = max((one for values in scores.values() for one in values if one > 0), default=1)
+    loss = Scale("training loss (dotted)", 0, 1.05 * max((x for x in losses if x > 0), default=1))
+    chart = Chart(
+        "training",
+        Scale("epoch", min(epochs), max(epochs), whole=True),
+        Scale("validation score", 0, 1.05 * highest),
+        loss,
+    )
+    for (label, values), colour in zip(scores.items(), COLOURS, strict=False):
+        chart.line(zip(epochs, values, strict=True), label, colour)
+    chart.line(zip(epochs, losses, strict=True), "training loss", INK, dotted=True, on=loss)
+    return chart.svg()
 
 
 def precision_recall(
@@ -33,24 +36,18 @@ def precision_recall(
 ) -> str:
     """Draw precision over recall: `curves` (name, scores, labels), the first one bold, and marked
     `points` (name, recall, precision)."""
-
-    def draw(axes: Axes) -> None:
-        for number, (name, scores, labels) in enumerate(curves):
-            recall, precision = _curve(scores, labels)
-            # A dollar would begin a formula, and a label that begins with `_` is left out.
-            text = " " + name.replace("$", r"\$")
-            axes.plot(recall, precision, label=text, lw=2.5 if number == 0 else 1)
-        for name, recall_at, precision_at in points:
-            axes.plot(recall_at, precision_at, "o", color=INK)
-            axes.annotate(
-                name, (recall_at, precision_at), xytext=(6, 6), textcoords="offset points"
-            )
-        axes.set(
-            xlabel="share of all tags found", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02)
+    chart = Chart(
+        "precision-recall", Scale("share of all tags found", 0, 1), Scale("share right", 0, 1)
+    )
+    for number, (name, scores, labels) in enumerate(curves):
+        recall, precision = _curve(scores, labels)
+        colour = COLOURS[number % len(COLOURS)]
+        chart.line(
+            zip(recall, precision, strict=True), name, colour, width=2.5 if number == 0 else 1
         )
-        axes.legend(loc="lower left", fontsize=8)
-
-    return svg(draw, "precision-recall")
+    for name, recall_at, precision_at in points:
+        chart.dots([(recall_at, precision_at)], INK, name)
+    return chart.svg()
 
 
 def reliability(scores: Floats, labels: Labels, bins: int = 15) -> str:
@@ -64,19 +61,16 @@ def reliability(scores: Floats, labels: Labels, bins: int = 15) -> str:
     share = np.bincount(bin_of, yes, bins)[filled] / count[filled]
     # Half of the 95 % interval.
     spread = 1.96 * np.sqrt(share * (1 - share) / count[filled])
-
-    def draw(axes: Axes) -> None:
-        axes.plot((0, 1), (0, 1), color=INK, ls=":", label="perfect")
-        axes.errorbar(mean, share, spread, marker="o", capsize=2, label="this model")
-        axes.set(xlabel="score", ylabel="share with the tag", xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend(loc="upper left")
-        counts = axes.twinx()
-        edges = np.linspace(0, 1, bins + 1)
-        counts.bar(edges[:-1], count, 1 / bins, align="edge", color=INK, alpha=0.12)
-        counts.set(yscale="log", ylabel="scores (log)")
-        counts.grid(False)
-
-    return svg(draw, "reliability")
+    sizes = Scale("scores (log)", 1, 10 ** np.ceil(np.log10(max(count.max(), 2))), log=True)
+    chart = Chart(
+        "reliability", Scale("score", 0, 1), Scale("share with the tag", 0, 1), right=sizes
+    )
+    chart.bars([float(edge) for edge in np.linspace(0, 1, bins + 1)], count.tolist(), sizes)
+    chart.line([(0, 0), (1, 1)], "perfect", INK, dotted=True)
+    chart.intervals(zip(mean, share - spread, share + spread, strict=True), COLOURS[0])
+    chart.line(zip(mean, share, strict=True), "this model", COLOURS[0])
+    chart.dots(zip(mean, share, strict=True), COLOURS[0])
+    return chart.svg()
 
 
 def _curve(scores: Floats, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,8 +11,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hangtag import __version__
-from hangtag.quality.pages import INK, render, svg
+from hangtag.quality.pages import render
 from hangtag.storage.files import write_text
+from hangtag.tuning.figures import INK, svg
 from hangtag.tuning.summary import Summary, plain, seconds
 
 REPORT: Final = "report.html"
