@@ -245,7 +245,9 @@ def test_doctor_says_what_a_bug_report_needs() -> None:
     found = json.loads(line)
     assert found["hangtag"] == __version__
     assert found["packages"]["onnxruntime"]
-    assert set(found["extras"]) == {"train", "aws", "trackers", "postgres", "notebooks"}
+    assert set(found["extras"]) == {
+        "train", "aws", "parquet", "trackers", "postgres", "notebooks"
+    }  # fmt: skip
     assert "onnxruntime" in text
     assert "free" in text
 

@@ -5,7 +5,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +13,17 @@ from hangtag.cli.options import Output, Result
 
 # Of each extra: the distributions that it needs, and its purpose.
 EXTRAS: Final = {
-    "train": (("torch", "timm", "accelerate", "optuna", "onnx"), "training and tuning"),
+    "train": (
+        ("torch", "timm", "accelerate", "optuna", "opencv-python-headless"),
+        "training whole networks, and tuning",
+    ),
+    "parquet": (("pyarrow",), "catalogs as Parquet"),
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
     "trackers": (("tensorboard",), "reporting to TensorBoard"),
     "postgres": (("psycopg",), "studies that machines share"),
     "notebooks": (("ipykernel",), "the notebooks"),
 }
-_BASE: Final = ("numpy", "onnxruntime", "pillow", "resvg-py", "fastapi", "pyarrow")
+_BASE: Final = ("numpy", "onnxruntime", "pillow", "resvg-py", "fastapi", "onnx")
 
 
 def doctor(*, output: Output | None = None) -> Result:
@@ -52,6 +55,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _version(distribution: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -73,10 +78,8 @@ def _cores() -> str:
 
 
 def _memory() -> str:
-    try:
-        import psutil
-    except ImportError:  # it comes with the train extra
-        return "unknown"
+    import psutil
+
     memory = psutil.virtual_memory()
     return f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hangtag.errors import CatalogError
+from hangtag.errors import CatalogError, MissingExtra
 from hangtag.library.catalog_columns import COLUMNS, LISTS, file_text, known_columns
 from hangtag.library.catalog_csv import read_csv, write_csv
 from hangtag.library.tag_text import join_tags
@@ -18,7 +18,8 @@ Values = tuple[str | tuple[str, ...], ...]  # of one design, in the order of the
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a `.csv`, `.jsonl` or `.parquet` file, with the values as they are there.
 
-    Only the columns in COLUMNS are given, by these names. Raises CatalogError, with file and line.
+    Only the columns in COLUMNS are given, by these names. Raises CatalogError, with file and line,
+    and MissingExtra for Parquet without the `parquet` extra.
     """
     reader, _ = _format(path)
     return reader(path)
@@ -28,7 +29,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> No
     """Write a `.csv`, `.jsonl` or `.parquet` file; `columns` begin with the image.
 
     In CSV, tags are joined as `tag_text.join_tags` does. Raises CatalogError for an unknown suffix
-    and for text that is not valid Unicode.
+    and for text that is not valid Unicode, and MissingExtra as `read_rows` does.
     """
     _, writer = _format(path)
     try:
@@ -96,10 +97,18 @@ def json_line(columns: Sequence[str], row: Values) -> str:
     return json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _pyarrow() -> tuple[Any, Any]:
+    """Return pyarrow and pyarrow.parquet."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as cause:
+        raise MissingExtra("Parquet", "parquet") from cause
+    return pa, pq
 
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    pa, pq = _pyarrow()
     try:
         with pq.ParquetFile(path) as file:
             known = known_columns(file.schema_arrow.names, str(path), required=COLUMNS[:2])
@@ -113,9 +122,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    pa, pq = _pyarrow()
     table = pa.table(
         {
             column: pa.array(

@@ -1,11 +1,12 @@
 """CSV, JSON Lines and Parquet: what is read, what is refused and how, what is written."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from hangtag.errors import CatalogError
+from hangtag.errors import CatalogError, MissingExtra
 from hangtag.library.catalog import Catalog, Design
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -145,6 +146,17 @@ def test_a_wrong_jsonl_is_one_clear_line(
     message = str(caught.value)
     assert message.startswith(f"{path}, {where}:" if where else f"{path}:")
     assert expected in message
+
+
+def test_parquet_without_its_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as where it is not installed
+    with pytest.raises(MissingExtra, match=r"Parquet needs an extra: .*hangtag\[parquet\]"):
+        Catalog.read(tmp_path / "a.parquet")
+    with pytest.raises(MissingExtra, match=r"hangtag\[parquet\]"):
+        Catalog((Design("a.png", ("cat",)),), tmp_path).write(tmp_path / "a.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_parquet_is_one_clear_line(tmp_path: Path) -> None:
