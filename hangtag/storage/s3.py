@@ -105,11 +105,11 @@ def upload(path: Path, address: str) -> Object:
     boto3's transfer manager retries each part, and sends checksums that S3 compares. Raises as
     `read`.
     """
-    import boto3.exceptions
-
     bucket, key = split(address)
 
     def attempt() -> None:
+        import boto3.exceptions
+
         try:
             client(_UPLOAD_ATTEMPTS).upload_file(str(path), bucket, key)
         except boto3.exceptions.S3UploadFailedError as cause:

@@ -55,11 +55,10 @@ def client(attempts: int = 1) -> Any:
 
     `attempts`: how often botocore itself tries, for calls that `with_retries` does not repeat.
     """
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError as cause:
-        raise MissingExtra("s3://", "aws") from cause
+    _check_installed()
+    import boto3
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -67,6 +66,14 @@ def client(attempts: int = 1) -> Any:
         max_pool_connections=64,
     )
     return boto3.session.Session().client("s3", config=config)
+
+
+def _check_installed() -> None:
+    """Raise MissingExtra without boto3, which brings botocore and urllib3."""
+    try:
+        import boto3  # noqa: F401
+    except ImportError as cause:
+        raise MissingExtra("s3://", "aws") from cause
 
 
 class _Endpoint:
@@ -97,8 +104,10 @@ def with_retries(address: str, attempt: Callable[[], R], *, repeat: bool = True)
     hundreds of addresses would wait as long.
 
     Raises FileNotFoundError, PermissionError, ConnectionError (no whole answer in spite of
-    retries), Changed, and StorageError where every other object of the bucket would fail as well.
+    retries), Changed, StorageError where every other object of the bucket would fail as well, and
+    MissingExtra without boto3.
     """
+    _check_installed()
     import botocore.exceptions
     import urllib3.exceptions
 
