@@ -21,27 +21,32 @@ class Measured:
     err: str
 
 
-def run(command: list[str]) -> Measured:
-    """Run a command to its end, sampling its memory twice a second."""
+def run(command: list[str], every: float = 0.5) -> Measured:
+    """Run a command to its end, sampling its memory every so many seconds."""
     start = time.monotonic()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         peak = [0.0]
-        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(process, peak, every), daemon=True)
         watcher.start()
         try:
             out, err = process.communicate(timeout=LONGEST)
         finally:
             process.kill()
         watcher.join()
-    return Measured(time.monotonic() - start, peak[0] / 1024, process.returncode, out, err)
+    return Measured(time.monotonic() - start, peak[0], process.returncode, out, err)
 
 
-def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
+def memory_mb(pid: int) -> float:
+    """Return the memory of a process and its descendants at this moment."""
+    return sum(map(_pss_kb, _tree(pid))) / 1024
+
+
+def _watch(process: subprocess.Popen[str], peak: list[float], every: float) -> None:
     while process.poll() is None:
-        peak[0] = max(peak[0], sum(_pss_kb(pid) for pid in _tree(process.pid)))
-        time.sleep(0.5)
+        peak[0] = max(peak[0], memory_mb(process.pid))
+        time.sleep(every)
 
 
 def _tree(pid: int) -> list[int]:
