@@ -16,14 +16,18 @@ with AVX-512. docs/hangtag-base.md has the figures.
 
 import argparse
 import csv
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx_ir
 import onnxruntime
 import timm
 import torch
@@ -32,6 +36,8 @@ from icon_sets import Held, called, catalog, emoji_names, words, write_sets
 from losses import run
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxscript import optimizer
 from torch import Tensor, nn
 from wordnet import WordNet
 
@@ -39,10 +45,10 @@ from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pixel_store import PixelStore
 from hangtag.storage.files import atomic_path
-from hangtag.training.backbone import INPUT, OWN_FILE
+from hangtag.training.backbone import FEATURES, INPUT, OWN_FILE, WIDTHS, weights_of
 from hangtag.training.config import OWN_BACKBONE
 from hangtag.training.network import OWN_NETWORK, TagNetwork, four_channels
-from hangtag.training.onnx_export import export_backbone, export_onnx
+from hangtag.training.onnx_export import export_onnx, without_head
 
 SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280
 # Stages that stay as ImageNet's are; below them a design has 80 channels of 8 x 8.
@@ -292,12 +298,43 @@ def _drawn(folder: Path, count: int) -> Iterator[dict[str, str]]:
 
 
 def write_backbone(network: nn.Module, path: Path) -> None:
-    """Write the backbone as it ships: an ONNX graph, its weights in half precision."""
+    """Write the backbone as it ships: an ONNX graph with every weight by its own name."""
     whole = TagNetwork(OWN_BACKBONE, 1, pooling="all")
     whole.backbone = network
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
-    export_backbone(whole, SIDE, path)
+    with TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.onnx"
+        export_onnx(without_head(whole), SIDE, raw, output=FEATURES, optimize=False)
+        graph = onnx_ir.load(raw)
+        optimizer.fold_constants(graph)
+        optimizer.remove_unused_nodes(graph)
+        plain = onnx_ir.to_proto(graph)
+    with atomic_path(path) as temporary:
+        onnx.save(halved(plain, whole.widths), temporary)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def halved(graph: onnx.ModelProto, widths: tuple[int, ...]) -> onnx.ModelProto:
+    """Return a graph from INPUT to FEATURES as hangtag ships it.
+
+    Every weight of the backbone is in half precision, and the input has any size.
+    """
+    nodes, named = [], {tensor.name: tensor for tensor in weights_of(graph)}
+    for name, tensor in named.items():
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(half, name))
+        nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}.float"], to=1))
+    for node in graph.graph.node:
+        node.input[:] = [f"{name}.float" if name in named else name for name in node.input]
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    nodes.extend(graph.graph.node)
+    del graph.graph.node[:], graph.graph.value_info[:]
+    graph.graph.node.extend(nodes)
+    for dimension in graph.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dimension.dim_param = "side"
+    onnx.helper.set_model_props(graph, {WIDTHS: json.dumps(widths)})
+    return graph
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from hangtag.training.config import OWN_BACKBONE
 OWN_FILE: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.onnx")
 # Names in this graph and in every exported model.
 INPUT, FEATURES, OUTPUT = "squares", "features", "logits"
-_WIDTHS: Final = "widths"
+WIDTHS: Final = "widths"  # the name of a property of the graph
 
 State = Mapping[str, NDArray[Any]]
 """Weights by the names that torch gives them."""
@@ -61,7 +61,7 @@ class OnnxBackbone:
         if state is not None:
             _replace(self._graph, state)
         about = {entry.key: entry.value for entry in self._graph.metadata_props}
-        self.widths: tuple[int, ...] = tuple(json.loads(about[_WIDTHS]))
+        self.widths: tuple[int, ...] = tuple(json.loads(about[WIDTHS]))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = limited_cores() or 0
         options.log_severity_level = 3
@@ -101,34 +101,13 @@ def own_state() -> dict[str, NDArray[Any]]:
 def state_of(graph: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """Return the weights of such a graph, float32, by the names of torch."""
     return {
-        tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in _weights(graph)
+        tensor.name: numpy_helper.to_array(tensor).astype(np.float32)
+        for tensor in weights_of(graph)
     }
 
 
-def halved(graph: onnx.ModelProto, widths: tuple[int, ...]) -> onnx.ModelProto:
-    """Return a graph from INPUT to FEATURES as hangtag ships it.
-
-    Every weight of the backbone is in half precision, and the input has any size.
-    """
-    nodes, named = [], {tensor.name: tensor for tensor in _weights(graph)}
-    for name, tensor in named.items():
-        half = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(half, name))
-        nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}.float"], to=1))
-    for node in graph.graph.node:
-        node.input[:] = [f"{name}.float" if name in named else name for name in node.input]
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    nodes.extend(graph.graph.node)
-    del graph.graph.node[:], graph.graph.value_info[:]
-    graph.graph.node.extend(nodes)
-    for dimension in graph.graph.input[0].type.tensor_type.shape.dim[1:3]:
-        dimension.dim_param = "side"
-    onnx.helper.set_model_props(graph, {_WIDTHS: json.dumps(widths)})
-    return graph
-
-
-def _weights(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
+def weights_of(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Return the weights in such a graph, which other values may replace."""
     return [
         tensor
         for tensor in graph.graph.initializer
@@ -137,6 +116,6 @@ def _weights(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
 
 
 def _replace(graph: onnx.ModelProto, state: State) -> None:
-    for tensor in _weights(graph):
+    for tensor in weights_of(graph):
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         tensor.CopyFrom(numpy_helper.from_array(state[tensor.name].astype(dtype), tensor.name))

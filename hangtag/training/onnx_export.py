@@ -4,19 +4,15 @@ import copy
 import logging
 import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
-import onnx_ir
 import torch
 from numpy.typing import NDArray
-from onnxscript import optimizer
 from torch import nn
 
 from hangtag.dataset.images import Pixels
 from hangtag.storage.files import atomic_path
-from hangtag.training.backbone import FEATURES, INPUT, OUTPUT, halved
+from hangtag.training.backbone import INPUT, OUTPUT
 from hangtag.training.checkpoints import save_tensors
 from hangtag.training.network import TagNetwork
 from hangtag.training.onnx_model import check_difference
@@ -74,16 +70,3 @@ def write_network(
     save_tensors(weights, network.state_dict(), {})
     export_onnx(network, input_size, onnx_file)
     check_onnx(network, onnx_file, inputs)
-
-
-def export_backbone(network: TagNetwork, input_size: int, path: Path) -> None:
-    """Write hangtag-base as it ships: see `hangtag.training.backbone`."""
-    with TemporaryDirectory() as folder:
-        raw = Path(folder) / "raw.onnx"
-        export_onnx(without_head(network), input_size, raw, output=FEATURES, optimize=False)
-        graph = onnx_ir.load(raw)
-        optimizer.fold_constants(graph)
-        optimizer.remove_unused_nodes(graph)
-        plain = onnx_ir.to_proto(graph)
-    with atomic_path(path) as temporary:
-        onnx.save(halved(plain, network.widths), temporary)
