@@ -51,7 +51,7 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "doctor", "evaluate", "import", "import-model", "pack", "review",
+        "audit", "compare", "demo", "doctor", "evaluate", "import", "import-model", "pack", "review",
         "sagemaker", "salvage", "sample", "serve", "study", "tag", "train", "tune", "vocabulary",
     }  # fmt: skip
 
@@ -170,6 +170,7 @@ HELPERS = {
     "addresses": {"storage.s3", "storage.addresses", "storage.mirror", "tagging.designs"},
     "app": {"training.threads"},
     "dataset": {"dataset.dataset_folder", "dataset.pack", "dataset.recordio"},
+    "demo": {"tagging.bulk"},
     "doctor": {"training.devices"},
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
@@ -255,3 +256,15 @@ def test_doctor_says_what_a_bug_report_needs() -> None:
 def test_the_readme_starts_with_one_sentence_and_the_two_commands() -> None:
     text = (DOCS.parent / "README.md").read_text()
     assert text.index("make demo") < text.index("make test") < 600
+
+
+@pytest.mark.slow
+def test_the_demo_does_the_whole_loop_and_resumes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hangtag", "demo", "d", "--designs", "240", "--json"]
+    found = [
+        json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+        for _ in range(2)
+    ]
+    assert found[0]["macro_map"] == found[1]["macro_map"] > 0.2
+    assert (tmp_path / found[0]["report"]).is_file()
+    assert len((tmp_path / found[0]["tags"]).read_text().splitlines()) == 240
