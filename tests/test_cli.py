@@ -51,8 +51,9 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "demo", "doctor", "evaluate", "import", "import-model", "pack", "review",
-        "sagemaker", "salvage", "sample", "serve", "study", "tag", "train", "tune", "vocabulary",
+        "audit", "compare", "demo", "doctor", "evaluate", "import", "import-model", "pack",
+        "review", "sagemaker", "salvage", "sample", "serve", "study", "tag", "train", "tune",
+        "vocabulary",
     }  # fmt: skip
 
 
