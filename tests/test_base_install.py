@@ -54,6 +54,7 @@ REFUSED = {
     "tune dataset study": "train",
     "import folder library/designs --out designs.parquet": "parquet",
     "pack s3://bucket/designs.csv other": "aws",
+    "sagemaker status": "aws",
 }
 
 
