@@ -139,6 +139,10 @@ class Learner:
         self._head.refit()
         for column in self._first:
             self._measure(column)
+        return self.changed_tags()
+
+    def changed_tags(self) -> set[str]:
+        """Return the tags that answers have changed, and the new ones."""
         return {self.vocabulary.names[column] for column in self._first} | set(self.new_tags())
 
     @property

@@ -78,6 +78,8 @@ class LiveReview:
             note(f"this review does not learn from answers any more: {error!r}")
 
     def _follow(self, learner: Learner) -> None:
+        # A process that was killed may have left questions of before its last answers.
+        self._renew(learner, learner.changed_tags())
         refit_at = 0.0
         while (images := self._next(refit_at if learner.is_stale else None)) is not None:
             answers = self._when_free(partial(answers_by_image, self._store, images)) or {}
