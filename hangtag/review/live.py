@@ -16,7 +16,7 @@ from hangtag.review.store import Answer, Question, ReviewStore
 REFIT_SECONDS: Final = 300.0
 # How long a locked review file is left alone, in seconds.
 BUSY_SECONDS: Final = 1.0
-CLOSING_SECONDS: Final = 10.0
+CLOSING_SECONDS: Final = 2.0
 
 T = TypeVar("T")
 
