@@ -25,8 +25,8 @@ def serve_review(
 ) -> None:  # fmt: skip
     """Serve a model with the review of a catalog's tags; answers go to the file `answers`.
 
-    Questions come from the audit.csv `audit`, by default from the model's scores. Raises
-    ModelError, ConfigError, CatalogError.
+    Questions come from the audit.csv `audit`, by default from a head that judges each design by
+    others, and learns from every answer at once. Raises ModelError, ConfigError, CatalogError.
     """
     from hangtag.service.config import ServeConfig
     from hangtag.service.serve import review as run

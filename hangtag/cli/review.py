@@ -28,6 +28,8 @@ def review(
 ) -> None:
     """Review the tags of a catalog in the browser; the most helpful questions come first.
 
+    Every answer is learned from at once, and the next questions come from what was learned.
+
     `hangtag review export` writes the answers into a catalog.
 
     Parameters
@@ -37,7 +39,7 @@ def review(
     catalog
         The .csv, .jsonl or .parquet file to review; it is not changed.
     audit
-        The audit.csv that `hangtag audit` wrote; by default questions come from the model's scores.
+        The audit.csv that `hangtag audit` wrote; by default each design is judged by the others.
     """
     from hangtag import api
 

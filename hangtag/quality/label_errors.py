@@ -12,16 +12,24 @@ from hangtag.tagging.calibration import Floats
 WRONG: Final = 0.05
 
 
-def likely_wrong(scores: Floats, counts: NDArray[np.int64], designs: int) -> NDArray[np.float64]:
+def likely_wrong(
+    scores: Floats,
+    counts: NDArray[np.int64],
+    designs: int,
+    *,
+    average: float | None = None,
+) -> NDArray[np.float64]:
     """Return how likely a yes with each score, (..., T), is wrong, float64 in 0..1.
 
-    `counts`, (T,): how many of the `designs` have each tag. By Bayes: the scores of a wrong tag are
+    `counts`, (T,): how many of the `designs` have each tag; `average`: how many have a tag on
+    average, by default that of the T tags. By Bayes: the scores of a wrong tag are
     distributed like those of designs without it, of a right one like those of designs with it. The
     odds of the score, divided by the odds of the tag, are the likelihood ratio of the two.
     """
     values = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
     frequency = np.clip(counts / designs, 1e-6, 1 - 1e-6)
     ratio = values / (1 - values) * (1 - frequency) / frequency
-    prior = np.minimum(WRONG * counts.mean() / np.maximum(counts, 1), 0.5)
+    usual = counts.mean() if average is None else average
+    prior = np.minimum(WRONG * usual / np.maximum(counts, 1), 0.5)
     wrong: NDArray[np.float64] = prior / (prior + (1 - prior) * ratio)
     return wrong

@@ -1,6 +1,6 @@
 """The answers of a review, merged into its catalog."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,13 +68,13 @@ def merged(catalog: Catalog, answers: Iterable[Answer]) -> Catalog:
         if (tags, not_tags) != (design.tags, design.not_tags):
             design, respelled = replace(design, tags=tags, not_tags=not_tags), respelled + 1
         found = by_image.get(design.image)
-        designs.append(_merged(design, found) if found else design)
+        designs.append(with_answers(design, found) if found else design)
     if respelled:
         note(f"{respelled:,} designs have a tag in several spellings; the first of them stays")
     return replace(catalog, designs=tuple(designs))
 
 
-def _merged(design: Design, answers: dict[str, YesNo]) -> Design:
+def with_answers(design: Design, answers: Mapping[str, YesNo]) -> Design:
     """Return a design with its answers, by normalised tag."""
     no = [tag for tag, answer in answers.items() if answer == "no"]
     yes = [tag for tag, answer in answers.items() if answer == "yes"]

@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,33 @@ NEAR: Final = 0.7
 _AUDIT_COLUMNS: Final = {"image", "problem", "tag", "sureness", "score"}
 
 
+@dataclass(frozen=True)
+class AboutTag:
+    """What decides whether a tag of a design is worth a question."""
+
+    tag: str
+
+    threshold: float
+    """The lowest score at which the tag is suggested."""
+
+    count: int
+    """Designs that have it."""
+
+    def question(self, image: str, label: int, score: float, wrong: float) -> Question | None:
+        """Return the question whether a design has the tag, if it is worth one.
+
+        `label`: 1 yes, 0 reviewed no, -1 unknown; `wrong`: how likely a yes is wrong.
+        """
+        if label == 1:
+            if wrong < 0.5:
+                return None
+            return Question(image, self.tag, "wrong", score, _help(wrong, self.count))
+        if label == 0 or score < NEAR * self.threshold:
+            return None
+        kind: Kind = "missing" if score >= self.threshold else "uncertain"
+        return Question(image, self.tag, kind, score, _help(score, self.count))
+
+
 def questions_from_scores(
     catalog: Catalog,
     scored: Iterable[tuple[str, Mapping[str, float]]],
@@ -49,13 +77,10 @@ def questions_from_scores(
         values = np.array([scores[tag] for tag in vocabulary.names])
         wrong = likely_wrong(values, counts, len(catalog)).tolist()
         for column, tag in enumerate(vocabulary.names):
-            score, threshold, count = scores[tag], thresholds[tag], int(counts[column])
-            if known[column] == 1:
-                if wrong[column] >= 0.5:
-                    yield Question(image, tag, "wrong", score, _help(wrong[column], count))
-            elif known[column] < 0 and score >= NEAR * threshold:
-                kind: Kind = "missing" if score >= threshold else "uncertain"
-                yield Question(image, tag, kind, score, _help(score, count))
+            about = AboutTag(tag, thresholds[tag], int(counts[column]))
+            question = about.question(image, int(known[column]), scores[tag], wrong[column])
+            if question is not None:
+                yield question
 
 
 def questions_from_audit(

@@ -6,7 +6,7 @@ in the file, marked as undone. Several processes and reviewers may use one file 
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,6 +117,20 @@ class ReviewStore:
             database.execute("DELETE FROM questions")
             database.executemany("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)", rows)
             database.execute("INSERT OR REPLACE INTO asked_for VALUES (1, ?)", (key,))
+
+    def replace_questions(self, by_tag: Mapping[str, Iterable[Question]]) -> None:
+        """Replace the questions about some tags in one transaction; all others stay."""
+        rows = [
+            (q.image, normalise_tag(q.tag), q.kind, q.score, q.help)
+            for questions in by_tag.values()
+            for q in questions
+        ]
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(
+                "DELETE FROM questions WHERE tag = ?", [(normalise_tag(tag),) for tag in by_tag]
+            )
+            database.executemany("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)", rows)
 
     def open_questions(
         self, *, tag: str | None = None, image: str | None = None, limit: int = PAGE_QUESTIONS

@@ -1,6 +1,7 @@
 """The review over HTTP: the next questions, pictures, answers, undo."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Final
 
@@ -13,6 +14,8 @@ from hangtag.errors import HangtagError, ImageError
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import normalise_tag
 from hangtag.review.errors import ReviewFileError
+from hangtag.review.learner import EXAMPLES
+from hangtag.review.live import LiveReview
 from hangtag.review.queue import ReviewQueue
 from hangtag.review.spelling import one_each, tag_key
 from hangtag.review.store import ReviewStore
@@ -20,11 +23,14 @@ from hangtag.service.config import RETRY_SECONDS
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
 from hangtag.service.review_schema import (
+    AddedTag,
     AnswerIn,
     Answers,
     DesignQuestions,
+    GainOut,
     Grid,
     Kept,
+    NewTag,
     NextDesign,
     NextGrid,
     QuestionOut,
@@ -46,14 +52,17 @@ def add_review(
     store: ReviewStore,
     catalog: Catalog,
     engine: Engine,
+    live: LiveReview | None = None,
     *,
     max_megapixels: float = PICTURE_MEGAPIXELS,
 ) -> None:
     """Add the review to an application; designs of over `max_megapixels` are not shown.
 
+    `live` learns from the answers; without it they are only stored.
+
     A GET changes nothing: what takes a lease is a POST.
     """
-    review = _Review(store, catalog, engine, max_megapixels)
+    review = _Review(store, catalog, engine, live, max_megapixels)
     app.get("/review", summary="The progress of the review.")(review.state)
     app.get("/review/tags", summary="Tags with open questions.")(review.tags)
     app.post("/review/design", summary="The next design and its questions.")(review.design)
@@ -64,6 +73,7 @@ def add_review(
     )(review.image)  # fmt: skip
     app.post("/review/answers", summary="Save answers.")(review.answer)
     app.post("/review/undo", summary="Undo the latest answers.")(review.undo)
+    app.post("/tags", summary="Add a tag to designs of the catalog.")(review.add_tag)
 
     @app.exception_handler(ReviewFileError)
     async def unusable(_: Request, error: ReviewFileError) -> JSONResponse:
@@ -78,9 +88,14 @@ class _Review:
     """The handlers. FastAPI runs those that are not coroutines in threads."""
 
     def __init__(
-        self, store: ReviewStore, catalog: Catalog, engine: Engine, max_megapixels: float
+        self,
+        store: ReviewStore,
+        catalog: Catalog,
+        engine: Engine,
+        live: LiveReview | None,
+        max_megapixels: float,
     ) -> None:
-        self.store, self.catalog, self.engine = store, catalog, engine
+        self.store, self.catalog, self.engine, self.live = store, catalog, engine, live
         self.max_megapixels = max_megapixels
         self.designs = {design.image: design for design in catalog}
         self.queue = ReviewQueue(store, self.designs.keys())
@@ -88,7 +103,9 @@ class _Review:
 
     def state(self) -> State:
         still_open, answered = self.store.counts()
-        return State(open=still_open, answered=answered)
+        gain = self.live.gain if self.live else None
+        shown = None if gain is None else GainOut(before=gain.before, after=gain.after)
+        return State(open=still_open, answered=answered, gain=shown)
 
     def tags(self) -> list[TagQuestions]:
         return [TagQuestions(tag=tag, open=count) for tag, count in self.store.tags()]
@@ -148,26 +165,60 @@ class _Review:
         return Response(png, media_type="image/png", headers=headers)
 
     def answer(self, request: Answers) -> Kept:
-        unknown = next((a.image for a in request.answers if a.image not in self.designs), None)
-        if unknown is not None:
-            raise ApiError(422, "unknown-design", f"the catalog has no design {unknown!r}")
-        model = self.engine.tagger.folder.path.resolve().name
-        answers = [(one.image, one.tag, one.answer) for one in request.answers]
-        refuted = [
-            (one.image, tag, one.answer)
-            for one in request.answers
-            if one.answer == "no"
-            for tag in self._refuted(one)
-        ]
-        conflicts = self.store.add_answers([*answers, *refuted], request.reviewer, model)
-        state = self.state()
-        return Kept(open=state.open, answered=state.answered, conflicts=conflicts)
+        self._check_images(one.image for one in request.answers)
+        return self._kept(request.answers, request.reviewer)
+
+    def add_tag(self, request: NewTag) -> AddedTag:
+        self._check_images(request.images)
+        vocabulary = self.engine.tagger.vocabulary
+        tag = vocabulary.tag_of(request.tag)
+        if tag in vocabulary.drop:
+            raise ApiError(422, "dropped-tag", f"the library's rules drop the tag {tag!r}")
+        answers = [AnswerIn(image=image, tag=tag, answer="yes") for image in request.images]
+        kept = self._kept(answers, request.reviewer)
+        return AddedTag(
+            **dict(kept), tag=tag, examples=self._examples(tag), needed=EXAMPLES
+        )  # fmt: skip
 
     def undo(self, request: Reviewer) -> Undone:
         undone = self.store.undo(request.reviewer)
-        self.queue.restore(request.reviewer, {one.image for one in undone})
-        state = self.state()
-        return Undone(open=state.open, answered=state.answered, undone=undone)
+        images = {one.image for one in undone}
+        self.queue.restore(request.reviewer, images)
+        still_open, answered = self.store.counts()
+        self._learn(images)
+        return Undone(open=still_open, answered=answered, undone=undone)
+
+    def _check_images(self, images: Iterable[str]) -> None:
+        unknown = next((image for image in images if image not in self.designs), None)
+        if unknown is not None:
+            raise ApiError(422, "unknown-design", f"the catalog has no design {unknown!r}")
+
+    def _kept(self, given: list[AnswerIn], reviewer: str) -> Kept:
+        """Store answers, and have them learned."""
+        model = self.engine.tagger.folder.path.resolve().name
+        answers = [(one.image, one.tag, one.answer) for one in given]
+        refuted = [
+            (one.image, tag, one.answer)
+            for one in given
+            if one.answer == "no"
+            for tag in self._refuted(one)
+        ]
+        conflicts = self.store.add_answers([*answers, *refuted], reviewer, model)
+        still_open, answered = self.store.counts()
+        self._learn({one.image for one in given})
+        return Kept(open=still_open, answered=answered, conflicts=conflicts)
+
+    def _learn(self, images: set[str]) -> None:
+        if self.live and images:
+            self.live.changed(images)
+
+    def _examples(self, tag: str) -> int:
+        """Return how many designs have a tag, by the catalog and the answers."""
+        tag_of = self.engine.tagger.vocabulary.tag_of
+        found = {d.image for d in self.catalog if tag in map(tag_of, d.tags)}
+        answers = {one.image: one.answer for one in self.store.answers() if tag_of(one.tag) == tag}
+        found -= {image for image, answer in answers.items() if answer == "no"}
+        return len(found | {image for image, answer in answers.items() if answer == "yes"})
 
     def _refuted(self, no: AnswerIn) -> list[str]:
         """Return the design's other tags that a no refutes: aliases, and tags that imply it.

@@ -38,11 +38,27 @@ class QuestionOut(BaseModel):
         )  # fmt: skip
 
 
-class State(BaseModel):
-    """The progress of the review."""
+class Progress(BaseModel):
+    """The numbers of open and of answered questions."""
 
     open: int
     answered: int
+
+
+class GainOut(BaseModel):
+    """Macro mAP on the catalog's labels as they are now.
+
+    Every design is predicted by designs of other groups alone.
+    """
+
+    before: float = Field(description="Of a head that knows no answer.")
+    after: float = Field(description="Of a head that knows all answers.")
+
+
+class State(Progress):
+    """The progress of the review, and what the answers have brought."""
+
+    gain: GainOut | None = Field(description="null before that is known.")
 
 
 class TagQuestions(BaseModel):
@@ -109,13 +125,28 @@ class NextGrid(Reviewer):
     left: list[Postponed] = Field([], max_length=1000, description="Questions to postpone.")
 
 
-class Kept(State):
+class Kept(Progress):
     """What was saved; `conflicts` are other reviewers' earlier answers, which stay."""
 
     conflicts: list[Answer]
 
 
-class Undone(State):
+class NewTag(Reviewer):
+    """A tag for designs of the catalog; the model need not know it."""
+
+    tag: TagName
+    images: list[Image] = Field(min_length=1, max_length=1000)
+
+
+class AddedTag(Kept):
+    """A tag that was added."""
+
+    tag: str = Field(description="In its normalised spelling; of an alias, the tag.")
+    examples: int = Field(description="Designs that have the tag now.")
+    needed: int = Field(description="Designs from which questions about a new tag are asked.")
+
+
+class Undone(Progress):
     """The answers that were undone."""
 
     undone: list[Answer]

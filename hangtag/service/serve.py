@@ -4,13 +4,20 @@ hangtag serve MODEL
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from hangtag.console import track
 from hangtag.library.catalog import Catalog
+from hangtag.library.vocabulary import Vocabulary
+from hangtag.review.answers import answers_of
+from hangtag.review.features import catalog_features
+from hangtag.review.learner import Learner
+from hangtag.review.live import LiveReview, all_questions
 from hangtag.review.questions import questions_from_audit, questions_from_scores, read_audit
-from hangtag.review.store import ReviewStore
+from hangtag.review.store import Answer, Question, ReviewStore
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
@@ -20,6 +27,9 @@ from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger
+from hangtag.training.backbone import OnnxBackbone
+
+QUESTIONS: Final = b"2"  # how questions are made; others make them anew
 
 
 def serve(model: Path, config: ServeConfig) -> None:
@@ -44,25 +54,54 @@ def review(
 ) -> None:
     """Serve MODEL/ with the review of a catalog; answers are stored in the file `answers`.
 
-    Questions come from an audit.csv or, without one, from the model's scores of every design.
-    Raises what `serve` raises, and CatalogError.
+    Questions come from an audit.csv or, without one, from what the catalog itself teaches; the
+    model's own scores take the place of that for tags that too few designs of the catalog have.
+    Answers are learned from at once. Raises what `serve` raises, and CatalogError.
     """
     token, catalog = config.token(), Catalog.read(catalog_file)
     store, engine = ReviewStore(answers), _engine(model, config)
     source = audit or model / TAGS_FILE
-    key = hashlib.sha256(catalog.fingerprint().encode() + source.read_bytes()).hexdigest()
-    if store.questions_key() != key:
+    key = hashlib.sha256(QUESTIONS + catalog.fingerprint().encode() + source.read_bytes())
+    build = partial(_learner, catalog, store, engine.tagger.vocabulary, workers)
+    if store.questions_key() != key.hexdigest():
         if audit is not None:
-            questions = questions_from_audit(catalog, read_audit(audit))
+            questions = list(questions_from_audit(catalog, read_audit(audit)))
         else:
-            scored = _scored(engine.tagger, catalog_file, workers)
-            questions = questions_from_scores(
-                catalog, scored, engine.tagger.vocabulary, engine.tagger.threshold_of
-            )
-        store.set_questions(questions, key)
+            learner = build()
+            build = partial(_same, learner)
+            questions, unknown = all_questions(learner, engine.tagger.vocabulary)
+            if unknown:
+                scored = _scored(engine.tagger, catalog_file, workers)
+                questions += _from_model(catalog, engine.tagger, scored, unknown)
+        store.set_questions(questions, key.hexdigest())
+    live = LiveReview(store, build, only_new_tags=audit is not None)
     app = create_app(engine, config, token, review=True)
-    add_review(app, store, catalog, engine, max_megapixels=engine.max_megapixels)
-    run(app, engine, config)
+    add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
+    live.start()
+    try:
+        run(app, engine, config)
+    finally:
+        live.close()
+
+
+def _learner(
+    catalog: Catalog, store: ReviewStore, vocabulary: Vocabulary, workers: int
+) -> Learner | None:
+    """Return what has learned the catalog and all answers; None without a readable design."""
+    kept = store.path.with_name(f"{store.path.name}.features")
+    features = catalog_features(catalog, OnnxBackbone(), kept, workers=workers)
+    if not len(features.positions):
+        return None
+    learner = Learner(catalog, vocabulary, features)
+    answers: dict[str, list[Answer]] = {}
+    for answer in answers_of(catalog, store.answers()):
+        answers.setdefault(answer.image, []).append(answer)
+    learner.learn(answers)
+    return learner
+
+
+def _same(learner: Learner | None) -> Learner | None:
+    return learner
 
 
 def _engine(model: Path, config: ServeConfig) -> Engine:
@@ -77,3 +116,14 @@ def _scored(
     for answer in track(answers, "scoring", total=len(designs)):
         if answer.error is None:
             yield answer.image, {found.tag: found.score for found in answer.suggestions}
+
+
+def _from_model(
+    catalog: Catalog,
+    tagger: Tagger,
+    scored: Iterable[tuple[str, dict[str, float]]],
+    tags: Collection[str],
+) -> Iterator[Question]:
+    """Yield the questions about some tags, from the model's scores."""
+    found = questions_from_scores(catalog, scored, tagger.vocabulary, tagger.threshold_of)
+    return (question for question in found if question.tag in tags)

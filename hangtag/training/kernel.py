@@ -152,7 +152,7 @@ def fit(
     parts, rng = tuple(widths), np.random.default_rng(seed)
     designs, yes = Standardised(features, parts), labels == 1
     bias = yes.mean(axis=0, dtype=np.float64).astype(np.float32)
-    settings = _chosen(designs, yes, groups, parts, rng)
+    settings = choose_settings(designs, yes, groups, parts, rng)
     predicted = np.arange(len(yes))
     if predict is not None:
         predicted = _whole_groups(groups, predict, rng)
@@ -231,7 +231,7 @@ def choose_landmarks(
     return np.sort(looked[chosen])
 
 
-def _chosen(
+def choose_settings(
     designs: Rows,
     yes: NDArray[np.bool_],
     groups: NDArray[np.int64],

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,14 @@ def next_design(url: str, reviewer: str = "ann", after: str = "") -> dict[str, A
 
 def next_grid(url: str, reviewer: str = "ann", **more: object) -> dict[str, Any]:
     return dict(httpx.post(f"{url}/review/grid", json={"reviewer": reviewer, **more}).json())
+
+
+def eventually(state: Callable[[], Any]) -> Any:
+    """Return the first true state; a false one after 20 seconds."""
+    limit = time.monotonic() + 20
+    while not (found := state()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    return found
 
 
 @pytest.fixture
@@ -245,6 +254,31 @@ def test_by_tag_each_tile_starts_with_the_models_own_guess(page: Page, answers: 
     assert [g.answer for g in given] == saved
 
 
+def test_a_tag_is_added_to_the_design_on_the_page(page: Page, answers: Path) -> None:
+    expect(page.locator("#gain-text")).to_contain_text("with them (+0.00)", timeout=20_000)
+    bars = [page.locator(f".gain-bar .{name}").bounding_box() for name in ("before", "after")]
+    assert all(bar is not None and bar["width"] > 50 for bar in bars)
+    for count in range(1, 6):
+        image = page.locator("#one h2").inner_text()
+        page.keyboard.press("a")
+        expect(page.locator("#add-tag input")).to_be_focused()
+        page.keyboard.type("Fancy_Thing")
+        page.keyboard.press("Enter")
+        expect(page.locator("#review-status")).to_contain_text(f"fancy thing: {count} design")
+        expect(page.locator("#one .own")).to_contain_text("fancy thing")
+        expect(page.locator("#progress")).to_contain_text(f"{count} answered")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Enter")
+        expect(page.locator("#one h2")).not_to_have_text(image)
+    assert {given.tag for given in ReviewStore(answers).answers()} == {"fancy thing"}
+    # It is among the tags to review, without a reload.
+    assert eventually(lambda: "fancy thing" in dict(ReviewStore(answers).tags()))
+    page.locator("#which").focus()
+    expect(page.locator("#which option[value='fancy thing']")).to_be_attached()
+    page.locator("#which").select_option("fancy thing")
+    expect(page.locator("#many h2")).to_have_text("Is this fancy thing?")
+
+
 def test_designs_of_any_name_are_shown_and_others_say_why_not(
     browser: Browser, serve: Callable, work: Path, library: Catalog, tmp_path: Path
 ) -> None:
@@ -378,7 +412,108 @@ def test_started_again_it_goes_on(serve: Callable, work: Path, spoilt: Path, ans
     before = httpx.get(f"{first.url}/review").json()
     first.process.kill()
     again = serve(*options, command="review")
-    assert httpx.get(f"{again.url}/review").json() == before
+    for name in ("open", "answered"):
+        assert httpx.get(f"{again.url}/review").json()[name] == before[name]
+    # The features are there; what the answers have brought is known again soon.
+    assert eventually(lambda: httpx.get(f"{again.url}/review").json()["gain"])
+
+
+def test_an_answer_renews_the_questions_about_its_tag(
+    url: str, answers: Path, library: Catalog, spoilt: Path
+) -> None:
+    truth = {library.location(design): design.tags for design in library}
+    store = ReviewStore(answers)
+    tag = store.tags()[0][0]
+    asked = [q for q in store.open_questions(tag=tag, limit=100) if tag in truth[q.image]]
+    scores = {q.image: q.score for q in store.open_questions(tag=tag, limit=100)}
+    others = [q for q in store.open_questions(limit=1000) if q.tag != tag]
+    before = httpx.get(f"{url}/review").json()["gain"]
+    assert before["after"] == before["before"]
+    given = [{"image": q.image, "tag": tag, "answer": "yes"} for q in asked[:5]]
+    httpx.post(f"{url}/review/answers", json={"reviewer": "ann", "answers": given})
+
+    def renewed() -> bool:
+        now = {q.image: q.score for q in store.open_questions(tag=tag, limit=100)}
+        return bool(now) and all(score != scores.get(image) for image, score in now.items())
+
+    assert eventually(renewed)
+    assert not {q.image for q in asked[:5]} & {q.image for q in store.open_questions(tag=tag)}
+    assert [q for q in store.open_questions(limit=1000) if q.tag != tag] == others
+    assert eventually(lambda: httpx.get(f"{url}/review").json()["gain"] != before)
+    httpx.post(f"{url}/review/undo", json={"reviewer": "ann"})
+
+    def as_before() -> bool:
+        now = {q.image: q.score for q in store.open_questions(tag=tag, limit=100)}
+        same = now.keys() == scores.keys()
+        return same and all(abs(now[image] - scores[image]) < 1e-3 for image in now)
+
+    assert eventually(as_before)
+
+
+def test_a_new_tag_is_asked_about_while_the_server_runs(
+    url: str, answers: Path, library: Catalog
+) -> None:
+    discs = [library.location(design) for design in library if "disc" in design.tags]
+
+    def add(tag: str, *images: str) -> httpx.Response:
+        body = {"reviewer": "ann", "tag": tag, "images": images}
+        return httpx.post(f"{url}/tags", json=body)
+
+    first = add("Round_Thing", *discs[:4]).json()
+    assert (first["tag"], first["examples"], first["needed"]) == ("round thing", 4, 5)
+    assert first["answered"] == 4
+    assert next_grid(url, tag="round thing")["questions"] == []
+    assert add("round  thing", discs[4]).json()["examples"] == 5
+    grid = eventually(lambda: next_grid(url, tag="round thing")["questions"])
+    assert grid
+    assert not {question["image"] for question in grid} & set(discs[:5])
+    assert "round thing" in {one["tag"] for one in httpx.get(f"{url}/review/tags").json()}
+    assert {one.tag for one in ReviewStore(answers).answers()} == {"round thing"}
+    # A tag of the model gets the designs, too; an answer that is there stays.
+    before = add("DISC", discs[0]).json()
+    assert (before["tag"], before["conflicts"]) == ("disc", [])
+    other = {"reviewer": "bob", "tag": "round thing", "images": discs[:1]}
+    assert httpx.post(f"{url}/tags", json=other).json()["conflicts"][0]["reviewer"] == "ann"
+    assert add("x", "nowhere.png").json()["reason"] == "unknown-design"
+    for tag, images in (("_ _", discs[:1]), ("", discs[:1]), ("x", [])):
+        assert add(tag, *images).status_code == 422
+    page = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    body = {"reviewer": "eve", "tag": "x", "images": discs[:1]}
+    assert httpx.post(f"{url}/tags", json=body, headers=page).status_code == 403
+
+
+def test_a_new_tag_outlives_the_server(
+    serve: Callable, work: Path, spoilt: Path, answers: Path, library: Catalog
+) -> None:
+    options = (work / "model", spoilt, "--answers", answers)
+    first = serve(*options, command="review")
+    discs = [library.location(design) for design in library if "disc" in design.tags]
+    body = {"reviewer": "ann", "tag": "round", "images": discs[:5]}
+    httpx.post(f"{first.url}/tags", json=body)
+    assert eventually(lambda: next_grid(first.url, tag="round")["questions"])
+    first.process.kill()
+    again = serve(*options, command="review")
+    asked = next_grid(again.url, tag="round")["questions"]
+    assert asked
+    said = [{"image": asked[0]["image"], "tag": "round", "answer": "yes"}]
+    httpx.post(f"{again.url}/review/answers", json={"reviewer": "ann", "answers": said})
+    old = asked[1]["score"]
+    assert eventually(lambda: old not in {
+        one["score"] for one in next_grid(again.url, tag="round")["questions"]
+    })  # fmt: skip
+
+
+def test_a_tag_that_the_rules_drop_is_not_added(
+    serve: Callable, work: Path, spoilt: Path, answers: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "model")
+    vocabulary = Vocabulary.read(model / "tags.json")
+    replace(vocabulary, drop=frozenset({"junk"})).write(model / "tags.json")
+    url = serve(model, spoilt, "--answers", answers, command="review").url
+    body = {"reviewer": "ann", "tag": "Junk", "images": [Catalog.read(spoilt).designs[0].image]}
+    refused = httpx.post(f"{url}/tags", json=body)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "dropped-tag")
+    assert ReviewStore(answers).answers() == []
 
 
 def test_an_audit_is_the_queue(
@@ -393,6 +528,15 @@ def test_an_audit_is_the_queue(
     assert httpx.get(f"{server.url}/review").json()["open"] == 2
     first = next_design(server.url)
     assert (first["image"], first["questions"][0]["kind"]) == (images[5], "wrong")
+    # Its questions stay when an answer is learned; only new tags get others.
+    assert eventually(lambda: httpx.get(f"{server.url}/review").json()["gain"])
+    said = [{"image": images[5], "tag": "disc", "answer": "no"}]
+    httpx.post(f"{server.url}/review/answers", json={"reviewer": "ann", "answers": said})
+    body = {"reviewer": "ann", "tag": "new", "images": images[:5]}
+    httpx.post(f"{server.url}/tags", json=body)
+    assert eventually(lambda: next_grid(server.url, tag="new")["questions"])
+    tags = {one["tag"]: one["open"] for one in httpx.get(f"{server.url}/review/tags").json()}
+    assert (tags.pop("new") > 0, tags) == (True, {"red": 1})
     command = ["review", work / "model", spoilt, "--audit", tmp_path / "none.csv", "--answers",
                tmp_path / "other.sqlite"]  # fmt: skip
     for content, problem in (

@@ -2,6 +2,7 @@
 // as saved; other reviewers' answers are never overwritten.
 
 import { $, authorization, request } from "./request.js";
+import { normaliseTag } from "./tags.js";
 
 const state = { order: "design", design: null, grid: null, index: 0, answered: new Map(), answers: [] };
 // A reviewer without a name gets one: otherwise Undo could undo another reviewer's answers.
@@ -60,6 +61,35 @@ function progress({ open, answered }) {
   $("#progress").textContent = `${answered} answered, ${open} open`;
 }
 
+// ---------- what the answers have brought ----------
+
+const percent = value => `${(100 * value).toFixed(1)} %`;
+
+function showGain(gain) {
+  $("#gain").hidden = !gain;
+  if (!gain) return;
+  const { before, after } = gain, change = 100 * (after - before);
+  $(".gain-bar").classList.toggle("less", after < before);
+  $(".gain-bar .before").style.width = `${100 * before}%`;
+  $(".gain-bar .after").style.width = `${100 * after}%`;
+  const sign = change.toFixed(2).startsWith("-") ? "−" : "+";
+  $("#gain-text").textContent =
+    `Macro mAP ${percent(before)} without the answers, ${percent(after)} with them (${sign}${Math.abs(change).toFixed(2)})`;
+}
+
+// The server learns after it has answered, and at its start for some seconds.
+const FIRST_LOOK = 1000, LAST_LOOK = 30_000;  // milliseconds
+let nextLook = 0;
+
+function lookAtGain(wait = FIRST_LOOK) {
+  clearTimeout(nextLook);
+  nextLook = setTimeout(async () => {
+    const { gain } = await request("/review").catch(() => ({}));
+    showGain(gain);
+    if (!gain && !$("#review").hidden) lookAtGain(Math.min(2 * wait, LAST_LOOK));
+  }, wait);
+}
+
 async function sayNone() {
   const { open, answered } = await request("/review");
   progress({ open, answered });
@@ -70,10 +100,13 @@ async function save(answers) {
   if (!answers.length) return;
   const saved = await send("/review/answers", { reviewer: reviewer(), answers });
   progress(saved);
+  lookAtGain();
   say(saved.conflicts.length
-    ? saved.conflicts.map(one => `not saved: ${one.reviewer} already answered ${one.answer} to ${one.tag}`).join("; ")
-    : `${answers.length} saved.`);
+    ? conflictsOf(saved) : `${answers.length} saved.`);
 }
+
+const conflictsOf = saved => saved.conflicts
+  .map(one => `not saved: ${one.reviewer} already answered ${one.answer} to ${one.tag}`).join("; ");
 
 // ---------- by design ----------
 
@@ -85,7 +118,25 @@ async function nextDesign(after = "") {
   if (!design) return sayNone();
   showPicture($("#one .picture"), design.image);
   $("#one h2").textContent = design.image;
-  $("#one .own").textContent = design.tags.join(", ") || "nothing";
+  drawOwn();
+  drawQuestions();
+}
+
+const drawOwn = () => { $("#one .own").textContent = state.design.tags.join(", ") || "nothing"; };
+
+async function addTag(text) {
+  const { design } = state;
+  if (!normaliseTag(text)) return;
+  const added = await send("/tags", { reviewer: reviewer(), tag: text, images: [design.image] });
+  progress(added);
+  lookAtGain();
+  if (added.conflicts.length) { say(conflictsOf(added)); return; }
+  say(`${added.tag}: ${added.examples} design${added.examples === 1 ? "" : "s"} have it.` + (added.examples < added.needed
+    ? ` From ${added.needed} on, questions about other designs are asked.` : ""));
+  if (!design.tags.some(tag => normaliseTag(tag) === added.tag)) design.tags.push(added.tag);
+  if (design !== state.design) return;  // the reviewer was faster
+  drawOwn();
+  if (design.questions.some(one => one.tag === added.tag)) state.answered.set(added.tag, "yes");
   drawQuestions();
 }
 
@@ -235,6 +286,7 @@ function show(order) {
 async function undo() {
   const back = await send("/review/undo", { reviewer: reviewer() });
   progress(back);
+  lookAtGain();
   say(back.undone.length ? `${back.undone.length} undone.` : "There is nothing to undo.");
   await next();
 }
@@ -262,11 +314,13 @@ const keys = {
   ArrowDown: () => step(columns()), ArrowUp: () => step(-columns()),
   ArrowRight: () => step(1), ArrowLeft: () => step(-1),
   Enter: () => state.order === "design" ? postpone() : saveGrid(),
+  a: () => state.order === "design" && $("#add-tag input").focus(),
   u: undo, d: () => show("design"), t: () => show("tag"),
 };
 
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open || $("#review").hidden) return;
+  if (event.target.matches("#add-tag input") && event.key === "Escape") event.target.blur();
   if (event.target.matches("input, select, a")) return;
   const key = keys[event.key];
   const ready = state.order === "design" ? state.design : state.grid?.questions.length;
@@ -280,9 +334,15 @@ const doing = action => () => Promise.resolve(action()).catch(error => say(error
 $("#by-design").addEventListener("click", doing(() => show("design")));
 $("#by-tag").addEventListener("click", doing(() => show("tag")));
 $("#which").addEventListener("change", doing(() => show("tag")));
+$("#which").addEventListener("focus", doing(listTags));
 $("#next").addEventListener("click", doing(postpone));
 $("#keep").addEventListener("click", doing(saveGrid));
 $("#undo").addEventListener("click", doing(undo));
+$("#add-tag").addEventListener("submit", event => {
+  event.preventDefault();
+  const field = $("#add-tag input");
+  doing(async () => { await addTag(field.value); field.value = ""; })();
+});
 $("#reviewer").value = localStorage.getItem("reviewer") ?? "";
 $("#reviewer").addEventListener("change", () => localStorage.setItem("reviewer", $("#reviewer").value.trim()));
 
@@ -295,19 +355,29 @@ async function tab() {
   if (review && !state.design && !state.grid) await show("design");
 }
 
-const health = await request("/healthz");
-if (health.review) {
-  $("#tabs").hidden = false;
-  const any = document.createElement("option");
+// Again whenever the list is about to be opened: a tag may be new.
+async function listTags() {
+  const which = $("#which"), chosen = which.value, any = document.createElement("option");
   any.value = "";
   any.textContent = "most helpful first";
-  $("#which").append(any, ...(await request("/review/tags")).map(one => {
+  const options = (await request("/review/tags")).map(one => {
     const option = document.createElement("option");
     option.value = one.tag;
     option.textContent = `${one.tag} (${one.open})`;
     return option;
-  }));
+  });
+  which.replaceChildren(any, ...options);
+  which.value = options.some(option => option.value === chosen) ? chosen : "";
+}
+
+const health = await request("/healthz");
+if (health.review) {
+  $("#tabs").hidden = false;
+  await listTags();
   window.addEventListener("hashchange", tab);
   await tab();
-  progress(await request("/review"));  // last: the page is ready, keys included
+  const now = await request("/review");
+  showGain(now.gain);
+  if (!now.gain) lookAtGain();
+  progress(now);  // last: the page is ready, keys included
 }
