@@ -4,7 +4,7 @@
 
 Start-up: median wall time of `hangtag COMMAND --help`, in milliseconds, with whatever the machine
 does besides. Memory: peak of the command and its worker processes, sampled every 20 ms (Linux).
-A command that fails, for want of an extra for instance, gets its message. Takes about two minutes on two
+A command that fails, for want of an extra for instance, gets its message. Takes two minutes on two
 idle cores. Expected: --help under 300 ms, no command of the base install above 1 GB.
 """
 

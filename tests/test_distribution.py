@@ -1,5 +1,6 @@
 """The wheel and the sdist hold every file of the package, its licence and its notice."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -38,7 +39,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == set(PACKAGE_FILES)
     # Weights, templates and the page lie beside the code that reads them.
-    assert {Path(name).suffix for name in names} >= {".safetensors", ".j2", ".html", ".js", ".css"}
+    assert {Path(name).suffix for name in names} >= {".onnx", ".j2", ".html", ".js", ".css"}
     assert "hangtag/py.typed" in names
 
 
@@ -57,6 +58,28 @@ def test_the_command_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     parser.read_string(wheel.read(points).decode())
     module = parser["console_scripts"]["hangtag"].partition(":")[0].replace(".", "/")
     assert {f"{module}.py", f"{module}/__init__.py"} & set(names)
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_the_wheel(built: Path, tmp_path: Path) -> None:
+    """As `uvx hangtag demo` and `pipx run hangtag demo` run it, with what this environment has."""
+    wheel = next(built.glob("*.whl"))
+    installed = unpacked(wheel, tmp_path / "installed")
+    code = "import sys, hangtag.cli.app as a; print(a.__file__); a.run(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--designs", "240"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))
+    assert "next: hangtag serve" in done.stdout
+
+
+def unpacked(wheel: Path, folder: Path) -> Path:
+    """Install a pure wheel without its requirements."""
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
 
 
 def test_the_sdist_can_build_and_test_itself(built: Path) -> None:
