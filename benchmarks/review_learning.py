@@ -3,11 +3,12 @@
     python benchmarks/review_learning.py ../shared/designs/emoji/designs.csv --out runs/learning
 
 The catalog's own validation split, with all its tags, judges; the learner never sees it. Of the
-other designs 30 % of the tags are hidden at random. A truthful reviewer answers the questions of
-`hangtag review`: in the order of the start, in the order of the confidence after every answer, and
-in hangtag's order, by confidence and influence. For comparison, as many hidden tags are restored at
-random, and all of them. The time of an answer is that of all that follows it: the update of the
-head, the tag's new questions, and writing them to the review file. One minute for each seed.
+other designs 30 % of the tags are hidden at random. A truthful reviewer answers questions: in the
+order of the start, and after every answer in the order of the confidence, of the uncertainty, and
+of either times the influence (confidence times influence is what `hangtag review` asks by). For
+comparison, as many hidden tags are restored at random, and all of them. The time of an answer is
+that of all that follows it: the update of the head, the tag's new questions, and writing them to
+the review file. About three minutes for each seed on two cores.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from hangtag.training.kernel import Standardised, kernel, standardised, to_logit
 
 HIDDEN = 0.3
 MIN_COUNT = 20
+Worth = Callable[[Question], float]
 
 
 def main() -> None:
@@ -110,19 +112,21 @@ class Bench:
     def runs(self, answers: int) -> dict[str, Callable[[], tuple[float, int, int]]]:
         """Return what is compared: each returns the gain, the yes answers and the tags."""
         return {
-            "by confidence, in the order of the start": lambda: self.reviewed(answers, once=True),
-            "by confidence, after every answer": lambda: self.reviewed(answers, influence=False),
-            "by confidence and influence (hangtag)": lambda: self.reviewed(answers),
+            "by confidence, asked once": lambda: self.reviewed(answers, confident, once=True),
+            "by confidence": lambda: self.reviewed(answers, confident),
+            "by confidence and influence": lambda: self.reviewed(answers, confident, True),
+            "by uncertainty": lambda: self.reviewed(answers, uncertain),
+            "by uncertainty and influence": lambda: self.reviewed(answers, uncertain, True),
             f"{answers} hidden tags, at random": lambda: self.restored(answers),
             "all hidden tags": lambda: self.restored(len(self.hidden)),
         }
 
     def reviewed(
-        self, answers: int, *, once: bool = False, influence: bool = True
+        self, answers: int, worth: Worth, influence: bool = False, *, once: bool = False
     ) -> tuple[float, int, int]:
-        """Answer questions; then undo all."""
+        """Answer questions, those of most worth first; then undo all."""
         head = self.learner._head
-        if once or not influence:
+        if not influence:
             head.influence = lambda rows, doubt: np.ones((len(rows), 1))  # type: ignore[method-assign]
         before, given = self.macro_map(), dict[str, list[Answer]]()
         questions: dict[str, list[Question]] = {}
@@ -131,7 +135,7 @@ class Bench:
         asked: set[tuple[str, str]] = set()
         yes, tags = 0, set()
         while len(asked) < answers:
-            question = max(left(questions, asked), key=lambda one: one.help)
+            question = max(left(questions, asked, worth), key=worth)
             asked.add((question.image, question.tag))
             is_yes = question.tag in self.truth[question.image]
             yes, tags = yes + is_yes, tags | {question.tag}
@@ -169,11 +173,21 @@ class Bench:
         return macro_map(expit(logits.astype(np.float64)), self.labels)
 
 
-def left(questions: dict[str, list[Question]], asked: set[tuple[str, str]]) -> Iterator[Question]:
+def confident(question: Question) -> float:
+    return question.help
+
+
+def uncertain(question: Question) -> float:
+    return question.help * (1 - question.score)
+
+
+def left(
+    questions: dict[str, list[Question]], asked: set[tuple[str, str]], worth: Worth
+) -> Iterator[Question]:
     """Yield the best question about every tag that has not been asked yet."""
     for found in questions.values():
         some: Iterable[Question] = (one for one in found if (one.image, one.tag) not in asked)
-        best = max(some, key=lambda one: one.help, default=None)
+        best = max(some, key=worth, default=None)
         if best is not None:
             yield best
 

@@ -26,6 +26,7 @@ ATTACK = """async url => {
     ["/review/answers", {method: "POST", mode: "no-cors", body: answers}],
     ["/review/answers", {method: "POST", body: answers, headers: {"Content-Type": "application/json"}}],
     ["/review/undo", {method: "POST", mode: "no-cors", body: '{"reviewer": "ann"}'}],
+    ["/tags", {method: "POST", mode: "no-cors", body: '{"reviewer": "ann", "tag": "x", "images": ["' + name + '"]}'}],
     ["/reload", {method: "POST", mode: "no-cors"}],
     ["/review", {mode: "no-cors"}], ["/tags", {mode: "cors"}],
   ];
@@ -111,9 +112,8 @@ def test_a_page_of_another_origin_changes_nothing_and_costs_nothing(
         assert attack(page, url.replace("127.0.0.1", "localhost"), library) == []
     assert count(url, "hangtag_images_total") == 0
     assert count(url, 'hangtag_requests_total{route="other",status="403"}') >= 40
-    assert httpx.get(f"{url}/review").json() == {
-        "open": kept["open"], "answered": kept["answered"]
-    }  # fmt: skip
+    state = httpx.get(f"{url}/review").json()
+    assert (state["open"], state["answered"]) == (kept["open"], kept["answered"])
     page.goto(url)  # what the other page may not, the server's own may
     assert {"/tag", "/review/answers", "image"} <= set(attack(page, url, library))
     assert count(url, "hangtag_images_total") > 0

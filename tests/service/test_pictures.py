@@ -7,6 +7,7 @@ Without --demo the tests' own library is shown, and without --screenshots nothin
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from hangtag.library.catalog import Catalog
 
 
 @pytest.fixture
-def demo(request: pytest.FixtureRequest) -> tuple[Path, Path]:
-    """A model and the catalog that it was trained on."""
+def demo(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A model and the catalog that it was trained on, with tags missing."""
     given = request.config.getoption("--demo")
     if given is not None:
         return Path(given) / "model", Path(given) / "library" / "designs.csv"
     library, work = (request.getfixturevalue(name) for name in ("library", "work"))
-    return work / "model", library.root / "designs.csv"
+    designs = [replace(d, tags=d.tags[: 1 if n % 7 == 0 else 2]) for n, d in enumerate(library)]
+    replace(library, designs=tuple(designs)).write(tmp_path / "spoilt.csv")
+    return work / "model", tmp_path / "spoilt.csv"
 
 
 @pytest.fixture
