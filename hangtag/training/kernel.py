@@ -273,9 +273,10 @@ def solved(
     values: Floats, centred: Floats, groups: NDArray[np.int64], lam: float
 ) -> tuple[Floats, Floats]:
     """Return the exact weights, (n, T), and the residuals without each design's group, (n, T)."""
-    ridge = values.copy()
-    ridge[np.diag_indices_from(ridge)] += np.float32(lam)
-    inverse: Floats = np.linalg.inv(ridge).astype(np.float32)
+    ridge = values.astype(np.float64)
+    ridge[np.diag_indices_from(ridge)] += lam
+    inverse: Floats = inverted(ridge).astype(np.float32)
+    del ridge
     weights: Floats = inverse @ centred
     residuals: Floats = weights / np.diag(inverse)[:, None]
     for members in grouped(groups):
@@ -284,6 +285,26 @@ def solved(
                 inverse[np.ix_(members, members)], weights[members]
             )
     return weights, residuals
+
+
+def inverted(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Return the inverse of a positive definite matrix by halves, in half the time of LAPACK's LU.
+
+    In float32 the error would be that of the second digit.
+    """
+    if len(values) <= BLOCK:
+        return np.linalg.inv(values)
+    half = len(values) // 2
+    found = np.empty_like(values)
+    first, upper, lower = found[:half, :half], found[:half, half:], found[half:, half:]
+    first[:] = inverted(values[:half, :half])
+    across = first @ values[:half, half:]
+    lower[:] = inverted(values[half:, half:] - values[half:, :half] @ across)
+    np.matmul(across, lower, out=upper)
+    first += upper @ across.T
+    np.negative(upper, out=upper)
+    found[half:, :half] = upper.T
+    return found
 
 
 def _approximated(
