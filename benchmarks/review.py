@@ -48,7 +48,7 @@ from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
-from hangtag.training.folds import train_folds
+from hangtag.training.held_out import held_out
 from hangtag.training.train import train
 
 HIDDEN = 0.3
@@ -165,8 +165,8 @@ class Bench:
     def by_audit(self) -> Iterable[Question]:
         path = self.out / "audit.csv"
         if not path.exists():
-            folds = train_folds(self.out / "before-0", self.asked, self.out / "audit.work")
-            write_findings(path, audit(folds, self.asked))
+            scored = held_out(self.out / "before-0", self.asked, self.out / "audit.work")
+            write_findings(path, audit(scored, self.asked))
         with path.open(newline="", encoding="utf-8") as file:
             return in_order(questions_from_audit(self.asked, csv.DictReader(file)))
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hangtag.api.arguments import StrPath, catalog_of, dataset_of, local, need_torch
+from hangtag.api.arguments import StrPath, catalog_of, dataset_of, local, optional
 from hangtag.api.model import Model, model_of
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.library.catalog import Catalog
@@ -29,22 +29,22 @@ def compare(
 
 def audit(
     model: Model | StrPath, catalog: Catalog | StrPath, *, work: StrPath,
-    minutes: float | None = None, workers: int | None = None,
+    rejected: StrPath | None = None, workers: int | None = None,
 ) -> "list[Finding]":  # fmt: skip
     """Return a catalog's likely missing and likely wrong tags, most confident first.
 
-    Trains three models with the settings of `model`, each on two thirds of the catalog, in the
-    folder `work`, which is removed at the end; resumable. `minutes` is the time for all three.
-    Raises what `pack` and `train` raise.
+    Fits a kernel head to the catalog, which predicts the tags of `model` for each design without
+    the design and its near-duplicates. Files are in the folder `work`, which is removed at the end;
+    resumable. `rejected` is a .csv file to list the designs in that cannot be packed. Raises what
+    `pack` raises.
     """
-    need_torch()
     from hangtag.quality.audit import audit as find
-    from hangtag.training.folds import remove_folds, train_folds
+    from hangtag.training.held_out import held_out, remove_work
 
     designs, folder = catalog_of(catalog), local(work)
-    folds = train_folds(
-        model_of(model).path, designs, folder, minutes=minutes or 0.0, workers=workers or 0
+    scored = held_out(
+        model_of(model).path, designs, folder, rejected=optional(rejected), workers=workers or 0
     )
-    found = find(folds, designs)
-    remove_folds(folder)
+    found = find(scored, designs)
+    remove_work(folder)
     return found

@@ -21,7 +21,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "compare": "hangtag compare model other-model dataset",
     "tag": "hangtag tag model ~/Designs --out tags.jsonl",
     "serve": "hangtag serve model --port 8080",
-    "audit": "hangtag audit model designs.csv --minutes 1h",
+    "audit": "hangtag audit model designs.csv --out audit.csv",
     "review": "hangtag review model designs.csv --audit audit.csv",
     "review export": "hangtag review export designs.csv reviewed.csv",
     "import-model": "hangtag import-model model.tar.gz model --tags-file tags.txt",

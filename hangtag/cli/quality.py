@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Minutes, Output, Result, TagsFile, Workers
+from hangtag.cli.options import Output, Result, TagsFile, Workers
 from hangtag.errors import ConfigError
 
 Split = Annotated[
@@ -82,26 +82,23 @@ def audit(
     /,
     *,
     out: Path = Path("audit.csv"),
-    minutes: Minutes = None,
     work: Path | None = None,
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
     """List a catalog's likely missing and likely wrong tags, most confident first; resumable.
 
-    Trains three models with the settings of MODEL, each on two thirds of the catalog; each
-    scores the other third.
+    Every design is judged by its picture and its other tags, without having been learned from.
+    OUT.rejected.csv lists designs that cannot be read.
 
     Parameters
     ----------
     model
-        The folder that `hangtag train` wrote; its tags and settings are used.
+        The folder that `hangtag train` wrote; its tags are used.
     catalog
         The .csv, .jsonl or .parquet file to audit.
     out
         The .csv file to write.
-    minutes
-        Time for training all three, such as 30 or 2h; auto follows MODEL's settings.
     work
         Folder for intermediate files, removed at the end; by default OUT.work.
     """
@@ -115,7 +112,8 @@ def audit(
         raise ConfigError(f"{out}: name a .csv file")
     refuse_foreign(out, is_audit, "hangtag audit")
     folder = work or out.with_name(f"{out.name}.work")
-    found = api.audit(model, rows, work=folder, minutes=minutes, workers=workers)
+    rejected = out.with_suffix(".rejected.csv")
+    found = api.audit(model, rows, work=folder, rejected=rejected, workers=workers)
     write_findings(out, found)
     counts = Counter(finding.problem for finding in found)
     return Result(

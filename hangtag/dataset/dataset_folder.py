@@ -248,17 +248,8 @@ class Dataset:
         return reviewed
 
     def judged_labels(self, split: str) -> NDArray[np.int8]:
-        """Return `reviewed_labels` as scores are measured against them.
-
-        Where people reviewed enough designs for a tag (ENOUGH_REVIEWED no, and as many no as yes),
-        unreviewed designs stay unknown and are not measured. For any other tag an unknown counts as
-        no: measured on all its yes and a handful of no, every model would look perfect.
-        """
-        labels = self.reviewed_labels(split)
-        yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
-        thin = no < np.maximum(yes, ENOUGH_REVIEWED)
-        labels[:, thin] = labels[:, thin] == 1
-        return labels
+        """Return `reviewed_labels` as scores are measured against them: see `judged`."""
+        return judged(self.reviewed_labels(split))
 
     def designs(self) -> Catalog | None:
         """Return the packed designs (record id = position), or None in the SageMaker layout."""
@@ -276,6 +267,18 @@ class Dataset:
             for tag, count in zip(self.vocabulary.tags, counts, strict=True)
         )
         return Dataset(self.path, replace(self.vocabulary, tags=tags), self.info)
+
+
+def judged(labels: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return labels, int8 (n, T) of 1 yes, 0 reviewed no, -1 unknown, as scores are measured.
+
+    Where people reviewed enough designs for a tag (ENOUGH_REVIEWED no, and as many no as yes),
+    unreviewed designs stay unknown and are not measured. For any other tag an unknown counts as no:
+    measured on all its yes and a handful of no, every model would look perfect.
+    """
+    yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
+    thin = no < np.maximum(yes, ENOUGH_REVIEWED)
+    return np.where(thin & (labels < 0), np.int8(0), labels)
 
 
 @functools.lru_cache(maxsize=16)  # every trial of a study asks

@@ -1,4 +1,4 @@
-"""A library's likely missing and likely wrong tags, most confident first, by out-of-fold scores.
+"""A library's likely missing and likely wrong tags, most confident first, by held-out scores.
 
 hangtag audit MODEL designs.csv --out audit.csv
 """
@@ -11,20 +11,34 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.dataset.dataset_folder import Dataset
+from hangtag.dataset.dataset_folder import judged
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.catalog_csv import write_csv
 from hangtag.library.tag_text import join_tags
 from hangtag.quality.label_errors import likely_wrong
 from hangtag.quality.metrics import Floats, Labels
 from hangtag.quality.other_tags import with_other_tags
-from hangtag.quality.out_of_fold import Folds, OutOfFold
-from hangtag.tagging.tagger import Tagger
+from hangtag.quality.thresholds import fit_thresholds
 
 # The file format keeps its name for the confidence, `sureness`.
 COLUMNS: Final = ("image", "problem", "tag", "sureness", "score", "tags")
 # From this confidence on a tag is reported as wrong.
 WRONG_FROM: Final = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A library's n designs, each scored by a head that has seen neither it nor its group."""
+
+    catalog: Catalog
+    """The designs as packed."""
+
+    tags: tuple[str, ...]
+    labels: NDArray[np.int8]
+    """(n, T): 1 yes, 0 reviewed no, -1 unknown."""
+
+    scores: NDArray[np.float32]
+    """(n, T) in 0..1; NaN for a design that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +51,24 @@ class Finding:
     confidence: float
     """0 to 1: the probability that the finding is right, given the image and the other tags."""
     score: float
-    """The calibrated score of the image alone, by a model that did not train on the design."""
+    """0 to 1: the score of the image alone, by a head that has not seen the design."""
     tags: tuple[str, ...]
     """The design's tags."""
 
 
-def audit(folds: Folds, library: Catalog) -> list[Finding]:
+def audit(scored: HeldOut, library: Catalog) -> list[Finding]:
     """Return first what is probably missing, then what is probably wrong, most confident first.
 
-    `folds` as `hangtag.training.folds.train_folds` makes them of `library`, whose image paths the
-    findings bear. A reviewed no is not reported as missing. Raises DatasetError, ModelError.
+    `scored` as `hangtag.training.held_out.held_out` makes it of `library`, whose image paths the
+    findings bear. A tag is missing from the same threshold as one is suggested. A reviewed no is
+    not reported as missing.
     """
-    scored = OutOfFold.of(folds)
-    labels = Dataset.open(folds[0][0]).vocabulary.label_matrix(scored.catalog.designs)
-    likely = with_other_tags(scored.scores, labels, scored.folds, scored.catalog.group_numbers())
+    labels = scored.labels
+    likely = with_other_tags(scored.scores, labels, scored.catalog.group_numbers())
     missing, wrong = missing_confidence(likely, labels), wrong_confidence(likely, labels)
-    thresholds = Tagger.open(folds[0][1]).thresholds
-    # Relative paths in the folds start from another folder.
+    readable = ~np.isnan(likely).any(axis=1)
+    thresholds = fit_thresholds(likely[readable], judged(labels[readable]))
+    # Relative paths of the packed designs start from another folder.
     images = {library.location(design): design.image for design in library}
     designs = [
         replace(design, image=images.get(scored.catalog.location(design), design.image))

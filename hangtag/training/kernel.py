@@ -103,6 +103,12 @@ class KernelFit:
     logits: Floats
     """(p, T)."""
 
+    @property
+    def outputs(self) -> Floats:
+        """(p, T), what the regression says: near 0 for a no and near 1 for a yes."""
+        found: Floats = self.logits / np.float32(SLOPE) + np.float32(CENTRE)
+        return found
+
 
 class Rows(Protocol):
     """Features of n designs: an array (n, F), or what reads its rows when they are asked for."""

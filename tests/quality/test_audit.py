@@ -1,4 +1,4 @@
-"""The audit: confidence by hand, out-of-fold scores of real models, and the whole command."""
+"""The audit: confidence by hand, held-out scores, and the whole command."""
 
 import csv
 import shutil
@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.dataset.dataset_folder import Dataset
-from hangtag.library.catalog import Catalog
-from hangtag.quality.audit import missing_confidence, wrong_confidence
+from hangtag.library.catalog import Catalog, Design
+from hangtag.quality.audit import HeldOut, audit, missing_confidence, wrong_confidence
 from hangtag.quality.other_tags import with_other_tags
-from hangtag.training.config import TrainConfig
-from hangtag.training.folds import train_folds, write_folds
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
@@ -66,7 +63,7 @@ def test_the_other_tags_settle_what_the_picture_leaves_open() -> None:
     evidence = rng.normal(np.where(truth, 0.5, -0.5), 1.0)
     scores = 1 / (1 + np.exp(-evidence - np.log(0.2 / 0.8)))
     scores[7] = np.nan
-    likely = with_other_tags(scores, labels, np.arange(3000) % 3, np.arange(3000))
+    likely = with_other_tags(scores, labels, np.arange(3000))
     assert np.isnan(likely[7]).all()
 
     def precision(values: np.ndarray) -> float:
@@ -83,66 +80,50 @@ def test_a_tag_that_the_rest_of_the_group_has_is_missing() -> None:
     """Groups of five near-duplicates with the same tags, of which some are missing."""
     rng = np.random.default_rng(0)
     truth = np.repeat(rng.random((400, 6)) < 0.2, 5, axis=0)
-    groups, folds = np.repeat(np.arange(400), 5), np.repeat(np.arange(400) % 3, 5)
+    groups = np.repeat(np.arange(400), 5)
     hidden = truth & (rng.random(truth.shape) < 0.2)
     labels = np.where(truth & ~hidden, 1, -1).astype(np.int8)
     scores = np.full(truth.shape, 0.2)  # uninformative images
-    likely = with_other_tags(scores, labels, folds, groups)
+    likely = with_other_tags(scores, labels, groups)
     confidence = missing_confidence(likely, labels)
     first = np.argsort(-np.nan_to_num(confidence, nan=-1), axis=None)[: hidden.sum() // 2]
     assert hidden.ravel()[first].mean() > 0.9
 
 
-def test_folds_hold_every_design_once_and_split_no_group(work: Path, tmp_path: Path) -> None:
-    whole = Dataset.open(work / "dataset")
-    paths = write_folds(whole, tmp_path)
-    catalog = whole.designs()
-    assert catalog is not None
-    tested: list[str] = []
-    for path in paths:
-        folder = Dataset.open(path)
-        designs = folder.designs()
-        assert designs is not None
-        assert [d.image for d in designs] == [d.image for d in catalog]
-        splits_of: dict[str, set[str]] = {}
-        for design in designs:
-            splits_of.setdefault(design.group, set()).add(design.split)
-        assert all(len(splits) == 1 for splits in splits_of.values())
-        tested += [design.image for design in designs if design.split == "test"]
-        rows = [d for d in designs if d.split == "test"]
-        expected = folder.vocabulary.label_matrix(rows) == 1
-        assert ((folder.labels("test") == 1) == expected).all()
-        assert folder.splits() == ["train", "validation", "test"]
-    assert sorted(tested) == sorted(design.image for design in catalog)
-    before = [(path / "dataset.json").stat().st_mtime_ns for path in paths]
-    write_folds(whole, tmp_path)
-    assert [(path / "dataset.json").stat().st_mtime_ns for path in paths] == before
+def test_a_low_score_means_little_for_a_tag_that_images_hardly_show() -> None:
+    """Two equally frequent tags: images show one, and the other always scores 0.02."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((2000, 2)) < 0.2
+    labels = np.where(truth, 1, -1).astype(np.int8)
+    scores = np.full(truth.shape, 0.02)
+    scores[:, 0] = np.where(truth[:, 0], 0.9, 0.02)
+    first = np.flatnonzero(truth[:, 0] & truth[:, 1])[0]
+    scores[first, 0] = 0.02
+    confidence = wrong_confidence(with_other_tags(scores, labels, np.arange(2000)), labels)
+    assert confidence[first, 0] > confidence[first, 1] + 0.1
 
 
-def test_a_killed_audit_with_a_corrected_catalog_begins_anew(
-    library: Catalog, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the other catalog left is replaced, without naming an option that audit lacks."""
-    trained: list[tuple[Path, bool]] = []
+def test_one_group_alone_is_judged_by_its_images() -> None:
+    scores = np.array([[0.3, 0.9], [0.1, 0.2]])
+    labels = np.array([[1, -1], [-1, -1]], np.int8)
+    np.testing.assert_array_equal(with_other_tags(scores, labels, np.zeros(2, np.int64)), scores)
 
-    def train(dataset: Path, target: Path, config: TrainConfig, *, overwrite: bool) -> None:
-        trained.append((target, overwrite))
 
-    monkeypatch.setattr("hangtag.training.folds.train", train)
-    few = library.designs[:40]
-    corrected = (replace(few[0], tags=("ring", "blue")), *few[1:36])
-    seen = []
-    for designs in (few, few, corrected):
-        made = train_folds(
-            work / "model", replace(library, designs=designs), tmp_path / "work", workers=1
-        )
-        folders = [Dataset.open(dataset) for dataset, _ in made]
-        seen.append([folder.fingerprint() for folder in folders])
-        for folder in folders:
-            assert [design.tags for design in folder.designs() or ()] == [d.tags for d in designs]
-    assert seen[0] == seen[1]  # a killed one resumes
-    assert not set(seen[0]) & set(seen[2])
-    assert all(overwrite for _, overwrite in trained)  # the models of other folds are replaced
+def test_findings_name_the_librarys_images_and_skip_what_is_unreadable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((90, 3)) < 0.4
+    labels = np.where(truth, 1, -1).astype(np.int8)
+    labels[3], truth[3] = -1, True
+    labels[4], truth[4] = 0, True
+    scores = np.where(truth, 0.9, 0.05).astype(np.float32)
+    scores[5] = np.nan
+    designs = tuple(Design(f"lib/{n}.png", group=f"g{n}") for n in range(90))
+    packed = Catalog(designs, tmp_path)
+    library = Catalog(tuple(replace(d, image=d.image[4:]) for d in designs), tmp_path / "lib")
+    found = audit(HeldOut(packed, ("a", "b", "c"), labels, scores), library)
+    missing = [(finding.image, finding.tag) for finding in found if finding.problem == "missing"]
+    assert sorted(missing[:3]) == [("3.png", "a"), ("3.png", "b"), ("3.png", "c")]
+    assert not {"4.png", "5.png"} & {image for image, _ in missing}
 
 
 def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_path: Path) -> None:
@@ -158,6 +139,8 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
     mine = tmp_path / "mine" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("all of it")
+    broken = tmp_path / "library" / rows[41].image
+    broken.write_bytes(broken.read_bytes()[:40])
     command = ["audit", work / "model", spoilt, "--out", tmp_path / "audit.csv",
                "--work", mine.parent]  # fmt: skip
     done = subprocess.run(
@@ -165,6 +148,7 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "likely missing" in done.stdout
+    assert "1 designs left out (corrupt 1)" in done.stderr
     assert list(mine.parent.iterdir()) == [mine]  # nothing left behind, nothing else removed
     with (tmp_path / "audit.csv").open(newline="") as file:
         found = list(csv.DictReader(file))

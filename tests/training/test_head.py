@@ -21,7 +21,6 @@ from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import features as features_module
-from hangtag.training import folds
 from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features, features_of
@@ -322,7 +321,7 @@ def test_the_seeds_hyperparameters_go_on_from_a_frozen_model(
     assert ModelFolder.open(tmp_path / "m").training["pooling"] == "all"
 
 
-def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
+def test_a_frozen_model_of_before_all_stages_were_seen_is_read_as_it_was(
     work: Path, config: TrainConfig, tmp_path: Path
 ) -> None:
     config = replace(config, pooling="last", weight_decay=0.05)
@@ -331,20 +330,13 @@ def test_a_frozen_model_of_before_all_stages_were_seen_is_audited_as_it_was(
     stored = json.loads(file.read_text())
     del stored["training"]["pooling"], stored["training"]["output_stride"]
     file.write_text(json.dumps(stored))
-    fold = folds._of_a_fold(from_stored(ModelFolder.open(tmp_path / "m").training), continued=False)
-    assert asdict(fold) == asdict(replace(config, precision="fp32"))
+    read = from_stored(ModelFolder.open(tmp_path / "m").training)
+    assert asdict(read) == asdict(replace(config, precision="fp32"))
     # The same command finds it done, and another finds its head's features.
     assert train(work / "dataset", tmp_path / "m", config).epochs == config.epochs
     further = replace(config, weights=None, pooling=None, epochs=1)
     train(work / "dataset", tmp_path / "n", further, continue_from=tmp_path / "m")
     assert ModelFolder.open(tmp_path / "n").training["pooling"] == "last"
-
-
-def test_an_audits_folds_do_not_rest_on_a_models_backbone(config: TrainConfig) -> None:
-    assert folds._of_a_fold(config, continued=False) == config
-    fold = folds._of_a_fold(replace(config, weights=None), continued=True)
-    assert (fold.freeze, fold.backbone, fold.input_size) == (None, "test_resnet", 32)
-    assert fold.learning_rate == TrainConfig().learning_rate
 
 
 def test_a_head_takes_larger_steps_and_more_epochs() -> None:
