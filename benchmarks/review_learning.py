@@ -1,6 +1,6 @@
 """What 500 answers are worth to the head that learns from them while people answer.
 
-    python benchmarks/review_learning.py ../shared/designs/emoji/designs.csv --out runs/learning
+    python benchmarks/review_learning.py designs/emoji/designs.csv --out runs/learning
 
 The catalog's own validation split, with all its tags, judges; the learner never sees it. Of the
 other designs 30 % of the tags are hidden at random. A truthful reviewer answers questions: in the
