@@ -43,6 +43,7 @@ pack library/designs.csv dataset
 train dataset model
 evaluate model dataset
 compare model model dataset
+audit model library/designs.csv --out audit.csv
 tag model library/designs --out tags.jsonl
 import folder library/designs --out again.jsonl
 vocabulary suggest library/designs.csv

@@ -85,7 +85,7 @@ def _packed(
         if rejected is not None:
             shutil.copyfile(dataset / REJECTED_FILE, rejected)
             listed = f": see {rejected}"
-        warn(f"{left_out:,} designs left out ({reasons}){listed}")
+        warn(f"{left_out:,} left out ({reasons}){listed}")
     return Dataset.open(dataset)
 
 

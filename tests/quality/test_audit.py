@@ -148,7 +148,7 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "likely missing" in done.stdout
-    assert "1 designs left out (corrupt 1)" in done.stderr
+    assert "1 left out (1 truncated)" in done.stderr
     assert list(mine.parent.iterdir()) == [mine]  # nothing left behind, nothing else removed
     with (tmp_path / "audit.csv").open(newline="") as file:
         found = list(csv.DictReader(file))

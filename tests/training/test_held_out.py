@@ -66,7 +66,7 @@ def test_every_design_is_scored_and_a_broken_one_listed(
     yes = scored.labels == 1
     assert scored.scores[yes].mean() > 2 * scored.scores[~yes].mean()
     with listed.open(newline="") as file:
-        assert [row["reason"] for row in csv.DictReader(file)] == ["corrupt"]
+        assert [row["reason"] for row in csv.DictReader(file)] == ["unreadable"]
     held_out.remove_work(tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
