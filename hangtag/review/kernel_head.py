@@ -19,6 +19,7 @@ from hangtag.training.kernel import (
     Standardised,
     choose_settings,
     grouped,
+    inverted,
     kernel,
     to_logits,
 )
@@ -58,9 +59,10 @@ class ExactHead:
         designs = Standardised(rows, parts)
         self.settings = settings or choose_settings(designs, targets > 0.5, groups, parts, rng)
         landmarks = designs[:]
-        system = kernel(landmarks, landmarks, self.settings)
-        system[np.diag_indices_from(system)] += np.float32(self.settings.lam)
-        self.inverse: Floats = np.linalg.inv(system)
+        system = kernel(landmarks, landmarks, self.settings).astype(np.float64)
+        system[np.diag_indices_from(system)] += self.settings.lam
+        self.inverse: Floats = inverted(system).astype(np.float32)
+        del system
         self._diagonal = np.diag(self.inverse).copy()
         self._of_mean: Floats = self.inverse.sum(axis=1) / np.float32(len(targets))
         self._members = _members(groups)

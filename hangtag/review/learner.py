@@ -197,7 +197,7 @@ class Learner:
         found: NDArray[np.float64] = yes / max(1, np.count_nonzero(self._tagged))
         return found
 
-    def _targets(self, column: int, rows: slice | list[int] = slice(None)) -> Floats:
+    def _targets(self, column: int, rows: slice | NDArray[np.int64] = slice(None)) -> Floats:
         labels, tagged = self._labels[rows, column], self._tagged[rows]
         unknown = np.where(tagged, 0, self._assumed[column])
         return np.where(labels < 0, unknown, labels).astype(np.float32)
@@ -236,12 +236,14 @@ class Learner:
     def _relabel(self, rows: list[int]) -> set[str]:
         """Take the labels of some designs from their tags; return the tags that change."""
         labels = self.vocabulary.label_matrix([self._designs[row] for row in rows])
-        columns = np.flatnonzero((labels != self._labels[rows]).any(axis=0)).tolist()
+        differs = labels != self._labels[rows]
+        columns = np.flatnonzero(differs.any(axis=0)).tolist()
         for column in columns:
             if column < self._known and column not in self._first:
                 self._first[column] = self._head.logits([column])
-            self._labels[rows, column] = labels[:, column]
-            self._head.change(np.array(rows), column, self._targets(column, rows))
+            some = np.array(rows, np.int64)[differs[:, column]]
+            self._labels[some, column] = labels[differs[:, column], column]
+            self._head.change(some, column, self._targets(column, some))
             self._measure(column)
         return {self.vocabulary.names[column] for column in columns}
 
