@@ -130,7 +130,7 @@ def test_what_is_saved_can_be_read_again(
     page: Page, images: list[str], library: Catalog, tmp_path: Path
 ) -> None:
     drop(page, images[:1])
-    page.locator(".add input").fill("mine & <yours>")
+    page.locator("#designs .add input").fill("mine & <yours>")
     page.keyboard.press("Enter")
 
     def save(kind: str) -> Path:
@@ -163,7 +163,7 @@ def test_markup_in_names_stays_text(page: Page, images: list[str], tmp_path: Pat
     bad = tmp_path / "<img src=x onerror=alert(1)>.png"
     bad.write_bytes(Path(images[0]).read_bytes())
     drop(page, [str(bad)])
-    page.locator(".add input").fill("<script>alert(1)</script>")
+    page.locator("#designs .add input").fill("<script>alert(1)</script>")
     page.keyboard.press("Enter")
     expect(page.locator(".design h2")).to_have_text(bad.name)
     expect(page.locator(".new .name")).to_have_text("<script>alert(1)</script>")

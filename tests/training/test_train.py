@@ -245,6 +245,9 @@ def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
+    dataset = shutil.copytree(
+        dataset, tmp_path / "d", ignore=shutil.ignore_patterns("features")
+    )  # without features that are there already, which would cost no time
 
     def signalled(*given: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
