@@ -26,7 +26,10 @@ def shared(folder: Path) -> Iterator[None]:
     from hangtag.training import onnx_export
     from hangtag.training.onnx_export import export_onnx
 
-    def quick(network: "TagNetwork", input_size: int, path: Path) -> None:
+    def quick(network: "TagNetwork", input_size: int, path: Path, **options: Any) -> None:
+        if options:  # features alone, which no model folder holds
+            export_onnx(network, input_size, path, **options)
+            return
         key = f"{network!r} {network.stages} {network.output_stride} {input_size}"
         graph = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.onnx"
         if not graph.with_suffix(".seen").exists():

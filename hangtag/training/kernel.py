@@ -252,7 +252,7 @@ def choose_settings(
         return KernelSettings(widths, GAMMAS[1], LAMBDAS[0])
     best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
     labels, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
-    for gamma in GAMMAS:
+    for gamma in track(GAMMAS, "choosing gamma and lambda", len(GAMMAS)):
         values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0))
         for lam in LAMBDAS:
             _, residuals = solved(values, centred, groups, lam)
