@@ -1,6 +1,5 @@
 """Features and near-duplicate groups of a catalog's designs, computed once and kept in a folder."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +18,10 @@ from hangtag.errors import ImageError
 from hangtag.library.catalog import Catalog
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
-from hangtag.storage.locks import one_at_a_time
 from hangtag.storage.reading import read_ahead, read_bytes
 from hangtag.training.backbone import Backbone
 from hangtag.training.defaults import SIDE_OF_OWN
-from hangtag.training.feature_store import FeatureStore, Rows, digest_of
+from hangtag.training.feature_store import FeatureStore, Rows, digest_of, opened_store
 
 BATCH: Final = 32
 PACKED: Final = PackConfig().size
@@ -70,11 +68,9 @@ def catalog_features(
     Designs that cannot be read are left out and counted.
     """
     about = {"backbone": backbone.digest, "packed_size": PACKED, "input_size": SIDE_OF_OWN}
-    name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-    kept.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(kept / f".{name}.lock", kept / name):
-        # A fingerprint is bytes, which half precision holds exactly: one store for both.
-        store = FeatureStore(kept / name, sum(backbone.widths) + FINGERPRINT_BYTES, about)
+    # A fingerprint is bytes, which half precision holds exactly: one store for both.
+    width = sum(backbone.widths) + FINGERPRINT_BYTES
+    with opened_store(kept, width, about) as store:
         locations = catalog.located()
         digests = list(_digests(locations))
         first: dict[bytes, str] = {}

@@ -19,8 +19,8 @@ from hangtag.training.kernel import (
     Standardised,
     choose_settings,
     grouped,
-    inverted,
     kernel,
+    ridge_inverse,
     to_logits,
 )
 
@@ -59,10 +59,9 @@ class ExactHead:
         designs = Standardised(rows, parts)
         self.settings = settings or choose_settings(designs, targets > 0.5, groups, parts, rng)
         landmarks = designs[:]
-        system = kernel(landmarks, landmarks, self.settings).astype(np.float64)
-        system[np.diag_indices_from(system)] += self.settings.lam
-        self.inverse: Floats = inverted(system).astype(np.float32)
-        del system
+        values = kernel(landmarks, landmarks, self.settings)
+        self.inverse = ridge_inverse(values, self.settings.lam)
+        del values
         self._diagonal = np.diag(self.inverse).copy()
         self._of_mean: Floats = self.inverse.sum(axis=1) / np.float32(len(targets))
         self._members = _members(groups)

@@ -7,7 +7,8 @@ of the design's bytes. Whatever is packed anew, a design that was seen before is
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.storage.files import atomic_path, write_text
+from hangtag.storage.locks import one_at_a_time
 
 DIGEST_BYTES: Final = 16
 _ROWS, _DIGESTS, _ABOUT = "features.f16", "digests.bin", "about.json"
@@ -106,6 +108,18 @@ class FeatureStore:
                 os.truncate(path, length)
         data = digests.read_bytes()
         return [data[n : n + DIGEST_BYTES] for n in range(0, len(data), DIGEST_BYTES)]
+
+
+@contextmanager
+def opened_store(kept: Path, width: int, about: dict[str, Any]) -> Iterator[FeatureStore]:
+    """Open the store in the folder `kept` whose features are made as `about` says.
+
+    Others that want the same store wait until the block ends.
+    """
+    name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+    kept.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(kept / f".{name}.lock", kept / name):
+        yield FeatureStore(kept / name, width, about)
 
 
 def _append(path: Path, data: bytes) -> None:

@@ -1,6 +1,5 @@
 """The features of every design by a fixed backbone, computed once and kept beside the dataset."""
 
-import hashlib
 import os
 import threading
 from collections import deque
@@ -18,10 +17,9 @@ from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import DatasetError, ImageError, Stopped
-from hangtag.storage.locks import one_at_a_time
 from hangtag.tagging.model_folder import CHECKPOINTS
 from hangtag.training.backbone import Backbone
-from hangtag.training.feature_store import FeatureStore, Rows, digest_of
+from hangtag.training.feature_store import FeatureStore, Rows, digest_of, opened_store
 from hangtag.training.pixels import Stores, labels_of
 
 SPLITS: Final = ("train", "validation")
@@ -125,10 +123,7 @@ def stored_features(
         "packed_size": folder.info.size,
         "input_size": input_size,
     }
-    name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-    kept.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(kept / f".{name}.lock", kept / name):
-        store = FeatureStore(kept / name, sum(backbone.widths), about)
+    with opened_store(kept, sum(backbone.widths), about) as store:
         digests: dict[str, list[bytes]] = {}
         for split in splits:
             with folder.records(split) as records:

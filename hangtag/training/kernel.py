@@ -279,10 +279,7 @@ def solved(
     values: Floats, centred: Floats, groups: NDArray[np.int64], lam: float
 ) -> tuple[Floats, Floats]:
     """Return the exact weights, (n, T), and the residuals without each design's group, (n, T)."""
-    ridge = values.astype(np.float64)
-    ridge[np.diag_indices_from(ridge)] += lam
-    inverse: Floats = inverted(ridge).astype(np.float32)
-    del ridge
+    inverse = ridge_inverse(values, lam)
     weights: Floats = inverse @ centred
     residuals: Floats = weights / np.diag(inverse)[:, None]
     for members in grouped(groups):
@@ -291,6 +288,14 @@ def solved(
                 inverse[np.ix_(members, members)], weights[members]
             )
     return weights, residuals
+
+
+def ridge_inverse(values: Floats, lam: float) -> Floats:
+    """Return the inverse of a kernel matrix with lambda on its diagonal, computed in float64."""
+    ridge = values.astype(np.float64)
+    ridge[np.diag_indices_from(ridge)] += lam
+    inverse: Floats = inverted(ridge).astype(np.float32)
+    return inverse
 
 
 def inverted(values: NDArray[np.float64]) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from hangtag.training import history, kernel
 from hangtag.training.backbone import Backbone, State
 from hangtag.training.config import stored
 from hangtag.training.defaults import ResolvedConfig
+from hangtag.training.earlier import LAST_FILE
 from hangtag.training.export import CHECKED, Best, write_model
 from hangtag.training.features import Features, features_folder, features_of
 from hangtag.training.onnx_model import check_difference, write_onnx
@@ -27,7 +28,6 @@ from hangtag.training.progress import Origin, Progress, save_arrays, save_progre
 from hangtag.training.result import TrainResult, result_of
 from hangtag.training.session import Session
 
-LAST_FILE: Final = "last.safetensors"
 # The head multiplies the rounding of its features by weights of up to 5: it has been seen to differ
 # by 1e-4 of a probability, and a wrong graph by far more.
 TOLERANCE: Final = 1e-3

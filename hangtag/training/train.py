@@ -15,7 +15,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, DatasetError, MissingExtra
 from hangtag.storage.locks import only_writer
-from hangtag.training.backbone import OnnxBackbone, State
+from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.defaults import ResolvedConfig, check_frozen, is_own, processes, resolved
 from hangtag.training.earlier import earlier_run, origin_of
@@ -63,8 +63,10 @@ def train(
         earlier = earlier_run(model, folder, settings, origin, overwrite=overwrite)
         if earlier.finished:
             return finished(model)
-        backbone = OnnxBackbone(None if continue_from is None else _state(continue_from))
-        known = continue_from is None or backbone.digest == OnnxBackbone().digest
+        backbone = own = OnnxBackbone()
+        if continue_from is not None:
+            backbone = OnnxBackbone({**own.state, **load_file(with_weights(continue_from).weights)})
+        known = backbone.digest == own.digest
         earlier.remove(model)
         setup = HeadSetup(folder, model, settings, origin, backbone, known, session.stores, stopped)
         return run_kernel(setup, session)
@@ -87,11 +89,6 @@ def _need_torch(config: ResolvedConfig) -> None:
     if not _has_torch():
         what = "a whole network" if not config.freeze else "this backbone, head or input"
         raise MissingExtra(f"training {what}", "train")
-
-
-def _state(model: Path) -> State:
-    state = load_file(with_weights(model).weights)
-    return {"offset": OnnxBackbone().state["offset"], **state}
 
 
 def _settings(config: TrainConfig, model: Path, continue_from: Path | None) -> ResolvedConfig:
