@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, Stopped
@@ -18,7 +17,6 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.training import features, held_out
-from hangtag.training.backbone import OnnxBackbone
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +31,10 @@ def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def computed(computed: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of designs in every batch that the backbone sees; inputs are small."""
-    seen: list[int] = []
-    real = OnnxBackbone.features
-
-    def counted(self: OnnxBackbone, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        seen.append(len(inputs))
-        return real(self, inputs)
-
-    monkeypatch.setattr(OnnxBackbone, "features", counted)
     monkeypatch.setattr(held_out, "SIDE_OF_OWN", 32)
-    return seen
+    return computed
 
 
 @pytest.mark.slow

@@ -94,17 +94,9 @@ def test_what_continues_a_head_on_the_own_backbone_needs_no_torch_either(
 
 
 def test_features_of_designs_that_were_packed_before_are_not_computed_again(
-    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: Catalog, tmp_path: Path, computed: list[int]
 ) -> None:
     """Other tags, another split, more designs: what is new is all that is computed."""
-    computed: list[int] = []
-    real = OnnxBackbone.features
-
-    def counted(backbone: OnnxBackbone, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        computed.append(len(inputs))
-        return real(backbone, inputs)
-
-    monkeypatch.setattr(OnnxBackbone, "features", counted)
     folder = tmp_path / "d"
     few = replace(library, designs=library.designs[:120])
     pack(few, folder, PackConfig(size=48, min_count=3, split="70/15/15"))

@@ -1,0 +1,21 @@
+"""What tests of training share."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hangtag.training.backbone import OnnxBackbone
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of designs in every batch that hangtag-base sees."""
+    seen: list[int] = []
+    real = OnnxBackbone.features
+
+    def counted(self: OnnxBackbone, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(len(inputs))
+        return real(self, inputs)
+
+    monkeypatch.setattr(OnnxBackbone, "features", counted)
+    return seen
