@@ -187,7 +187,9 @@ class Bench:
 
 def asked_by(model: Path, catalog_file: Path) -> Iterator[Question]:
     tagger = Tagger.open(model)
-    answers = tag_designs(tagger, find_designs([catalog_file]), Selection(all=True), workers=1)
+    answers = tag_designs(
+        tagger.folder, find_designs([catalog_file]), Selection(all=True), workers=1
+    )
     scored = (
         (answer.image, {found.tag: found.score for found in answer.suggestions})
         for answer in answers

@@ -8,18 +8,26 @@ it was packed first or comes directly from a file:
 """
 
 import io
+import struct
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from zlib_ng import zlib_ng
 
 from hangtag.dataset.config import MAX_MEGAPIXELS
+from hangtag.dataset.raster import png
 from hangtag.dataset.raster.decoder import decode_raster, is_raster
 from hangtag.dataset.raster.resize import resized, scaled, shrunk
 from hangtag.dataset.svg import drawing
 from hangtag.errors import ImageError
 
 Pixels = NDArray[np.uint8]
+
+_UP: Final = 2  # PNG's filter: the difference to the row above
+_RGBA: Final = 6  # PNG's colour type
+_PNG_LEVEL: Final = 3  # 4 saves 1.5 % and takes a quarter longer
 
 
 def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
@@ -58,19 +66,36 @@ def fit(pixels: Pixels, size: int) -> Pixels:
     `pixels`: uint8 (h, w, 4), straight alpha, from `decode`. Returns uint8 (size, size, 4) with
     premultiplied alpha: fully transparent pixels are 0.
     """
-    image = resized(Image.fromarray(pixels).convert("RGBa"), scaled(pixels.shape[1::-1], size))
+    height, width = pixels.shape[:2]
+    target = across, down = scaled((width, height), size)
+    premultiplied = resized(pixels.tobytes(), (width, height), target)
     fitted = np.zeros((size, size, 4), np.uint8)
-    top, left = (size - image.height) // 2, (size - image.width) // 2
-    fitted[top : top + image.height, left : left + image.width] = np.asarray(image)
+    top, left = (size - down) // 2, (size - across) // 2
+    fitted[top : top + down, left : left + across] = np.frombuffer(premultiplied, np.uint8).reshape(
+        down, across, 4
+    )
     return fitted
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Encode uint8 (h, w, 4), straight alpha, as a PNG: lossless."""
-    file = io.BytesIO()
-    # Level 6 saves 2 % over 4 and takes twice as long (benchmarks/images.py).
-    Image.fromarray(pixels).save(file, "PNG", compress_level=4)
-    return file.getvalue()
+    """Encode uint8 (h, w, 4), straight alpha, as a PNG: lossless.
+
+    Every row is stored as its difference to the row above. Trying all five filters for each row, as
+    encoders usually do, makes files of drawings 4 % smaller and takes four times as long
+    (benchmarks/images.py).
+    """
+    height, width = pixels.shape[:2]
+    rows = np.empty((height, 1 + 4 * width), np.uint8)
+    rows[:, 0] = _UP
+    flat = pixels.reshape(height, 4 * width)
+    rows[0, 1:] = flat[0]
+    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    chunks = (
+        png.made_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _RGBA, 0, 0, 0)),
+        png.made_chunk(b"IDAT", zlib_ng.compress(rows.data, _PNG_LEVEL)),
+        png.made_chunk(b"IEND", b""),
+    )
+    return png.SIGNATURE + b"".join(bytes(chunk.whole) for chunk in chunks)
 
 
 def encode_jpeg(pixels: Pixels, background: tuple[int, int, int], quality: int = 95) -> bytes:

@@ -5,21 +5,23 @@ import asyncio
 import errno
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from multiprocessing.synchronize import RLock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
 from hangtag.errors import ConfigError, ImageError
 from hangtag.processes import Context
-from hangtag.storage.reading import read_ahead, read_bytes
+from hangtag.storage.reading import Source, read_ahead, read_bytes
 
 R = TypeVar("R")
+S = TypeVar("S")
 
+BATCH: Final = 8  # designs that a worker handles at once
 TIMEOUT_SECONDS = 60.0
 MAX_FILE_BYTES = 512 * 2**20
 UNREACHABLE: Final = "unreachable"  # reason: a bucket or a disk does not respond; try again
@@ -28,42 +30,96 @@ _UNREACHABLE_ERRORS: Final = {  # of a network drive, or of a disk that was unpl
 }  # fmt: skip
 
 
+@overload
 def map_designs(
     function: Callable[[bytes], R],
     locations: Iterable[str],
     *,
     workers: int = 0,
     timeout: float = TIMEOUT_SECONDS,
-) -> Iterator[R | ImageError]:
+) -> Iterator[R | ImageError]: ...
+
+
+@overload
+def map_designs(
+    function: Callable[[bytes], R],
+    locations: Iterable[str],
+    *,
+    then: Callable[[list[R]], Sequence[S]],
+    workers: int = 0,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Iterator[S | ImageError]: ...
+
+
+def map_designs(
+    function: Callable[[bytes], Any],
+    locations: Iterable[str],
+    *,
+    then: Callable[[list[Any]], Sequence[Any]] | None = None,
+    workers: int = 0,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Iterator[Any]:
     """Yield `function(bytes of the design)` for every location, in order, from worker processes.
 
-    `function` and its results must be picklable; `workers` 0 takes every core. A design that
-    cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of memory, a
-    crash in a native decoder) yields an ImageError instead; one with the reason UNREACHABLE may
-    work later. Only a window of designs is in memory. Other errors, such as a missing extra, are
-    raised.
+    `then` turns the results of some designs, at most BATCH, into as many others, in the same
+    process. Both functions and the results must be picklable; `workers` 0 takes every core. A
+    design that cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of
+    memory, a crash in a native decoder) yields an ImageError instead; one with the reason
+    UNREACHABLE may work later. Only a window of designs is in memory. Other errors, such as a
+    missing extra or one that `then` raises, are raised.
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
     rest = iter(locations)
     first = list(islice(rest, workers or cores()))  # no more workers than designs
     workers = max(1, len(first))
-    waiting: deque[ProcessFuture[Any] | ImageError] = deque()
+    sources = read_ahead(chain(first, rest), MAX_FILE_BYTES)
+    waiting: deque[_Batch] = deque()
     with _pool(workers) as pool:
         try:
-            for source in read_ahead(chain(first, rest), MAX_FILE_BYTES):
-                if source.error is not None:
-                    waiting.append(_unread(source.error))
-                else:
-                    design = source.location if source.data is None else source.data
-                    waiting.append(pool.submit(_call, timeout, function, design))
-                if len(waiting) >= 16 * workers:
-                    yield _outcome(waiting.popleft(), timeout)
-            while waiting:
-                yield _outcome(waiting.popleft(), timeout)
+            for size in chain([1] * workers, repeat(BATCH)):  # results of the first few at once
+                if designs := list(islice(sources, size)):
+                    waiting.append(_Batch(pool, timeout, function, then, designs))
+                if not designs or len(waiting) > 2 * workers:
+                    if not waiting:
+                        return
+                    yield from waiting.popleft().results()
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
+
+
+class _Batch:
+    """Some designs that a worker handles at once: the way to it costs more than a small design."""
+
+    def __init__(
+        self,
+        pool: ProcessPool,
+        timeout: float,
+        function: Callable[[bytes], Any],
+        then: Callable[[list[Any]], Sequence[Any]] | None,
+        sources: Sequence[Source],
+    ) -> None:
+        self._pool, self._timeout, self._functions = pool, timeout, (function, then)
+        self._designs = list(map(_given, sources))
+        self._future = self._submit(self._designs)
+
+    def results(self) -> list[Any]:
+        """Wait for the results, one for each design.
+
+        Where a design harms the worker, each is tried again alone.
+        """
+        found = _outcome(self._future, self._timeout)
+        if not isinstance(found, ImageError):
+            return list(found)
+        if len(self._designs) == 1:
+            return [found]
+        futures = [self._submit([design]) for design in self._designs]
+        alone = [_outcome(future, self._timeout) for future in futures]
+        return [one if isinstance(one, ImageError) else one[0] for one in alone]
+
+    def _submit(self, designs: Sequence[str | bytes | ImageError]) -> ProcessFuture[Any]:
+        return self._pool.submit(_call_batch, self._timeout, *self._functions, designs)
 
 
 def quiet_decoders() -> None:
@@ -123,6 +179,13 @@ def _pool(workers: int) -> ProcessPool:
     return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=_KeptLocks())
 
 
+def _given(source: Source) -> str | bytes | ImageError:
+    """Return what a worker gets of a design: the path of a local one, else its bytes."""
+    if source.error is not None:
+        return _unread(source.error)
+    return source.location if source.data is None else source.data
+
+
 def _unread(cause: OSError) -> ImageError:
     if isinstance(cause, ConnectionError | TimeoutError) or cause.errno in _UNREACHABLE_ERRORS:
         reason = UNREACHABLE
@@ -144,9 +207,20 @@ def _call(function: Callable[[bytes], Any], source: str | bytes) -> Any:
         return ImageError("unreadable", f"cannot be decoded: {cause!r}")
 
 
-def _outcome(future: ProcessFuture[Any] | ImageError, timeout: float) -> Any:
-    if isinstance(future, ImageError):
-        return future
+def _call_batch(
+    function: Callable[[bytes], Any],
+    then: Callable[[list[Any]], Sequence[Any]] | None,
+    designs: Sequence[str | bytes | ImageError],
+) -> list[Any]:
+    found = [one if isinstance(one, ImageError) else _call(function, one) for one in designs]
+    if then is None:
+        return found
+    good = [one for one in found if not isinstance(one, ImageError)]
+    rest = iter(then(good) if good else ())
+    return [one if isinstance(one, ImageError) else next(rest) for one in found]
+
+
+def _outcome(future: ProcessFuture[Any], timeout: float) -> Any:
     try:
         return future.result()
     except FutureTimeoutError:

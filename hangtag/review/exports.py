@@ -60,7 +60,9 @@ def labelled(catalog: Catalog, tagger: Tagger | None, *, workers: int = 0) -> It
         Located(design.image, location)
         for design, location in zip(catalog, catalog.located(), strict=True)
     ]
-    answers = tag_designs(tagger, locations, Selection(), workers=workers) if tagger else None
+    answers = (
+        tag_designs(tagger.folder, locations, Selection(), workers=workers) if tagger else None
+    )
     for design, place in zip(catalog, locations, strict=True):
         suggested = {}
         if tagger and answers:

@@ -112,7 +112,7 @@ def _scored(
     tagger: Tagger, catalog_file: Path, workers: int
 ) -> Iterator[tuple[str, dict[str, float]]]:
     designs = find_designs([catalog_file])
-    answers = tag_designs(tagger, designs, Selection(all=True), workers=workers)
+    answers = tag_designs(tagger.folder, designs, Selection(all=True), workers=workers)
     for answer in track(answers, "scoring", total=len(designs)):
         if answer.error is None:
             yield answer.image, {found.tag: found.score for found in answer.suggestions}

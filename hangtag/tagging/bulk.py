@@ -3,6 +3,7 @@
 hangtag tag MODEL PATH... --out tags.jsonl
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
+from hangtag.dataset.images import Pixels
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.library.keywords.xmp import write_sidecar
@@ -29,7 +31,7 @@ from hangtag.tagging.output import (
     write_rejected,
     write_tagged,
 )
-from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
+from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, has_gpu, model_input
 
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
 
@@ -76,7 +78,7 @@ class BulkSummary:
 
 
 def tag_designs(
-    tagger: Tagger,
+    folder: ModelFolder,
     designs: Sequence[Located],
     selection: Selection,
     *,
@@ -84,23 +86,49 @@ def tag_designs(
 ) -> Iterator[TaggedDesign]:
     """Yield every design with its kept suggestions, or with the error that reading it raised.
 
-    They are decoded on `workers` cores (0: all).
+    They are decoded on `workers` cores (0: all), and scored there, too: an input costs more to
+    bring to another process than its tags do. A GPU scores them in this process. Raises ModelError.
     """
-    inputs = map_designs(
-        partial(model_input, preprocessing=tagger.folder.preprocessing),
-        (design.location for design in designs),
-        workers=workers,
-    )
-    named = zip((design.name for design in designs), inputs, strict=True)
-    while batch := list(islice(named, BATCH)):
-        decoded = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-        scores = iter(tagger.scores(decoded))
-        for name, pixels in batch:
-            if isinstance(pixels, ImageError):
-                yield TaggedDesign(name, error=pixels)
-            else:
-                kept = selection.of(tagger, next(scores))
-                yield TaggedDesign(name, tuple(map(_rounded, kept)))
+    prepare = partial(model_input, preprocessing=folder.preprocessing)
+    score = _Scoring(folder.path, selection)
+    locations = (design.location for design in designs)
+    found: Iterator[tuple[Suggestion, ...] | ImageError]
+    if has_gpu():
+        found = _in_batches(score, map_designs(prepare, locations, workers=workers))
+    else:
+        found = map_designs(prepare, locations, then=score, workers=workers)
+    for design, one in zip(designs, found, strict=True):
+        if isinstance(one, ImageError):
+            yield TaggedDesign(design.name, error=one)
+        else:
+            yield TaggedDesign(design.name, one)
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Inputs -> the kept suggestions of each. Worker processes get it, and load the model once."""
+
+    model: Path
+    selection: Selection
+
+    def __call__(self, inputs: Sequence[Pixels]) -> list[tuple[Suggestion, ...]]:
+        tagger = _opened(self.model)
+        kept = (self.selection.of(tagger, scores) for scores in tagger.scores(inputs))
+        return [tuple(map(_rounded, suggestions)) for suggestions in kept]
+
+
+@functools.lru_cache(1)
+def _opened(model: Path) -> Tagger:
+    return Tagger.open(model, threads=1)
+
+
+def _in_batches(
+    score: _Scoring, inputs: Iterator[Pixels | ImageError]
+) -> Iterator[tuple[Suggestion, ...] | ImageError]:
+    while batch := list(islice(inputs, BATCH)):
+        scored = iter(score([one for one in batch if not isinstance(one, ImageError)]))
+        for one in batch:
+            yield one if isinstance(one, ImageError) else next(scored)
 
 
 def _rounded(suggestion: Suggestion) -> Suggestion:
@@ -127,13 +155,13 @@ def tag_library(
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:
             _check_sidecars(designs)
-        tagger = Tagger.open(model)
-        key = _key(tagger.folder, designs, selection, xmp)
+        folder = ModelFolder.open(model)
+        key = _key(folder, designs, selection, xmp)
         journal = Journal(out.with_name(f".{out.name}.part"), key)
         done = journal.done
         if done:
             note(f"resuming: an earlier run tagged {done:,} designs")
-        tagged = _tagged(tagger, designs[done:], selection, workers, xmp)
+        tagged = _tagged(folder, designs[done:], selection, workers, xmp)
         journal.append(track(tagged, "tagging", total=len(designs), done=done))
         write_tagged(out, journal)
         rejected = write_rejected(out.with_suffix(".rejected.csv"), journal)
@@ -165,13 +193,13 @@ def stream(
     """
     if xmp:
         _check_sidecars(designs)
-    yield from _tagged(Tagger.open(model), designs, selection, workers, xmp)
+    yield from _tagged(ModelFolder.open(model), designs, selection, workers, xmp)
 
 
 def _tagged(
-    tagger: Tagger, designs: Sequence[Located], selection: Selection, workers: int, xmp: bool
+    folder: ModelFolder, designs: Sequence[Located], selection: Selection, workers: int, xmp: bool
 ) -> Iterator[TaggedDesign]:
-    tagged = tag_designs(tagger, designs, selection, workers=workers)
+    tagged = tag_designs(folder, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
         if xmp:
             _write_xmp(found, design.location)

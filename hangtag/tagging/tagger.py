@@ -17,6 +17,7 @@ from hangtag.tagging.calibration import Calibration, with_implied
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 
 BATCH: Final = 32  # designs scored at once
+_GPUS: Final = ("CUDA", "Tensorrt", "ROCM", "MIGraphX", "Dml")  # its providers begin so
 MAP_CELLS: Final = 8  # per side of the map that `Tagger.explain` returns
 
 Mark = Literal["apply", "suggest"]
@@ -199,6 +200,11 @@ class Tagger:
             raise ImageError(cause.reason, f"{name}: {cause}") from cause
         except OSError as cause:
             raise ImageError("missing", f"{name}: {cause.strerror or cause}") from cause
+
+
+def has_gpu() -> bool:
+    """Return whether ONNX Runtime computes on a GPU here."""
+    return any(name.startswith(_GPUS) for name in onnxruntime.get_available_providers())
 
 
 def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:

@@ -4,6 +4,15 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from cykooz_resizer import (
+    AlphaMulDiv,
+    FilterType,
+    ImageData,
+    PixelType,
+    ResizeAlg,
+    ResizeOptions,
+    Resizer,
+)
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -11,6 +20,9 @@ from hangtag.errors import ImageError
 
 STRIP_PIXELS: Final = 2**22
 _UINT16_MAX: Final = 65535
+_PREMULTIPLIED: Final = ResizeOptions(
+    resize_alg=ResizeAlg.convolution(FilterType.bilinear), use_alpha=False
+)
 
 
 def scaled(size: tuple[int, ...], longest: int) -> tuple[int, int]:
@@ -20,18 +32,21 @@ def scaled(size: tuple[int, ...], longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def resized(
-    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
-    """Resize a premultiplied image with a filter that has no negative lobes.
+def resized(pixels: bytes, size: tuple[int, int], target: tuple[int, int]) -> bytes:
+    """Return RGBA pixels with straight alpha, row by row, as premultiplied ones of another size.
 
-    Lanczos and bicubic overshoot at an edge and draw a light or dark line around a design.
+    Sizes are (width, height). Each channel is averaged with a triangle filter. It has no negative
+    lobes: Lanczos and bicubic overshoot at an edge and draw a light or dark line around a design.
     """
-    if image.size == size and box is None:
-        return image
-    shrinks = image.width >= size[0] and image.height >= size[1]
-    kernel = Image.Resampling.HAMMING if shrinks else Image.Resampling.BILINEAR
-    return image.resize(size, kernel, box=box)
+    image = ImageData(*size, PixelType.U8x4, pixels)
+    AlphaMulDiv().multiply_alpha_inplace(image)
+    if size != target:
+        # A resizer must not be shared between threads.
+        smaller = ImageData(*target, PixelType.U8x4)
+        Resizer().resize(image, smaller, _PREMULTIPLIED)
+        image = smaller
+    premultiplied: bytes = image.get_buffer()
+    return premultiplied
 
 
 def shrunk(image: Image.Image, size: int) -> Image.Image:
@@ -44,7 +59,7 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
     def rows(top: int, bottom: int) -> Image.Image:
         box = (0, top, image.width, bottom)
         strip = image if box == (0, 0, *image.size) else image.crop(box)
-        return eight_bit(strip, shift).convert("RGBA").convert("RGBa")
+        return eight_bit(strip, shift).convert("RGBA")
 
     return shrunk_by_rows(image.size, rows, size)
 
@@ -54,22 +69,33 @@ def shrunk_by_rows(
 ) -> Image.Image:
     """Return an image as RGBA, its longest side at most `longest`, without a copy of its full size.
 
-    `rows(top, bottom)` returns some rows in mode RGBa: premultiplied, so that colour under
-    transparency never bleeds into an edge. A large image is averaged strip by strip to about twice
-    the target size before the final filter.
+    `rows(top, bottom)` returns some rows in mode RGBA. They are averaged premultiplied, so that
+    colour under transparency never bleeds into an edge. A large image is averaged strip by strip to
+    about four times the target size before the final filter.
     """
     width, height = size
     target = scaled(size, min(longest, max(size)))
-    factor = max(width, height) // (2 * longest)
-    if factor < 2:
-        return resized(rows(0, height), target).convert("RGBA")
+    factor = max(width, height) // (4 * longest)
+    if factor < 2 or width * height <= STRIP_PIXELS:
+        return _straight(resized(rows(0, height).tobytes(), size, target), target)
     reduced = Image.new("RGBa", (-(-width // factor), -(-height // factor)))
     step = max(1, STRIP_PIXELS // width // factor) * factor
     for top in range(0, height, step):
         strip = rows(top, min(height, top + step))
-        reduced.paste(strip.reduce(factor), (0, top // factor))
+        same = strip.size
+        averaged = _premultiplied(resized(strip.tobytes(), same, same), same).reduce(factor)
+        reduced.paste(averaged, (0, top // factor))
+    # The last row and column of `reduced` may stand for fewer pixels than the others.
     box = (0.0, 0.0, width / factor, height / factor)
-    return resized(reduced, target, box).convert("RGBA")
+    return reduced.resize(target, Image.Resampling.BILINEAR, box=box).convert("RGBA")
+
+
+def _premultiplied(pixels: bytes, size: tuple[int, int]) -> Image.Image:
+    return Image.frombuffer("RGBa", size, pixels, "raw", "RGBa", 0, 1)
+
+
+def _straight(pixels: bytes, size: tuple[int, int]) -> Image.Image:
+    return _premultiplied(pixels, size).convert("RGBA")
 
 
 def eight_bit(image: Image.Image, shift: int | None = None) -> Image.Image:

@@ -79,14 +79,14 @@ class Samples:
         return 1 if self._page.is_planar else len(self._page.bits)
 
     def _rows(self, top: int, bottom: int) -> Image.Image:
-        """Return these rows in mode RGBa."""
+        """Return these rows in mode RGBA."""
         width = self._page.size[0]
         rows = np.empty((bottom - top, width, 4), np.uint8)
         step = max(1, _BLOCK_PIXELS // width)
         for start in range(top, bottom, step):
             end = min(bottom, start + step)
             rows[start - top : end - top] = self._colours(self._values(start, end))
-        return Image.fromarray(rows).convert("RGBa")
+        return Image.fromarray(rows)
 
     def _values(self, top: int, bottom: int) -> NDArray[np.uint32]:
         """Return the samples of these rows, (rows, width, samples)."""
