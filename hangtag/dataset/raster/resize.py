@@ -59,7 +59,7 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
     def rows(top: int, bottom: int) -> Image.Image:
         box = (0, top, image.width, bottom)
         strip = image if box == (0, 0, *image.size) else image.crop(box)
-        return eight_bit(strip, shift).convert("RGBA")
+        return _rgba(eight_bit(strip, shift))
 
     return shrunk_by_rows(image.size, rows, size)
 
@@ -88,6 +88,10 @@ def shrunk_by_rows(
     # The last row and column of `reduced` may stand for fewer pixels than the others.
     box = (0.0, 0.0, width / factor, height / factor)
     return reduced.resize(target, Image.Resampling.BILINEAR, box=box).convert("RGBA")
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
 def _premultiplied(pixels: bytes, size: tuple[int, int]) -> Image.Image:

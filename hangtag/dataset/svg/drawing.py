@@ -7,12 +7,15 @@ converted to a format that resvg draws (`images`), style sheets become attribute
 result is rendered.
 """
 
+import functools
 import io
 from typing import Final
 from xml.etree import ElementTree
 
+import resvg
 import resvg_py
 from PIL import Image
+from resvg import usvg
 
 from hangtag.dataset.svg import geometry, images, names, strokes, style, tree
 from hangtag.dataset.svg.encoding import gunzip, is_svg, text_of
@@ -33,7 +36,6 @@ def render(
     """
     budget = images.Budget(max_pixels, tree.MAX_ELEMENTS)
     root = _prepared(data, images.Embedder(_prepared, _drawn, decode, budget, size), 0)
-    geometry.set_size(root)
     with Image.open(io.BytesIO(_drawn(root, size)), formats=("PNG",)) as image:
         return image.convert("RGBA")
 
@@ -59,7 +61,10 @@ def _prepared(data: bytes, embedder: images.Embedder, nesting: int) -> tree.Elem
 
 def _drawn(root: tree.Element, size: int) -> bytes:
     """Draw a prepared document; return a PNG whose longest side is `size`."""
+    is_fitted = geometry.fit(root, size)
     text = ElementTree.tostring(root, encoding="unicode")
+    if is_fitted and not _has_text(root):
+        return _drawn_without_text(text)
     try:
         # The default dpi of 0 turns sizes in mm or pt into "invalid size".
         return resvg_py.svg_to_bytes(
@@ -73,6 +78,22 @@ def _drawn(root: tree.Element, size: int) -> bytes:
         )
     except ValueError as cause:
         raise ImageError("unreadable", f"SVG cannot be drawn: {cause}") from cause
+
+
+def _drawn_without_text(text: str) -> bytes:
+    """Draw a document at its own size by the quicker build of the renderer.
+
+    It takes a third of the other's time, but finds no font for `sans-serif` and the like.
+    """
+    drawn: bytes = resvg.render(usvg.Tree.from_str(text, _options()), (1, 0, 0, 0, 1, 0))
+    return drawn
+
+
+@functools.cache
+def _options() -> usvg.Options:
+    options = usvg.Options.default()
+    options.dpi = 96
+    return options
 
 
 def _has_text(root: tree.Element) -> bool:

@@ -1,5 +1,6 @@
 """Geometry of an SVG: its viewBox, its sides in CSS pixels, the base of percentages."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +10,6 @@ import tinycss2
 from hangtag.dataset.svg import numbers
 from hangtag.dataset.svg.tree import Element
 
-_FINE: Final = 1024  # pixels: at this size, rounding a side does not show
 _LENGTH: Final = re.compile(
     r"\s*\+?([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)(px|pt|pc|mm|cm|in|q|)\s*", re.I
 )
@@ -115,18 +115,23 @@ def fix_root(root: Element, declared: Mapping[str, str]) -> None:
         root.attrib.pop(name, None)
 
 
-def set_size(root: Element) -> None:
-    """Write the natural size into the root, enlarged unless both sides are whole pixels.
+def fit(root: Element, longest: int) -> bool:
+    """Write into the root the size in whole pixels at which its longer side is `longest`.
 
-    The renderer rounds before it scales: an icon of 1.5 x 1 would become 2 x 1, a quarter of it
-    empty. A drawing without a natural size stays as it is.
+    The renderer would round a size of its own before it scales: an icon of 1.5 x 1 would become
+    2 x 1, a quarter of it empty. Return whether the document has a size; without one it stays as it
+    is.
     """
     size = natural_size(root)
     if size is None or not (size[0] > 0 and size[1] > 0):
-        return
-    if view_box(root) is None:
+        return False
+    box = view_box(root)
+    if box is None:
+        box = (0.0, 0.0, *size)
         root.set("viewBox", f"0 0 {size[0]!r} {size[1]!r}")
-    whole = size[0].is_integer() and size[1].is_integer()
-    scale = 1.0 if whole else _FINE / max(size)
-    root.set("width", repr(size[0] * scale))
-    root.set("height", repr(size[1] * scale))
+    if math.isclose(size[0] * box[3], size[1] * box[2], rel_tol=1e-3):
+        # Whole pixels have not quite its ratio: a margin of half a pixel would be left.
+        root.set("preserveAspectRatio", "none")
+    for name, side in zip(("width", "height"), size, strict=True):
+        root.set(name, str(max(1, round(side * longest / max(size)))))
+    return True
