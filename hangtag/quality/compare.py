@@ -14,7 +14,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.quality import metrics
-from hangtag.quality.bootstrap import interval, resample
+from hangtag.quality.bootstrap import affordable, interval, resample
 from hangtag.quality.evaluate import RESAMPLES, MeasuredOn
 from hangtag.quality.metrics import Floats
 from hangtag.quality.scoring import Scored, score
@@ -88,7 +88,7 @@ def _compared(a: Scored, b: Scored, of_a: list[int], of_b: list[int]) -> Compari
     labels = a.labels[rows_a][:, of_a]
     scores = a.scores[rows_a][:, of_a], b.scores[rows_b][:, of_b]
     groups = None if a.groups is None else a.groups[rows_a]
-    drawn = [resample(s, labels, groups, resamples=RESAMPLES) for s in scores]
+    drawn = [resample(s, labels, groups, resamples=affordable(labels, RESAMPLES)) for s in scores]
     each = [metrics.average_precision(s, labels) for s in scores]
 
     def difference(name: str, was: float, now: float, draws: list[Floats]) -> Difference:

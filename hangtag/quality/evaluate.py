@@ -18,7 +18,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import DatasetError
 from hangtag.quality import metrics
-from hangtag.quality.bootstrap import Resampled, interval, resample
+from hangtag.quality.bootstrap import Resampled, affordable, interval, resample
 from hangtag.quality.scoring import Scored, score
 from hangtag.storage.addresses import address_of
 from hangtag.storage.files import write_text
@@ -119,7 +119,7 @@ def measure(scored: Scored) -> Evaluation:
         no = np.where((labels < 0) & (labels == 1).any(axis=0), 0, labels).astype(np.int8)
         figures["macro_map_unknown_as_no"] = metrics.macro_map(scores, no)
         figures["micro_map_unknown_as_no"] = metrics.micro_map(scores, no)
-    drawn = resample(scores, labels, scored.groups, resamples=RESAMPLES)
+    drawn = resample(scores, labels, scored.groups, resamples=affordable(labels, RESAMPLES))
     for name, values in (("macro_map", drawn.macro), ("micro_map", drawn.micro)):
         low, high = interval(values, figures[name])
         figures[f"{name}_low"], figures[f"{name}_high"] = np.clip((low, high), 0, 1)

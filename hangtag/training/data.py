@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -31,10 +32,12 @@ class Data:
     """(m, T)."""
 
     @classmethod
-    def of(cls, folder: Dataset, config: ResolvedConfig, stores: Stores) -> "Data":
-        """Decode the designs as far as memory allows. Raises DatasetError."""
+    def of(
+        cls, folder: Dataset, config: ResolvedConfig, stores: Stores, kept: Path | None = None
+    ) -> "Data":
+        """Decode the designs, into files in `kept` where memory is short. Raises DatasetError."""
         labels, validation_labels = labels_of(folder)
-        store, validation_store = stores_of(folder, config, stores)
+        store, validation_store = stores_of(folder, config, stores, kept)
         return cls(
             store,
             labels[store.kept],

@@ -1,6 +1,7 @@
 """The pixels and labels of a packed dataset's designs. Imports no torch."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -30,12 +31,13 @@ def labels_of(folder: Dataset) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
 
 
 def stores_of(
-    folder: Dataset, config: ResolvedConfig, stores: Stores
+    folder: Dataset, config: ResolvedConfig, stores: Stores, kept: Path | None = None
 ) -> tuple[PixelStore, PixelStore]:
     """Return the pixels of the train and the validation split, in memory as far as allowed.
 
-    Splits in `stores` are not decoded again; others are added to it. Raises DatasetError where no
-    image of a split can be read.
+    The others are decoded into files in the folder `kept`, if one is given. Splits in `stores` are
+    not decoded again; others are added to it. Raises DatasetError where no image of a split can be
+    read.
     """
     # Processes that train together on one machine share its memory.
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -44,7 +46,7 @@ def stores_of(
         key = split, config.input_size
         if key not in stores:
             stores[key] = PixelStore(
-                folder.records(split), folder.info.size, config.input_size, left
+                folder.records(split), folder.info.size, config.input_size, left, folder=kept
             )
         if not len(stores[key]):
             raise DatasetError(f"{folder.path}: no image of the {split} split can be read")

@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from hangtag.training.progress import Progress, load_progress
 from hangtag.training.setup import Setup
 from hangtag.training.speed import autocast, choose_precision, to_device
 
+LOSSES_AT_ONCE: Final = 32  # steps after which the losses are read from the device
+STOP_EVERY: Final = 8  # steps after which processes ask each other whether one has been stopped
+
 
 class Run:
     """A run in progress."""
@@ -49,6 +53,7 @@ class Run:
         # `start` sets these, once the precision is known.
         self.parallel: nn.Module = network
         self.scaler = torch.amp.GradScaler(device.type, enabled=False)
+        self.losses: list[Tensor] = []  # of the last steps, still on the device
 
     @classmethod
     def start(cls, setup: Setup) -> "Run":
@@ -57,7 +62,8 @@ class Run:
         Raises DatasetError, ConfigError, and Stopped.
         """
         began = time.monotonic()
-        run = cls(setup, Data.of(setup.folder, setup.config, setup.stores))
+        kept = setup.features.with_name("pixels")
+        run = cls(setup, Data.of(setup.folder, setup.config, setup.stores, kept))
         run.started = began
         if setup.last_file.exists():
             run._resume()
@@ -175,6 +181,7 @@ class Run:
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self._write_checkpoint()
                 saved = time.monotonic()
+        self._add_losses()
         self._validate(epoch, time.monotonic() - self.epoch_began)
         self.epoch_began = time.monotonic()
         self._replan(time.monotonic() - began if first == epoch * per_epoch else None)
@@ -191,12 +198,7 @@ class Run:
             logits = self.parallel(inputs)
         loss = self.loss(logits.float(), targets, step // self.batches.steps_per_epoch)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {step}; lower learning_rate "
-                f"({self.config.learning_rate:g}) or train in fp32 (now {self.progress.precision})"
-            )
+        self.losses.append(loss.detach())
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -204,7 +206,26 @@ class Run:
             self.average.decay = recipe.average_decay(self.config, self._steps(self.progress))
             self.average.update(self.network, step=step)
         self.progress.step += 1
-        self.progress.epoch_loss += value
+        if len(self.losses) == LOSSES_AT_ONCE:
+            self._add_losses()
+
+    def _add_losses(self) -> None:
+        """Add the losses of the last steps to the epoch's. Raises TrainingError for a wrong one.
+
+        To read a loss is to wait for it: a GPU would have nothing to do until the next step.
+        """
+        if not self.losses:
+            return
+        values = torch.stack(self.losses).tolist()
+        for step, value in enumerate(values, start=self.progress.step - len(values)):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss is {value} at step {step}; lower learning_rate "
+                    f"({self.config.learning_rate:g}) or train in fp32 "
+                    f"(now {self.progress.precision})"
+                )
+            self.progress.epoch_loss += value
+        self.losses.clear()
 
     def _learning_rate(self, step: int) -> float:
         steps = self._steps(self.progress)
@@ -273,6 +294,8 @@ class Run:
         """Return whether any process has been stopped, so that all stop after the same step."""
         if self.accelerator.num_processes == 1:
             return self.stopped.is_set()
+        if self.progress.step % STOP_EVERY:
+            return False
         flag = torch.tensor([float(self.stopped.is_set())], device=self.accelerator.device)
         total: Tensor = self.accelerator.reduce(flag, "sum")
         return bool(total.item())
@@ -282,6 +305,7 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def _write_checkpoint(self) -> None:
+        self._add_losses()
         self.progress.seconds = time.monotonic() - self.started
         self.progress.epoch_seconds = time.monotonic() - self.epoch_began
         self.progress.scaler = self.scaler.state_dict()

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hangtag.quality import metrics
-from hangtag.quality.bootstrap import bootstrap_interval
+from hangtag.quality.bootstrap import affordable, bootstrap_interval
 
 NAN = float("nan")
 
@@ -213,3 +213,10 @@ def test_wrong_arrays_are_refused() -> None:
         metrics.macro_map(scores, labels * np.int8(2))
     with pytest.raises(ValueError, match="299 groups for 300"):
         bootstrap_interval(scores, labels, ["a"] * 299)
+
+
+def test_fewer_resamples_are_drawn_of_many_cells() -> None:
+    small, large = np.zeros((1000, 100), np.int8), np.broadcast_to(np.int8(0), (50_000, 334))
+    assert affordable(small, 1000) == 1000
+    assert 200 <= affordable(large, 1000) < 300
+    assert affordable(small, 50) == 50

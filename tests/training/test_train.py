@@ -557,7 +557,7 @@ def test_the_own_backbone_begins_with_what_it_has_learned(dataset: Path, tmp_pat
     fresh = TagNetwork(OWN_BACKBONE, 3)
     save_file(fresh.backbone.state_dict(), tmp_path / "fresh.safetensors")
     empty = replace(config, weights=str(tmp_path / "fresh.safetensors"))
-    assert learned.macro_map > train(dataset, tmp_path / "fresh", empty).macro_map + 0.1
+    assert learned.macro_map > train(dataset, tmp_path / "fresh", empty).macro_map + 0.05
     ours = load_file(tmp_path / "m" / "weights.safetensors")
     assert all(np.array_equal(ours[name].numpy(), value) for name, value in own_state().items())
 
