@@ -20,8 +20,9 @@ from hangtag.errors import ImageError
 
 STRIP_PIXELS: Final = 2**22
 _UINT16_MAX: Final = 65535
-_PREMULTIPLIED: Final = ResizeOptions(
-    resize_alg=ResizeAlg.convolution(FilterType.bilinear), use_alpha=False
+_AVERAGE, _INTERPOLATE = (
+    ResizeOptions(resize_alg=ResizeAlg.convolution(kind), use_alpha=False)
+    for kind in (FilterType.box, FilterType.bilinear)
 )
 
 
@@ -35,16 +36,19 @@ def scaled(size: tuple[int, ...], longest: int) -> tuple[int, int]:
 def resized(pixels: bytes, size: tuple[int, int], target: tuple[int, int]) -> bytes:
     """Return RGBA pixels with straight alpha, row by row, as premultiplied ones of another size.
 
-    Sizes are (width, height). Each channel is averaged with a triangle filter. It has no negative
-    lobes: Lanczos and bicubic overshoot at an edge and draw a light or dark line around a design.
+    Sizes are (width, height). Each pixel is the average of those that it covers: no filter without
+    negative lobes keeps thin lines as sharp. With them, as Lanczos and bicubic have them, a filter
+    overshoots at an edge and draws a light or dark line around a design. An image is enlarged by
+    linear interpolation.
     """
     image = ImageData(*size, PixelType.U8x4, pixels)
     AlphaMulDiv().multiply_alpha_inplace(image)
     if size != target:
         # A resizer must not be shared between threads.
-        smaller = ImageData(*target, PixelType.U8x4)
-        Resizer().resize(image, smaller, _PREMULTIPLIED)
-        image = smaller
+        other = ImageData(*target, PixelType.U8x4)
+        shrinks = size[0] >= target[0] and size[1] >= target[1]
+        Resizer().resize(image, other, _AVERAGE if shrinks else _INTERPOLATE)
+        image = other
     premultiplied: bytes = image.get_buffer()
     return premultiplied
 
@@ -85,9 +89,10 @@ def shrunk_by_rows(
         same = strip.size
         averaged = _premultiplied(resized(strip.tobytes(), same, same), same).reduce(factor)
         reduced.paste(averaged, (0, top // factor))
-    # The last row and column of `reduced` may stand for fewer pixels than the others.
+    # The last row and column of `reduced` may stand for fewer pixels than the others. Hamming's
+    # filter weighs pixels at an edge by how far they are inside; the other takes or leaves them.
     box = (0.0, 0.0, width / factor, height / factor)
-    return reduced.resize(target, Image.Resampling.BILINEAR, box=box).convert("RGBA")
+    return reduced.resize(target, Image.Resampling.HAMMING, box=box).convert("RGBA")
 
 
 def _rgba(image: Image.Image) -> Image.Image:
