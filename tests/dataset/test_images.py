@@ -148,7 +148,7 @@ def test_a_large_image_is_shrunk_strip_by_strip_to_the_same_picture() -> None:
     image = disc(RED, 3000, hidden="#00ff0000")
     by_strips = decode(saved(image, "PNG"), 60).astype(int)
     at_once = np.asarray(image.convert("RGBa").resize((60, 60), Image.Resampling.BOX)).astype(int)
-    assert np.abs(by_strips[..., 3] - at_once[..., 3]).max() <= 16
+    assert np.abs(by_strips[..., 3] - at_once[..., 3]).max() <= 24
     assert np.abs(by_strips[..., 3] - at_once[..., 3]).mean() < 1
 
 
