@@ -20,6 +20,7 @@ from hangtag.errors import ImageError
 
 STRIP_PIXELS: Final = 2**22
 _UINT16_MAX: Final = 65535
+_OPAQUE: Final = {"L": PixelType.U8, "RGB": PixelType.U8x3}
 _AVERAGE, _INTERPOLATE = (
     ResizeOptions(resize_alg=ResizeAlg.convolution(kind), use_alpha=False)
     for kind in (FilterType.box, FilterType.bilinear)
@@ -43,14 +44,19 @@ def resized(pixels: bytes, size: tuple[int, int], target: tuple[int, int]) -> by
     """
     image = ImageData(*size, PixelType.U8x4, pixels)
     AlphaMulDiv().multiply_alpha_inplace(image)
-    if size != target:
+    return _averaged(image, target, PixelType.U8x4)
+
+
+def _averaged(image: ImageData, target: tuple[int, int], kind: PixelType) -> bytes:
+    """Return the pixels of an image in another size, each channel by itself."""
+    if (image.width, image.height) != target:
+        other = ImageData(*target, kind)
+        shrinks = image.width >= target[0] and image.height >= target[1]
         # A resizer must not be shared between threads.
-        other = ImageData(*target, PixelType.U8x4)
-        shrinks = size[0] >= target[0] and size[1] >= target[1]
         Resizer().resize(image, other, _AVERAGE if shrinks else _INTERPOLATE)
         image = other
-    premultiplied: bytes = image.get_buffer()
-    return premultiplied
+    pixels: bytes = image.get_buffer()
+    return pixels
 
 
 def shrunk(image: Image.Image, size: int) -> Image.Image:
@@ -58,6 +64,11 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
     image.load()  # before its size is used: loading a TIFF may exchange its sides
     if max(image.size) <= size:  # unchanged: a packed design decodes to itself
         return eight_bit(image).convert("RGBA")
+    opaque = _OPAQUE.get(image.mode)
+    if opaque and "transparency" not in image.info and image.width * image.height <= STRIP_PIXELS:
+        target = scaled(image.size, size)
+        pixels = _averaged(ImageData(*image.size, opaque, image.tobytes()), target, opaque)
+        return Image.frombytes(image.mode, target, pixels).convert("RGBA")
     shift = _shift(image)
 
     def rows(top: int, bottom: int) -> Image.Image:

@@ -64,7 +64,7 @@ def _drawn(root: tree.Element, size: int) -> bytes:
     is_fitted = geometry.fit(root, size)
     text = ElementTree.tostring(root, encoding="unicode")
     if is_fitted and not _has_text(root):
-        return _drawn_without_text(text)
+        return drawn_without_text(text)
     try:
         # The default dpi of 0 turns sizes in mm or pt into "invalid size".
         return resvg_py.svg_to_bytes(
@@ -80,7 +80,7 @@ def _drawn(root: tree.Element, size: int) -> bytes:
         raise ImageError("unreadable", f"SVG cannot be drawn: {cause}") from cause
 
 
-def _drawn_without_text(text: str) -> bytes:
+def drawn_without_text(text: str) -> bytes:
     """Draw a document at its own size by the quicker build of the renderer.
 
     It takes a third of the other's time, but finds no font for `sans-serif` and the like.
