@@ -38,13 +38,14 @@ def main() -> None:
     drawings = [data for data in drawings if b"<text" not in data]
     cv2.setNumThreads(1)
     inputs = [fit(pixels, SIZE) for pixels in decoded]
+    jpegs, webps, bare = saved(decoded, "JPEG"), saved(decoded, "WEBP"), "OpenCV decodes"
     jobs: list[tuple[str, list, str, Callable, str, Callable]] = [
-        ("PNG to an input of 96 px", files, "hangtag", to_input, "OpenCV decodes", opencv_decode),
-        ("the same, JPEG", saved(decoded, "JPEG"), "hangtag", to_input, "OpenCV decodes", opencv_decode),
-        ("the same, WebP", saved(decoded, "WEBP"), "hangtag", to_input, "OpenCV decodes", opencv_decode),
+        ("PNG to an input of 96 px", files, "hangtag", to_input, bare, opencv_decode),
+        ("the same, JPEG", jpegs, "hangtag", to_input, bare, opencv_decode),
+        ("the same, WebP", webps, "hangtag", to_input, bare, opencv_decode),
         ("decode a PNG to RGBA", files, "Pillow", pillow_decode, "OpenCV", opencv_decode),
-        ("resize, premultiplied", decoded, "cykooz-resizer", cykooz_resize, "Pillow", pillow_resize),
-        ("resize, premultiplied", decoded, "cykooz-resizer", cykooz_resize, "OpenCV", opencv_resize),
+        ("shrink, premultiplied", decoded, "cykooz", cykooz_resize, "Pillow", pillow_resize),
+        ("shrink, premultiplied", decoded, "cykooz", cykooz_resize, "OpenCV", opencv_resize),
         ("warp an input of 96 px", inputs, "OpenCV", opencv_warp, "Pillow", pillow_warp),
         ("encode a PNG", decoded, "hangtag", encode_png, "Pillow, level 4", pillow_png),
         ("draw an SVG without text", drawings, "resvg", resvg_draw, "resvg-py", resvg_py_draw),

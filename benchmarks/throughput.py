@@ -1,11 +1,12 @@
 """Packing and tagging beside what they replace: im2rec of MXNet 1.9.1, and a loop of 20 lines.
 
-    python benchmarks/throughput.py /usr/share/openclipart/png --model MODEL
+    python benchmarks/throughput.py /usr/share/openclipart --model MODEL
 
 For Linux on x86-64. Packs and tags the same designs in interleaved rounds, every run a new process
-with two workers or threads, and prints medians in designs per second. A design of im2rec is a JPEG
-or PNG whose shorter side is 256 px; hangtag's longer side is 256 px, and it also finds out what is a
-near-duplicate of what, which im2rec does not. The first run makes an environment with MXNet (430 MB).
+with two workers or threads, and prints medians in designs per second. An image of im2rec has a
+shorter side of 256 px, one of hangtag a longer side of 256 px; hangtag also checks every file and
+finds near-duplicates. The first run makes an environment with MXNet (430 MB). The defaults take
+eight minutes, `--count 1000 --rounds 2` two.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recordio_mxnet import make_venv
@@ -31,7 +33,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np, onnxruntime
 from PIL import Image
 
-paths, model, side, out = open(sys.argv[1]).read().split("\\n"), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+listed, model, side, out = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+paths = open(listed).read().split("\\n")
 session = onnxruntime.InferenceSession(model)
 name = session.get_inputs()[0].name
 
@@ -53,6 +56,20 @@ with ThreadPoolExecutor(2) as pool, open(out, "w") as file:
 """
 
 
+@dataclass
+class Task:
+    """A command that is timed, and how many designs it handles."""
+
+    name: str
+    designs: int
+    run: Callable[[], None]
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[float]:
+        return sorted(self.designs / one for one in self.seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("designs", type=Path)
@@ -63,21 +80,24 @@ def main() -> None:
     parser.add_argument("--python", default="python3.11", help="Python 3.10 or 3.11 for MXNet")
     options = parser.parse_args()
     paths = readable(options.designs, options.count)
+    drawings = sorted(map(str, options.designs.rglob("*.svg")))
+    random.Random(0).shuffle(drawings)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         tasks = packing(paths, make_venv(options.venv, options.python), work)
+        if drawings:
+            tasks.append(packing_of("pack, SVG: hangtag", drawings[: options.count // 4], work))
         if options.model:
-            tasks |= tagging(paths, options.model, work)
-        seconds: dict[str, list[float]] = {task: [] for task in tasks}
+            tasks += tagging(paths, options.model, work)
         for _ in range(options.rounds):
-            for task, run in tasks.items():
+            for task in tasks:
                 start = time.monotonic()
-                run()
-                seconds[task].append(time.monotonic() - start)
-    print("| task | designs/s | slowest to fastest run |\n|---|---|---|")
-    for task, found in seconds.items():
-        rates = sorted(len(paths) / one for one in found)
-        print(f"| {task} | {statistics.median(rates):.0f} | {rates[0]:.0f} to {rates[-1]:.0f} |")
+                task.run()
+                task.seconds.append(time.monotonic() - start)
+    print("| task | designs/s | slowest and fastest run |\n|---|---|---|")
+    for task in tasks:
+        low, high = task.rates[0], task.rates[-1]
+        print(f"| {task.name} | {statistics.median(task.rates):.0f} | {low:.0f}, {high:.0f} |")
 
 
 def readable(folder: Path, count: int) -> list[str]:
@@ -99,52 +119,62 @@ def readable(folder: Path, count: int) -> list[str]:
     return kept
 
 
-def packing(paths: list[str], python: str, work: Path) -> dict[str, Callable[[], None]]:
-    tags = [f"tag {number % 20}" for number in range(len(paths))]
-    lines = ["image,tags", *(f'"{path}",{tag}' for path, tag in zip(paths, tags, strict=True))]
-    (work / "designs.csv").write_text("\n".join(lines) + "\n")
+def packing(paths: list[str], python: str, work: Path) -> list[Task]:
     rows = [f"{n}\t{n % 20}\t{path.lstrip('/')}" for n, path in enumerate(paths)]
     (work / "designs.lst").write_text("\n".join(rows) + "\n")
-    find = "import mxnet.tools, pathlib; print(pathlib.Path(list(mxnet.tools.__path__)[0], 'im2rec.py'))"
+    find = "import mxnet.tools; print(list(mxnet.tools.__path__)[0] + '/im2rec.py')"
     im2rec = subprocess.run(
         [python, "-W", "ignore", "-c", find], check=True, capture_output=True, text=True
     ).stdout.strip()
 
-    def peer(*more: str) -> Callable[[], None]:
-        command = [python, im2rec, str(work / "designs.lst"), "/", "--pack-label", "--resize", "256",
-                   "--num-thread", "2", *more]  # fmt: skip
-        return lambda: run(command)
+    def peer(name: str, *more: str) -> Task:
+        command = [python, im2rec, str(work / "designs.lst"), "/", "--pack-label",
+                   "--resize", "256", "--num-thread", "2", *more]  # fmt: skip
+        return Task(name, len(paths), lambda: run(command))
 
-    def ours() -> None:
-        shutil.rmtree(work / "dataset", ignore_errors=True)
-        run([hangtag(), "pack", str(work / "designs.csv"), str(work / "dataset"), "--size", "256",
-             "--workers", "2", "--quiet"])  # fmt: skip
-
-    return {
-        "pack: hangtag, PNG with alpha": ours,
-        "pack: im2rec, JPEG without alpha": peer(),
-        "pack: im2rec, PNG with alpha": peer(
-            "--encoding", ".png", "--color", "-1", "--quality", "3"
-        ),
-    }
+    as_png = ("--encoding", ".png", "--color", "-1", "--quality", "3")
+    return [
+        packing_of("pack: hangtag, PNG with alpha", paths, work),
+        peer("pack: im2rec, PNG with alpha", *as_png),
+        peer("pack: im2rec, JPEG without alpha"),
+    ]
 
 
-def tagging(paths: list[str], model: Path, work: Path) -> dict[str, Callable[[], None]]:
+def packing_of(name: str, paths: list[str], work: Path) -> Task:
+    """Return the task of packing some designs with hangtag."""
+    tags = [f"tag {number % 20}" for number in range(len(paths))]
+    lines = ["image,tags", *(f'"{path}",{tag}' for path, tag in zip(paths, tags, strict=True))]
+    catalog, dataset = work / f"{len(paths)}.csv", work / f"{len(paths)}"
+    catalog.write_text("\n".join(lines) + "\n")
+
+    def pack() -> None:
+        shutil.rmtree(dataset, ignore_errors=True)
+        run([hangtag(), "pack", str(catalog), str(dataset), "--size", "256", "--workers", "2",
+             "--min-count", "1", "--quiet"])  # fmt: skip
+
+    return Task(name, len(paths), pack)
+
+
+def tagging(paths: list[str], model: Path, work: Path) -> list[Task]:
     from hangtag.tagging.model_folder import ModelFolder
 
     side = ModelFolder.open(model).preprocessing.input_size
     (work / "paths.txt").write_text("\n".join(paths))
+    (work / "paths.csv").write_text("image,tags\n" + "".join(f'"{path}",\n' for path in paths))
     (work / "loop.py").write_text(LOOP)
     out = work / "tags.jsonl"
 
-    def ours() -> None:
+    def tag() -> None:
         out.unlink(missing_ok=True)
-        run([hangtag(), "tag", str(model), str(work / "designs.csv"), "--out", str(out),
+        run([hangtag(), "tag", str(model), str(work / "paths.csv"), "--out", str(out),
              "--workers", "2", "--quiet"])  # fmt: skip
 
     loop = [sys.executable, str(work / "loop.py"), str(work / "paths.txt"),
             str(model / "model.onnx"), str(side), str(work / "loop.jsonl")]  # fmt: skip
-    return {"tag: hangtag": ours, "tag: the loop": lambda: run(loop)}
+    return [
+        Task("tag: hangtag", len(paths), tag),
+        Task("tag: the loop", len(paths), lambda: run(loop)),
+    ]
 
 
 def hangtag() -> str:
