@@ -1,8 +1,9 @@
 # demo: from a fresh clone to tags on designs. demo-train: a whole network on the same designs, with
 # torch. quick: the tests of a minute. test: all tests.
 # coverage: all tests, with the lines that they miss. check: format, lint, types, all tests.
-# site: the documentation as a web site. Each installs what it needs: Python 3.11.4 or newer and a
-# package registry.
+# site: the documentation as a web site. bench: the comparisons of speed, for half an hour, on Debian
+# with openclipart-png and openclipart-svg; bench-quick: those that matter most, in three minutes.
+# Each installs what it needs: Python 3.11.4 or newer and a package registry.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ DEMO_TRAIN =
 # Compiled once, not at the start of each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-train quick test coverage check format lint types tests site clean
+.PHONY: demo demo-train quick test coverage check format lint types tests site bench bench-quick clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hangtag demo $(DEMO)
@@ -49,6 +50,12 @@ tests:
 
 site: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/tables.py
+
+bench-quick: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/tables.py --quick
 
 clean:
 	rm -rf $(VENV) $(DEMO) site

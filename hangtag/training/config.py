@@ -53,9 +53,9 @@ class TrainConfig:
     start from."""
 
     input_size: int | None = None
-    """Side of the network's square input in pixels. By default 128 for hangtag-base, 96
-    for other pretrained backbones, and 64 for a randomly initialised one, which gets more designs
-    instead."""
+    """Side of the network's square input in pixels. By default 160 for a head on
+    hangtag-base and 128 for the whole of it, 96 for other pretrained backbones, and 64 for a
+    randomly initialised one, which gets more designs instead."""
 
     epochs: int | None = None
     """Passes over the training designs. By default by their number: 10 to 50, frozen 10 to 100."""

@@ -14,7 +14,7 @@ from hangtag.training.config import OWN_BACKBONE, UNCHANGED, Head, Pooling, Stri
 
 # Input sizes in pixels, and how many designs a run sees: 10 and 12 minutes of one core with bf16. A
 # randomly initialised backbone gains more from more designs than from more pixels.
-SIDE, SIDE_FROM_SCRATCH, SIDE_OF_OWN = 96, 64, 128
+SIDE, SIDE_FROM_SCRATCH, SIDE_OF_OWN, SIDE_OF_OWN_TRAINED = 96, 64, 160, 128
 AUTO_DESIGNS, AUTO_DESIGNS_FROM_SCRATCH = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
 # Weight decay. With less, a randomly initialised backbone overfits in that many epochs, and so does
@@ -89,7 +89,7 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     chosen: dict[str, Any] = {
         "head": "kernel" if freeze else "linear",
         "output_stride": 32,
-        "input_size": SIDE_OF_OWN if own else SIDE if pretrained else SIDE_FROM_SCRATCH,
+        "input_size": _input_size(own, freeze, pretrained),
         "weight_decay": _weight_decay(config, pooling, pretrained),
         "erase": 0.0 if pretrained else ERASE,
         "learning_rate": HEAD_RATE if freeze else RATE_OF_OWN if own else RATE,
@@ -106,6 +106,14 @@ def _freezes(config: TrainConfig) -> bool:
     if config.freeze is not None:
         return config.freeze
     return config.backbone == OWN_BACKBONE and not (config.epochs or config.minutes)
+
+
+def _input_size(own: bool, freeze: bool, pretrained: bool) -> int:
+    if own:
+        # A head alone: macro mAP 0.643, 0.498, 0.477 (openclipart, emoji, icons) at 160 px, 0.632,
+        # 0.494, 0.468 at 128 px, no more at 192 px. A whole network is trained at half the cost.
+        return SIDE_OF_OWN if freeze else SIDE_OF_OWN_TRAINED
+    return SIDE if pretrained else SIDE_FROM_SCRATCH
 
 
 def _weight_decay(config: TrainConfig, pooling: Pooling, pretrained: bool) -> float:
