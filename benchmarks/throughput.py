@@ -124,7 +124,7 @@ def packing(paths: list[str], python: str, work: Path) -> list[Task]:
     (work / "designs.lst").write_text("\n".join(rows) + "\n")
     find = "import mxnet.tools; print(list(mxnet.tools.__path__)[0] + '/im2rec.py')"
     im2rec = subprocess.run(
-        [python, "-W", "ignore", "-c", find], check=True, capture_output=True, text=True
+        [python, "-W", "ignore", "-c", find], check=True, capture_output=True, text=True, timeout=60
     ).stdout.strip()
 
     def peer(name: str, *more: str) -> Task:

@@ -108,7 +108,7 @@ def test_without_room_on_the_disk_designs_are_decoded_on_demand(
 ) -> None:
     monkeypatch.setattr("hangtag.dataset.pixel_file.SPARE_BYTES", 2**70)
     store = PixelStore(records(tmp_path / "b.rec", 5), 256, 24, 0, folder=tmp_path / "pixels")
-    assert "no room for" in capsys.readouterr().err
+    assert "too little space for" in capsys.readouterr().err
     assert store.kept.tolist() == [0, 2, 3, 4]
     assert store.inputs([0]).any()
     assert not list((tmp_path / "pixels").iterdir())
