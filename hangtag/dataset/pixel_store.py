@@ -82,9 +82,7 @@ class PixelStore:
         if file.has_room():
             return file
         gib = len(self.records) * self.size**2 * 4 / 2**30
-        note(
-            f"{folder} has too little space for {gib:.1f} GiB of decoded designs: training will be slower"
-        )
+        note(f"{folder} has too little space for {gib:.1f} GiB of pixels: training will be slower")
         return None
 
     def _decode_all(self) -> NDArray[np.int64]:

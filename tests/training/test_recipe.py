@@ -33,9 +33,9 @@ def test_the_average_reaches_back_as_far_as_asked() -> None:
         (TrainConfig(backbone="resnet18", optimizer="adam"), False, 64, 1e-4, 0.3, [50, 24, 10]),
         (NOTHING, True, 96, 0.05, 0, [50, 10, 10]),
         (TrainConfig(backbone="resnet18", weights="hub"), False, 96, 0.05, 0, [50, 10, 10]),
-        (TrainConfig(), False, 128, 1.0, 0, [54, 21, 10]),
-        (TrainConfig(freeze=True, pooling="last"), False, 128, 0.05, 0, [54, 21, 10]),
-        (TrainConfig(freeze=True, optimizer="sgd"), False, 128, 1e-4, 0, [54, 21, 10]),
+        (TrainConfig(), False, 160, 1.0, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, pooling="last"), False, 160, 0.05, 0, [54, 21, 10]),
+        (TrainConfig(freeze=True, optimizer="sgd"), False, 160, 1e-4, 0, [54, 21, 10]),
         (
             TrainConfig(freeze=False, input_size=40, weight_decay=0, erase=0.1),
             False,
