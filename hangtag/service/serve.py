@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hangtag.console import track
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.review.answers import answers_of
@@ -27,7 +28,6 @@ from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.backbone import OnnxBackbone
 
 QUESTIONS: Final = b"2"  # how questions are made; others make them anew
 
