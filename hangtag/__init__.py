@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hangtag.api import serve as serve
     from hangtag.api import serve_review as serve_review
     from hangtag.api import suggest_rules as suggest_rules
+    from hangtag.api import teach as teach
     from hangtag.api import train as train
     from hangtag.api import tune as tune
     from hangtag.console import Progress as Progress
@@ -58,7 +59,8 @@ _MODULES = {
     "api": (
         "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
         "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-        "load_study", "pack", "serve", "serve_review", "suggest_rules", "train", "tune",
+        "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
+        "tune",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

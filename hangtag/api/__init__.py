@@ -18,7 +18,7 @@ A path is a `str` or an `os.PathLike`. Functions take what other functions retur
 it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.progress`.
 """
 
-from hangtag.api.finding import Index, index, load_index
+from hangtag.api.finding import Index, index, load_index, teach
 from hangtag.api.library import draw_sample, import_catalog, load_dataset, pack, suggest_rules
 from hangtag.api.model import Model, Report, import_model, load_model, train
 from hangtag.api.quality import audit, compare
@@ -28,5 +28,6 @@ from hangtag.api.study import Study, load_study, tune
 __all__ = [
     "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
     "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-    "load_study", "pack", "serve", "serve_review", "suggest_rules", "train", "tune",
+    "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
+    "tune",
 ]  # fmt: skip

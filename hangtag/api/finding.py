@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hangtag.index.duplicates import Duplicate
     from hangtag.index.library_index import LibraryIndex, Match
     from hangtag.index.search import Hit, Search
+    from hangtag.training.teach import Taught
 
 
 class Index:
@@ -104,6 +105,23 @@ def load_index(folder: StrPath) -> Index:
     found = Index(local(folder))
     _ = found.opened
     return found
+
+
+def teach(
+    model: Model | StrPath, tag: str, yes: Sequence[StrPath | bytes], *,
+    no: Sequence[StrPath | bytes] = (), index: Index | StrPath | None = None,
+) -> "Taught":  # fmt: skip
+    """Teach a model a new tag from designs that have it and some that have not; it is changed.
+
+    All other tags stay as they are. Examples of earlier calls count too. With the `index` of the
+    library the result lists designs to answer next. Open the model again to use the tag. Raises
+    ConfigError, ModelError, and ImageError, naming the design.
+    """
+    from hangtag.training.teach import teach as learn
+
+    used = model.path if isinstance(model, Model) else local(model)
+    opened = None if index is None else index_of(index).opened
+    return learn(used, tag, [_data(one) for one in yes], [_data(one) for one in no], index=opened)
 
 
 def index_of(index: Index | StrPath) -> Index:

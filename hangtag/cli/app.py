@@ -58,6 +58,7 @@ _COMMANDS: dict[str, Any] = {
     "similar": finding.similar,
     "duplicates": finding.duplicates,
     "search": finding.search,
+    "teach": finding.teach,
     "import-model": model.import_model,
     "salvage": dataset.salvage,
     "sagemaker": sagemaker.app,

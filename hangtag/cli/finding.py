@@ -1,4 +1,4 @@
-"""Commands that find designs again: index, similar, duplicates, search."""
+"""Commands that find designs again: index, similar, duplicates, search, teach."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -151,3 +151,46 @@ def search(
         reasons = ", ".join(f"{why.name} {why.score:.2f} ({why.by})" for why in one.reasons)
         lines.append(f"{one.score:5.3f}  {one.image}  {reasons}")
     return Result(lines, [asdict(one) for one in found])
+
+
+def teach(
+    model: Path,
+    tag: str,
+    /,
+    *,
+    yes: Annotated[
+        tuple[Path, ...],
+        Parameter(consume_multiple=True, help="Designs that have the tag, 5 to 20 of them."),
+    ],
+    no: Annotated[
+        tuple[Path, ...],
+        Parameter(consume_multiple=True, help="Designs that do not have it although they look so."),
+    ] = (),
+    folder: Annotated[
+        Path | None,
+        Parameter(name="--index", help="The index of the library: lists what to answer next."),
+    ] = None,
+    output: Output | None = None,
+) -> Result:
+    """Teach a model a new tag from a few examples, without a training; other tags stay as they are.
+
+    The same command with more examples teaches the tag further.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote; it is changed.
+    tag
+        The name of the tag.
+    """
+    from hangtag import api
+
+    found = api.teach(model, tag, yes, no=no, index=folder)
+    lines = [
+        f"{found.tag!r} learned from {found.yes} yes and {found.no} no; suggested from a score of "
+        f"{found.threshold:.2f}"
+    ]
+    for title, some in (("most likely", found.likely), ("answer next", found.questions)):
+        if some:
+            lines += [f"{title}:", *(f"  {one.score:.2f}  {one.image}" for one in some)]
+    return Result(lines, asdict(found))

@@ -22,7 +22,7 @@ from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.images import decode
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.index.backbone import OnnxBackbone
+from hangtag.index.backbone import Backbone, OnnxBackbone
 from hangtag.index.design_features import PACKED, add_missing, digests_of, readable, store_of
 from hangtag.index.feature_store import FeatureStore, opened_store
 from hangtag.index.files import (
@@ -203,7 +203,7 @@ class _Rows:
         with opened_store(self.folder / SCORES, width, {"model": graph.key}) as store:
             first = {digest: n for n, digest in reversed(list(enumerate(digests)))}
             missing = np.array(sorted(n for d, n in first.items() if d not in store), np.int64)
-            if graph.own_backbone is not None:
+            if graph.reads_stored_features:
                 blocks = _blocks(len(missing))
                 for block in track(blocks, "scores", len(blocks)):
                     some = missing[block]
@@ -291,3 +291,12 @@ def about_of(folder: Path) -> dict[str, Any]:
             "anew with `hangtag index`"
         )
     return about
+
+
+def store_rows(
+    folder: Path, backbone: Backbone, digests: Sequence[bytes]
+) -> NDArray[np.float32]:
+    """Return the features of designs of an index, float32 (n, F), by their digests."""
+    with store_of(folder / FEATURES, backbone) as store:
+        rows = store.stored()[store.positions(digests), : sum(backbone.widths)]
+        return rows.astype(np.float32)

@@ -18,6 +18,7 @@ from hangtag.cores import limited_cores
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import ImageError
 from hangtag.index.backbone import FEATURES, OUTPUT, OnnxBackbone, state_of, weights_of
+from hangtag.index.design_features import PACKED
 from hangtag.index.own import SIDE_OF_OWN
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
@@ -52,15 +53,22 @@ class ModelGraph:
     @property
     def _reads_features(self) -> bool:
         nodes = self.graph.graph.node
-        return (
-            self.folder.preprocessing.input_size == SIDE_OF_OWN
-            and any(FEATURES in node.output for node in nodes)
-            and any(FEATURES in node.input for node in nodes)
+        return any(FEATURES in node.output for node in nodes) and any(
+            FEATURES in node.input for node in nodes
+        )
+
+    @property
+    def reads_stored_features(self) -> bool:
+        """Whether the features of an index are those that the model's head reads."""
+        sizes = self.folder.preprocessing
+        return self.own_backbone is not None and (sizes.packed_size, sizes.input_size) == (
+            PACKED,
+            SIDE_OF_OWN,
         )
 
     @cached_property
     def head(self) -> onnxruntime.InferenceSession:
-        """From FEATURES to OUTPUT; only where there is an `own_backbone`."""
+        """From FEATURES to OUTPUT; only where it reads features."""
         graph = head_graph(self.graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = limited_cores() or 0
