@@ -49,9 +49,7 @@ def main() -> None:
         backbone, folder, ["train", split], SIDE_OF_OWN, folder.path / FEATURES_FOLDER
     )
     train, judged = (found[name] for name in ("train", split))
-    labels, wanted = (
-        folder.labels(name)[found[name].records] == 1 for name in ("train", split)
-    )
+    labels, wanted = (folder.labels(name)[found[name].records] == 1 for name in ("train", split))
     groups = groups_of(folder, "train")
     assert groups is not None
     fitted = kernel.fit(

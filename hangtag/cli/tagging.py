@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     ServeOptions = ServeConfig | None
 else:
-    ServeOptions = options_of(ServeConfig)
+    ServeOptions = options_of(ServeConfig, unset=("index",))
 
 
 def tag(

@@ -293,9 +293,7 @@ def about_of(folder: Path) -> dict[str, Any]:
     return about
 
 
-def store_rows(
-    folder: Path, backbone: Backbone, digests: Sequence[bytes]
-) -> NDArray[np.float32]:
+def store_rows(folder: Path, backbone: Backbone, digests: Sequence[bytes]) -> NDArray[np.float32]:
     """Return the features of designs of an index, float32 (n, F), by their digests."""
     with store_of(folder / FEATURES, backbone) as store:
         rows = store.stored()[store.positions(digests), : sum(backbone.widths)]

@@ -22,7 +22,7 @@ def cut_out(pixels: Pixels) -> Pixels | None:
     """
     if (pixels[..., 3] < OPAQUE).any():
         return None
-    white = (pixels[..., :3] >= WHITE).all(axis=-1)
+    white: NDArray[np.bool_] = np.all(pixels[..., :3] >= WHITE, axis=-1)
     border = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
     if np.count_nonzero(~border) > TOUCHES * len(border):
         return None
@@ -54,7 +54,8 @@ def _runs(white: NDArray[np.bool_]) -> NDArray[np.int64]:
     starts[:, 0] = True
     after = np.zeros_like(white)
     after[:, 1:] = ~white[:, :-1]
-    return np.cumsum((starts | after).ravel()).reshape(white.shape)
+    found: NDArray[np.int64] = np.cumsum((starts | after).ravel()).reshape(*white.shape)
+    return found
 
 
 def _spread(

@@ -1,5 +1,6 @@
 """An index of a library, opened: the designs most like others, by what they show or by style."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,12 +147,27 @@ class LibraryIndex:
             raise ConfigError("name at least one design to compare with")
         if count < 1:
             raise ConfigError(f"--top {count}: choose 1 or more")
-        query = np.mean([self.vector(data, by) for data in examples], axis=0)
-        if against:
-            query -= AGAINST * np.mean([self.vector(data, by) for data in against], axis=0)
-        query /= max(float(np.linalg.norm(query)), LEAST)
         given = {digest_of(data) for data in (*examples, *against)}
-        wanted = count + sum(one.digest in given for one in self.designs)
+        yes, no = ([self.vector(data, by) for data in some] for some in (examples, against))
+        return self._found(yes, no, given, by, count)
+
+    def similar_to_rows(
+        self, examples: Sequence[int], against: Sequence[int] = (), *, by: By, count: int
+    ) -> list[Match]:
+        """Return the same for designs of the index, given by their rows."""
+        given = {self.designs[row].digest for row in (*examples, *against)}
+        vectors = self.vectors(by)
+        yes, no = ([vectors[n].astype(np.float32) for n in some] for some in (examples, against))
+        return self._found(yes, no, given, by, count)
+
+    def _found(
+        self, yes: Sequence[Floats], no: Sequence[Floats], given: set[bytes], by: By, count: int
+    ) -> list[Match]:
+        query = np.mean(yes, axis=0)
+        if no:
+            query -= AGAINST * np.mean(no, axis=0)
+        query /= max(float(np.linalg.norm(query)), LEAST)
+        wanted = count + sum(self._copies[digest] for digest in given)
         rows, products = self.nearest(by).find(query.astype(np.float32), wanted)
         found = [
             Match(self.designs[n].image, product, self.designs[n].location)
@@ -159,6 +175,11 @@ class LibraryIndex:
             if self.designs[n].digest not in given
         ]
         return found[:count]
+
+    @cached_property
+    def _copies(self) -> Counter[bytes]:
+        """How many designs have each content."""
+        return Counter(one.digest for one in self.designs)
 
 
 def read_design(path: str) -> bytes:

@@ -66,7 +66,7 @@ class Projection:
         """Write a .safetensors file."""
         values: dict[str, NDArray[np.generic]] = {
             "widths": np.array(self.widths, np.int64), "mean": self.mean, "scale": self.scale,
-            **self.axes,
+            **{str(by): axes for by, axes in self.axes.items()},
         }  # fmt: skip
         with atomic_path(path) as temporary:
             save_file(values, temporary)

@@ -7,6 +7,7 @@ the product of the worths, so that "probably a heart" comes after "a heart".
 """
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -84,6 +85,12 @@ class Search:
         """Return the rows of all designs of a query, best first. Raises ConfigError."""
         order, _, _ = self._ranked(parse_query(query, self.is_known))
         return order
+
+    def explained(self, query: str, rows: NDArray[np.int64]) -> Iterator[tuple[int, Hit]]:
+        """Yield some of the rows of a query with what is known of them. Raises ConfigError."""
+        _, scores, worths = self._ranked(parse_query(query, self.is_known))
+        for row in rows.tolist():
+            yield row, self._hit(row, float(scores[row]), worths)
 
     def _ranked(
         self, terms: list[Term]

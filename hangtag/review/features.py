@@ -38,13 +38,14 @@ def catalog_features(
     backbone: Backbone,
     kept: Path,
     *,
+    keep: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     workers: int = 0,
 ) -> CatalogFeatures:
     """Return the features of a catalog's designs; compute those that the folder `kept` lacks.
 
     They are kept by the content of the design, in half precision: the same call again resumes.
-    Designs that cannot be read are left out and counted.
+    Designs that cannot be read are left out and counted. `keep`: others in the folder stay, too.
     """
     with store_of(kept, backbone) as store:
         locations = catalog.located()
@@ -52,7 +53,8 @@ def catalog_features(
         add_missing(
             store, backbone, digests, locations, max_megapixels=max_megapixels, workers=workers
         )
-        store.drop_unused({digest for digest in digests if digest is not None})
+        if not keep:
+            store.drop_unused({digest for digest in digests if digest is not None})
         return _features(catalog, backbone, store, digests)
 
 

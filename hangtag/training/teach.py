@@ -156,9 +156,7 @@ def _learned(head: TrainedHead, examples: _Examples) -> tuple[Column, Fit]:
     rows = standardised(
         examples.features.astype(np.float32), head.mean, head.scale, head.settings.widths
     ).astype(np.float16)
-    found = fit_column(
-        head.landmarks, rows.astype(np.float32), examples.labels, head.settings
-    )
+    found = fit_column(head.landmarks, rows.astype(np.float32), examples.labels, head.settings)
     column = Column(
         examples.features, examples.labels, examples.digests, rows, found.shared, found.own,
         np.array([found.bias], np.float32),
@@ -185,9 +183,7 @@ def _tag(vocabulary: Vocabulary, name: str, column: Column, found: Fit) -> Tag:
     )  # fmt: skip
 
 
-def _write(
-    opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], added: Tag
-) -> None:
+def _write(opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], added: Tag) -> None:
     """Write the graph, then tags.json; a model of before is whole until both are there."""
     folder = opened.folder
     trained = [tag for tag in folder.vocabulary.tags if tag.name not in columns]

@@ -99,9 +99,7 @@ def test_what_is_implied_is_found(scored: Path, library: Catalog) -> None:
 
 
 def test_another_model_scores_anew_and_features_stay(scored: Path, headed: Path) -> None:
-    found = build_index(
-        scored / "designs.csv", scored / "index", model=headed / "model", workers=1
-    )
+    found = build_index(scored / "designs.csv", scored / "index", model=headed / "model", workers=1)
     assert found.computed == 0
     assert len(list((scored / "index" / "scores").glob("*/about.json"))) == 1
 
