@@ -133,7 +133,9 @@ def _with_digests(designs: Sequence[Indexed], before: Sequence[Indexed]) -> list
     A file whose size and time are those of the last time is not read again.
     """
     known = {(one.location, one.stamp): one.digest for one in before if one.stamp}
-    digests = [known.get((one.location, one.stamp)) for one in designs]
+    digests = [
+        None if one.stamp is None else known.get((one.location, one.stamp)) for one in designs
+    ]
     unknown = [n for n, digest in enumerate(digests) if digest is None]
     read = digests_of([designs[n].location for n in unknown])
     for n, digest in zip(unknown, track(read, "reading", len(unknown)), strict=True):
@@ -175,8 +177,9 @@ class _Rows:
         return digest.hexdigest()[:16]
 
     def _features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.store.stored()[rows, : sum(self.widths)]
-        return found.astype(np.float32)
+        stored = self.store.stored()[rows, : sum(self.widths)]
+        found: NDArray[np.float32] = stored.astype(np.float32)
+        return found
 
     def _write_vectors(self, target: Path) -> None:
         some = np.random.default_rng(SEED).permutation(len(self.rows))[:FITTED]

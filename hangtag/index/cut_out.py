@@ -50,12 +50,12 @@ def _connected(white: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _runs(white: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return a number for every pixel; white ones without a break in a row share theirs."""
-    starts = ~white
+    starts: NDArray[np.bool_] = ~white
     starts[:, 0] = True
-    after = np.zeros_like(white)
+    after: NDArray[np.bool_] = np.zeros(white.shape, np.bool_)
     after[:, 1:] = ~white[:, :-1]
-    found: NDArray[np.int64] = np.cumsum((starts | after).ravel()).reshape(*white.shape)
-    return found
+    numbers: NDArray[np.int64] = np.cumsum((starts | after).ravel()).reshape(*white.shape)
+    return numbers
 
 
 def _spread(

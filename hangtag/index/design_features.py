@@ -120,6 +120,7 @@ def readable(
 
 
 def prints_of(rows: NDArray[np.float16], width: int) -> NDArray[np.uint8]:
-    """Return the fingerprints, (n, FINGERPRINT_BYTES), in rows of a store, after `width` features."""
+    """Return the fingerprints in rows of a store, (n, FINGERPRINT_BYTES): they follow `width`
+    features."""
     found = rows[:, width : width + FINGERPRINT_BYTES].astype(np.uint8)
     return np.ascontiguousarray(found)

@@ -1,7 +1,8 @@
 """What the model of an index says about human tags: what is missing, what is probably wrong."""
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +59,9 @@ class Doubts:
         """Which designs have a tag that is probably wrong, (n,)."""
         return self._any(self.wrong)
 
-    def _any(self, of: object) -> NDArray[np.bool_]:
+    def _any(self, of: Callable[[slice], NDArray[Any]]) -> NDArray[np.bool_]:
         found = np.zeros(len(self.index), np.bool_)
-        if self.index.logits is not None and callable(of):
+        if self.index.logits is not None:
             for start in range(0, len(found), BLOCK):
                 block = slice(start, start + BLOCK)
                 found[block] = of(block).any(axis=1)
@@ -68,7 +69,8 @@ class Doubts:
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        return np.count_nonzero(self._labels == 1, axis=0)
+        found: NDArray[np.int64] = np.count_nonzero(self._labels == 1, axis=0)
+        return found
 
     def _scores(self, rows: slice) -> NDArray[np.float32]:
         logits, vocabulary = self.index.logits, self._vocabulary

@@ -53,6 +53,17 @@ class LibraryIndex:
         self.rows = self.folder / str(self.about["rows"])
         self.designs: list[Indexed] = list(read_table(self.rows / DESIGNS))
         self.projection = Projection.read(self.rows / PROJECTION)
+        # Opened now: an update removes the files.
+        self._vectors = {by: _mapped(self.rows / name, len(self)) for by, name in _FILES.items()}
+        self.colours: NDArray[np.float32] = _mapped(self.rows / COLOURS, len(self)).astype(
+            np.float32
+        )
+        """How much of each design has each colour of `library.colours`, float32 (n, 12)."""
+        tags = self.rows / TAGS
+        self.vocabulary = Vocabulary.read(tags) if tags.exists() else None
+        """The tags of the model that the index was made with; None without one."""
+        self.logits = _mapped(self.rows / LOGITS, len(self)) if self.vocabulary else None
+        """Logits of the model, float16 (n, T), memory-mapped; None without one."""
         self._nearest: dict[By, Nearest] = {}
 
     def __len__(self) -> int:
@@ -72,24 +83,6 @@ class LibraryIndex:
         return own
 
     @cached_property
-    def vocabulary(self) -> Vocabulary | None:
-        """The tags of the model that the index was made with; None without one."""
-        path = self.rows / TAGS
-        return Vocabulary.read(path) if path.exists() else None
-
-    @cached_property
-    def logits(self) -> NDArray[np.float16] | None:
-        """Logits of the model, float16 (n, T), memory-mapped; None without one."""
-        if self.vocabulary is None:
-            return None
-        return _mapped(self.rows / LOGITS, len(self))
-
-    @cached_property
-    def colours(self) -> NDArray[np.float32]:
-        """How much of each design has each colour of `library.colours`, float32 (n, 12)."""
-        return _mapped(self.rows / COLOURS, len(self)).astype(np.float32)
-
-    @cached_property
     def tagged(self) -> dict[str, NDArray[np.int64]]:
         """The rows of the designs with each human tag, by its normalised name."""
         return _rows_by_name(one.tags for one in self.designs)
@@ -106,7 +99,7 @@ class LibraryIndex:
 
     def vectors(self, by: By) -> NDArray[np.float16]:
         """Return the vectors of all designs, float16 (n, D), memory-mapped, of length one."""
-        return _mapped(self.rows / _FILES[by], len(self))
+        return self._vectors[by]
 
     def nearest(self, by: By) -> Nearest:
         """Return the search among these vectors, made once."""
@@ -123,7 +116,8 @@ class LibraryIndex:
         if row is not None:
             found: Floats = self.vectors(by)[row].astype(np.float32)
             return found
-        return self.projection.vectors(self.features([data]))[by][0]
+        vector: Floats = self.projection.vectors(self.features([data]))[by][0]
+        return vector
 
     def features(self, designs: Sequence[bytes]) -> Floats:
         """Return the features, (n, F), of designs by their bytes. Raises ImageError."""

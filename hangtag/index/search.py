@@ -144,7 +144,7 @@ class Search:
         import inflect  # it takes a second
 
         words = inflect.engine()
-        others = [words.singular_noun(name) or "", words.plural(name)]  # type: ignore[arg-type]
+        others = [words.singular_noun(name) or "", words.plural(name)]
         for other in map(normalise_tag, others):
             if self.is_known(other):
                 return other

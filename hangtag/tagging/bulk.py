@@ -10,18 +10,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
+from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
+from hangtag.library.colours import NAMES, colour_shares, main_colours
 from hangtag.library.keywords.xmp import write_sidecar
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
-from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 from hangtag.tagging.output import (
     Journal,
     TaggedDesign,
@@ -50,6 +53,9 @@ class Selection:
 
     min_score: float | None = None
     """Those with at least this score, 0 to 1."""
+
+    colours: bool = False
+    """Also the main colours by their names, after the tags; see `library.colours`."""
 
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
         """Return the kept suggestions of one design, best first, by its scores (T,)."""
@@ -87,20 +93,41 @@ def tag_designs(
     They are decoded on `workers` cores (0: all).
     """
     inputs = map_designs(
-        partial(model_input, preprocessing=tagger.folder.preprocessing),
+        partial(_prepared, preprocessing=tagger.folder.preprocessing, colours=selection.colours),
         (design.location for design in designs),
         workers=workers,
     )
     named = zip((design.name for design in designs), inputs, strict=True)
     while batch := list(islice(named, BATCH)):
-        decoded = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
+        decoded = [one.pixels for _, one in batch if not isinstance(one, ImageError)]
         scores = iter(tagger.scores(decoded))
-        for name, pixels in batch:
-            if isinstance(pixels, ImageError):
-                yield TaggedDesign(name, error=pixels)
+        for name, one in batch:
+            if isinstance(one, ImageError):
+                yield TaggedDesign(name, error=one)
             else:
                 kept = selection.of(tagger, next(scores))
-                yield TaggedDesign(name, tuple(map(_rounded, kept)))
+                given = {suggestion.tag for suggestion in kept}
+                colours = [colour for colour in one.colours if colour.tag not in given]
+                yield TaggedDesign(name, tuple(map(_rounded, (*kept, *colours))))
+
+
+class _Prepared(NamedTuple):
+    """A decoded design, from a worker process."""
+
+    pixels: Pixels
+    colours: tuple[Suggestion, ...]
+
+
+def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prepared:
+    if not colours:
+        return _Prepared(model_input(data, preprocessing), ())
+    pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
+    shares = colour_shares(pixels)
+    found = (
+        Suggestion(name, float(shares[NAMES.index(name)]), "suggest", "colour")
+        for name in main_colours(shares)
+    )
+    return _Prepared(fit(pixels, preprocessing.input_size), tuple(found))
 
 
 def _rounded(suggestion: Suggestion) -> Suggestion:

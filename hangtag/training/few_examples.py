@@ -1,4 +1,4 @@
-"""A tag's column of a kernel head from a few examples: weighted kernel ridge regression. Numpy only.
+"""A tag's column of a kernel head from a few examples: weighted kernel ridge regression.
 
 The background is a part of the head's own landmarks, designs of the library that are not known to
 have the tag. What the column says of each example without that example has a closed form, and is

@@ -94,7 +94,7 @@ def read_columns(model: Path) -> dict[str, Column]:
     path = model / TAUGHT_FILE
     if not path.exists():
         return {}
-    with safe_open(path, "numpy") as file:  # type: ignore[no-untyped-call]
+    with safe_open(path, "numpy") as file:
         names = (file.metadata() or {}).get("tags", "").split("\n")
         return {
             name: Column(**{one.name: file.get_tensor(f"{n}.{one.name}") for one in fields(Column)})

@@ -106,9 +106,18 @@ def teach(
         columns = {**columns, name: column}
         added = _tag(folder.vocabulary, name, column, fitted)
         _write(opened, head, columns, added)
-        found = _candidates(index, head, column, fitted, added) if index is not None else ([], [])
-    counts = np.count_nonzero(column.labels == 1), np.count_nonzero(column.labels == 0)
-    return Taught(name, *map(int, counts), added.threshold or 0.5, *map(tuple, found))
+        questions: list[Candidate] = []
+        likely: list[Candidate] = []
+        if index is not None:
+            questions, likely = _candidates(index, head, column, fitted, added)
+    return Taught(
+        name,
+        int(np.count_nonzero(column.labels == 1)),
+        int(np.count_nonzero(column.labels == 0)),
+        added.threshold or 0.5,
+        tuple(questions),
+        tuple(likely),
+    )
 
 
 def _check(folder: ModelFolder, name: str, columns: dict[str, Column]) -> None:
