@@ -137,8 +137,6 @@ def nearest_mean(
 METHODS: dict[str, Method] = {
     "ridge": ridge(),
     "plain ridge": ridge(1.0),
-    "ridge, weight 16": ridge(16.0),
-    "ridge, background 500": ridge(None, 500),
     "logistic regression": logistic,
     "mean of the examples": nearest_mean,
 }

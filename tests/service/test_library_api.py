@@ -37,7 +37,7 @@ def library_server(folder: Path, headed: Path) -> Iterator[Server]:
 
 
 def post(server: Server, path: str, content: dict[str, object]) -> httpx.Response:
-    return httpx.post(f"{server.url}{path}", json=content)
+    return httpx.post(f"{server.url}{path}", json=content, timeout=60)
 
 
 @pytest.mark.slow
