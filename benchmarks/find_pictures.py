@@ -1,6 +1,6 @@
 """Pictures of docs/find.md: what `similar` and `search` find in an index.
 
-    python benchmarks/find_pictures.py INDEX docs/find.png --designs a.png b.png --search "red heart"
+    python benchmarks/find_pictures.py INDEX docs/find.png --designs a.png --search "red heart"
 
 One row for each design by content and by style, the design first, and one for each query. Seconds.
 """

@@ -81,7 +81,6 @@ def test_the_commands_are_these() -> None:
         (("search", "nowhere", "heart"), "nowhere is not an index"),
         (("search", "nowhere", "heart", "--top", "0"), "choose 1 or more"),
         (("teach", "nowhere", "kawaii", "--yes", "a.png"), "a.png: No such file"),
-        (("serve", "nowhere", "--index", "also-nowhere"), "not an index"),
         (("serve", "nowhere"), "is not a model folder"),
         (("serve", "nowhere", "--port", "70000"), "choose 0"),
         (("vocabulary", "suggest", "nowhere.csv"), "nowhere.csv"),

@@ -101,7 +101,8 @@ class Model:
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         `all_tags` writes every tag with its score, `colours` also the main colours, `xmp` also adds
-        the tags to XMP sidecars. A design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
+        the tags to XMP sidecars. A design that cannot be read is counted in the summary. Raises
+        CatalogError, ConfigError.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs

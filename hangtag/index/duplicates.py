@@ -7,9 +7,8 @@ import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +42,8 @@ COLUMNS: Final = (
     "group", "image", "keep", "relation", "reason", "width", "height", "bytes", "tags",
 )  # fmt: skip
 THUMBNAIL: Final = 24  # pixels of the square in which colours are compared
+# How much wider the limits are than those of near-duplicates: a group is compared with its best.
+SLACK: Final = 1.5
 # Mean difference of a channel, 0 to 255, of premultiplied colours that are the same.
 SAME_COLOURS: Final = 8.0
 
@@ -103,9 +104,9 @@ def find_duplicates(index: LibraryIndex, *, workers: int = 0) -> list[Duplicate]
     members: dict[int, list[int]] = {}
     for row in traits:
         members.setdefault(int(groups[row]), []).append(row)
-    compare = partial(_group, index, traits, prints, cut)
-    several = [rows for rows in members.values() if len(rows) > 1]
-    return [one for number, rows in enumerate(several, start=1) for one in compare(number, rows)]
+    compare = _Comparison(index, traits, prints, cut)
+    several = [some for rows in members.values() for some in compare.split(rows)]
+    return [one for n, some in enumerate(several, start=1) for one in compare.listed(n, some)]
 
 
 def _fingerprints(index: LibraryIndex, workers: int) -> tuple[Prints, Prints]:
@@ -183,30 +184,72 @@ def _thumbnail(pixels: Pixels) -> NDArray[np.float32]:
     return np.asarray(small, np.float32)
 
 
-def _group(
-    index: LibraryIndex, traits: dict[int, Traits], prints: Prints, cut: Prints, number: int,
-    rows: list[int],
-) -> list[Duplicate]:  # fmt: skip
-    worth = {row: _worth(traits[row], len(index.designs[row].tags)) for row in rows}
-    order = sorted(rows, key=lambda row: (*(-value for value in worth[row]), row))
-    best, second = order[0], order[1]
-    found = []
-    for row in order:
-        design, own = index.designs[row], traits[row]
-        relation = "" if row == best else _relation(index, traits, prints, cut, best, row)
-        reason = _reason(worth[best], worth[second], own) if row == best else ""
-        found.append(
-            Duplicate(
-                number, design.image, row == best, relation, reason, own.width, own.height,
-                own.bytes, design.tags, design.location,
-            )
-        )  # fmt: skip
-    return found
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Compares designs that may show one drawing."""
 
+    index: LibraryIndex
+    traits: dict[int, Traits]
+    prints: Prints
+    cut: Prints
 
-def _worth(traits: Traits, tags: int) -> tuple[int, ...]:
-    pixels = traits.width * traits.height
-    return int(traits.vector), int(traits.transparent), pixels, tags
+    def split(self, rows: list[int]) -> list[list[tuple[int, str]]]:
+        """Return the groups of rows that are like their best one, each with its relation to it.
+
+        A series that changes little from one design to the next would else be one group.
+        """
+        order = sorted(rows, key=lambda row: (*(-value for value in self._worth(row)), row))
+        found = []
+        while order:
+            best, *others = order
+            related = [(row, self._relation(best, row)) for row in others]
+            same = [(row, relation) for row, relation in related if relation]
+            if same:
+                found.append([(best, ""), *same])
+            order = [row for row, relation in related if not relation]
+        return found
+
+    def listed(self, number: int, rows: list[tuple[int, str]]) -> list[Duplicate]:
+        """Return a group as it is reported."""
+        best, second = rows[0][0], rows[1][0]
+        reason = _reason(self._worth(best), self._worth(second), self.traits[best])
+        found = []
+        for row, relation in rows:
+            design, own = self.index.designs[row], self.traits[row]
+            found.append(
+                Duplicate(
+                    number, design.image, not relation, relation, "" if relation else reason,
+                    own.width, own.height, own.bytes, design.tags, design.location,
+                )
+            )  # fmt: skip
+        return found
+
+    def _worth(self, row: int) -> tuple[int, ...]:
+        own = self.traits[row]
+        tags = len(self.index.designs[row].tags)
+        return int(own.vector), int(own.transparent), own.width * own.height, tags
+
+    def _relation(self, best: int, row: int) -> str:
+        """Return what a design is to the one that is kept; empty where they are not alike."""
+        designs, prints, cut = self.index.designs, self.prints, self.cut
+        if designs[best].digest == designs[row].digest:
+            return "exact copy"
+        if _same(prints[best], prints[row]):
+            one, other = self.traits[best], self.traits[row]
+            if np.abs(one.colours - other.colours).mean() > SAME_COLOURS:
+                return "other colours"
+            same_size = (one.width, one.height) == (other.width, other.height)
+            return "same drawing" if same_size else "other size"
+        if _same(prints[best], mirrored(prints[row][None])[0]):
+            return "flipped"
+        for one, other in (
+            (prints[best], cut[row]), (cut[best], prints[row]), (cut[best], cut[row]),
+        ):  # fmt: skip
+            if _same(one, other):
+                return "on white"
+            if _same(one, mirrored(other[None])[0]):
+                return "flipped, on white"
+        return ""
 
 
 def _reason(best: tuple[int, ...], second: tuple[int, ...], traits: Traits) -> str:
@@ -218,34 +261,8 @@ def _reason(best: tuple[int, ...], second: tuple[int, ...], traits: Traits) -> s
     return "the first of equals"
 
 
-def _relation(
-    index: LibraryIndex, traits: dict[int, Traits], prints: Prints, cut: Prints, best: int, row: int
-) -> str:
-    """Return what a design is to the one that is kept."""
-    if index.designs[best].digest == index.designs[row].digest:
-        return "exact copy"
-    if _same(prints[best], prints[row]):
-        one, other = traits[best], traits[row]
-        if np.abs(one.colours - other.colours).mean() > SAME_COLOURS:
-            return "other colours"
-        same_size = (one.width, one.height) == (other.width, other.height)
-        return "same drawing" if same_size else "other size"
-    for flip, on_white in ((True, False), (False, True), (True, True)):
-        for one, other in _pairs(prints, cut, best, row, on_white):
-            if _same(one, mirrored(other[None])[0] if flip else other):
-                words = ["flipped"] * flip + ["on white"] * on_white
-                return ", ".join(words)
-    return "same drawing"
-
-
-def _pairs(prints: Prints, cut: Prints, best: int, row: int, on_white: bool) -> Any:
-    if not on_white:
-        return [(prints[best], prints[row])]
-    return [(prints[best], cut[row]), (cut[best], prints[row]), (cut[best], cut[row])]
-
-
 def _same(one: Prints, other: Prints) -> bool:
-    return bool(one[0] and other[0] and same_drawing(one[None], other[None], slack=2)[0])
+    return bool(one[0] and other[0] and same_drawing(one[None], other[None], slack=SLACK)[0])
 
 
 def write_duplicates(path: Path, found: Sequence[Duplicate]) -> None:
