@@ -54,7 +54,7 @@ def _runs(white: NDArray[np.bool_]) -> NDArray[np.int64]:
     starts[:, 0] = True
     after: NDArray[np.bool_] = np.zeros(white.shape, np.bool_)
     after[:, 1:] = ~white[:, :-1]
-    numbers: NDArray[np.int64] = np.cumsum((starts | after).ravel()).reshape(*white.shape)
+    numbers: NDArray[np.int64] = np.cumsum(starts | after, dtype=np.int64).reshape(*white.shape)
     return numbers
 
 
