@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hangtag.dataset.images import Pixels
 
 # A channel from here on is white; JPEG leaves a few steps.
-WHITE: Final = 244
+WHITE: Final = 236
 OPAQUE: Final = 250
 # Share of the border that may be something else: a drawing that touches it.
 TOUCHES: Final = 0.25
