@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.training.backbone import OnnxBackbone
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.training.config import TrainConfig
 from hangtag.training.defaults import ResolvedConfig, resolved
 from hangtag.training.features import FEATURES_FOLDER, Features, features_of

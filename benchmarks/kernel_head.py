@@ -21,15 +21,15 @@ from calibration import judged as judged_by
 from numpy.typing import NDArray
 
 from hangtag.dataset.dataset_folder import Dataset
+from hangtag.index.backbone import OnnxBackbone
+from hangtag.index.feature_store import Rows
 from hangtag.quality.calibration import fit_calibration
 from hangtag.quality.metrics import macro_map, micro_map
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.calibration import expit
 from hangtag.training import kernel
-from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import TrainConfig
 from hangtag.training.defaults import resolved
-from hangtag.training.feature_store import Rows
 from hangtag.training.features import FEATURES_FOLDER, stored_features
 
 Part = tuple[Rows, NDArray[np.int8]]

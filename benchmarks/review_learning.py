@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hangtag.index.backbone import OnnxBackbone
+from hangtag.index.feature_store import Rows
 from hangtag.library.catalog import Catalog
 from hangtag.library.rules import Rules
 from hangtag.library.vocabulary import Vocabulary
@@ -28,8 +30,6 @@ from hangtag.review.learner import Learner
 from hangtag.review.live import all_questions
 from hangtag.review.store import Answer, Question, ReviewStore
 from hangtag.tagging.calibration import expit
-from hangtag.training.backbone import OnnxBackbone
-from hangtag.training.feature_store import Rows
 from hangtag.training.kernel import Standardised, kernel, standardised, to_logits
 
 HIDDEN = 0.3

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hangtag.api import Index as Index
     from hangtag.api import Model as Model
     from hangtag.api import Report as Report
     from hangtag.api import Study as Study
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
     from hangtag.api import export_review as export_review
     from hangtag.api import import_catalog as import_catalog
     from hangtag.api import import_model as import_model
+    from hangtag.api import index as index
     from hangtag.api import load_dataset as load_dataset
+    from hangtag.api import load_index as load_index
     from hangtag.api import load_model as load_model
     from hangtag.api import load_study as load_study
     from hangtag.api import pack as pack
     from hangtag.api import serve as serve
     from hangtag.api import serve_review as serve_review
     from hangtag.api import suggest_rules as suggest_rules
+    from hangtag.api import teach as teach
     from hangtag.api import train as train
     from hangtag.api import tune as tune
     from hangtag.console import Progress as Progress
@@ -53,9 +57,10 @@ __version__ = "0.1.0"
 # By module: imported when a name of it is first used, so that `import hangtag` is quick.
 _MODULES = {
     "api": (
-        "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
-        "import_catalog", "import_model", "load_dataset", "load_model", "load_study", "pack",
-        "serve", "serve_review", "suggest_rules", "train", "tune",
+        "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
+        "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
+        "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
+        "tune",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

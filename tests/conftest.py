@@ -31,7 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each of the tests that run
 # No test may reach out; a missing hub is then told at once and not after half a minute of retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-SLOW_FIXTURES = {"browser", "built", "moto", "postgres", "serve", "server", "work"}
+SLOW_FIXTURES = {"browser", "built", "headed", "moto", "postgres", "serve", "server", "work"}
 PACKAGE = Path(__file__).parents[1]
 
 COLOURS = {"red": "#d02030", "green": "#20a040", "blue": "#2040d0", "black": "#000000"}
@@ -181,6 +181,17 @@ def dataset(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library, packed. Tests that change it take a copy."""
     folder = tmp_path_factory.mktemp("packed") / "dataset"
     pack(library, folder, PACKED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def headed(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `dataset`, packed as by default, and `model`: a kernel head, without torch."""
+    from hangtag.training.train import train
+
+    folder = tmp_path_factory.mktemp("headed")
+    pack(library, folder / "dataset", PackConfig(min_count=3, split="70/30/0"))
+    train(folder / "dataset", folder / "model")
     return folder
 
 

@@ -21,12 +21,13 @@ def run(code: str) -> str:
 def test_the_exported_names() -> None:
     assert hangtag.__all__ == [
         "Catalog", "CatalogError", "ConfigError", "Dataset", "DatasetError", "Design",
-        "HangtagError", "ImageError", "JobError", "MissingExtra", "Model", "ModelError",
+        "HangtagError", "ImageError", "Index", "JobError", "MissingExtra", "Model", "ModelError",
         "PackConfig", "Progress", "RecordError", "Report", "Rules", "ServeConfig", "Stopped",
         "StorageError", "Study", "Suggestion", "TrainConfig", "TrainingError", "TuneConfig",
         "Vocabulary", "VocabularyError", "audit", "compare", "draw_sample", "export_review",
-        "import_catalog", "import_model", "load_dataset", "load_model", "load_study", "pack",
-        "progress", "serve", "serve_review", "suggest_rules", "train", "tune",
+        "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
+        "load_study", "pack", "progress", "serve", "serve_review", "suggest_rules", "teach",
+        "train", "tune",
     ]  # fmt: skip
     for name in hangtag.__all__:
         assert getattr(hangtag, name).__doc__, name

@@ -48,6 +48,9 @@ tag model library/designs --out tags.jsonl
 import folder library/designs --out again.jsonl
 vocabulary suggest library/designs.csv
 salvage dataset/training/train.rec salvaged.rec
+index library/designs.csv index --model model
+duplicates index --out duplicates.csv --page duplicates.html
+search index red
 """.strip().splitlines()
 # What belongs to an extra says so.
 REFUSED = {

@@ -51,9 +51,9 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "demo", "doctor", "evaluate", "import", "import-model", "pack",
-        "review", "sagemaker", "salvage", "sample", "serve", "study", "tag", "train", "tune",
-        "vocabulary",
+        "audit", "compare", "demo", "doctor", "duplicates", "evaluate", "import", "import-model",
+        "index", "pack", "review", "sagemaker", "salvage", "sample", "search", "serve", "similar",
+        "study", "tag", "teach", "train", "tune", "vocabulary",
     }  # fmt: skip
 
 
@@ -74,6 +74,13 @@ def test_the_commands_are_these() -> None:
         (("tag", "nowhere", "also-nowhere.png"), "is not a model folder"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
         (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
+        (("index", "nowhere.csv", "i"), "nowhere.csv"),
+        (("similar", "nowhere", "a.png"), "nowhere is not an index"),
+        (("duplicates", "nowhere"), "nowhere is not an index"),
+        (("duplicates", "nowhere", "--out", "a.txt"), "name a .csv file"),
+        (("search", "nowhere", "heart"), "nowhere is not an index"),
+        (("search", "nowhere", "heart", "--top", "0"), "choose 1 or more"),
+        (("teach", "nowhere", "kawaii", "--yes", "a.png"), "a.png: No such file"),
         (("serve", "nowhere"), "is not a model folder"),
         (("serve", "nowhere", "--port", "70000"), "choose 0"),
         (("vocabulary", "suggest", "nowhere.csv"), "nowhere.csv"),
@@ -173,6 +180,7 @@ HELPERS = {
     "dataset": {"dataset.dataset_folder", "dataset.pack", "dataset.recordio"},
     "demo": {"tagging.bulk"},
     "doctor": {"training.devices"},
+    "finding": {"index.duplicates", "storage.files"},
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},

@@ -96,17 +96,18 @@ class Model:
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: bool = False,
-        workers: int | None = None,
+        colours: bool = False, workers: int | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
-        `all_tags` writes every tag with its score, `xmp` also adds the tags to XMP sidecars. A
-        design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
+        `all_tags` writes every tag with its score, `colours` also the main colours, `xmp` also adds
+        the tags to XMP sidecars. A design that cannot be read is counted in the summary. Raises
+        CatalogError, ConfigError.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
 
-        selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
+        selection = bulk.Selection(all_tags, top, min_score, colours)
         designs = find_designs([local(path) for path in paths])
         return bulk.tag_library(
             self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp
@@ -114,13 +115,14 @@ class Model:
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
-        all_tags: bool = False, xmp: bool = False, workers: int | None = None,
+        all_tags: bool = False, xmp: bool = False, colours: bool = False,
+        workers: int | None = None,
     ) -> "Iterator[TaggedDesign]":  # fmt: skip
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
 
-        selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
+        selection = bulk.Selection(all_tags, top, min_score, colours)
         designs = find_designs([local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 

@@ -14,7 +14,18 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from hangtag import __version__
-from hangtag.cli import dataset, demo, doctor, library, model, quality, review, sagemaker, tagging
+from hangtag.cli import (
+    dataset,
+    demo,
+    doctor,
+    finding,
+    library,
+    model,
+    quality,
+    review,
+    sagemaker,
+    tagging,
+)
 from hangtag.cli.examples import add_examples
 from hangtag.cli.options import DEFAULTS, Output, Result
 from hangtag.cli.terminal import shown
@@ -43,6 +54,11 @@ _COMMANDS: dict[str, Any] = {
     "serve": tagging.serve,
     "audit": quality.audit,
     "review": review.app,
+    "index": finding.index,
+    "similar": finding.similar,
+    "duplicates": finding.duplicates,
+    "search": finding.search,
+    "teach": finding.teach,
     "import-model": model.import_model,
     "salvage": dataset.salvage,
     "sagemaker": sagemaker.app,

@@ -24,6 +24,11 @@ EXAMPLES: Final[dict[str, str]] = {
     "audit": "hangtag audit model designs.csv --out audit.csv",
     "review": "hangtag review model designs.csv --audit audit.csv",
     "review export": "hangtag review export designs.csv reviewed.csv",
+    "index": "hangtag index designs.csv index --model model",
+    "similar": "hangtag similar index heart.png --not star.png",
+    "duplicates": "hangtag duplicates index --out duplicates.csv --page duplicates.html",
+    "search": "hangtag search index 'red heart -black'",
+    "teach": "hangtag teach model kawaii --yes a.png b.png c.png --index index",
     "import-model": "hangtag import-model model.tar.gz model --tags-file tags.txt",
     "salvage": "hangtag salvage damaged.rec whole.rec",
     "sagemaker train": "hangtag sagemaker train s3://bucket/dataset --role ROLE --instance-type"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     ServeOptions = ServeConfig | None
 else:
-    ServeOptions = options_of(ServeConfig)
+    ServeOptions = options_of(ServeConfig, unset=("index",))
 
 
 def tag(
@@ -29,6 +29,7 @@ def tag(
     min_score: float | None = None,
     all_tags: Annotated[bool, Parameter(name="--all")] = False,
     xmp: bool = False,
+    colours: bool = False,
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
@@ -48,6 +49,8 @@ def tag(
         One threshold for all tags, 0 to 1, instead of each tag's own.
     all_tags
         Every tag of the vocabulary with its score; --top and --min-score still limit them.
+    colours
+        Also the main colours, of twelve, by the pixels; marked "kind": "colour".
     xmp
         Also add the tags to .xmp sidecar files, which photo tools read; existing tags stay.
     """
@@ -62,6 +65,7 @@ def tag(
         raise ConfigError(f"--min-score {min_score:g}: choose 0 to 1")
     opened = api.load_model(model)
     selection: dict[str, Any] = {"top": top, "min_score": min_score, "all_tags": all_tags}
+    selection["colours"] = colours
     if out is None:
         return _streamed(opened.tag_each(paths, **selection, xmp=xmp, workers=workers))
     found = opened.tag_library(paths, out, **selection, xmp=xmp, workers=workers)

@@ -175,6 +175,27 @@ def read_maps(prints: Bytes) -> Float:
     return pairs.view(np.float32).reshape(-1, 4, _GRID, _GRID)
 
 
+def mirrored(prints: Bytes) -> Bytes:
+    """Return the fingerprints of the same designs, flipped from left to right."""
+    found = prints.copy()
+    bits = np.unpackbits(prints[:, 1:_MAPS_AT], axis=1).reshape(-1, _LAYOUT, _LAYOUT)
+    found[:, 1:_MAPS_AT] = np.packbits(bits[..., ::-1].reshape(-1, _LAYOUT**2), axis=1)
+    packed = prints[:, _MAPS_AT:]
+    steps = np.stack([packed >> 4, packed & 15], axis=-1).reshape(-1, 4, _GRID, _GRID)[..., ::-1]
+    steps = steps.copy()
+    steps[:, 3] = _TOP - steps[:, 3]  # an edge leans to the other side
+    flat = steps.reshape(-1, 4 * _CELLS)
+    found[:, _MAPS_AT:] = flat[:, ::2] << 4 | flat[:, 1::2]
+    found[prints[:, 0] == 0] = 0  # blank designs
+    return found
+
+
+def fills_its_frame(prints: Bytes) -> Bools:
+    """Return which designs are opaque from border to border, as a photo or a copy on white."""
+    shape = read_maps(prints)[:, 0]
+    return np.asarray((np.abs(shape - _full_square()) < 2 / _TOP).all(axis=(1, 2)))
+
+
 def same_drawing(ones: Bytes, others: Bytes, slack: float = 1) -> Bools:
     """Return which rows of two arrays of fingerprints show one drawing: bool (n,).
 

@@ -20,6 +20,8 @@ from hangtag.tagging.calibration import Array, Calibration, Floats, expit
 SLOPE_SPREAD: Final = 0.1
 INTERCEPT_SPREAD: Final = 0.25
 CENTRE: Final = -3.0
+# The same of a tag that is taught from a few examples.
+NEW_INTERCEPT_SPREAD: Final = 1.0
 
 # A positive slope leaves every ranking unchanged.
 LOWEST_SLOPE: Final = 0.05
@@ -62,6 +64,18 @@ def fit_calibration(logits: Floats, labels: Labels) -> Calibration:
     slope = np.concatenate([part.slope for part in own])
     intercept = np.concatenate([part.intercept for part in own])
     return Calibration(slope * shared.slope, slope * shared.intercept + intercept)
+
+
+def fit_near(logits: Floats, labels: Labels, shared: Array) -> tuple[float, float]:
+    """Return slope and intercept of one tag, fitted to few designs near a `shared` map, (2,).
+
+    `logits` is (designs,) float, `labels` (designs,) as above. The intercept may differ as much as
+    a tag's frequency does.
+    """
+    mapped = logits.astype(np.float64)[:, None] * shared[0] + shared[1]
+    own = _fit_platt(mapped, labels[:, None], _Prior(SLOPE_SPREAD, NEW_INTERCEPT_SPREAD, CENTRE))
+    slope = float(own.slope[0])
+    return slope * float(shared[0]), slope * float(shared[1]) + float(own.intercept[0])
 
 
 class _Prior(NamedTuple):

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hangtag.console import note
 from hangtag.errors import ModelError
-from hangtag.training.backbone import INPUT, OUTPUT
+from hangtag.index.backbone import INPUT, OUTPUT
 
 SYMBOL_FILE: Final = "image-classification-symbol.json"
 _OPSET: Final = 18

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.errors import ModelError
+from hangtag.index.backbone import INPUT
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.sagemaker.mxnet_graph import SYMBOL_FILE, misfit, to_onnx
 from hangtag.sagemaker.mxnet_params import read_params
 from hangtag.storage.archives import unpack
 from hangtag.storage.files import atomic_path, read_text
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
-from hangtag.training.backbone import INPUT
 
 PARAMS_FILES: Final = "image-classification-[0-9]*.params"
 SHAPES_FILE: Final = "model-shapes.json"

@@ -7,6 +7,7 @@ import ipaddress
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -62,6 +63,9 @@ class ServeConfig:
     allow_origin: tuple[str, ...] = ()
     """Origin whose web pages may send requests from the browser, such as
     https://dam.example.com; may be given several times. By default only the server's own page."""
+
+    index: Path | None = None
+    """The folder that `hangtag index` wrote: adds search, similar designs and the tab Library."""
 
     reload: bool = False
     """Let POST /reload load a changed model folder, as SIGHUP always does."""

@@ -59,6 +59,7 @@ class Handlers:
             under_way=self.engine.under_way,
             queue=self.config.queue,
             review=self.review,
+            library=self.config.index is not None,
         )
 
     async def tags(self) -> list[TagInfo]:

@@ -47,6 +47,7 @@ class Health(BaseModel):
     under_way: int
     queue: int
     review: bool
+    library: bool
 
 
 class Look(BaseModel):

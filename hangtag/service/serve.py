@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from hangtag.console import track
+from hangtag.index.backbone import OnnxBackbone
+from hangtag.index.files import FEATURES
+from hangtag.index.library_index import LibraryIndex
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.review.answers import answers_of
@@ -21,13 +24,13 @@ from hangtag.review.store import Answer, Question, ReviewStore
 from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
+from hangtag.service.library_api import add_library
 from hangtag.service.review_api import add_review
 from hangtag.service.server import run
 from hangtag.tagging.bulk import Selection, tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.backbone import OnnxBackbone
 
 QUESTIONS: Final = b"2"  # how questions are made; others make them anew
 
@@ -38,9 +41,12 @@ def serve(model: Path, config: ServeConfig) -> None:
     SIGHUP loads a changed model folder. Raises ModelError, and ConfigError for a server that other
     machines could reach without a token.
     """
-    token = config.token()
+    token, index = config.token(), _index(config)
     engine = _engine(model, config)
-    run(create_app(engine, config, token), engine, config)
+    app = create_app(engine, config, token)
+    if index is not None:
+        add_library(app, index, engine)
+    run(app, engine, config)
 
 
 def review(
@@ -58,11 +64,13 @@ def review(
     model's own scores take the place of that for tags that too few designs of the catalog have.
     Answers are learned from at once. Raises what `serve` raises, and CatalogError.
     """
-    token, catalog = config.token(), Catalog.read(catalog_file)
+    token, catalog, index = config.token(), Catalog.read(catalog_file), _index(config)
     store, engine = ReviewStore(answers), _engine(model, config)
     source = audit or model / TAGS_FILE
     key = hashlib.sha256(QUESTIONS + catalog.fingerprint().encode() + source.read_bytes())
-    build = partial(_learner, catalog, store, engine.tagger.vocabulary, workers)
+    build = partial(
+        _learner, catalog, store, engine.tagger.vocabulary, _kept(store, config), workers
+    )
     if store.questions_key() != key.hexdigest():
         if audit is not None:
             questions = list(questions_from_audit(catalog, read_audit(audit)))
@@ -77,6 +85,8 @@ def review(
     live = LiveReview(store, build, only_new_tags=audit is not None)
     app = create_app(engine, config, token, review=True)
     add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
+    if index is not None:
+        add_library(app, index, engine)
     live.start()
     try:
         run(app, engine, config)
@@ -85,11 +95,11 @@ def review(
 
 
 def _learner(
-    catalog: Catalog, store: ReviewStore, vocabulary: Vocabulary, workers: int
+    catalog: Catalog, store: ReviewStore, vocabulary: Vocabulary, kept: Path, workers: int
 ) -> Learner | None:
     """Return what has learned the catalog and all answers; None without a readable design."""
-    kept = store.path.with_name(f"{store.path.name}.features")
-    features = catalog_features(catalog, OnnxBackbone(), kept, workers=workers)
+    shared = kept.name == FEATURES  # those of an index, which has other designs too
+    features = catalog_features(catalog, OnnxBackbone(), kept, keep=shared, workers=workers)
     if not len(features.positions):
         return None
     learner = Learner(catalog, vocabulary, features)
@@ -100,8 +110,19 @@ def _learner(
     return learner
 
 
+def _kept(store: ReviewStore, config: ServeConfig) -> Path:
+    """Return where features are kept: in the index, if there is one, which has them already."""
+    if config.index is not None:
+        return config.index / FEATURES
+    return store.path.with_name(f"{store.path.name}.features")
+
+
 def _same(learner: Learner | None) -> Learner | None:
     return learner
+
+
+def _index(config: ServeConfig) -> LibraryIndex | None:
+    return None if config.index is None else LibraryIndex(config.index)
 
 
 def _engine(model: Path, config: ServeConfig) -> Engine:

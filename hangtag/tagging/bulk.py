@@ -11,19 +11,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
-from hangtag.dataset.images import Pixels
+from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
+from hangtag.library.colours import NAMES, colour_shares, main_colours
 from hangtag.library.keywords.xmp import write_sidecar
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
-from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
 from hangtag.tagging.output import (
     Journal,
     TaggedDesign,
@@ -52,6 +54,9 @@ class Selection:
 
     min_score: float | None = None
     """Those with at least this score, 0 to 1."""
+
+    colours: bool = False
+    """Also the main colours by their names, after the tags; see `library.colours`."""
 
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
         """Return the kept suggestions of one design, best first, by its scores (T,)."""
@@ -89,7 +94,7 @@ def tag_designs(
     They are decoded on `workers` cores (0: all), and scored there, too: an input costs more to
     bring to another process than its tags do. A GPU scores them in this process. Raises ModelError.
     """
-    prepare = partial(model_input, preprocessing=folder.preprocessing)
+    prepare = partial(_prepared, preprocessing=folder.preprocessing, colours=selection.colours)
     score = _Scoring(folder.path, selection)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
@@ -104,17 +109,42 @@ def tag_designs(
             yield TaggedDesign(design.name, one)
 
 
+class _Prepared(NamedTuple):
+    """A decoded design."""
+
+    pixels: Pixels
+    colours: tuple[Suggestion, ...]
+
+
+def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prepared:
+    if not colours:
+        return _Prepared(model_input(data, preprocessing), ())
+    pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
+    shares = colour_shares(pixels)
+    found = (
+        Suggestion(name, float(shares[NAMES.index(name)]), "suggest", "colour")
+        for name in main_colours(shares)
+    )
+    return _Prepared(fit(pixels, preprocessing.input_size), tuple(found))
+
+
 @dataclass(frozen=True)
 class _Scoring:
-    """Inputs -> the kept suggestions of each. Worker processes get it, and load the model once."""
+    """Designs -> the kept suggestions of each. Worker processes get it, and load the model once."""
 
     model: Path
     selection: Selection
 
-    def __call__(self, inputs: Sequence[Pixels]) -> list[tuple[Suggestion, ...]]:
+    def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
         tagger = _opened(self.model)
-        kept = (self.selection.of(tagger, scores) for scores in tagger.scores(inputs))
-        return [tuple(map(_rounded, suggestions)) for suggestions in kept]
+        scores = tagger.scores([design.pixels for design in designs])
+        found: list[tuple[Suggestion, ...]] = []
+        for design, row in zip(designs, scores, strict=True):
+            kept = self.selection.of(tagger, row)
+            given = {suggestion.tag for suggestion in kept}
+            colours = [colour for colour in design.colours if colour.tag not in given]
+            found.append(tuple(map(_rounded, (*kept, *colours))))
+        return found
 
 
 @functools.lru_cache(1)
@@ -123,9 +153,9 @@ def _opened(model: Path) -> Tagger:
 
 
 def _in_batches(
-    score: _Scoring, inputs: Iterator[Pixels | ImageError]
+    score: _Scoring, designs: Iterator[_Prepared | ImageError]
 ) -> Iterator[tuple[Suggestion, ...] | ImageError]:
-    while batch := list(islice(inputs, BATCH)):
+    while batch := list(islice(designs, BATCH)):
         scored = iter(score([one for one in batch if not isinstance(one, ImageError)]))
         for one in batch:
             yield one if isinstance(one, ImageError) else next(scored)

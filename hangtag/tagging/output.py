@@ -48,7 +48,8 @@ class TaggedDesign:
         if "reason" in line:
             return cls(line["image"], error=ImageError(line["reason"], line["message"]))
         suggestions = (
-            Suggestion(tag["tag"], tag["score"], tag.get("mark")) for tag in line["tags"]
+            Suggestion(tag["tag"], tag["score"], tag.get("mark"), tag.get("kind"))
+            for tag in line["tags"]
         )
         return cls(line["image"], tuple(suggestions))
 

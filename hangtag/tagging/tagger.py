@@ -36,10 +36,16 @@ class Suggestion:
     """apply: reliable enough to be applied automatically; suggest: to be confirmed by a person;
     None: neither."""
 
+    kind: Literal["colour"] | None = None
+    """colour: by the pixels, not by the model, and the score is the share of what is visible."""
+
     def as_json(self) -> dict[str, Any]:
-        """Return {"tag", "score"}, and "mark" where there is one."""
-        found = {"tag": self.tag, "score": self.score}
-        return {**found, "mark": self.mark} if self.mark else found
+        """Return {"tag", "score"}, and "mark" and "kind" where there is one."""
+        found: dict[str, Any] = {"tag": self.tag, "score": self.score}
+        for name in ("mark", "kind"):
+            if value := getattr(self, name):
+                found[name] = value
+        return found
 
 
 class Tagger:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from hangtag.errors import ConfigError, ModelError
+from hangtag.index.own import OWN_BACKBONE as OWN_BACKBONE
 
-# The backbone that comes with hangtag; docs/hangtag-base.md is its model card.
-OWN_BACKBONE: Final = "hangtag-base"
 # The network that had this name until November 2026; a model of it continues with its own weights.
 FIRST_GENERATION: Final = "resnet10t"
 

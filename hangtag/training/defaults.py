@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from hangtag.console import note
 from hangtag.errors import ConfigError
+from hangtag.index.own import SIDE_OF_OWN as SIDE_OF_OWN
 from hangtag.training.config import OWN_BACKBONE, UNCHANGED, Head, Pooling, Stride, TrainConfig
 
 # Input sizes in pixels, and how many designs a run sees: 10 and 12 minutes of one core with bf16. A
 # randomly initialised backbone gains more from more designs than from more pixels.
-SIDE, SIDE_FROM_SCRATCH, SIDE_OF_OWN, SIDE_OF_OWN_TRAINED = 96, 64, 160, 128
+SIDE, SIDE_FROM_SCRATCH, SIDE_OF_OWN_TRAINED = 96, 64, 128
 AUTO_DESIGNS, AUTO_DESIGNS_FROM_SCRATCH = 80_000, 240_000
 AUTO_EPOCHS = (10, 50)
 # Weight decay. With less, a randomly initialised backbone overfits in that many epochs, and so does

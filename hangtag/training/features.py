@@ -17,9 +17,9 @@ from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import DatasetError, ImageError, Stopped
+from hangtag.index.backbone import Backbone
+from hangtag.index.feature_store import FeatureStore, Rows, digest_of, opened_store
 from hangtag.tagging.model_folder import CHECKPOINTS
-from hangtag.training.backbone import Backbone
-from hangtag.training.feature_store import FeatureStore, Rows, digest_of, opened_store
 from hangtag.training.pixels import Stores, labels_of
 
 SPLITS: Final = ("train", "validation")

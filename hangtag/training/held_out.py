@@ -16,15 +16,15 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import REJECTED_FILE, Dataset
 from hangtag.dataset.pack import pack
 from hangtag.errors import ConfigError, DatasetError
+from hangtag.index.backbone import OnnxBackbone
+from hangtag.index.feature_store import Rows
 from hangtag.library.catalog import Catalog
 from hangtag.quality.audit import HeldOut
 from hangtag.storage.files import write_text
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training import kernel
-from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.defaults import SIDE_OF_OWN
-from hangtag.training.feature_store import Rows
 from hangtag.training.features import FEATURES_FOLDER, stored_features
 from hangtag.training.stopping import stop_signals
 

@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import track
+from hangtag.index.parts import LEAST as LEAST
+from hangtag.index.parts import NOISE, part_slices
+from hangtag.index.parts import standardised as standardised
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
 
@@ -39,9 +42,6 @@ SLOPE, CENTRE = 5.0, 0.4
 # Designs whose kernel rows are computed at a time, and landmarks that are chosen at a time.
 BLOCK: Final = 1_024
 PIVOTS: Final = 200
-LEAST: Final = 1e-6
-# Standard deviations below which a feature counts less: what is left of it is rounding.
-NOISE: Final = 0.02
 
 
 class KernelSettings(NamedTuple):
@@ -182,19 +182,10 @@ def to_logits(outputs: Any) -> Any:
     return SLOPE * (outputs - CENTRE)
 
 
-def standardised(features: Floats, mean: Floats, scale: Floats, widths: Sequence[int]) -> Floats:
-    """Return (n, F) standardised features, every part of length one."""
-    centred = (features - mean) * scale
-    for part in _slices(widths):
-        length = np.linalg.norm(centred[:, part], axis=1, keepdims=True)
-        centred[:, part] /= np.maximum(length, LEAST)
-    return centred
-
-
 def kernel(one: Floats, other: Floats, settings: KernelSettings) -> Floats:
     """Return (n, m) kernel values of standardised (n, F) and (m, F) features."""
     total = np.zeros((len(one), len(other)), np.float32)
-    for part in _slices(settings.widths):
+    for part in part_slices(settings.widths):
         # |x - y|^2 is 2 - 2 x.y for vectors of length one.
         values = one[:, part] @ other[:, part].T
         values -= 1
@@ -393,11 +384,6 @@ class _Without:
                 continue
             found[same] = np.linalg.solve(np.eye(len(same)) - without @ rows[same].T, misfit)
         return found
-
-
-def _slices(widths: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(widths).tolist()
-    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
 def grouped(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
+from hangtag.index.backbone import Backbone, State
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history, kernel
-from hangtag.training.backbone import Backbone, State
 from hangtag.training.config import stored
 from hangtag.training.defaults import ResolvedConfig
 from hangtag.training.earlier import LAST_FILE

@@ -14,7 +14,7 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.training.backbone import own_state
+from hangtag.index.backbone import own_state
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
 from hangtag.training.weights import weights_file

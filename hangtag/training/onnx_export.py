@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hangtag.dataset.images import Pixels
+from hangtag.index.backbone import INPUT, OUTPUT
 from hangtag.storage.files import atomic_path
-from hangtag.training.backbone import INPUT, OUTPUT
 from hangtag.training.checkpoints import save_tensors
 from hangtag.training.network import TagNetwork
 from hangtag.training.onnx_model import check_difference

@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 
 from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
+from hangtag.index.backbone import FEATURES, INPUT, OUTPUT
 from hangtag.storage.files import atomic_path
-from hangtag.training.backbone import FEATURES, INPUT, OUTPUT
 from hangtag.training.kernel import LEAST, KernelHead, to_logits
 
 FLOAT: Final = onnx.TensorProto.FLOAT

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from hangtag.dataset.images import Pixels
-from hangtag.training.backbone import FEATURES, Backbone, OnnxBackbone, State
+from hangtag.index.backbone import FEATURES, Backbone, OnnxBackbone, State
 from hangtag.training.defaults import is_own
 from hangtag.training.network import TagNetwork
 from hangtag.training.onnx_export import export_onnx, without_head

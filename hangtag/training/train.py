@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, DatasetError, MissingExtra
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.storage.locks import only_writer
-from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.defaults import ResolvedConfig, check_frozen, is_own, processes, resolved
 from hangtag.training.earlier import earlier_run, origin_of

@@ -14,8 +14,8 @@ from optuna.trial import Trial, TrialState
 
 from hangtag.console import silenced, track
 from hangtag.errors import HangtagError, Stopped, TrainingError
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.tagging.model_folder import HISTORY_FILE
-from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.defaults import ResolvedConfig, is_own, resolved
 from hangtag.training.features import Features, features_folder, features_of
 from hangtag.training.head import train_head

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hangtag.library.filters import gaussian, neighbours
-from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
+from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint, mirrored, same_drawing
 from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 
 Pixels = NDArray[np.uint8]
@@ -272,3 +272,17 @@ def test_merging_follows_long_chains() -> None:
     links = np.arange(count) // 2
     shifted = (np.arange(count) + 1) // 2
     assert np.unique(merge_groups(links, shifted)).tolist() == [0]
+
+
+def test_a_mirrored_fingerprint_is_that_of_the_flipped_design() -> None:
+    rng = np.random.default_rng(3)
+    pixels = np.zeros((90, 120, 4), np.uint8)
+    for _ in range(8):
+        top, left = rng.integers(0, 60, 2)
+        height, width = rng.integers(10, 30, 2)
+        pixels[top : top + height, left : left + width] = (*rng.integers(0, 256, 3), 255)
+    one, flipped = fingerprint(pixels)[None], fingerprint(pixels[:, ::-1])[None]
+    assert same_drawing(mirrored(one), flipped).all()
+    assert not same_drawing(one, flipped).any()
+    np.testing.assert_array_equal(mirrored(mirrored(one)), one)
+    assert not mirrored(np.zeros_like(one)).any()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hangtag.index.feature_store import Rows
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.tags import Tag
 from hangtag.library.vocabulary import Vocabulary
@@ -14,7 +15,6 @@ from hangtag.review.features import CatalogFeatures
 from hangtag.review.learner import EXAMPLES, Learner
 from hangtag.review.store import PAGE_QUESTIONS, Answer, YesNo
 from hangtag.training import kernel
-from hangtag.training.feature_store import Rows
 
 WIDTHS = (16, 8)
 NAMES = ("bird", "cat", "dog")

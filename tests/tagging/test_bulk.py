@@ -256,3 +256,18 @@ def test_a_catalog_is_not_overwritten_by_its_own_tags(library: Catalog, work: Pa
     assert done.returncode == 1
     assert "name another file with --out" in done.stderr
     assert catalog.read_bytes() == before
+
+
+def test_colours_are_tags_of_their_own_kind(library: Catalog, work: Path, tmp_path: Path) -> None:
+    """A colour that the model suggests too is not listed twice."""
+    designs = find_designs([Path(library.location(one)) for one in library.designs[:20]])
+    out = tmp_path / "tags.jsonl"
+    for _ in range(2):
+        tag_library(work / "model", designs, out, Selection(min_score=0.5, colours=True), workers=1)
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    for line, design in zip(found, library, strict=False):
+        names = [tag["tag"] for tag in line["tags"]]
+        assert len(names) == len(set(names))
+        assert design.tags[1] in names  # its colour, by either
+    kinds = {tag.get("kind") for line in found for tag in line["tags"]}
+    assert kinds == {None, "colour"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hangtag.training.backbone import OnnxBackbone
+from hangtag.index.backbone import OnnxBackbone
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import DESIGNS_FILE, Dataset
 from hangtag.dataset.pack import pack
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.library.catalog import Catalog
 from hangtag.quality import thresholds
 from hangtag.quality.evaluate import evaluate
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.training import kernel
-from hangtag.training.backbone import OnnxBackbone
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.defaults import resolved
 from hangtag.training.features import features_of

@@ -32,6 +32,7 @@ from hangtag.errors import (
     Stopped,
     TrainingError,
 )
+from hangtag.index.backbone import own_state
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
@@ -40,7 +41,6 @@ from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training import export as finish
-from hangtag.training.backbone import own_state
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import Data, stores_of
 from hangtag.training.defaults import resolved

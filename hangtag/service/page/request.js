@@ -33,3 +33,28 @@ function askForToken() {
     if (!dialog.open) dialog.showModal();
   });
 }
+
+export const send = (path, content) => request(path, {
+  method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
+
+// Shows the tab that the address names; `opened` are actions for the first time each is shown.
+const TABS = { "#review": "#review", "#library": "#library" };
+const opened = new Map();
+
+export function addTab(name, action) {
+  $(`#to-${name}`).hidden = false;
+  $("#tabs").hidden = false;
+  opened.set(`#${name}`, action);
+  return showTab();
+}
+
+async function showTab() {
+  const known = opened.has(location.hash) ? TABS[location.hash] : "#tagging";
+  for (const [main, link] of [["#tagging", "#to-tag"], ["#review", "#to-review"], ["#library", "#to-library"]]) {
+    $(main).hidden = main !== known;
+    if (main === known) $(link).setAttribute("aria-current", "page"); else $(link).removeAttribute("aria-current");
+  }
+  await opened.get(location.hash)?.();
+}
+
+window.addEventListener("hashchange", showTab);

@@ -1,7 +1,7 @@
 // The tab "Review": questions about the library's tags. An answer is on disk before the page shows it
 // as saved; other reviewers' answers are never overwritten.
 
-import { $, authorization, request } from "./request.js";
+import { $, addTab, authorization, request, send } from "./request.js";
 import { normaliseTag } from "./tags.js";
 
 const state = { order: "design", design: null, grid: null, index: 0, answered: new Map(), answers: [] };
@@ -11,8 +11,6 @@ localStorage.setItem("own", own);
 const reviewer = () => $("#reviewer").value.trim() || own;
 const picture = image => `/review/image?image=${encodeURIComponent(image)}`;
 const say = text => { $("#review-status").textContent = text; };
-const send = (path, content) => request(path, {
-  method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
 
 // An <img> cannot send the token, so pictures are fetched and shown from memory.
 const MOST_PICTURES = 300;  // far more than fit on the page
@@ -347,12 +345,7 @@ $("#reviewer").value = localStorage.getItem("reviewer") ?? "";
 $("#reviewer").addEventListener("change", () => localStorage.setItem("reviewer", $("#reviewer").value.trim()));
 
 async function tab() {
-  const review = location.hash === "#review";
-  $("#review").hidden = !review;
-  $("#tagging").hidden = review;
-  for (const [link, here] of [["#to-review", review], ["#to-tag", !review]])
-    if (here) $(link).setAttribute("aria-current", "page"); else $(link).removeAttribute("aria-current");
-  if (review && !state.design && !state.grid) await show("design");
+  if (!state.design && !state.grid) await show("design");
 }
 
 // Again whenever the list is about to be opened: a tag may be new.
@@ -372,10 +365,8 @@ async function listTags() {
 
 const health = await request("/healthz");
 if (health.review) {
-  $("#tabs").hidden = false;
   await listTags();
-  window.addEventListener("hashchange", tab);
-  await tab();
+  await addTab("review", tab);
   const now = await request("/review");
   showGain(now.gain);
   if (!now.gain) lookAtGain();

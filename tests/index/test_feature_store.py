@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hangtag.training.feature_store import FeatureStore, Rows, digest_of
+from hangtag.index.feature_store import FeatureStore, Rows, digest_of
 
 DIGESTS = [digest_of(bytes([n])) for n in range(10)]
 VALUES = np.random.default_rng(0).normal(size=(10, 6)).astype(np.float16).astype(np.float32)

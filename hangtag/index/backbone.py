@@ -19,7 +19,7 @@ from onnx import numpy_helper
 
 from hangtag.cores import limited_cores
 from hangtag.dataset.images import Pixels
-from hangtag.training.config import OWN_BACKBONE
+from hangtag.index.own import OWN_BACKBONE
 
 OWN_FILE: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.onnx")
 # Names in this graph and in every exported model.

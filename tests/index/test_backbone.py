@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hangtag.training.backbone import OWN_FILE, OnnxBackbone, own_state
+from hangtag.index.backbone import OWN_FILE, OnnxBackbone, own_state
 
 INPUTS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 4), dtype=np.uint8)
 

@@ -1,0 +1,303 @@
+"""An index of a library, built or brought up to date: only new and changed designs are computed.
+
+hangtag index LIBRARY INDEX
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import note, track
+from hangtag.dataset.config import MAX_MEGAPIXELS
+from hangtag.dataset.images import decode
+from hangtag.dataset.workers import map_designs
+from hangtag.errors import CatalogError, ConfigError, ImageError
+from hangtag.index.backbone import Backbone, OnnxBackbone
+from hangtag.index.design_features import PACKED, add_missing, digests_of, readable, store_of
+from hangtag.index.feature_store import FeatureStore, opened_store
+from hangtag.index.files import (
+    COLOURS,
+    CONTENT,
+    DESIGNS,
+    FEATURES,
+    FORMAT,
+    INDEX_FILE,
+    LOGITS,
+    MARK,
+    PROJECTION,
+    REJECTED,
+    SCORES,
+    STYLE,
+    TAGS,
+)  # fmt: skip
+from hangtag.index.model_graph import ROWS, ModelGraph
+from hangtag.index.projection import FITTED, Projection
+from hangtag.index.table import Indexed, read_library, read_table, write_table
+from hangtag.library.catalog_csv import write_csv
+from hangtag.library.colours import NAMES
+from hangtag.storage.files import atomic_path, read_object, write_text
+from hangtag.storage.locks import only_writer
+
+SEED: Final = 0
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What an update of an index found."""
+
+    designs: int
+    """Designs in the index."""
+    computed: int
+    """Contents whose features were computed now."""
+    renamed: int
+    """Designs that were moved or renamed since the last time, recognised by their content."""
+    removed: int
+    """Designs that have left."""
+    rejected: dict[str, int]
+    """Designs that cannot be read, per reason."""
+
+
+def build_index(
+    library: Path, folder: Path, *, model: Path | None = None, workers: int = 0
+) -> IndexSummary:
+    """Index a catalog or a folder of designs; the same call again brings the index up to date.
+
+    `model`: a model folder, whose backbone and scores are used; by default hangtag-base without
+    scores. Whatever is computed is kept by content: a call that was killed is resumed. Raises
+    CatalogError, ModelError, and ConfigError for a folder that holds something else.
+    """
+    _check(folder)
+    designs = read_library(library)
+    graph = None if model is None else ModelGraph(model)
+    backbone = (graph and graph.own_backbone) or OnnxBackbone()
+    with only_writer(folder / ".lock", folder):
+        write_text(folder / MARK, "")
+        before = _before(folder)
+        designs = _with_digests(designs, before)
+        digests = [one.digest or None for one in designs]
+        locations = [one.location for one in designs]
+        with store_of(folder / FEATURES, backbone) as store:
+            computed = add_missing(store, backbone, digests, locations, workers=workers)
+            store.drop_unused({digest for digest in digests if digest})
+            positions, rows = readable(store, digests)
+            if not len(positions):
+                raise CatalogError(f"{library}: no design in it can be read")
+            kept = [designs[n] for n in positions.tolist()]
+            written = _Rows(folder, kept, store, rows, backbone.widths, graph)
+            about = {
+                "format": FORMAT,
+                "library": str(library.resolve()),
+                "model": None if model is None else str(model.resolve()),
+                "backbone": backbone.digest,
+                "designs": len(kept),
+                "rows": written.write(workers),
+            }
+        write_text(folder / INDEX_FILE, json.dumps(about, indent=2) + "\n")
+        _remove_others(folder, str(about["rows"]), store, graph)
+        good = set(positions.tolist())
+        left_out = [one for n, one in enumerate(designs) if n not in good]
+        return _summary(kept, before, computed, _rejected(folder, left_out, workers))
+
+
+def _check(folder: Path) -> None:
+    if folder.is_file():
+        raise ConfigError(f"{folder} is a file; name a folder for the index")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise ConfigError(
+            f"{folder} exists and was not written by `hangtag index`; name another folder"
+        )
+
+
+def _before(folder: Path) -> list[Indexed]:
+    """Return the designs that the index had."""
+    if not (folder / INDEX_FILE).exists():
+        return []
+    about = read_object(folder / INDEX_FILE, ConfigError)
+    table = folder / str(about.get("rows")) / DESIGNS
+    return list(read_table(table)) if table.exists() else []
+
+
+def _with_digests(designs: Sequence[Indexed], before: Sequence[Indexed]) -> list[Indexed]:
+    """Return the designs with the digest of their content; empty where it cannot be read.
+
+    A file whose size and time are those of the last time is not read again.
+    """
+    known = {(one.location, one.stamp): one.digest for one in before if one.stamp}
+    digests = [
+        None if one.stamp is None else known.get((one.location, one.stamp)) for one in designs
+    ]
+    unknown = [n for n, digest in enumerate(digests) if digest is None]
+    read = digests_of([designs[n].location for n in unknown])
+    for n, digest in zip(unknown, track(read, "reading", len(unknown)), strict=True):
+        digests[n] = digest
+    return [
+        replace(one, digest=digest or b"") for one, digest in zip(designs, digests, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of an index: one per readable design, in the same order in every file."""
+
+    folder: Path
+    designs: list[Indexed]
+    store: FeatureStore
+    rows: NDArray[np.int64]
+    widths: tuple[int, ...]
+    graph: ModelGraph | None
+
+    def write(self, workers: int) -> str:
+        """Write a folder of rows, unless it is there; return its name."""
+        name = f"rows-{self._key()}"
+        target = self.folder / name
+        if (target / DESIGNS).exists():
+            return name
+        target.mkdir(exist_ok=True)
+        self._write_vectors(target)
+        if self.graph is not None:
+            self._write_logits(target, self.graph, workers)
+        write_table(target / DESIGNS, self.designs)  # last: it marks the folder as complete
+        return name
+
+    def _key(self) -> str:
+        digest = hashlib.sha256((self.graph.key if self.graph else "").encode())
+        digest.update(self.store.folder.name.encode())
+        for one in self.designs:
+            digest.update(repr(one).encode())
+        return digest.hexdigest()[:16]
+
+    def _features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        stored = self.store.stored()[rows, : sum(self.widths)]
+        found: NDArray[np.float32] = stored.astype(np.float32)
+        return found
+
+    def _write_vectors(self, target: Path) -> None:
+        some = np.random.default_rng(SEED).permutation(len(self.rows))[:FITTED]
+        projection = Projection.fit(self._features(np.sort(self.rows[some])), self.widths)
+        projection.write(target / PROJECTION)
+        blocks = _blocks(len(self.rows))
+        with atomic_path(target / COLOURS) as temporary, temporary.open("wb") as file:
+            for block in blocks:
+                file.write(self.store.stored()[self.rows[block], -len(NAMES) :].tobytes())
+        with (
+            atomic_path(target / CONTENT) as content, atomic_path(target / STYLE) as style,
+            content.open("wb") as first, style.open("wb") as second,
+        ):  # fmt: skip
+            for block in track(blocks, "vectors", len(blocks)):
+                found = projection.vectors(self._features(self.rows[block]))
+                first.write(found["content"].astype(np.float16).tobytes())
+                second.write(found["style"].astype(np.float16).tobytes())
+
+    def _write_logits(self, target: Path, graph: ModelGraph, workers: int) -> None:
+        """Write the logits of every design; those of contents that are known are kept."""
+        shutil.copyfile(graph.folder.path / TAGS, target / TAGS)
+        digests = [one.digest for one in self.designs]
+        width = len(graph.folder.vocabulary)
+        with opened_store(self.folder / SCORES, width, {"model": graph.key}) as store:
+            first = {digest: n for n, digest in reversed(list(enumerate(digests)))}
+            missing = np.array(sorted(n for d, n in first.items() if d not in store), np.int64)
+            if graph.reads_stored_features:
+                blocks = _blocks(len(missing))
+                for block in track(blocks, "scores", len(blocks)):
+                    some = missing[block]
+                    logits = graph.logits(self._features(self.rows[some]))
+                    store.append([digests[n] for n in some.tolist()], logits)
+            else:
+                locations = [self.designs[n].location for n in missing.tolist()]
+                start = 0
+                for logits in graph.logits_of_files(locations, workers):
+                    some = missing[start : start + len(logits)]
+                    store.append([digests[n] for n in some.tolist()], logits)
+                    start += len(logits)
+            store.drop_unused(set(digests))
+            rows = store.positions(digests)
+            with atomic_path(target / LOGITS) as temporary, temporary.open("wb") as file:
+                for block in _blocks(len(rows)):
+                    file.write(store.stored()[rows[block]].tobytes())
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + ROWS) for start in range(0, count, ROWS)]
+
+
+def _remove_others(folder: Path, rows: str, store: FeatureStore, graph: ModelGraph | None) -> None:
+    """Remove rows of before, features of other backbones and scores of other models."""
+    for path in (folder / FEATURES).iterdir():
+        if path.is_dir() and path != store.folder:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("rows-*"):
+        if path.name != rows:
+            with suppress(OSError):  # Windows: another process reads it
+                shutil.rmtree(path)
+    for about in (folder / SCORES).glob("*/about.json"):
+        if graph is None or graph.key not in about.read_text(encoding="utf-8"):
+            shutil.rmtree(about.parent, ignore_errors=True)
+
+
+def _rejected(folder: Path, left_out: Sequence[Indexed], workers: int) -> dict[str, int]:
+    """List the designs that cannot be read in a file; return how many there are per reason."""
+    path = folder / REJECTED
+    path.unlink(missing_ok=True)
+    if not left_out:
+        return {}
+    decoding = partial(decode, size=PACKED, max_megapixels=MAX_MEGAPIXELS)
+    found = map_designs(decoding, [one.location for one in left_out], workers=workers)
+    rows = [
+        (one.image, error.reason, str(error))
+        for one, error in zip(left_out, found, strict=True)
+        if isinstance(error, ImageError)
+    ]
+    write_csv(path, ("image", "reason", "message"), rows)
+    counts = dict(sorted(Counter(reason for _, reason, _ in rows).items()))
+    note(f"{len(rows):,} designs cannot be read: see {path}")
+    return counts
+
+
+def _summary(
+    kept: Sequence[Indexed], before: Sequence[Indexed], computed: int, rejected: dict[str, int]
+) -> IndexSummary:
+    now = {one.location for one in kept}
+    gone = Counter(one.digest for one in before if one.location not in now)
+    were = {one.location for one in before}
+    renamed = 0
+    for one in kept:
+        if one.location not in were and gone[one.digest]:
+            gone[one.digest] -= 1
+            renamed += 1
+    return IndexSummary(len(kept), computed, renamed, gone.total(), rejected)
+
+
+def about_of(folder: Path) -> dict[str, Any]:
+    """Return index.json. Raises ConfigError where there is no index, or one of another format."""
+    path = folder / INDEX_FILE
+    if not path.exists():
+        unfinished = (folder / MARK).exists()
+        raise ConfigError(
+            f"{folder} is not indexed to the end; the same `hangtag index` command resumes it"
+            if unfinished
+            else f"{folder} is not an index; write one with `hangtag index LIBRARY {folder}`"
+        )
+    about = read_object(path, ConfigError)
+    if about.get("format") != FORMAT:
+        raise ConfigError(
+            f"{path} has format {about.get('format')!r}, this hangtag reads {FORMAT}; write it "
+            "anew with `hangtag index`"
+        )
+    return about
+
+
+def store_rows(folder: Path, backbone: Backbone, digests: Sequence[bytes]) -> NDArray[np.float32]:
+    """Return the features of designs of an index, float32 (n, F), by their digests."""
+    with store_of(folder / FEATURES, backbone) as store:
+        rows = store.stored()[store.positions(digests), : sum(backbone.widths)]
+        return rows.astype(np.float32)

@@ -1,0 +1,126 @@
+"""Features, fingerprints and colours of designs, computed once by content and kept in a store."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.console import track
+from hangtag.dataset.config import MAX_MEGAPIXELS, PackConfig
+from hangtag.dataset.images import Pixels, decode, fit
+from hangtag.dataset.workers import MAX_FILE_BYTES, map_designs
+from hangtag.errors import ImageError
+from hangtag.index.backbone import Backbone
+from hangtag.index.feature_store import FeatureStore, digest_of, opened_store
+from hangtag.index.own import SIDE_OF_OWN
+from hangtag.library.colours import NAMES, colour_shares
+from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
+from hangtag.storage.reading import read_ahead, read_bytes
+
+BATCH: Final = 32
+PACKED: Final = PackConfig().size
+EXTRAS: Final = FINGERPRINT_BYTES + len(NAMES)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A decoded design, from a worker process."""
+
+    digest: bytes
+    pixels: Pixels | None
+    """The backbone's input; None for a design that cannot be decoded."""
+    extras: NDArray[np.float32]
+    """(EXTRAS,), its fingerprint and its colours."""
+
+
+def store_of(kept: Path, backbone: Backbone) -> AbstractContextManager[FeatureStore]:
+    """Open the store of a backbone in the folder `kept`: rows of features, fingerprint, colours.
+
+    A fingerprint is bytes, which half precision holds exactly: one store for all.
+    """
+    about = {"backbone": backbone.digest, "packed_size": PACKED, "input_size": SIDE_OF_OWN,
+             "extras": EXTRAS}  # fmt: skip
+    return opened_store(kept, sum(backbone.widths) + EXTRAS, about)
+
+
+def digests_of(locations: Sequence[str]) -> Iterator[bytes | None]:
+    """Yield the digest of every design's bytes; None where they cannot be read."""
+    for source in read_ahead(locations, MAX_FILE_BYTES):
+        data = source.data
+        try:
+            if data is None and source.error is None:
+                data = read_bytes(source.location, MAX_FILE_BYTES)
+        except (ImageError, OSError):
+            data = None
+        yield None if data is None else digest_of(data)
+
+
+def add_missing(
+    store: FeatureStore,
+    backbone: Backbone,
+    digests: Sequence[bytes | None],
+    locations: Sequence[str],
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    workers: int = 0,
+) -> int:
+    """Compute the designs that the store lacks; return how many there were.
+
+    What is computed is on disk after every batch, so that the same call resumes. A design that
+    cannot be decoded gets a row of NaN, one whose decoder crashes gets none.
+    """
+    first: dict[bytes, str] = {}
+    for digest, location in zip(digests, locations, strict=True):
+        if digest is not None and digest not in store:
+            first.setdefault(digest, location)
+    prepare = partial(_prepare, max_megapixels=max_megapixels)
+    designs = map_designs(prepare, first.values(), workers=workers)
+    found = track(designs, "features", len(first)) if first else iter(())
+    while batch := list(islice(found, BATCH)):
+        _append(store, backbone, [one for one in batch if not isinstance(one, ImageError)])
+    return len(first)
+
+
+def _prepare(data: bytes, max_megapixels: float) -> _Prepared:
+    digest = digest_of(data)
+    try:
+        pixels = decode(data, PACKED, max_megapixels)
+    except ImageError:
+        return _Prepared(digest, None, np.zeros(EXTRAS, np.float32))
+    extras = np.concatenate([fingerprint(pixels).astype(np.float32), colour_shares(pixels)])
+    return _Prepared(digest, fit(pixels, SIDE_OF_OWN), extras)
+
+
+def _append(store: FeatureStore, backbone: Backbone, designs: Sequence[_Prepared]) -> None:
+    """Store the features of decoded designs; NaN for those that cannot be decoded."""
+    width = sum(backbone.widths)
+    rows = np.full((len(designs), store.width), np.nan, np.float32)
+    good = {n: one.pixels for n, one in enumerate(designs) if one.pixels is not None}
+    if good:
+        rows[list(good), :width] = backbone.features(np.stack(list(good.values())))
+        rows[list(good), width:] = [designs[n].extras for n in good]
+    if designs:
+        store.append([one.digest for one in designs], rows)
+
+
+def readable(
+    store: FeatureStore, digests: Sequence[bytes | None]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of the designs with features, (n,), and their rows in the store."""
+    read = [n for n, digest in enumerate(digests) if digest is not None and digest in store]
+    at = store.positions([digest for n in read if (digest := digests[n]) is not None])
+    good = np.isfinite(store.stored()[at, 0]) if len(at) else np.zeros(0, np.bool_)
+    return np.array(read, np.int64)[good], at[good]
+
+
+def prints_of(rows: NDArray[np.float16], width: int) -> NDArray[np.uint8]:
+    """Return the fingerprints in rows of a store, (n, FINGERPRINT_BYTES): they follow `width`
+    features."""
+    found = rows[:, width : width + FINGERPRINT_BYTES].astype(np.uint8)
+    return np.ascontiguousarray(found)

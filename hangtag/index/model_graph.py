@@ -1,0 +1,125 @@
+"""What an index needs of a model: its backbone, and logits from features or from pixels."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper
+
+from hangtag.console import track
+from hangtag.cores import limited_cores
+from hangtag.dataset.workers import map_designs
+from hangtag.errors import ImageError
+from hangtag.index.backbone import FEATURES, OUTPUT, OnnxBackbone, state_of, weights_of
+from hangtag.index.design_features import PACKED
+from hangtag.index.own import SIDE_OF_OWN
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
+from hangtag.tagging.tagger import BATCH, Tagger, model_input
+
+ROWS: Final = 1024  # designs whose logits are computed at a time
+
+
+class ModelGraph:
+    """A model whose tag head reads the features of hangtag-base, or any other model."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ModelError where there is no model."""
+        self.folder = ModelFolder.open(path)
+        self.graph = onnx.load(self.folder.onnx)
+
+    @cached_property
+    def key(self) -> str:
+        """Identifies the model's weights and tags."""
+        digest = hashlib.sha256(self.folder.onnx.read_bytes())
+        digest.update((self.folder.path / TAGS_FILE).read_bytes())
+        return digest.hexdigest()[:32]
+
+    @cached_property
+    def own_backbone(self) -> OnnxBackbone | None:
+        """The network of hangtag-base with this model's weights; None for another network."""
+        own = OnnxBackbone()
+        names = {tensor.name for tensor in weights_of(self.graph)}
+        if not self._reads_features or names != own.state.keys():
+            return None
+        return OnnxBackbone(state_of(self.graph))
+
+    @property
+    def _reads_features(self) -> bool:
+        nodes = self.graph.graph.node
+        return any(FEATURES in node.output for node in nodes) and any(
+            FEATURES in node.input for node in nodes
+        )
+
+    @property
+    def reads_stored_features(self) -> bool:
+        """Whether the features of an index are those that the model's head reads."""
+        sizes = self.folder.preprocessing
+        return self.own_backbone is not None and (sizes.packed_size, sizes.input_size) == (
+            PACKED,
+            SIDE_OF_OWN,
+        )
+
+    @cached_property
+    def head(self) -> onnxruntime.InferenceSession:
+        """From FEATURES to OUTPUT; only where it reads features."""
+        graph = head_graph(self.graph)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = limited_cores() or 0
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=onnxruntime.get_available_providers()
+        )
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n, T) logits of (n, F) features of the `own_backbone`."""
+        found: NDArray[np.float32] = self.head.run([OUTPUT], {FEATURES: features})[0]
+        return found
+
+    def logits_of_files(
+        self, locations: Sequence[str], workers: int = 0
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield logits, (b, T), of batches of designs; NaN for one that cannot be decoded."""
+        tagger = Tagger(self.folder)
+        prepare = partial(model_input, preprocessing=self.folder.preprocessing)
+        inputs = track(map_designs(prepare, locations, workers=workers), "scores", len(locations))
+        while batch := list(islice(inputs, BATCH)):
+            found = np.full((len(batch), len(tagger.vocabulary)), np.nan, np.float32)
+            good = [n for n, one in enumerate(batch) if not isinstance(one, ImageError)]
+            pixels = [one for one in batch if not isinstance(one, ImageError)]
+            found[good] = tagger.logits(pixels)
+            yield found
+
+
+def head_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the tag head of a model whose head reads FEATURES, as a graph of its own."""
+    nodes, initial = list(model.graph.node), {one.name: one for one in model.graph.initializer}
+    producer = {name: n for n, node in enumerate(nodes) for name in node.output}
+    needed: set[int] = set()
+    constants: set[str] = set()
+    waiting = [OUTPUT]
+    while waiting:
+        name = waiting.pop()
+        if name in initial:
+            constants.add(name)
+        elif name != FEATURES and name in producer and producer[name] not in needed:
+            needed.add(producer[name])
+            waiting += [one for one in nodes[producer[name]].input if one]
+    kept = [nodes[n] for n in sorted(needed)]
+    shape: list[str | int | None] = ["n", None]
+    graph = helper.make_graph(
+        kept, "head",
+        [helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)],
+        [initial[name] for name in sorted(constants)],
+    )  # fmt: skip
+    return helper.make_model(
+        graph, opset_imports=list(model.opset_import), ir_version=model.ir_version,
+        functions=list(model.functions),
+    )  # fmt: skip

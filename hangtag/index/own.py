@@ -1,0 +1,7 @@
+"""The backbone that comes with hangtag: its name, and the input that it is used with."""
+
+from typing import Final
+
+# docs/hangtag-base.md is its model card.
+OWN_BACKBONE: Final = "hangtag-base"
+SIDE_OF_OWN: Final = 160  # pixels

@@ -1,0 +1,186 @@
+"""Tags that a model was taught from a few examples: columns of its kernel head of their own.
+
+A column is a weight for each landmark of the head and a few landmarks of its own, the examples. In
+model.onnx it is a branch beside the head, so that all other columns stay what they are bit for bit.
+`taught.safetensors` holds the columns, and the examples to learn from again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from hangtag.errors import ModelError
+from hangtag.index.backbone import OUTPUT
+from hangtag.index.parts import Floats, part_slices
+from hangtag.storage.files import atomic_path
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.training.kernel import KernelSettings, to_logits
+
+TAUGHT_FILE: Final = "taught.safetensors"
+PREFIX: Final = "taught."
+TRAINED: Final = f"{PREFIX}trained"  # the logits of the head as it was trained
+FLOAT: Final = onnx.TensorProto.FLOAT
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One taught tag: its examples, and what was learned from them."""
+
+    examples: NDArray[np.float16]
+    """(k, F), features."""
+    labels: NDArray[np.int8]
+    """(k,), 1 yes, 0 no."""
+    digests: NDArray[np.uint8]
+    """(k, DIGEST_BYTES), of the examples' content."""
+    landmarks: NDArray[np.float16]
+    """(k, F), the examples standardised."""
+    shared: Floats
+    """(M,), the weights of the head's landmarks."""
+    own: Floats
+    """(k,), the weights of the examples."""
+    bias: Floats
+    """(1,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedHead:
+    """What a column shares with the kernel head of its model."""
+
+    settings: KernelSettings
+    mean: Floats
+    scale: Floats
+    landmarks: Floats
+    """(M, F), standardised."""
+    kernel_values: str
+    """The value in the graph that holds the head's kernel values, (n, M), summed over the parts."""
+    parts: tuple[str, ...]
+    """The values that hold the standardised parts of a design."""
+
+    @classmethod
+    def of(cls, folder: ModelFolder, graph: onnx.ModelProto, lam: float) -> "TrainedHead":
+        """Read the head of a model. Raises ModelError where it is no kernel head."""
+        nodes = graph.graph.node
+        constants = {one.name: one for one in graph.graph.initializer}
+        named = {key: [n for n in constants if n.startswith(f"head.{key}.")] for key in _CONSTANTS}
+        if not all(named.values()) or not folder.weights.exists():
+            raise ModelError(
+                f"{folder.path} has no kernel head, which alone learns from examples; train one "
+                "with `hangtag train DATASET MODEL`"
+            )
+        state = load_file(folder.weights)
+        slope = numpy_helper.to_array(constants[named["slope"][0]])
+        widths = tuple(numpy_helper.to_array(constants[named["widths"][0]]).tolist())
+        product = next(node for node in nodes if named["weights"][0] in node.input)
+        divided = tuple(node.output[0] for node in nodes if node.output[0].startswith("head.Div."))
+        return cls(
+            KernelSettings(widths, float(slope) / 2, lam), state["head.mean"], state["head.scale"],
+            state["head.landmarks"].astype(np.float32), product.input[0], divided,
+        )  # fmt: skip
+
+
+_CONSTANTS: Final = ("slope", "widths", "weights")
+
+
+def read_columns(model: Path) -> dict[str, Column]:
+    """Return the taught tags of a model by their names, in the order of their columns."""
+    path = model / TAUGHT_FILE
+    if not path.exists():
+        return {}
+    with safe_open(path, "numpy") as file:
+        names = (file.metadata() or {}).get("tags", "").split("\n")
+        return {
+            name: Column(**{one.name: file.get_tensor(f"{n}.{one.name}") for one in fields(Column)})
+            for n, name in enumerate(filter(None, names))
+        }
+
+
+def write_columns(model: Path, columns: dict[str, Column]) -> None:
+    """Write taught.safetensors."""
+    values: dict[str, NDArray[Any]] = {
+        f"{n}.{one.name}": np.ascontiguousarray(getattr(column, one.name))
+        for n, column in enumerate(columns.values())
+        for one in fields(Column)
+    }
+    with atomic_path(model / TAUGHT_FILE) as temporary:
+        save_file(values, temporary, {"tags": "\n".join(columns)})
+
+
+def with_columns(
+    graph: onnx.ModelProto, head: TrainedHead, columns: Sequence[Column]
+) -> onnx.ModelProto:
+    """Return a model with these taught columns after those of its head, in place of earlier ones.
+
+    The nodes of the head are not changed.
+    """
+    found = _without_columns(graph)
+    trained = next(node for node in found.graph.node if OUTPUT in node.output)
+    trained.output[list(trained.output).index(OUTPUT)] = TRAINED
+    outputs = [TRAINED]
+    for number, column in enumerate(columns):
+        outputs.append(_add_column(found.graph, head, column, f"{PREFIX}{number}."))
+    found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], PREFIX, axis=1))
+    shape = found.graph.output[0].type.tensor_type.shape
+    tags = numpy_helper.to_array(
+        next(one for one in found.graph.initializer if one.name.startswith("head.bias."))
+    ).shape[-1]
+    shape.dim[1].dim_value = tags + len(columns)
+    return found
+
+
+def _without_columns(graph: onnx.ModelProto) -> onnx.ModelProto:
+    found = onnx.ModelProto()
+    found.CopyFrom(graph)
+    nodes = [node for node in found.graph.node if not node.name.startswith(PREFIX)]
+    constants = [one for one in found.graph.initializer if not one.name.startswith(PREFIX)]
+    for node in nodes:
+        if TRAINED in node.output:
+            node.output[list(node.output).index(TRAINED)] = OUTPUT
+    del found.graph.node[:], found.graph.initializer[:]
+    found.graph.node.extend(nodes)
+    found.graph.initializer.extend(constants)
+    return found
+
+
+def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefix: str) -> str:
+    """Add the branch of a column; return the value that holds its logits, (n, 1)."""
+    count = 0
+
+    def constant(value: Any) -> str:
+        nonlocal count
+        count += 1
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{prefix}c{count}"))
+        return f"{prefix}c{count}"
+
+    def node(kind: str, *inputs: str, **attributes: Any) -> str:
+        nonlocal count
+        count += 1
+        name = f"{prefix}{kind}{count}"
+        graph.node.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
+        return name
+
+    one, slope = constant(np.float32(1)), constant(np.float32(2 * head.settings.gamma))
+    total = ""
+    for part, columns in zip(head.parts, part_slices(head.settings.widths), strict=True):
+        kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))
+        products = node("MatMul", part, node("Cast", kept, to=FLOAT))
+        values = node("Exp", node("Mul", node("Sub", products, one), slope))
+        total = node("Add", total, values) if total else values
+    zero = to_logits(np.zeros(1, np.float32))
+    shared, own = (
+        ((to_logits(weights) - zero) / len(head.parts)).astype(np.float32)[:, None]
+        for weights in (column.shared, column.own)
+    )
+    outputs = node(
+        "Add",
+        node("MatMul", head.kernel_values, constant(shared)),
+        node("MatMul", total, constant(own)),
+    )
+    return node("Add", outputs, constant(to_logits(column.bias).astype(np.float32)))

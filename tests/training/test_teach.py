@@ -1,0 +1,112 @@
+"""A tag taught from a few examples: learned, calibrated, and nothing else changes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hangtag.errors import ConfigError, ModelError
+from hangtag.index.build import build_index
+from hangtag.index.library_index import LibraryIndex
+from hangtag.library.catalog import Catalog
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.tagger import Tagger
+from hangtag.training.taught import TAUGHT_FILE, read_columns
+from hangtag.training.teach import teach
+
+# Designs in whose upper left corner is a mark: those that the fixture turned least.
+YES, NO = (0, 1, 2, 3, 4), (150, 151, 152)
+
+
+@pytest.fixture
+def model(headed: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(headed / "model", tmp_path / "model")
+
+
+def data(library: Catalog, numbers: tuple[int, ...]) -> list[bytes]:
+    return [Path(library.location(library.designs[n])).read_bytes() for n in numbers]
+
+
+def logits(model: Path, designs: list[bytes]) -> NDArray[np.float32]:
+    tagger = Tagger.open(model)
+    return tagger.logits([tagger.input_of(one) for one in designs])
+
+
+def test_other_tags_stay_bit_for_bit(library: Catalog, model: Path) -> None:
+    designs = data(library, tuple(range(0, 160, 7)))
+    before, tags = logits(model, designs), ModelFolder.open(model).vocabulary.tags
+    weights = (model / "weights.safetensors").read_bytes()
+    found = teach(model, "First  Ones", data(library, YES), data(library, NO))
+    assert (found.tag, found.yes, found.no) == ("first ones", 5, 3)
+    after, vocabulary = logits(model, designs), ModelFolder.open(model).vocabulary
+    np.testing.assert_array_equal(after[:, :-1], before)
+    assert vocabulary.tags[:-1] == tags
+    assert vocabulary.names[-1] == "first ones"
+    assert vocabulary.tags[-1].threshold == found.threshold
+    assert vocabulary.tags[-1].calibration is not None
+    assert vocabulary.tags[-1].apply_threshold is None
+    assert (model / "weights.safetensors").read_bytes() == weights
+
+
+def test_the_tag_is_learned(library: Catalog, model: Path) -> None:
+    """Bars, taught under another name by five of their designs; the other 27 count as unknown."""
+    bars = [n for n, one in enumerate(library) if "bar" in one.tags]
+    teach(model, "stick", data(library, tuple(bars[:5])))
+    rest = [n for n in range(160) if n not in bars[:5]]
+    scores = logits(model, data(library, tuple(rest)))[:, -1]
+    best = [rest[n] for n in np.argsort(-scores)[:10]]
+    assert sum(n in bars for n in best) >= 5  # by chance 2
+
+
+def test_more_examples_and_more_tags(library: Catalog, model: Path) -> None:
+    designs = data(library, tuple(range(0, 160, 11)))
+    teach(model, "one", data(library, YES))
+    one = logits(model, designs)
+    teach(model, "two", data(library, NO))
+    two = logits(model, designs)
+    np.testing.assert_array_equal(two[:, :-1], one)
+    found = teach(model, "one", data(library, (10,)), data(library, (4, 20)))
+    assert (found.yes, found.no) == (5, 2)  # the fifth is a no by now
+    three = logits(model, designs)
+    np.testing.assert_array_equal(np.delete(three, -2, axis=1), np.delete(two, -2, axis=1))
+    assert (three[:, -2] != two[:, -2]).any()
+    assert list(read_columns(model)) == ["one", "two"]
+
+
+def test_an_index_gives_candidates(
+    library: Catalog, headed: Path, model: Path, tmp_path: Path
+) -> None:
+    build_index(library.root, tmp_path / "index", model=headed / "model", workers=1)
+    bars = [n for n, one in enumerate(library) if "bar" in one.tags]
+    index = LibraryIndex(tmp_path / "index")
+    found = teach(model, "stick", data(library, tuple(bars[:5])), index=index)
+    assert len(found.likely) == len(found.questions) == 12
+    given = {library.location(library.designs[n]) for n in bars[:5]}
+    assert not given & {one.location for one in (*found.likely, *found.questions)}
+    scores = [one.score for one in found.likely]
+    assert scores == sorted(scores, reverse=True)
+    right = sum("-bar" in one.image for one in found.likely)
+    assert right >= 6  # by chance 2
+    doubts = [abs(one.score - found.threshold) for one in found.questions]
+    assert doubts == sorted(doubts)
+
+
+def test_mistakes_change_nothing(library: Catalog, model: Path, work: Path) -> None:
+    before = (model / "model.onnx").read_bytes()
+    some = data(library, YES)
+    with pytest.raises(ConfigError, match="was trained on the tag 'disc'"):
+        teach(model, "Disc", some)
+    with pytest.raises(ConfigError, match="at least 3"):
+        teach(model, "few", some[:2])
+    with pytest.raises(ConfigError, match="name designs"):
+        teach(model, "none", [])
+    with pytest.raises(ConfigError, match="both"):
+        teach(model, "both", some, some[:1])
+    with pytest.raises(ConfigError, match="name the tag"):
+        teach(model, " ", some)
+    assert (model / "model.onnx").read_bytes() == before
+    assert not (model / TAUGHT_FILE).exists()
+    with pytest.raises(ModelError, match="no kernel head"):
+        teach(work / "model", "new", some)
