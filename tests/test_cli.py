@@ -53,7 +53,7 @@ def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
         "audit", "compare", "demo", "doctor", "evaluate", "import", "import-model", "pack",
         "review", "sagemaker", "salvage", "sample", "serve", "study", "tag", "train", "tune",
-        "vocabulary",
+        "untag", "vocabulary",
     }  # fmt: skip
 
 
@@ -72,6 +72,8 @@ def test_the_commands_are_these() -> None:
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is not a model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "is not a model folder"),
+        (("untag", "nowhere"), "no such file"),
+        (("untag", ".", "--below", "2"), "choose 0 to 1"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
         (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
         (("serve", "nowhere"), "is not a model folder"),
@@ -176,7 +178,7 @@ HELPERS = {
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
-    "tagging": {"tagging.bulk", "tagging.output"},
+    "tagging": {"tagging.bulk", "tagging.output", "tagging.untag"},
 }
 
 

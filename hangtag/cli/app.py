@@ -40,6 +40,7 @@ _COMMANDS: dict[str, Any] = {
     "evaluate": quality.evaluate,
     "compare": quality.compare,
     "tag": tagging.tag,
+    "untag": tagging.untag,
     "serve": tagging.serve,
     "audit": quality.audit,
     "review": review.app,

@@ -1,4 +1,4 @@
-"""Commands that put tags on designs: tag, serve."""
+"""Commands that put tags on designs and take them back: tag, untag, serve."""
 
 import json
 from collections.abc import Iterator
@@ -76,6 +76,35 @@ def _streamed(designs: "Iterator[TaggedDesign]") -> Result:
         tagged += design.error is None
         print(json.dumps(design.as_json(), ensure_ascii=False), flush=True)
     return Result([], None, "" if tagged else "no design could be tagged", streamed=True)
+
+
+def untag(
+    *paths: Annotated[Path, Parameter(required=True)],
+    model: str | None = None,
+    below: float | None = None,
+    tag: tuple[str, ...] = (),
+    output: Output | None = None,
+) -> Result:
+    """Take back the tags that models wrote into metadata; tags of people stay.
+
+    Parameters
+    ----------
+    paths
+        Designs, folders of designs, or catalogs.
+    model
+        Only tags of this model: its folder, or the name or fingerprint in the marks.
+    below
+        Only tags with a lower score, 0 to 1.
+    tag
+        Only this tag; can be given several times.
+    """
+    from hangtag import api
+    from hangtag.tagging.untag import untag_line
+
+    if below is not None and not 0 <= below <= 1:
+        raise ConfigError(f"--below {below:g}: choose 0 to 1")
+    found = api.untag(paths, model=model, below=below, tags=tag)
+    return Result([untag_line(found)], asdict(found))
 
 
 def serve(

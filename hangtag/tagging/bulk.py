@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.library.keywords.xmp import write_sidecar
+from hangtag.library.keywords.xmp_sidecars import write_sidecar
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
@@ -174,7 +174,7 @@ def _tagged(
     tagged = tag_designs(tagger, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
         if xmp:
-            _write_xmp(found, design.location)
+            _write_xmp(found, design.location, tagger.folder.identity)
         yield found
 
 
@@ -184,12 +184,12 @@ def _check_sidecars(designs: Sequence[Located]) -> None:
         raise ConfigError(f"--xmp writes beside the designs, and {remote} is not on this machine")
 
 
-def _write_xmp(design: TaggedDesign, location: str) -> None:
+def _write_xmp(design: TaggedDesign, location: str, model: str) -> None:
     """Add the tags to the design's sidecar; one that cannot be read stays as it is, and a note says
     so."""
     if design.suggestions:
         try:
-            write_sidecar(Path(location), [suggestion.tag for suggestion in design.suggestions])
+            write_sidecar(Path(location), design.marks(model))
         except (CatalogError, OSError) as error:
             note(f"sidecar not changed: {error}")
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from hangtag.errors import ImageError
 from hangtag.library.catalog_csv import write_csv
+from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.storage.files import atomic_path, write_text
 from hangtag.tagging.tagger import Suggestion
@@ -30,6 +31,10 @@ class TaggedDesign:
     """The kept ones, best first, with scores of six digits."""
 
     error: ImageError | None = None
+
+    def marks(self, model: str) -> list[MachineTag]:
+        """Return the suggestions as `model` (its identity) puts them on the design."""
+        return [MachineTag(one.tag, one.score, model) for one in self.suggestions]
 
     def as_json(self) -> dict[str, Any]:
         """Return one line of tags.jsonl: {"image", "tags": [{"tag", "score", "mark"}, ...]}.
