@@ -1,12 +1,13 @@
-"""Machine tags in the metadata of a library: taken back."""
+"""Machine tags in a library: written while it is watched, and taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hangtag.api.arguments import StrPath, local
-from hangtag.api.model import Model
+from hangtag.api.arguments import StrPath, local, optional
+from hangtag.api.model import Model, model_of
 
 if TYPE_CHECKING:
+    from hangtag.tagging.bulk import BulkSummary, Xmp
     from hangtag.tagging.untag import UntagSummary
 
 
@@ -27,6 +28,26 @@ def untag(
 
     which = Which(_name(model), below, tuple(tags))
     return untag_library(find_designs([local(path) for path in paths]), which)
+
+
+def watch(
+    model: Model | StrPath, folders: Sequence[StrPath], *, out: StrPath | None = None,
+    xmp: "Xmp" = True, poll: bool = False, workers: int | None = None,
+) -> "Iterator[BulkSummary]":  # fmt: skip
+    """Tag what is new or changed in folders, now and whenever that happens; ends with Ctrl-C.
+
+    Yields a summary after every round. `out` (default: .hangtag-watch.jsonl in the first folder)
+    holds the tags, and what was tagged: a later call continues from there. `xmp` writes the tags
+    into sidecars, with "embed" into the files that can hold them. `poll` looks at all files every
+    two seconds, for network drives, which report no changes. Raises ConfigError, ModelError.
+    """
+    from hangtag.tagging.bulk import Selection
+    from hangtag.tagging.watch import watch_folders
+
+    return watch_folders(
+        model_of(model).path, [local(folder) for folder in folders], Selection(),
+        out=optional(out), xmp=xmp, poll=poll, workers=workers or 0,
+    )  # fmt: skip
 
 
 def _name(model: Model | StrPath | None) -> str | None:

@@ -41,6 +41,7 @@ _COMMANDS: dict[str, Any] = {
     "compare": quality.compare,
     "tag": tagging.tag,
     "untag": tagging.untag,
+    "watch": tagging.watch,
     "serve": tagging.serve,
     "audit": quality.audit,
     "review": review.app,

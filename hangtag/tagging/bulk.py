@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from hangtag.console import note, track
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.library.keywords.xmp_sidecars import write_sidecar
+from hangtag.library.keywords.embedded_tags import write_tags
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
@@ -31,6 +32,8 @@ from hangtag.tagging.output import (
 )
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 
+# Whether tags are written into metadata: no, into sidecars, or into files that can hold them.
+Xmp = bool | Literal["embed"]
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
 
 
@@ -74,6 +77,9 @@ class BulkSummary:
     rejected: dict[str, int]
     """Designs that could not be read, per reason."""
 
+    unchanged: int = 0
+    """Designs that an earlier run had tagged and that have not changed since."""
+
 
 def tag_designs(
     tagger: Tagger,
@@ -114,12 +120,13 @@ def tag_library(
     selection: Selection,
     *,
     workers: int = 0,
-    xmp: bool = False,
+    xmp: Xmp = False,
 ) -> BulkSummary:
     """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
 
     Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
-    writes the kept tags into `.xmp` sidecars of local files. Raises ConfigError, ModelError.
+    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Raises
+    ConfigError, ModelError.
     """
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
@@ -142,7 +149,7 @@ def tag_library(
         return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
 
 
-def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: bool) -> str:
+def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     digest = hashlib.sha256(folder.onnx.read_bytes())
     digest.update((folder.path / TAGS_FILE).read_bytes())
@@ -157,7 +164,7 @@ def stream(
     selection: Selection,
     *,
     workers: int = 0,
-    xmp: bool = False,
+    xmp: Xmp = False,
 ) -> Iterator[TaggedDesign]:
     """Yield the designs as they are tagged, `xmp`: with their sidecars written.
 
@@ -169,12 +176,12 @@ def stream(
 
 
 def _tagged(
-    tagger: Tagger, designs: Sequence[Located], selection: Selection, workers: int, xmp: bool
+    tagger: Tagger, designs: Sequence[Located], selection: Selection, workers: int, xmp: Xmp
 ) -> Iterator[TaggedDesign]:
     tagged = tag_designs(tagger, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
         if xmp:
-            _write_xmp(found, design.location, tagger.folder.identity)
+            _write_xmp(found, design.location, tagger.folder.identity, xmp == "embed")
         yield found
 
 
@@ -184,19 +191,21 @@ def _check_sidecars(designs: Sequence[Located]) -> None:
         raise ConfigError(f"--xmp writes beside the designs, and {remote} is not on this machine")
 
 
-def _write_xmp(design: TaggedDesign, location: str, model: str) -> None:
-    """Add the tags to the design's sidecar; one that cannot be read stays as it is, and a note says
+def _write_xmp(design: TaggedDesign, location: str, model: str, embed: bool) -> None:
+    """Add the tags to the design's metadata; what cannot be read stays as it is, and a note says
     so."""
     if design.suggestions:
         try:
-            write_sidecar(Path(location), design.marks(model))
+            write_tags(Path(location), design.marks(model), embed=embed)
         except (CatalogError, OSError) as error:
-            note(f"sidecar not changed: {error}")
+            note(f"metadata not changed: {error}")
 
 
 def summary_line(summary: BulkSummary, out: Path) -> str:
     """Return the closing line for a person."""
     line = f"{summary.suggestions:,} tags on {summary.tagged:,} designs -> {out}"
+    if summary.unchanged:
+        line += f"; {summary.unchanged:,} designs unchanged since the last run"
     if summary.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
         line += f"; unreadable: {reasons}, see {out.with_suffix('.rejected.csv')}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError
+from hangtag.library.keywords.embedded_tags import untag_embedded
 from hangtag.library.keywords.machine_tags import Which
 from hangtag.library.keywords.xmp_sidecars import untag_sidecars
 from hangtag.tagging.designs import Located
@@ -39,7 +40,7 @@ class UntagSummary:
 
 
 def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
-    """Take the machine tags that are in `which` back out of the designs' sidecars.
+    """Take the machine tags that are in `which` back out of the designs' sidecars and files.
 
     A file that nobody has changed since gets the bytes that it had before; a sidecar that hangtag
     made is removed. Raises ConfigError for designs that are not on this machine.
@@ -51,7 +52,8 @@ def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
     untagged = edited = failed = 0
     for design in track(designs, "taking tags back", total=len(designs)):
         try:
-            changed = untag_sidecars(Path(design.location), which)
+            image = Path(design.location)
+            changed = [*untag_sidecars(image, which), *untag_embedded(image, which)]
         except (CatalogError, OSError) as error:
             note(f"not changed: {error}")
             failed += 1

@@ -12,7 +12,7 @@ from hangtag.library.keywords.encodings import decoded_xml
 from hangtag.library.keywords.machine_tags import MARKS, UNDO, MachineTag
 from hangtag.library.keywords.separators import distinct_keywords
 from hangtag.library.keywords.xmp_content import Packet
-from hangtag.library.keywords.xmp_edits import Edited, digest
+from hangtag.library.keywords.xmp_edits import Edited, digest, name_at
 from hangtag.library.keywords.xmp_properties import FIELDS, RDF, SUBJECT, WHOLE, without_levels
 from hangtag.library.keywords.xmp_reader import located
 from hangtag.library.keywords.xmp_subject import emptied
@@ -25,6 +25,12 @@ NEW_PACKET: Final = f"""\
  </rdf:RDF>
 </x:xmpmeta>
 """.encode()
+# As it stands inside an image file.
+NEW_EMBEDDED: Final = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'.encode()
+    + NEW_PACKET.split(b"\n", 1)[1]
+    + b'<?xpacket end="w"?>'
+)
 BLANK: Final = b"\0 \t\r\n\xef\xbb\xbf"
 # In place of edits: there was no packet before; there was one of blanks, in base64.
 CREATED, FILLED = "new", "blank:"
@@ -72,6 +78,23 @@ def tagged(
     if again.machine != new or not {mark.subject for mark in new} <= set(again.subjects):
         raise ValueError("the tags cannot be written in its encoding or form")
     return longer
+
+
+def recorded(packet: bytes, text: str) -> bytes:
+    """Return a packet that `tagged` made with `hangtag:file` beside the record of its edits.
+
+    The record describes the packet without both. Raises one of XML_ERRORS.
+    """
+    source = decoded_xml(packet)
+    (undo,) = located(source.text).offsets.properties[UNDO]
+    data = source.text.encode()
+    bag = name_at(data, undo.lists[0][0])
+    rdf = bag.removesuffix(b"Bag")
+    end = data.index(b">", undo.span[1]) + 1
+    indent = data[len(data[: undo.span[0]].rstrip(b" \t\r\n")) : undo.span[0]]
+    item = b"<%bli>%b</%bli>" % (rdf, text.encode(), rdf)
+    added = b"%b<hangtag:file><%b>%b</%b></hangtag:file>" % (indent, bag, item, bag)
+    return source.encode((data[:end] + added + data[end:]).decode())
 
 
 def _lacking(found: Packet, marks: Sequence[MachineTag]) -> list[MachineTag]:
