@@ -1,8 +1,18 @@
 """Independent readers of metadata: ExifTool and exiv2."""
 
+import atexit
 import json
+import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+
+import pytest
+
+NEEDS_READERS = pytest.mark.skipif(
+    shutil.which("exiftool") is None or shutil.which("exiv2") is None,
+    reason="needs ExifTool and exiv2",
+)
 
 FIELDS = ("XMP-dc:Subject", "XMP-lr:HierarchicalSubject", "XMP-digiKam:TagsList",
           "XMP-microsoft:LastKeywordXMP")  # fmt: skip
@@ -10,11 +20,34 @@ EXIV2 = ("Xmp.dc.subject", "Xmp.lr.hierarchicalSubject", "Xmp.digiKam.TagsList",
          "Xmp.MicrosoftPhoto.LastKeywordXMP")  # fmt: skip
 
 
+@cache
+def _server() -> subprocess.Popen[str]:
+    """ExifTool, waiting for commands: starting it takes longer than what it does."""
+    server = subprocess.Popen(
+        ["exiftool", "-stay_open", "True", "-@", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(lambda: server.communicate("-stay_open\nFalse\n"))
+    return server
+
+
+def run_exiftool(*arguments: object) -> str:
+    """Return what ExifTool prints for a command."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write("".join(f"{word}\n" for word in (*arguments, "-execute")))
+    server.stdin.flush()
+    lines = []
+    while (line := server.stdout.readline()) != "{ready}\n":
+        assert line, "ExifTool has ended"
+        lines.append(line)
+    return "".join(lines)
+
+
 def exiftool(path: Path) -> dict[str, list[str]]:
     """Return the list-like tags that ExifTool reads, by their names with groups."""
-    command = ["exiftool", "-j", "-G1", "-struct", "-api", "LargeFileSupport=1", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)[0]
+    found = json.loads(run_exiftool("-j", "-G1", "-struct", path))[0]
     bad = [str(found[name]) for name in found if name.endswith((":Error", ":Warning"))]
     assert all(line.startswith("[minor]") for line in bad), bad
     return {

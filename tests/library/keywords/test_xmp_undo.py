@@ -11,8 +11,17 @@ from hangtag.library.keywords.machine_tags import MachineTag, Which, merged
 from hangtag.library.keywords.xmp import keywords, read_keywords
 from hangtag.library.keywords.xmp_sidecars import untag_sidecars, write_sidecar
 from tests.library.keywords.conftest import DC, RDF, mark, packet, picture, save_png, write
-from tests.library.keywords.readers import FIELDS, exiftool, exiv2, same_in_all
+from tests.library.keywords.readers import (
+    FIELDS,
+    NEEDS_READERS,
+    exiftool,
+    exiv2,
+    run_exiftool,
+    same_in_all,
+)
 from tests.library.keywords.test_xmp_sidecars import FOREIGN, described
+
+pytestmark = NEEDS_READERS
 
 DIGIKAM = 'xmlns:digiKam="http://www.digikam.org/ns/1.0/"'
 TREE = (
@@ -131,10 +140,15 @@ def test_import_reads_no_machine_tags(tmp_path: Path) -> None:
     assert import_catalog("xmp", tmp_path).designs[0].tags == ("mine",)
 
 
-OTHERS = {
-    "exiftool": ["exiftool", "-q", "-overwrite_original", "-XMP-dc:Subject+=by hand"],
-    "exiv2": ["exiv2", "-M", "add Xmp.dc.subject XmpBag by hand"],
-}
+def by_exiftool(sidecar: Path) -> None:
+    run_exiftool("-overwrite_original", "-XMP-dc:Subject+=by hand", sidecar)
+
+
+def by_exiv2(sidecar: Path) -> None:
+    subprocess.run(["exiv2", "-M", "add Xmp.dc.subject XmpBag by hand", sidecar], check=True)
+
+
+OTHERS = {"exiftool": by_exiftool, "exiv2": by_exiv2}
 
 
 @pytest.mark.parametrize("before", ["none", "foreign", "list", "tree"])
@@ -146,7 +160,7 @@ def test_changes_of_other_programs_stay(tmp_path: Path, program: str, before: st
         sidecar.write_bytes(old)
     people = keywords(image) if old else []
     write(image, ["cat", "heart; love"])
-    subprocess.run([*OTHERS[program], sidecar], check=True)
+    OTHERS[program](sidecar)
     assert sorted(keywords(image)) == sorted([*people, "by hand"])
     write_sidecar(image, [mark("red", 0.3)])
     assert [one.tag for one in read_keywords(image).machine] == ["cat", "heart; love", "red"]
