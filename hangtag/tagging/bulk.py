@@ -181,7 +181,7 @@ def _tagged(
     tagged = tag_designs(tagger, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
         if xmp:
-            _write_xmp(found, design.location, tagger.folder.identity, xmp == "embed")
+            _write_xmp(found, design.location, tagger.folder, xmp == "embed")
         yield found
 
 
@@ -191,7 +191,7 @@ def _check_sidecars(designs: Sequence[Located]) -> None:
         raise ConfigError(f"--xmp writes beside the designs, and {remote} is not on this machine")
 
 
-def _write_xmp(design: TaggedDesign, location: str, model: str, embed: bool) -> None:
+def _write_xmp(design: TaggedDesign, location: str, model: ModelFolder, embed: bool) -> None:
     """Add the tags to the design's metadata; what cannot be read stays as it is, and a note says
     so."""
     if design.suggestions:

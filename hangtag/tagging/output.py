@@ -14,6 +14,7 @@ from hangtag.library.catalog_csv import write_csv
 from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.storage.files import atomic_path, write_text
+from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Suggestion
 
 CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
@@ -32,9 +33,13 @@ class TaggedDesign:
 
     error: ImageError | None = None
 
-    def marks(self, model: str) -> list[MachineTag]:
-        """Return the suggestions as `model` (its identity) puts them on the design."""
-        return [MachineTag(one.tag, one.score, model) for one in self.suggestions]
+    def marks(self, model: ModelFolder) -> list[MachineTag]:
+        """Return the suggestions as `model` puts them on the design."""
+        paths = model.vocabulary.paths
+        return [
+            MachineTag(one.tag, one.score, model.identity, paths.get(one.tag, ()))
+            for one in self.suggestions
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return one line of tags.jsonl: {"image", "tags": [{"tag", "score", "mark"}, ...]}.

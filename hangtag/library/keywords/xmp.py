@@ -20,6 +20,8 @@ from hangtag.library.keywords.separators import distinct_keywords, split_semicol
 from hangtag.library.keywords.sidecars import sidecars
 from hangtag.library.keywords.xmp_content import Packet
 from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, read
+from hangtag.library.paths import SIGN
+from hangtag.library.rules import normalise_tag
 
 SUFFIX: Final = ".xmp"
 
@@ -50,10 +52,11 @@ class _Found:
     iptc: list[tuple[bytes, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def tags(self, beside: Iterable[Packet] = ()) -> list[str]:
+    def tags(self, beside: Iterable[Packet] = (), *, paths: bool = False) -> list[str]:
         """Return the keywords inside the image, then those `beside` it, each once.
 
-        Older kinds of block often hold damaged copies of the keywords in newer ones.
+        Older kinds of block often hold damaged copies of the keywords in newer ones. With `paths` a
+        keyword is the path that ends with it, if there is one.
         """
         packets = [*self.packets, *beside]
         whole = [keyword for packet in packets for keyword in packet.whole]
@@ -65,14 +68,23 @@ class _Found:
         copies = Copies([*originals, *windows])
         old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
         later = [keyword for packet in beside for keyword in packet.keywords()]
-        return distinct_keywords([*found, *windows, *old, *later], whole)
+        tags = distinct_keywords([*found, *windows, *old, *later], whole)
+        if not paths:
+            return tags
+        path_of = {
+            normalise_tag(path[-1]): SIGN.join(path)
+            for packet in packets
+            for path in packet.paths()
+            if len(path) > 1 and not any(SIGN in level for level in path)
+        }
+        return list(dict.fromkeys(path_of.get(normalise_tag(tag), tag) for tag in tags))
 
 
-def read_keywords(image: Path) -> Keywords:
+def read_keywords(image: Path, *, paths: bool = False) -> Keywords:
     """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
 
-    Stripped, each once, whatever the case of a sidecar's suffix. The result names what cannot be
-    read; the rest is returned.
+    Stripped, each once, whatever the case of a sidecar's suffix; with `paths`, `animal/cat` for
+    `cat` below `animal`. The result names what cannot be read; the rest is returned.
     """
     found = _embedded(image)
     problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
@@ -83,7 +95,7 @@ def read_keywords(image: Path) -> Keywords:
         except XML_ERRORS as cause:
             problems.append(_unreadable(sidecar, reason_of(cause)))
     machine = [mark for packet in (*found.packets, *beside) for mark in packet.machine]
-    return Keywords(found.tags(beside), problems, machine)
+    return Keywords(found.tags(beside, paths=paths), problems, machine)
 
 
 def keywords(image: Path) -> list[str]:
