@@ -6,8 +6,8 @@
 and TIFF, with metadata of people that ExifTool writes into two of three: XMP, IPTC, EXIF, an ICC
 profile, a comment. Embeds each drawing's own keywords as a model's, reads them with ExifTool,
 compares what ExifTool reads besides and the pixels with those before, takes the tags back and
-compares the bytes. Then 100 files that are damaged at random: each must be left as it is, or come back exactly. Needs
-ExifTool (Debian: libimage-exiftool-perl). Costs about two minutes of one core.
+compares the bytes. Then 100 files that are damaged at random: each must be left as it is, or come
+back exactly. Needs ExifTool (Debian: libimage-exiftool-perl). Costs about two minutes of one core.
 """
 
 import argparse
@@ -120,9 +120,9 @@ def report(
         counts["pixels"] += state(path)[1] != before[path][1]
         counts["people"] += embedded_keywords(path) != people[path]
     print(
-        f"by ExifTool: all tags in all fields: {counts['complete']} of {len(tags_of)}; new warnings:"
-        f" {counts['warnings']}; other metadata changed: {counts['others']}; pixels changed:"
-        f" {counts['pixels']}; keywords of people changed: {counts['people']}"
+        f"by ExifTool: all tags in all fields: {counts['complete']} of {len(tags_of)}; new"
+        f" warnings: {counts['warnings']}; other metadata changed: {counts['others']}; pixels"
+        f" changed: {counts['pixels']}; keywords of people changed: {counts['people']}"
     )
 
 

