@@ -199,5 +199,5 @@ def _stamp(location: str) -> Stamp | None:
 
 
 def _key(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
-    told = json.dumps([folder.identity, asdict(selection), xmp])
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    content = json.dumps([folder.identity, asdict(selection), xmp])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

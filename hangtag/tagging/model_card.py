@@ -13,9 +13,7 @@ from hangtag.storage.files import read_text, write_text
 from hangtag.tagging.model_folder import ModelFolder
 
 CARD_FILE: Final = "README.md"
-MARKER: Final = (
-    "<!-- hangtag writes what follows, after each training and evaluation; the rest stays -->"
-)
+MARKER: Final = "<!-- hangtag writes what follows, after each training and evaluation -->"
 _SHOWN: Final = 20  # tags in the table
 _FEW: Final = 50  # designs with which figures of a tag vary a lot
 

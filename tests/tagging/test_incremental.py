@@ -86,15 +86,20 @@ def test_another_model_option_or_output_tags_everything(
         [folder], out, top=2
     )
     assert [len(run) for run in runs] == [9, 9, 9]
-    stamp = out.stat()
-    os.utime(out, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 10**9))
+    changes = {
+        "another time": lambda: os.utime(out, ns=(0, out.stat().st_mtime_ns + 10**9)),
+        "no record": lambda: incremental.forget(out),
+        "damaged record": lambda: (tmp_path / ".tags.jsonl.seen").write_text("damaged"),
+        "no output": lambda: out.unlink(),
+    }
     model.tag_library([folder], out)
+    for name, change in changes.items():
+        runs.clear()
+        change()
+        model.tag_library([folder], out)
+        assert [len(run) for run in runs] == [9], name
     model.tag_library([folder], out, again=True)
-    (tmp_path / ".tags.jsonl.seen").write_text("damaged")
-    model.tag_library([folder], out)
-    out.unlink()
-    model.tag_library([folder], out)
-    assert [len(run) for run in runs] == [9] * 7
+    assert [len(run) for run in runs] == [9, 9]
 
 
 def test_what_a_person_edited_is_not_replaced(model: Model, folder: Path, tmp_path: Path) -> None:

@@ -101,9 +101,9 @@ def taken_out(data: bytes) -> FileTakenBack:
     was = without_machine_tags(parts.xmp)
     if not was.tags and was.packet == parts.xmp:
         return FileTakenBack(data, (), exact=True)
-    told, *changes = found.file[0].split() if found.file else [""]
+    known, *changes = found.file[0].split() if found.file else [""]
     start, end = parts.xmp_span
-    if was.exact and told == _digest(data[:start], data[end:]):
+    if was.exact and known == _digest(data[:start], data[end:]):
         return FileTakenBack(spliced(data, map(_change, changes)), was.tags, exact=True)
     iim = parts.iim and without_keywords(parts.iim, {mark.subject for mark in was.tags})
     rest = spliced(data, container.splices(data, was.packet, iim))

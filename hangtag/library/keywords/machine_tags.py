@@ -1,4 +1,4 @@
-"""Tags that a model put on an image, and the marks by which they are told from a person's.
+"""Tags that a model put on an image, and the marks by which they are distinguished from a person's.
 
 A mark is a structure in the XMP property `hangtag:tags`: tag, score and model.
 """

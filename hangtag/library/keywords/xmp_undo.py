@@ -51,8 +51,8 @@ def without_machine_tags(packet: bytes) -> TakenBack:
         return TakenBack(packet, (), exact=True)
     tags = tuple(found.machine)
     if found.undo and (text := _without_record(source.text, found)) is not None:
-        told, *edits = found.undo[0].split() or [""]
-        if told == digest(text):
+        known, *edits = found.undo[0].split() or [""]
+        if known == digest(text):
             return TakenBack(_reverted(source, text, edits), tags, exact=True)
     data = source.text.encode()
     for start, end in sorted(_machine_spans(data, found), reverse=True):

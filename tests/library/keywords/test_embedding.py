@@ -314,7 +314,7 @@ def test_a_file_to_be_unsure_of_is_left_as_it_is(tmp_path: Path, odd: str) -> No
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_file_is_told_by_its_bytes_and_others_get_a_sidecar(tmp_path: Path) -> None:
+def test_a_file_is_recognised_by_its_bytes_and_others_get_a_sidecar(tmp_path: Path) -> None:
     data = io.BytesIO()
     noise().save(data, "PNG")
     (tmp_path / "a.jpg").write_bytes(data.getvalue())
