@@ -101,15 +101,16 @@ class Model:
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
-        option changed, or with `again`.
-        `all_tags` writes every tag with its score. `xmp` also adds the tags to XMP sidecars, with
-        "embed" to the files that can hold them. A design that cannot be read is
-        counted in the summary. Raises CatalogError, ConfigError.
+        option changed, or with `again`. `all_tags` writes every tag with its score. `xmp` also adds
+        the tags to XMP sidecars, with "embed" to the files that can hold them. A design that cannot
+        be read is counted in the summary. Raises CatalogError, ConfigError.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
-        from hangtag.tagging.incremental import tag_changed
+        from hangtag.tagging.incremental import forget, tag_changed
 
+        if again:
+            forget(local(out))
         selection = bulk.Selection(all=all_tags, top=top, min_score=min_score)
         designs = find_designs([local(path) for path in paths])
         return tag_changed(self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp)
