@@ -26,7 +26,7 @@ def test_the_exported_names() -> None:
         "StorageError", "Study", "Suggestion", "TrainConfig", "TrainingError", "TuneConfig",
         "Vocabulary", "VocabularyError", "audit", "compare", "draw_sample", "export_review",
         "import_catalog", "import_model", "load_dataset", "load_model", "load_study", "pack",
-        "progress", "serve", "serve_review", "suggest_rules", "train", "tune",
+        "progress", "serve", "serve_review", "suggest_rules", "train", "tune", "untag", "watch",
     ]  # fmt: skip
     for name in hangtag.__all__:
         assert getattr(hangtag, name).__doc__, name

@@ -1,6 +1,6 @@
 """A library tagged again: only designs that are new or changed, or all where the model changed.
 
-Beside `tags.jsonl`, `.tags.jsonl.seen` remembers the size and time of every design that it covers.
+Beside `tags.jsonl`, `.tags.jsonl.seen` records the size and time of every design that it covers.
 Its first line says by which run: model, thresholds and options. Without it, all designs are tagged.
 """
 

@@ -100,5 +100,5 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 def _segment(marker: int, data: bytes) -> bytes:
     if len(data) > _LARGEST:
-        raise ValueError("JPEG has no room for more than 64 kB of metadata in a segment")
+        raise ValueError("a segment of JPEG holds at most 64 kB of metadata")
     return bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data
