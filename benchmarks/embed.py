@@ -46,9 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--designs", type=Path, default=Path("/usr/share/openclipart"))
     parser.add_argument("--out", type=Path, default=Path("runs/embed"))
+    parser.add_argument("--count", type=int, default=500)
     options = parser.parse_args()
     shutil.rmtree(options.out, ignore_errors=True)
-    tags_of = make(options.designs, options.out)
+    tags_of = make(options.designs, options.out, options.count)
     before = {path: state(path) for path in tags_of}
     people, seen = {path: embedded_keywords(path) for path in tags_of}, exiftool(options.out)
     started, refused = time.perf_counter(), Counter[str]()
@@ -67,11 +68,11 @@ def main() -> None:
     damage(list(tags_of))
 
 
-def make(designs: Path, out: Path) -> dict[Path, tuple[str, ...]]:
+def make(designs: Path, out: Path, count: int) -> dict[Path, tuple[str, ...]]:
     """Return the paths of the copies, with the tags to embed."""
     catalog = import_catalog("openclipart", designs)
     chosen = [design for design in catalog if design.tags]
-    chosen = random.Random(0).sample(chosen, 500)
+    chosen = random.Random(0).sample(chosen, count)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     out.mkdir(parents=True)
     tags_of, batches = {}, {number: [] for number in range(len(PEOPLE))}
@@ -145,7 +146,7 @@ def state(path: Path) -> tuple[str, str]:
 def damage(paths: list[Path]) -> None:
     """Damage 100 files, embed and take back."""
     chance, outcome = random.Random(1), Counter[str]()
-    for path in chance.sample(paths, 100):
+    for path in chance.sample(paths, min(100, len(paths))):
         data = bytearray(path.read_bytes())
         for _ in range(chance.randint(1, 8)):  # most of them in the headers
             data[chance.randrange(min(len(data), chance.choice((64, 600, len(data)))))] ^= 1 << 3
