@@ -45,6 +45,7 @@ def watching(work: Path, folder: Path, *options: str) -> Iterator["queue.Queue[d
         process.kill()
         process.wait()
         reader.join()
+        lines.close()
 
 
 @pytest.mark.slow
