@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hangtag.api import teach as teach
     from hangtag.api import train as train
     from hangtag.api import tune as tune
+    from hangtag.api import untag as untag
+    from hangtag.api import watch as watch
     from hangtag.console import Progress as Progress
     from hangtag.console import progress as progress
     from hangtag.dataset.config import PackConfig as PackConfig
@@ -59,8 +61,8 @@ _MODULES = {
     "api": (
         "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
         "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-        "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
-        "tune",
+        "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train", "tune",
+        "untag", "watch",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

@@ -27,7 +27,7 @@ def test_the_exported_names() -> None:
         "Vocabulary", "VocabularyError", "audit", "compare", "draw_sample", "export_review",
         "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
         "load_study", "pack", "progress", "serve", "serve_review", "suggest_rules", "teach",
-        "train", "tune",
+        "train", "tune", "untag", "watch",
     ]  # fmt: skip
     for name in hangtag.__all__:
         assert getattr(hangtag, name).__doc__, name

@@ -53,7 +53,7 @@ def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
         "audit", "compare", "demo", "doctor", "duplicates", "evaluate", "import", "import-model",
         "index", "pack", "review", "sagemaker", "salvage", "sample", "search", "serve", "similar",
-        "study", "tag", "teach", "train", "tune", "vocabulary",
+        "study", "tag", "teach", "train", "tune", "untag", "vocabulary", "watch",
     }  # fmt: skip
 
 
@@ -72,6 +72,10 @@ def test_the_commands_are_these() -> None:
         (("tune", "d", "s", "--trials", "0"), "1 or more"),
         (("evaluate", "nowhere", "d"), "is not a model folder"),
         (("tag", "nowhere", "also-nowhere.png"), "is not a model folder"),
+        (("tag", "nowhere", "a.png", "--embed"), "give both"),
+        (("untag", "nowhere"), "no such file"),
+        (("watch", "nowhere", "also-nowhere"), "is not a model folder"),
+        (("untag", ".", "--below", "2"), "choose 0 to 1"),
         (("compare", "nowhere", "elsewhere", "d"), "holds no training"),
         (("audit", "nowhere", "nowhere.csv"), "nowhere.csv"),
         (("index", "nowhere.csv", "i"), "nowhere.csv"),
@@ -184,7 +188,7 @@ HELPERS = {
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
-    "tagging": {"tagging.bulk", "tagging.output"},
+    "tagging": {"tagging.bulk", "tagging.output", "tagging.untag", "tagging.watch"},
 }
 
 

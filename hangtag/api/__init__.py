@@ -24,10 +24,11 @@ from hangtag.api.model import Model, Report, import_model, load_model, train
 from hangtag.api.quality import audit, compare
 from hangtag.api.serving import export_review, serve, serve_review
 from hangtag.api.study import Study, load_study, tune
+from hangtag.api.tags import untag, watch
 
 __all__ = [
     "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
     "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-    "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
-    "tune",
+    "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train", "tune",
+    "untag", "watch",
 ]  # fmt: skip

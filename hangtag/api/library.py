@@ -23,14 +23,14 @@ def draw_sample(folder: StrPath, *, designs: int = 1600, seed: int = 0) -> Catal
 
 def import_catalog(
     kind: str, source: StrPath, *, tags_file: StrPath | None = None, images: StrPath | None = None,
-    **options: str | None,
+    **options: str | bool | None,
 ) -> Catalog:  # fmt: skip
     """Return the catalog of a library in another format: lst, manifest, sidecar, xmp, svg,
     openclipart or folder.
 
     `tags_file` names the label columns of lst and manifest, `images` is the base folder of their
-    paths. Options are `attribute`, `label_format` and `prefer`, as in `hangtag import --help`.
-    Raises ConfigError, VocabularyError and CatalogError.
+    paths. Options are `attribute`, `label_format`, `prefer` and `paths`, as in `hangtag import
+    --help`. Raises ConfigError, VocabularyError and CatalogError.
     """
     from hangtag.library.importers import import_catalog as imported
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.evaluate import Evaluation
     from hangtag.quality.scoring import Scored
-    from hangtag.tagging.bulk import BulkSummary
+    from hangtag.tagging.bulk import BulkSummary, Xmp
     from hangtag.tagging.model_folder import ModelFolder
     from hangtag.tagging.output import TaggedDesign
     from hangtag.tagging.tagger import Suggestion, Tagger
@@ -95,27 +95,30 @@ class Model:
 
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
-        min_score: float | None = None, all_tags: bool = False, xmp: bool = False,
-        colours: bool = False, workers: int | None = None,
+        min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
+        colours: bool = False, again: bool = False, workers: int | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
-        `all_tags` writes every tag with its score, `colours` also the main colours, `xmp` also adds
-        the tags to XMP sidecars. A design that cannot be read is counted in the summary. Raises
-        CatalogError, ConfigError.
+        A further call tags only designs that are new or changed since, or all if the model or an
+        option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
+        the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
+        can hold them. A design that cannot be read is counted in the summary. Raises CatalogError,
+        ConfigError.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
+        from hangtag.tagging.incremental import forget, tag_changed
 
+        if again:
+            forget(local(out))
         selection = bulk.Selection(all_tags, top, min_score, colours)
         designs = find_designs([local(path) for path in paths])
-        return bulk.tag_library(
-            self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp
-        )
+        return tag_changed(self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp)
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
-        all_tags: bool = False, xmp: bool = False, colours: bool = False,
+        all_tags: bool = False, xmp: "Xmp" = False, colours: bool = False,
         workers: int | None = None,
     ) -> "Iterator[TaggedDesign]":  # fmt: skip
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""

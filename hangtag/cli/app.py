@@ -51,6 +51,8 @@ _COMMANDS: dict[str, Any] = {
     "evaluate": quality.evaluate,
     "compare": quality.compare,
     "tag": tagging.tag,
+    "untag": tagging.untag,
+    "watch": tagging.watch,
     "serve": tagging.serve,
     "audit": quality.audit,
     "review": review.app,

@@ -20,6 +20,8 @@ EXAMPLES: Final[dict[str, str]] = {
     "evaluate": "hangtag evaluate model dataset",
     "compare": "hangtag compare model other-model dataset",
     "tag": "hangtag tag model ~/Designs --out tags.jsonl",
+    "untag": "hangtag untag ~/Designs --below 0.8",
+    "watch": "hangtag watch model ~/Designs --xmp",
     "serve": "hangtag serve model --port 8080",
     "audit": "hangtag audit model designs.csv --out audit.csv",
     "review": "hangtag review model designs.csv --audit audit.csv",

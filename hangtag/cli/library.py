@@ -47,6 +47,7 @@ def import_(
     attribute: str | None = None,
     label_format: Literal["multi-hot", "class-id"] | None = None,
     prefer: Literal["png", "svg"] | None = None,
+    paths: bool = False,
     overwrite: bool = False,
     output: Output | None = None,
 ) -> Result:
@@ -72,6 +73,8 @@ def import_(
         Format of a manifest's labels; by default detected.
     prefer
         Image format of openclipart designs; by default png.
+    paths
+        For xmp and folder: keep levels, as in animal/cat, instead of their names alone.
     overwrite
         Replace an existing file OUT.
     """
@@ -83,7 +86,7 @@ def import_(
         )
     catalog = api.import_catalog(
         kind, source, tags_file=tags_file, images=images, attribute=attribute,
-        label_format=label_format, prefer=prefer,
+        label_format=label_format, prefer=prefer, paths=paths or None,
     )  # fmt: skip
     catalog.write(out)
     tagged = sum(bool(design.tags) for design in catalog)

@@ -1,4 +1,4 @@
-"""Commands that put tags on designs: tag, serve."""
+"""Commands that put tags on designs and take them back: tag, untag, watch, serve."""
 
 import json
 from collections.abc import Iterator
@@ -30,10 +30,12 @@ def tag(
     all_tags: Annotated[bool, Parameter(name="--all")] = False,
     xmp: bool = False,
     colours: bool = False,
+    embed: bool = False,
+    again: bool = False,
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
-    """Suggest tags for designs; resumable with --out.
+    """Suggest tags for designs; with --out resumable, and a second run tags only what changed.
 
     Parameters
     ----------
@@ -53,6 +55,11 @@ def tag(
         Also the main colours, of twelve, by the pixels; marked "kind": "colour".
     xmp
         Also add the tags to .xmp sidecar files, which photo tools read; existing tags stay.
+    embed
+        With --xmp: write into JPEG, PNG, WebP and TIFF files themselves; pixels and other metadata
+        stay as they are. Other formats get a sidecar.
+    again
+        Tag all designs, also those that an earlier run into OUT tagged and that have not changed.
     """
     from hangtag import api
     from hangtag.tagging.bulk import summary_line
@@ -63,12 +70,16 @@ def tag(
         raise ConfigError(f"--top {top}: choose 1 or more")
     if min_score is not None and not 0 <= min_score <= 1:
         raise ConfigError(f"--min-score {min_score:g}: choose 0 to 1")
+    if embed and not xmp:
+        raise ConfigError("--embed says where --xmp writes; give both")
     opened = api.load_model(model)
-    selection: dict[str, Any] = {"top": top, "min_score": min_score, "all_tags": all_tags}
-    selection["colours"] = colours
+    settings: dict[str, Any] = {
+        "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
+        "xmp": "embed" if embed else xmp, "workers": workers,
+    }  # fmt: skip
     if out is None:
-        return _streamed(opened.tag_each(paths, **selection, xmp=xmp, workers=workers))
-    found = opened.tag_library(paths, out, **selection, xmp=xmp, workers=workers)
+        return _streamed(opened.tag_each(paths, **settings))
+    found = opened.tag_library(paths, out, again=again, **settings)
     failure = "" if found.tagged else "no design could be tagged"
     return Result([summary_line(found, out)], asdict(found), failure)
 
@@ -80,6 +91,80 @@ def _streamed(designs: "Iterator[TaggedDesign]") -> Result:
         tagged += design.error is None
         print(json.dumps(design.as_json(), ensure_ascii=False), flush=True)
     return Result([], None, "" if tagged else "no design could be tagged", streamed=True)
+
+
+def untag(
+    *paths: Annotated[Path, Parameter(required=True)],
+    model: str | None = None,
+    below: float | None = None,
+    tag: tuple[str, ...] = (),
+    output: Output | None = None,
+) -> Result:
+    """Take back the tags that models wrote into metadata; tags of people stay.
+
+    Parameters
+    ----------
+    paths
+        Designs, folders of designs, or catalogs.
+    model
+        Only tags of this model: its folder, or the name or fingerprint in the marks.
+    below
+        Only tags with a lower score, 0 to 1.
+    tag
+        Only this tag; can be given several times.
+    """
+    from hangtag import api
+    from hangtag.tagging.untag import untag_line
+
+    if below is not None and not 0 <= below <= 1:
+        raise ConfigError(f"--below {below:g}: choose 0 to 1")
+    found = api.untag(paths, model=model, below=below, tags=tag)
+    return Result([untag_line(found)], asdict(found))
+
+
+def watch(
+    model: Path,
+    /,
+    *folders: Annotated[Path, Parameter(required=True)],
+    out: Path | None = None,
+    xmp: bool = False,
+    embed: bool = False,
+    poll: bool = False,
+    workers: Workers = None,
+    output: Output | None = None,
+) -> Result:
+    """Tag what is new or changed in folders, within seconds, until Ctrl-C; restarts continue.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    folders
+        Folders of designs, with the folders in them.
+    out
+        The .jsonl or .csv file of all tags, by which a restart knows what was tagged; by default
+        .hangtag-watch.jsonl in the first folder.
+    xmp
+        Also add the tags to .xmp sidecar files, as `hangtag tag --xmp`.
+    embed
+        With --xmp: write into JPEG, PNG, WebP and TIFF files themselves.
+    poll
+        Look at all files every two seconds: for network drives, which report no changes.
+    """
+    from hangtag import api
+    from hangtag.tagging.bulk import summary_line
+    from hangtag.tagging.watch import RECORD
+
+    if embed and not xmp:
+        raise ConfigError("--embed says where --xmp writes; give both")
+    target = out or folders[0] / RECORD
+    for found in api.watch(
+        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, workers=workers
+    ):
+        as_json = output is not None and output.json
+        line = json.dumps(asdict(found)) if as_json else summary_line(found, target)
+        print(line, flush=True)
+    return Result([], None, streamed=True)
 
 
 def serve(

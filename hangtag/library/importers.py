@@ -18,6 +18,7 @@ from hangtag.library.keywords.xmp import embedded_keywords, read_keywords
 from hangtag.library.list_lines import distinct_tags
 from hangtag.library.lst import from_lst
 from hangtag.library.manifest import from_manifest
+from hangtag.library.paths import SIGN
 from hangtag.storage.files import StrPath
 
 _NAMED: Final = 5  # unreadable files that are named; the rest is counted
@@ -30,7 +31,7 @@ class Kind(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def import_catalog(kind: str, source: StrPath, **options: StrPath | None) -> Catalog:
+def import_catalog(kind: str, source: StrPath, **options: StrPath | bool | None) -> Catalog:
     """Return the catalog of a library in another format; `kind` is one of KINDS.
 
     The options are those of the kind; None leaves the default. Raises ConfigError for an unknown
@@ -110,13 +111,16 @@ class _Captions:
             )
 
 
-def from_xmp(source: Path) -> Catalog:
-    """Read the XMP, IPTC and EXIF keywords in each image and in the `.xmp` files beside it."""
+def from_xmp(source: Path, *, paths: bool = False) -> Catalog:
+    """Read the XMP, IPTC and EXIF keywords in each image and in the `.xmp` files beside it.
+
+    With `paths`, a keyword below others is a path: `animal/cat`.
+    """
     problems: list[str] = []
     shared: Counter[Path] = Counter()
 
     def tags(name: str) -> list[str]:
-        found = read_keywords(source / name)
+        found = read_keywords(source / name, paths=paths)
         problems.extend(_with_outcome(found.problems, found.tags))
         if siblings(source / name):
             shared.update(stem_sidecars(source / name, ".xmp"))
@@ -159,19 +163,27 @@ def from_openclipart(source: Path, *, prefer: str = "png") -> Catalog:
     return _catalog(source, sorted(drawings), tags)
 
 
-def from_folders(source: Path) -> Catalog:
-    """Take folder names as tags: `animal/cat/a.png` gets animal and cat; images at the top none."""
-    return _catalog(source, image_files(source), lambda name: PurePosixPath(name).parts[:-1])
+def from_folders(source: Path, *, paths: bool = False) -> Catalog:
+    """Take folder names as tags: `animal/cat/a.png` gets animal and cat; images at the top none.
+
+    With `paths` it gets one tag, `animal/cat`, which implies `animal`.
+    """
+
+    def tags(name: str) -> tuple[str, ...]:
+        parts = PurePosixPath(name).parts[:-1]
+        return (SIGN.join(parts),) if paths and parts else parts
+
+    return _catalog(source, image_files(source), tags)
 
 
 KINDS: Final = {
     "lst": Kind(from_lst, ("tags_file", "images")),
     "manifest": Kind(from_manifest, ("tags_file", "images", "attribute", "label_format")),
     "sidecar": Kind(from_sidecars),
-    "xmp": Kind(from_xmp),
+    "xmp": Kind(from_xmp, ("paths",)),
     "svg": Kind(from_svg),
     "openclipart": Kind(from_openclipart, ("prefer",)),
-    "folder": Kind(from_folders),
+    "folder": Kind(from_folders, ("paths",)),
 }
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hangtag.errors import VocabularyError
 from hangtag.library.catalog import Design
+from hangtag.library.paths import ancestors, levels, with_paths
 from hangtag.library.rules import Rules, Split, closure, normalise_tag, split_names
 from hangtag.library.tags import Tag, checked, from_json, names_from_json, to_json
 from hangtag.storage.files import StrPath, read_text, write_text
@@ -41,9 +42,11 @@ class Vocabulary:
     def build(cls, designs: Iterable[Design], *, min_count: int, rules: Rules) -> "Vocabulary":
         """Return the tags that at least `min_count` designs have, in sorted order.
 
-        A design counts once per tag, after aliases, drop list and implications. Raises
-        VocabularyError when no tag is left.
+        A design counts once per tag, after aliases, drop list and implications; a path such as
+        `animal/cat` implies what is above it. Raises VocabularyError when no tag is left.
         """
+        designs = list(designs)
+        rules = with_paths(rules, (design.tags for design in designs))
         counts = _counts(designs, rules)
         kept = sorted(name for name, count in counts.items() if count >= min_count)
         if not kept:
@@ -139,6 +142,15 @@ class Vocabulary:
         return tuple(
             tuple(column[name] for name in follows[tag.name] if name in column) for tag in self.tags
         )
+
+    @cached_property
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """The levels of each tag that is a path: one that implies the tag above it."""
+        return {
+            tag.name: levels(tag.name)
+            for tag in self.tags
+            if next(ancestors(tag.name), "") in tag.implies
+        }
 
     @cached_property
     def _columns(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:

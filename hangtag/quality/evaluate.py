@@ -23,6 +23,7 @@ from hangtag.quality.scoring import Scored, score
 from hangtag.storage.addresses import address_of
 from hangtag.storage.files import write_text
 from hangtag.storage.locks import one_at_a_time
+from hangtag.tagging.model_card import write_card
 from hangtag.tagging.model_folder import METRICS_FILE
 from hangtag.tagging.tagger import Tagger
 
@@ -90,7 +91,8 @@ def evaluate(
     split: str | None = None,
     tags_file: Path | None = None,
 ) -> tuple[Evaluation, Scored]:
-    """Measure a model folder on a split of a packed dataset and add the result to metrics.json.
+    """Measure a model folder on a split of a packed dataset and add the result to metrics.json
+    and to the model card.
 
     It replaces an earlier evaluation on the same split of the same dataset, and no other. `split`
     None takes test, or validation without one. Tags are matched by name: the dataset may have been
@@ -99,6 +101,7 @@ def evaluate(
     scored = score(Tagger.open(model), Dataset.open(dataset, tags_file), split)
     evaluation = measure(scored)
     _remember(model / METRICS_FILE, evaluation)
+    write_card(scored.tagger.folder, read_evaluations(model))
     return evaluation, scored
 
 

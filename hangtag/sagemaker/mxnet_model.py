@@ -25,6 +25,7 @@ from hangtag.sagemaker.mxnet_graph import SYMBOL_FILE, misfit, to_onnx
 from hangtag.sagemaker.mxnet_params import read_params
 from hangtag.storage.archives import unpack
 from hangtag.storage.files import atomic_path, read_text
+from hangtag.tagging.model_card import write_card
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 
 PARAMS_FILES: Final = "image-classification-[0-9]*.params"
@@ -67,6 +68,7 @@ def import_mxnet(source: Path, tags_file: Path, folder: Path) -> ModelFolder:
         onnx.save_model(model, temporary)
         _try(temporary, size)
     written.write()
+    write_card(written)
     return written
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.library.colours import NAMES, colour_shares, main_colours
-from hangtag.library.keywords.xmp import write_sidecar
+from hangtag.library.keywords.embedded_tags import write_tags
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
@@ -35,6 +35,8 @@ from hangtag.tagging.output import (
 )
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, has_gpu, model_input
 
+# Whether tags are written into metadata: no, into sidecars, or into files that can hold them.
+Xmp = bool | Literal["embed"]
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
 
 
@@ -80,6 +82,9 @@ class BulkSummary:
 
     rejected: dict[str, int]
     """Designs that could not be read, per reason."""
+
+    unchanged: int = 0
+    """Designs that an earlier run had tagged and that have not changed since."""
 
 
 def tag_designs(
@@ -172,12 +177,13 @@ def tag_library(
     selection: Selection,
     *,
     workers: int = 0,
-    xmp: bool = False,
+    xmp: Xmp = False,
 ) -> BulkSummary:
     """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
 
     Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
-    writes the kept tags into `.xmp` sidecars of local files. Raises ConfigError, ModelError.
+    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Raises
+    ConfigError, ModelError.
     """
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
@@ -200,7 +206,7 @@ def tag_library(
         return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
 
 
-def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: bool) -> str:
+def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     digest = hashlib.sha256(folder.onnx.read_bytes())
     digest.update((folder.path / TAGS_FILE).read_bytes())
@@ -215,7 +221,7 @@ def stream(
     selection: Selection,
     *,
     workers: int = 0,
-    xmp: bool = False,
+    xmp: Xmp = False,
 ) -> Iterator[TaggedDesign]:
     """Yield the designs as they are tagged, `xmp`: with their sidecars written.
 
@@ -227,12 +233,12 @@ def stream(
 
 
 def _tagged(
-    folder: ModelFolder, designs: Sequence[Located], selection: Selection, workers: int, xmp: bool
+    folder: ModelFolder, designs: Sequence[Located], selection: Selection, workers: int, xmp: Xmp
 ) -> Iterator[TaggedDesign]:
     tagged = tag_designs(folder, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
         if xmp:
-            _write_xmp(found, design.location)
+            _write_xmp(found, design.location, folder, xmp == "embed")
         yield found
 
 
@@ -242,19 +248,21 @@ def _check_sidecars(designs: Sequence[Located]) -> None:
         raise ConfigError(f"--xmp writes beside the designs, and {remote} is not on this machine")
 
 
-def _write_xmp(design: TaggedDesign, location: str) -> None:
-    """Add the tags to the design's sidecar; one that cannot be read stays as it is, and a note says
+def _write_xmp(design: TaggedDesign, location: str, model: ModelFolder, embed: bool) -> None:
+    """Add the tags to the design's metadata; what cannot be read stays as it is, and a note says
     so."""
     if design.suggestions:
         try:
-            write_sidecar(Path(location), [suggestion.tag for suggestion in design.suggestions])
+            write_tags(Path(location), design.marks(model), embed=embed)
         except (CatalogError, OSError) as error:
-            note(f"sidecar not changed: {error}")
+            note(f"metadata not changed: {error}")
 
 
 def summary_line(summary: BulkSummary, out: Path) -> str:
     """Return the closing line for a person."""
     line = f"{summary.suggestions:,} tags on {summary.tagged:,} designs -> {out}"
+    if summary.unchanged:
+        line += f"; {summary.unchanged:,} designs unchanged since the last run"
     if summary.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
         line += f"; unreadable: {reasons}, see {out.with_suffix('.rejected.csv')}"

@@ -1,7 +1,9 @@
 """MODEL/: its files, read and written whole. Numpy and the standard library only."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,6 +93,18 @@ class ModelFolder:
             "dataset": self.dataset,
         }
         write_text(self.path / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hex digits that another network, or other thresholds, would change."""
+        digest = hashlib.sha256(self.onnx.read_bytes())
+        digest.update((self.path / TAGS_FILE).read_bytes())
+        return digest.hexdigest()[:12]
+
+    @property
+    def identity(self) -> str:
+        """NAME@FINGERPRINT, by which the tags that the model wrote are marked."""
+        return f"{self.path.resolve().name}@{self.fingerprint}"
 
     @property
     def onnx(self) -> Path:

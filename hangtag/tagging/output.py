@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from hangtag.errors import ImageError
 from hangtag.library.catalog_csv import write_csv
+from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.storage.files import atomic_path, write_text
+from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Suggestion
 
 CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
@@ -30,6 +32,14 @@ class TaggedDesign:
     """The kept ones, best first, with scores of six digits."""
 
     error: ImageError | None = None
+
+    def marks(self, model: ModelFolder) -> list[MachineTag]:
+        """Return the suggestions as `model` puts them on the design."""
+        paths = model.vocabulary.paths
+        return [
+            MachineTag(one.tag, one.score, model.identity, paths.get(one.tag, ()))
+            for one in self.suggestions
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return one line of tags.jsonl: {"image", "tags": [{"tag", "score", "mark"}, ...]}.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, ModelError, Remedy, TrainingError
+from hangtag.tagging.model_card import CARD_FILE
 from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -32,7 +33,8 @@ _DATASET: Final = "fingerprint"  # the field of Origin that identifies it
 _MODEL_FILES: Final = (
     CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, WEIGHTS_FILE, TAGS_FILE,
 )  # fmt: skip
-_OF_A_RUN: Final = (CHECKPOINTS, *_MODEL_FILES, "hangtag")  # "hangtag": where trackers write
+# "hangtag" is where trackers write; the model card begins with words of the owner.
+_OF_A_RUN: Final = (CHECKPOINTS, *_MODEL_FILES, CARD_FILE, "hangtag")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import thresholds
+from hangtag.tagging.model_card import write_card
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
 from hangtag.training.progress import Progress
 
@@ -54,6 +55,7 @@ def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) ->
     )
     best.write(written.weights, written.onnx)
     written.write()
+    write_card(written)
     shutil.rmtree(model / CHECKPOINTS)
 
 

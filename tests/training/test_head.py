@@ -85,6 +85,7 @@ def test_the_model_folder_is_complete_and_the_backbone_as_it_was(
 ) -> None:
     assert {path.name for path in model.iterdir()} == {
         "config.json", "tags.json", "weights.safetensors", "model.onnx", "history.csv",
+        "README.md",
     }  # fmt: skip
     settings = json.loads((model / "config.json").read_text())["training"]
     assert settings["freeze"] is True

@@ -73,6 +73,7 @@ def test_a_model_learns_and_its_folder_is_complete(dataset: Path, model: Path) -
     names = {path.name for path in model.iterdir()}
     assert names == {
         "config.json", "tags.json", "weights.safetensors", "model.onnx", "history.csv",
+        "README.md",
     }  # fmt: skip
     config = json.loads((model / "config.json").read_text())
     assert config["training"]["epochs"] == 20
@@ -194,6 +195,7 @@ def test_folders_may_have_any_name(dataset: Path, tmp_path: Path) -> None:
     train(packed, model, replace(TINY, epochs=1, tracker="tensorboard"))
     assert {path.name for path in model.iterdir()} == {
         "config.json", "hangtag", "history.csv", "model.onnx", "tags.json", "weights.safetensors",
+        "README.md",
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
     write_report(*evaluate(model, packed))

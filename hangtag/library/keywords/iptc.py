@@ -67,6 +67,11 @@ def decoded(values: Sequence[bytes], encoding: str) -> list[str]:
     ]
 
 
+def encoding_of(values: Sequence[bytes]) -> str:
+    """Return the encoding of keywords that declare none: UTF-8 where all of them are valid."""
+    return "utf-8" if all(map(is_utf8, values)) else _guessed(values)
+
+
 def _unicode(value: bytes, encoding: str) -> str | None:
     if encoding not in ("", "utf-8"):
         return value.decode(encoding, "replace") if not is_utf8(value) else value.decode("utf-8")

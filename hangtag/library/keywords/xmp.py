@@ -1,8 +1,10 @@
-"""Keywords of an image: XMP, IPTC and EXIF inside it, and XMP sidecars, which are also written."""
+"""Keywords of an image: XMP, IPTC and EXIF inside it, and in XMP sidecars.
+
+Tags that hangtag marked as a model's are not among them.
+"""
 
 import gzip
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,20 +15,15 @@ from hangtag.library.keywords import iptc
 from hangtag.library.keywords.copies import Copies
 from hangtag.library.keywords.encodings import decoded_utf16
 from hangtag.library.keywords.image_metadata import Blocks, read_blocks
+from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.keywords.separators import distinct_keywords, split_semicolons
-from hangtag.library.keywords.sidecars import (
-    own_sidecars,
-    remember,
-    siblings,
-    sidecars,
-    stem_sidecars,
-)
-from hangtag.library.keywords.xmp_packet import NEW_SIDECAR, extended
-from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, Packet, read
-from hangtag.storage.files import atomic_path
+from hangtag.library.keywords.sidecars import sidecars
+from hangtag.library.keywords.xmp_content import Packet
+from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, read
+from hangtag.library.paths import SIGN
+from hangtag.library.rules import normalise_tag
 
-_SUFFIX: Final = ".xmp"
-_BLANK: Final = b"\0 \t\r\n\xef\xbb\xbf"
+SUFFIX: Final = ".xmp"
 
 
 @dataclass
@@ -36,6 +33,8 @@ class Keywords:
     tags: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """One line for each file, which names it."""
+    machine: list[MachineTag] = field(default_factory=list)
+    """The tags in it that a model put on the image, which are not among `tags`."""
 
     def or_raise(self) -> list[str]:
         """Return the tags. Raises CatalogError if there are problems and no tags."""
@@ -53,10 +52,11 @@ class _Found:
     iptc: list[tuple[bytes, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def tags(self, beside: Iterable[Packet] = ()) -> list[str]:
+    def tags(self, beside: Iterable[Packet] = (), *, paths: bool = False) -> list[str]:
         """Return the keywords inside the image, then those `beside` it, each once.
 
-        Older kinds of block often hold damaged copies of the keywords in newer ones.
+        Older kinds of block often hold damaged copies of the keywords in newer ones. With `paths` a
+        keyword is the path that ends with it, if there is one.
         """
         packets = [*self.packets, *beside]
         whole = [keyword for packet in packets for keyword in packet.whole]
@@ -68,24 +68,34 @@ class _Found:
         copies = Copies([*originals, *windows])
         old = [tag for value, text in self.iptc for tag in copies.without(value, text)]
         later = [keyword for packet in beside for keyword in packet.keywords()]
-        return distinct_keywords([*found, *windows, *old, *later], whole)
+        tags = distinct_keywords([*found, *windows, *old, *later], whole)
+        if not paths:
+            return tags
+        path_of = {
+            normalise_tag(path[-1]): SIGN.join(path)
+            for packet in packets
+            for path in packet.paths()
+            if len(path) > 1 and not any(SIGN in level for level in path)
+        }
+        return list(dict.fromkeys(path_of.get(normalise_tag(tag), tag) for tag in tags))
 
 
-def read_keywords(image: Path) -> Keywords:
+def read_keywords(image: Path, *, paths: bool = False) -> Keywords:
     """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
 
-    Stripped, each once, whatever the case of a sidecar's suffix. The result names what cannot be
-    read; the rest is returned.
+    Stripped, each once, whatever the case of a sidecar's suffix; with `paths`, `animal/cat` for
+    `cat` below `animal`. The result names what cannot be read; the rest is returned.
     """
     found = _embedded(image)
     problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
     beside = []
-    for sidecar in sidecars(image, _SUFFIX):
+    for sidecar in sidecars(image, SUFFIX):
         try:
-            beside.append(_packet_of_file(sidecar))
+            beside.append(packet_of_file(sidecar))
         except XML_ERRORS as cause:
-            problems.append(_unreadable(sidecar, _reason(cause)))
-    return Keywords(found.tags(beside), problems)
+            problems.append(_unreadable(sidecar, reason_of(cause)))
+    machine = [mark for packet in (*found.packets, *beside) for mark in packet.machine]
+    return Keywords(found.tags(beside, paths=paths), problems, machine)
 
 
 def keywords(image: Path) -> list[str]:
@@ -104,75 +114,16 @@ def embedded_keywords(image: Path) -> list[str]:
     return Keywords(found.tags(), problems).or_raise()
 
 
-def write_sidecar(image: Path, tags: Sequence[str]) -> Path:
-    """Add `tags` to the XMP sidecar of `image` and return the sidecar's path.
-
-    An existing NAME.EXT.xmp, else an existing NAME.xmp, gets the tags that it lacks at the end of
-    its `dc:subject`; every other byte stays, and so do its encoding and the case of its name. Tags
-    that `normalise_tag` makes equal are one. Where neither exists, or NAME.xmp could belong to
-    another file as well (`a.png` beside `a.svg`), NAME.EXT.xmp is written: darktable, digiKam and
-    Immich read that name, it keeps the two apart, and Adobe's programs, which use NAME.xmp, read
-    sidecars of raw photos only. It begins with the keywords inside the image and in NAME.xmp,
-    because for many programs a sidecar replaces them; so does an empty sidecar, which is filled. A
-    NAME.xmp that can be read but not extended stays as it is, and NAME.EXT.xmp is written. Without
-    new tags, nothing is written. Raises CatalogError when the existing sidecar cannot be read, or a
-    NAME.EXT.xmp cannot be extended; it is left as it is.
-
-    Source: XMP specification part 1 (ISO 16684-1), section 7, and part 3, "External storage".
-    """
-    existing = own_sidecars(image, _SUFFIX)
-    if existing:
-        return _extend(existing[0], image, tags)
-    shared = [] if siblings(image) else stem_sidecars(image, _SUFFIX)
-    if shared:
-        try:
-            return _extend(shared[0], image, tags)
-        except CatalogError:
-            if not _is_readable(shared[0]):
-                raise
-    return _extend(image.with_name(image.name + _SUFFIX), image, tags)
-
-
-def _extend(target: Path, image: Path, tags: Sequence[str]) -> Path:
-    """Add `tags` to a sidecar, after the image's own keywords if there is nothing in it yet."""
-    wanted, old = list(tags), target.read_bytes() if target.exists() else b""
-    is_new = not old.strip(_BLANK)
-    if is_new:
-        with suppress(CatalogError):  # no program can read these, so the sidecar hides nothing
-            wanted = keywords(image) + wanted
-    try:
-        new = extended(
-            NEW_SIDECAR if is_new else old, [tag for text in wanted if (tag := text.strip())]
-        )
-    except XML_ERRORS as cause:
-        raise CatalogError(
-            f"{target}: cannot take tags and is left as it is ({_reason(cause)}); fix or remove it"
-        ) from cause
-    if new not in (old, NEW_SIDECAR):
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(new)
-        remember(target)
-    return target
-
-
-def _is_readable(sidecar: Path) -> bool:
-    try:
-        _packet_of_file(sidecar)
-    except XML_ERRORS:
-        return False
-    return True
-
-
 def _embedded(image: Path) -> _Found:
     found = _Found()
     try:
         if image.suffix.lower() in (".svg", ".svgz"):
-            found.packets.append(_packet_of_file(image))
+            found.packets.append(packet_of_file(image))
         else:
             with image.open("rb") as file:
                 _sort(read_blocks(file), found)
     except Exception as cause:  # Pillow passes on whatever its parsers raise
-        found.problems.append(_reason(cause))
+        found.problems.append(reason_of(cause))
     found.problems = list(dict.fromkeys(found.problems))
     return found
 
@@ -184,7 +135,7 @@ def _sort(blocks: Blocks, found: _Found) -> None:
         try:
             found.packets.append(read(data))
         except XML_ERRORS as cause:
-            found.problems.append(f"damaged XMP: {_reason(cause)}")
+            found.problems.append(f"damaged XMP: {reason_of(cause)}")
     if blocks.extended:
         _read_extension(blocks.extended, found)
     for data in blocks.windows:
@@ -215,12 +166,13 @@ def _read_extension(parts: list[bytes], found: _Found) -> None:
             if whole:
                 found.packets.append(read(whole, broken_off=not is_whole))
         except XML_ERRORS as cause:
-            found.problems.append(f"damaged extended XMP: {_reason(cause)}")
+            found.problems.append(f"damaged extended XMP: {reason_of(cause)}")
         if not is_whole:
             found.problems.append("a part of the extended XMP is missing")
 
 
-def _packet_of_file(path: Path) -> Packet:
+def packet_of_file(path: Path) -> Packet:
+    """Return what a sidecar or a drawing says. Raises one of XML_ERRORS."""
     with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
         return read(file.read(MAX_XML + 1))
 
@@ -235,7 +187,8 @@ def _unreadable(path: Path, reason: str) -> str:
     return f"{path}: its keywords cannot be read ({reason})"
 
 
-def _reason(cause: Exception) -> str:
+def reason_of(cause: Exception) -> str:
+    """Return what an error of reading metadata says, in one line."""
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     if isinstance(cause, (ParseError, ValueError)) or type(cause) is LookupError:

@@ -11,13 +11,21 @@ from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 
+from hangtag.library.keywords.machine_tags import FILE, HANGTAG, MARKS, UNDO
 from hangtag.library.keywords.separators import COMMAS, distinct_keywords, split_list
 from hangtag.library.rules import normalise_tag
 
 RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC: Final = "http://purl.org/dc/elements/1.1/"
 SUBJECT: Final = f"{{{DC}}}subject"
-HANGTAG: Final = "urn:hangtag:xmp/1.0/"
+LIGHTROOM: Final = "http://ns.adobe.com/lightroom/1.0/"
+DIGIKAM: Final = "http://www.digikam.org/ns/1.0/"
+MICROSOFT: Final = "http://ns.microsoft.com/photo/1.0/"
+HIERARCHY: Final = f"{{{LIGHTROOM}}}hierarchicalSubject"
+TAGS_LIST: Final = f"{{{DIGIKAM}}}TagsList"
+LAST_KEYWORD: Final = f"{{{MICROSOFT}}}LastKeywordXMP"
+# The properties that tags are written to, and the sign between levels in each.
+FIELDS: Final = {SUBJECT: "", HIERARCHY: "|", TAGS_LIST: "/", LAST_KEYWORD: "/"}
 # Lists the subjects that are one tag although they look like several: `heart; love`, `a|b`.
 WHOLE: Final = f"{{{HANGTAG}}}whole"
 _VALUE, _DESCRIPTION, *_LISTS = (
@@ -51,20 +59,34 @@ def without_levels(subjects: Iterable[str], whole: Iterable[str]) -> Iterator[st
             yield text
 
 
-def last_levels(keywords: Iterable[Keyword], subjects: Iterable[str]) -> Iterator[str]:
+def last_levels(
+    keywords: Iterable[Keyword], subjects: Iterable[str], whole: Iterable[str] = ()
+) -> Iterator[str]:
     """Yield the last level of each keyword: `cat` of `animal|cat`.
 
-    A keyword that is a subject as a whole has no levels, only a sign in it: `black/white`.
+    A keyword that is a subject as a whole has no levels, only a sign in it: `black/white`. Subjects
+    in `whole` are one tag although they look like several.
     """
-    flat = {normalise_tag(text) for text in distinct_keywords(subjects)}
+    for levels in all_levels(keywords, subjects, whole):
+        yield levels[-1]
+
+
+def all_levels(
+    keywords: Iterable[Keyword], subjects: Iterable[str], whole: Iterable[str] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Yield the levels of each keyword, without those of programs' own trees.
+
+    See `last_levels` for keywords that have none.
+    """
+    flat = {normalise_tag(text) for text in distinct_keywords(subjects, whole)}
     for text, separators in keywords:
         sign = next((sign for sign in separators if sign in text), None)
         if sign is None or normalise_tag(text) in flat or not any(map(str.isalnum, text)):
-            yield text
+            yield (text,)
             continue
-        levels = [level for part in text.split(sign) if (level := part.strip())]
+        levels = tuple(level for part in text.split(sign) if (level := part.strip()))
         if levels[0].casefold() not in _INTERNAL:
-            yield levels[-1]
+            yield levels
 
 
 def _texts(element: Element, depth: int = 0) -> list[tuple[str, bool]]:
@@ -142,11 +164,11 @@ _READERS: Final = {
     (DC, "subject"): _keywords(pattern=_COMMA),
     ("http://purl.org/dc/elements/1.0/", "subject"): _keywords(pattern=_COMMA),
     ("http://purl.org/dc/terms/", "subject"): _keywords(pattern=_COMMA),
-    ("http://ns.adobe.com/lightroom/1.0/", "hierarchicalSubject"): _keywords("|", _COMMA),
-    ("http://ns.adobe.com/lightroom/1.0/", "weightedFlatSubject"): _keywords(pattern=_COMMA),
-    ("http://www.digikam.org/ns/1.0/", "TagsList"): _keywords("|/", _COMMA),
-    ("http://ns.microsoft.com/photo/1.0/", "LastKeywordXMP"): _keywords("/|", _COMMA),
-    ("http://ns.microsoft.com/photo/1.0/", "LastKeywordIPTC"): _keywords("/|", _COMMA),
+    (LIGHTROOM, "hierarchicalSubject"): _keywords("|", _COMMA),
+    (LIGHTROOM, "weightedFlatSubject"): _keywords(pattern=_COMMA),
+    (DIGIKAM, "TagsList"): _keywords("|/", _COMMA),
+    (MICROSOFT, "LastKeywordXMP"): _keywords("/|", _COMMA),
+    (MICROSOFT, "LastKeywordIPTC"): _keywords("/|", _COMMA),
     ("http://ns.iview-multimedia.com/mediapro/1.0/", "CatalogSets"): _keywords("|", _COMMA),
     ("http://ns.microsoft.com/expressionmedia/1.0/", "CatalogSets"): _keywords("|", _COMMA),
     ("http://ns.acdsee.com/iptc/1.0/", "keywords"): _keywords("|", _COMMA),
@@ -154,10 +176,18 @@ _READERS: Final = {
     ("http://ns.adobe.com/pdf/1.3/", "Keywords"): _free_text,
     (_MWG, "Keywords"): _hierarchy,
     (HANGTAG, "whole"): _keywords(),
+    (HANGTAG, "undo"): _keywords(),
+    (HANGTAG, "file"): _keywords(),
 }
 # Some programs omit the slash at the end of a namespace.
 PROPERTIES: Final = {
     f"{{{namespace}}}{name}": reader
     for (full, name), reader in _READERS.items()
     for namespace in (full, full.rstrip("/"))
+}
+# Properties whose place in the text is kept, under their full names.
+LOCATED: Final = {
+    name: full
+    for full in (*FIELDS, WHOLE, MARKS, UNDO, FILE)
+    for name in (full, full.replace("/}", "}"))
 }

@@ -2,7 +2,6 @@
 
 import re
 import zlib
-from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers.expat import errors
@@ -11,14 +10,16 @@ from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import XMLParser
 
 from hangtag.library.keywords.encodings import decoded_xml
+from hangtag.library.keywords.machine_tags import FILE, MARKS, UNDO, read_marks
+from hangtag.library.keywords.xmp_content import Element as Located
+from hangtag.library.keywords.xmp_content import Packet, Span
 from hangtag.library.keywords.xmp_properties import (
+    FIELDS,
+    LOCATED,
     PROPERTIES,
     RDF,
     SUBJECT,
     WHOLE,
-    Keyword,
-    last_levels,
-    without_levels,
 )
 
 _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
@@ -27,7 +28,7 @@ _RDF, _DESCRIPTION, _ABOUT, *_LISTS = (
 _WRAPPERS: Final = ("{adobe:ns:meta/}xmpmeta", "{adobe:ns:meta/}xapmeta")
 _EXTENSION: Final = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"
 
-_LOCATED: Final = (_RDF, *_LISTS, *_WRAPPERS, SUBJECT)  # elements whose offsets are kept
+_READ: Final = (*PROPERTIES, _EXTENSION, MARKS)
 
 # Bytes and depth of XML: more than real drawings have, less than would fill the memory (the worst
 # case found for 32 MB takes 0.6 GB and half a minute).
@@ -56,51 +57,6 @@ _FORBIDDEN: Final = re.compile(
 )
 
 
-@dataclass
-class Offsets:
-    """Offsets in UTF-8 of the tags of elements: start tag, end tag."""
-
-    lists: list[tuple[int, int]] = field(default_factory=list)
-    """Every list of subjects."""
-    whole: list[tuple[int, int]] = field(default_factory=list)
-    """Every list of subjects that are to be read whole."""
-    roots: list[tuple[int, int]] = field(default_factory=list)
-    """rdf:RDF."""
-    wrappers: list[tuple[int, int]] = field(default_factory=list)
-    """x:xmpmeta."""
-    subjects: list[tuple[int, int]] = field(default_factory=list)
-    """`dc:subject` as an element."""
-    described: list[int] = field(default_factory=list)
-    """The start tags that have `dc:subject` as an attribute."""
-
-
-@dataclass
-class Packet:
-    """The keywords of one or several XMP packets."""
-
-    subjects: list[str] = field(default_factory=list)
-    """The values of `dc:subject`, as they are."""
-    whole: list[str] = field(default_factory=list)
-    """The subjects that hangtag wrote and that are one tag although they look like several."""
-    others: list[Keyword] = field(default_factory=list)
-    """The values of all other properties."""
-    extension: str = ""
-    """GUID of the extended XMP that belongs to it."""
-    about: str | None = None
-    """The resource that the packet describes."""
-    has_subject: bool = False
-    offsets: Offsets = field(default_factory=Offsets)
-
-    def keywords(self) -> list[str]:
-        """Return the keywords: subjects, then the last level of what other properties hold."""
-        subjects = list(without_levels(self.subjects, self.whole))
-        return [*subjects, *last_levels(self.others, subjects)]
-
-    def forms(self) -> list[str]:
-        """Return every text that another block may hold a copy of."""
-        return [*self.keywords(), *self.subjects, *(keyword.text for keyword in self.others)]
-
-
 class _Parser(XMLParser):  # type: ignore[misc]
     """Refuses external and nested entities, and allows short plain ones.
 
@@ -126,6 +82,7 @@ class _Reader:
         self.packet = packet
         self._path: list[str] = []
         self._starts: list[int] = []
+        self._lists: list[Span] = []  # of the property being read
         self._builder = TreeBuilder()
         self._open: list[Element] = []  # the property being read, and the elements down from it
         self._elements = 0
@@ -139,22 +96,20 @@ class _Reader:
             if self._elements > _MAX_ELEMENTS:
                 raise ValueError(f"more than {_MAX_ELEMENTS} elements in one list of keywords")
             self._open.append(self._builder.start(tag, attributes))
-        elif (tag in PROPERTIES or tag == _EXTENSION) and self._counts(tag):
-            self._builder, self._elements = TreeBuilder(), 0
+        elif tag in _READ and self._counts(tag):
+            self._builder, self._elements, self._lists = TreeBuilder(), 0, []
             self._open = [self._builder.start(tag, attributes)]
             self.packet.has_subject |= tag == SUBJECT
         elif self._path[-2:-1] == [_RDF]:
             self._describe(attributes)
-        if tag in _LOCATED:
-            self._starts.append(self.parser.CurrentByteIndex)
+        self._starts.append(self.parser.CurrentByteIndex)
 
     def data(self, text: str) -> None:
         if self._open:
             self._builder.data(text)
 
     def end(self, tag: str) -> None:
-        if tag in _LOCATED:
-            self._locate(tag, (self._starts.pop(), self.parser.CurrentByteIndex))
+        self._locate(tag, (self._starts.pop(), self.parser.CurrentByteIndex))
         if self._open:
             self._builder.end(tag)
             if len(self._open) == 1:
@@ -169,17 +124,19 @@ class _Reader:
                 parent.remove(element)
             self._take(self._open[0])
 
-    def _locate(self, tag: str, span: tuple[int, int]) -> None:
+    def _locate(self, tag: str, span: Span) -> None:
         offsets = self.packet.offsets
-        name = self._open[0].tag if self._open else ""
-        if tag == _RDF:
+        if self._open:
+            if tag in _LISTS and len(self._open) == 2:
+                self._lists.append(span)
+            elif len(self._open) == 1 and tag in LOCATED:
+                offsets.properties[LOCATED[tag]].append(Located(span, self._lists))
+        elif tag == _RDF:
             offsets.roots.append(span)
         elif tag in _WRAPPERS:
             offsets.wrappers.append(span)
-        elif tag in _LISTS and name in (SUBJECT, WHOLE) and len(self._open) == 2:
-            (offsets.lists if name == SUBJECT else offsets.whole).append(span)
-        elif tag == SUBJECT and len(self._open) == 1:
-            offsets.subjects.append(span)
+        elif self._path[-2:-1] == [_RDF]:
+            offsets.descriptions.append(span)
 
     def _counts(self, tag: str) -> bool:
         inside_metadata = tag == SUBJECT and "".join(self._path[-2:-1]).endswith("metadata")
@@ -201,13 +158,20 @@ class _Reader:
         if element.tag == _EXTENSION:
             self.packet.extension = "".join(element.itertext()).strip()
             return
+        if element.tag == MARKS:
+            self.packet.machine += read_marks(element)
+            return
         found = PROPERTIES[element.tag](element)
-        if element.tag == SUBJECT:
-            self.packet.subjects += [keyword.text for keyword in found]
-        elif element.tag == WHOLE:
-            self.packet.whole += [keyword.text for keyword in found]
-        else:
-            self.packet.others += found
+        texts = [keyword.text for keyword in found]
+        if element.tag in (SUBJECT, WHOLE, UNDO, FILE):
+            getattr(self.packet, _ATTRIBUTES[element.tag]).extend(texts)
+            return
+        if (name := LOCATED.get(element.tag)) in FIELDS:
+            self.packet.values[str(name)] += texts
+        self.packet.others += found
+
+
+_ATTRIBUTES: Final = {SUBJECT: "subjects", WHOLE: "whole", UNDO: "undo", FILE: "file"}
 
 
 def read(data: bytes, *, broken_off: bool = False) -> Packet:

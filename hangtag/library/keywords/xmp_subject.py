@@ -7,7 +7,8 @@ once. Some programs write plain text instead, as an element or an attribute, and
 import re
 from typing import Final
 
-from hangtag.library.keywords.xmp_reader import Packet, located
+from hangtag.library.keywords.xmp_content import Packet
+from hangtag.library.keywords.xmp_reader import located
 
 _VALUE: Final = rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')"
 _ATTRIBUTE: Final = rb"\s+[^\s=/>]+" + _VALUE

@@ -1,0 +1,71 @@
+"""Folders watched: what is new or changed in them is tagged within seconds.
+
+hangtag watch MODEL FOLDER... --xmp
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from watchfiles import Change, watch
+
+from hangtag.errors import CatalogError, ConfigError
+from hangtag.library.image_files import IMAGE_SUFFIXES
+from hangtag.tagging.bulk import BulkSummary, Selection, Xmp
+from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.incremental import tag_changed
+
+RECORD: Final = ".hangtag-watch.jsonl"
+_DEBOUNCE_MS: Final = 1000  # changes within this time are one round
+_POLL_MS: Final = 2000
+
+
+def watch_folders(
+    model: Path,
+    folders: Sequence[Path],
+    selection: Selection,
+    *,
+    out: Path | None = None,
+    xmp: Xmp = False,
+    poll: bool = False,
+    workers: int = 0,
+    stop: threading.Event | None = None,
+) -> Iterator[BulkSummary]:
+    """Tag what is new or changed in folders, now and whenever that happens, until `stop` is set.
+
+    Yields a summary after every round. `out` (default: RECORD in the first folder) holds the tags
+    and what was tagged, so that a later call continues. `poll` looks at all files every two
+    seconds, for drives that do not report changes. Raises ConfigError for what is no folder.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: not a folder on this machine; name folders to watch")
+    out = folders[0] / RECORD if out is None else out
+    # The watcher starts before the first round: nothing that happens meanwhile is missed.
+    rounds = watch(
+        *folders, watch_filter=_is_design, debounce=_DEBOUNCE_MS, force_polling=poll or None,
+        poll_delay_ms=_POLL_MS, stop_event=stop, yield_on_timeout=True, rust_timeout=_DEBOUNCE_MS,
+        raise_interrupt=True,
+    )  # fmt: skip
+    due = True
+    for changes in rounds:
+        due = due or bool(changes)
+        if due:
+            yield tag_changed(model, _designs(folders), out, selection, workers=workers, xmp=xmp)
+            due = False
+
+
+def _designs(folders: Sequence[Path]) -> list[Located]:
+    found: dict[str, Located] = {}
+    for folder in folders:
+        try:
+            found.update((one.location, one) for one in find_designs([folder]))
+        except CatalogError:  # it is empty so far
+            continue
+    return list(found.values())
+
+
+def _is_design(_: Change, path: str) -> bool:
+    name = Path(path).name
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES

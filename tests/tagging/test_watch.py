@@ -1,0 +1,83 @@
+"""A folder is watched: what is new is tagged, a restart tags nothing twice."""
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import hangtag
+from hangtag.library.catalog import Catalog
+from hangtag.library.keywords.xmp import read_keywords
+from hangtag.tagging.bulk import Selection
+from hangtag.tagging.watch import RECORD, watch_folders
+
+SECONDS = 120.0  # for a round on a busy machine
+
+
+@contextmanager
+def watching(work: Path, folder: Path, *options: str) -> Iterator["queue.Queue[dict]"]:
+    """Run the command; its summaries arrive in a queue. It ends with Ctrl-C and exit code 130."""
+    command = [sys.executable, "-m", "hangtag", "watch", str(work / "model"), str(folder)]
+    process = subprocess.Popen(
+        [*command, "--xmp", "--json", "--quiet", *options], stdout=subprocess.PIPE, text=True
+    )
+    rounds: queue.Queue[dict] = queue.Queue()
+    assert process.stdout is not None
+    lines = process.stdout
+    reader = threading.Thread(
+        target=lambda: [rounds.put(json.loads(line)) for line in lines], daemon=True
+    )
+    reader.start()
+    try:
+        yield rounds
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        lines.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize("options", [(), ("--poll",), ("--embed",)])
+def test_what_is_new_is_tagged_and_a_restart_tags_nothing_twice(
+    library: Catalog, work: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "designs"
+    folder.mkdir()
+    images = [Path(library.location(design)) for design in library.designs[:3]]
+    with watching(work, folder, *options) as rounds:
+        assert rounds.get(timeout=SECONDS)["tagged"] == 0
+        shutil.copy(images[0], folder / "a.png")
+        assert rounds.get(timeout=SECONDS)["tagged"] == 1
+        (folder / "inside").mkdir()
+        shutil.copy(images[1], folder / "inside" / "b.png")
+        found = rounds.get(timeout=SECONDS)
+        while found["tagged"] < 2:
+            found = rounds.get(timeout=SECONDS)
+        assert found["unchanged"] in (1, 2)
+    tagged = json.loads((folder / RECORD).read_text().splitlines()[0])["tags"]
+    marks = read_keywords(folder / "a.png").machine
+    assert [mark.tag for mark in marks] == [tag["tag"] for tag in tagged]
+    state = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.name[0] != "."}
+    shutil.copy(images[2], folder / "c.png")  # while nobody watches
+    with watching(work, folder, *options) as rounds:
+        found = rounds.get(timeout=SECONDS)
+        assert (found["tagged"], found["unchanged"]) == (3, 2)
+    assert state.items() <= {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}.items()
+
+
+def test_only_folders_are_watched(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(hangtag.ConfigError, match="not a folder"):
+        next(watch_folders(work / "model", [tmp_path / "nowhere"], Selection()))
