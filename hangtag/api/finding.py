@@ -84,7 +84,7 @@ class Index:
         return write_page(duplicates, local(path))
 
 
-def index(
+def build_index(
     library: StrPath, folder: StrPath, *, model: Model | StrPath | None = None,
     workers: int | None = None,
 ) -> Index:  # fmt: skip
@@ -93,10 +93,10 @@ def index(
     `model` adds its scores, which `search` needs, and gives the backbone; without one it is
     hangtag-base. Raises CatalogError, ModelError, ConfigError.
     """
-    from hangtag.index.build import build_index
+    from hangtag.index import build
 
     used = model.path if isinstance(model, Model) else optional(model)
-    summary = build_index(local(library), local(folder), model=used, workers=workers or 0)
+    summary = build.build_index(local(library), local(folder), model=used, workers=workers or 0)
     return Index(local(folder), summary)
 
 

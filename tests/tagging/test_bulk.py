@@ -266,7 +266,7 @@ def test_colours_are_tags_of_their_own_kind(library: Catalog, work: Path, tmp_pa
     designs = find_designs([Path(library.location(one)) for one in library.designs[:20]])
     out = tmp_path / "tags.jsonl"
     for _ in range(2):
-        tag_library(work / "model", designs, out, Selection(min_score=0.5, colours=True), workers=1)
+        tag_library(work / "model", designs, out, Selection(top=1, colours=True), workers=1)
     found = [json.loads(line) for line in out.read_text().splitlines()]
     for line, design in zip(found, library, strict=False):
         names = [tag["tag"] for tag in line["tags"]]
