@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from hangtag.api import Report as Report
     from hangtag.api import Study as Study
     from hangtag.api import audit as audit
+    from hangtag.api import build_index as build_index
     from hangtag.api import compare as compare
     from hangtag.api import draw_sample as draw_sample
     from hangtag.api import export_review as export_review
     from hangtag.api import import_catalog as import_catalog
     from hangtag.api import import_model as import_model
-    from hangtag.api import index as index
     from hangtag.api import load_dataset as load_dataset
     from hangtag.api import load_index as load_index
     from hangtag.api import load_model as load_model
@@ -57,10 +57,10 @@ __version__ = "0.1.0"
 # By module: imported when a name of it is first used, so that `import hangtag` is quick.
 _MODULES = {
     "api": (
-        "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
-        "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-        "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
-        "tune",
+        "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
+        "export_review", "import_catalog", "import_model", "load_dataset", "load_index",
+        "load_model", "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach",
+        "train", "tune",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

@@ -24,8 +24,8 @@ def test_the_exported_names() -> None:
         "HangtagError", "ImageError", "Index", "JobError", "MissingExtra", "Model", "ModelError",
         "PackConfig", "Progress", "RecordError", "Report", "Rules", "ServeConfig", "Stopped",
         "StorageError", "Study", "Suggestion", "TrainConfig", "TrainingError", "TuneConfig",
-        "Vocabulary", "VocabularyError", "audit", "compare", "draw_sample", "export_review",
-        "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
+        "Vocabulary", "VocabularyError", "audit", "build_index", "compare", "draw_sample",
+        "export_review", "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
         "load_study", "pack", "progress", "serve", "serve_review", "suggest_rules", "teach",
         "train", "tune",
     ]  # fmt: skip

@@ -11,14 +11,14 @@
     for finding in hangtag.audit(model, "designs.csv", work="audit.work"):
         print(finding.image, finding.problem, finding.tag)
     model = hangtag.load_model("model")
-    index = hangtag.index("designs.csv", "index", model=model)
+    index = hangtag.build_index("designs.csv", "index", model=model)
     index.similar("heart.png")               # [Match("hearts/7.png", 0.81, ...), ...]
 
 A path is a `str` or an `os.PathLike`. Functions take what other functions return, or the path of
 it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.progress`.
 """
 
-from hangtag.api.finding import Index, index, load_index, teach
+from hangtag.api.finding import Index, build_index, load_index, teach
 from hangtag.api.library import draw_sample, import_catalog, load_dataset, pack, suggest_rules
 from hangtag.api.model import Model, Report, import_model, load_model, train
 from hangtag.api.quality import audit, compare
@@ -26,8 +26,7 @@ from hangtag.api.serving import export_review, serve, serve_review
 from hangtag.api.study import Study, load_study, tune
 
 __all__ = [
-    "Index", "Model", "Report", "Study", "audit", "compare", "draw_sample", "export_review",
-    "import_catalog", "import_model", "index", "load_dataset", "load_index", "load_model",
-    "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train",
-    "tune",
+    "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
+    "export_review", "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
+    "load_study", "pack", "serve", "serve_review", "suggest_rules", "teach", "train", "tune",
 ]  # fmt: skip

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """An index of a library: the result of `index` or `load_index`. Thread-safe."""
+    """An index of a library: the result of `build_index` or `load_index`. Thread-safe."""
 
     def __init__(self, path: Path, summary: "IndexSummary | None" = None) -> None:
         self.path = path
         """The folder of the index."""
         self.summary = summary
-        """What `index` found; None for an index that was opened."""
+        """What `build_index` found; None for an index that was opened."""
 
     def __repr__(self) -> str:
         return f"<hangtag.Index {self.path}>"
@@ -84,7 +84,7 @@ class Index:
         return write_page(duplicates, local(path))
 
 
-def index(
+def build_index(
     library: StrPath, folder: StrPath, *, model: Model | StrPath | None = None,
     workers: int | None = None,
 ) -> Index:  # fmt: skip
@@ -93,10 +93,10 @@ def index(
     `model` adds its scores, which `search` needs, and gives the backbone; without one it is
     hangtag-base. Raises CatalogError, ModelError, ConfigError.
     """
-    from hangtag.index.build import build_index
+    from hangtag.index.build import build_index as build
 
     used = model.path if isinstance(model, Model) else optional(model)
-    summary = build_index(local(library), local(folder), model=used, workers=workers or 0)
+    summary = build(local(library), local(folder), model=used, workers=workers or 0)
     return Index(local(folder), summary)
 
 

@@ -39,7 +39,7 @@ def index(
     """
     from hangtag import api
 
-    found = api.index(library, folder, model=model, workers=workers).summary
+    found = api.build_index(library, folder, model=model, workers=workers).summary
     assert found is not None
     line = f"{found.designs:,} designs -> {folder}; {found.computed:,} computed"
     changes = {"renamed": found.renamed, "removed": found.removed}
