@@ -25,9 +25,9 @@ def test_the_exported_names() -> None:
         "PackConfig", "Progress", "RecordError", "Report", "Rules", "ServeConfig", "Stopped",
         "StorageError", "Study", "Suggestion", "TrainConfig", "TrainingError", "TuneConfig",
         "Vocabulary", "VocabularyError", "audit", "build_index", "compare", "draw_sample",
-        "export_review", "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
-        "load_study", "pack", "progress", "serve", "serve_review", "suggest_rules", "teach",
-        "train", "tune",
+        "export_review", "import_catalog", "import_model", "load_dataset", "load_index",
+        "load_model", "load_study", "pack", "progress", "serve", "serve_review", "suggest_rules",
+        "teach", "train", "tune",
     ]  # fmt: skip
     for name in hangtag.__all__:
         assert getattr(hangtag, name).__doc__, name
