@@ -262,12 +262,15 @@ def test_colours_are_tags_of_their_own_kind(library: Catalog, work: Path, tmp_pa
     """A colour that the model suggests too is not listed twice."""
     designs = find_designs([Path(library.location(one)) for one in library.designs[:20]])
     out = tmp_path / "tags.jsonl"
-    for _ in range(2):
-        tag_library(work / "model", designs, out, Selection(min_score=0.5, colours=True), workers=1)
-    found = [json.loads(line) for line in out.read_text().splitlines()]
-    for line, design in zip(found, library, strict=False):
-        names = [tag["tag"] for tag in line["tags"]]
-        assert len(names) == len(set(names))
-        assert design.tags[1] in names  # its colour, by either
-    kinds = {tag.get("kind") for line in found for tag in line["tags"]}
-    assert kinds == {None, "colour"}
+    kinds: list[set[str | None]] = []
+    for least in (0.5, 1.0):
+        selection = Selection(min_score=least, colours=True)
+        tag_library(work / "model", designs, out, selection, workers=1)
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+        kinds.append({tag.get("kind") for line in found for tag in line["tags"]})
+        for line, design in zip(found, library, strict=False):
+            names = [tag["tag"] for tag in line["tags"]]
+            assert len(names) == len(set(names))
+            assert design.tags[1] in names  # its colour, by either
+    assert None in kinds[0]
+    assert kinds[1] == {"colour"}
