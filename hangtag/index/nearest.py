@@ -29,9 +29,10 @@ class Nearest:
         self._rest = np.empty(count, np.float32)
         for start in range(0, count, BLOCK):
             block = slice(start, start + BLOCK)
-            rows = vectors[block].astype(np.float32)
-            self._leading[block] = rows[:, :LEADING]
-            self._rest[block] = np.linalg.norm(rows[:, LEADING:], axis=1)
+            self._leading[block] = vectors[block, :LEADING]
+            # The rest is not read: with the leading part it has a length of one.
+            squares = np.square(self._leading[block]).sum(axis=1)
+            self._rest[block] = np.sqrt(np.maximum(1 - squares, 0) + 2 * ROUNDING)
 
     def __len__(self) -> int:
         return len(self._rest)

@@ -65,3 +65,14 @@ def test_without_a_readable_design_there_are_none(tmp_path: Path) -> None:
     nothing = Catalog((Design("gone.png", ("x",)),), tmp_path)
     found = catalog_features(nothing, Counting(), tmp_path / "kept", workers=1)  # type: ignore[arg-type]
     assert len(found.positions) == len(found.groups) == 0
+
+
+def test_features_of_an_index_are_used_and_stay(catalog: Catalog, tmp_path: Path) -> None:
+    """A review of two designs of a library leaves the others where they are."""
+    backbone = Counting()
+    catalog_features(catalog, backbone, tmp_path / "features")
+    before = backbone.computed
+    few = replace(catalog, designs=catalog.designs[:2])
+    catalog_features(few, backbone, tmp_path / "features", keep=True)
+    catalog_features(catalog, backbone, tmp_path / "features")
+    assert backbone.computed == before
