@@ -66,6 +66,13 @@ def _designs(folders: Sequence[Path]) -> list[Located]:
     return list(found.values())
 
 
-def _is_design(_: Change, path: str) -> bool:
-    name = Path(path).name
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+def _is_design(change: Change, path: str) -> bool:
+    """Return whether a change may be one of designs.
+
+    A new folder is: what was copied into it before the system began to report on it is not
+    reported. A changed one is not, since every sidecar that is written changes its folder.
+    """
+    name = Path(path)
+    if name.name.startswith("."):
+        return False
+    return name.suffix.lower() in IMAGE_SUFFIXES or (change is Change.added and name.is_dir())
