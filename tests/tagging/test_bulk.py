@@ -16,7 +16,7 @@ import pytest
 
 from hangtag.errors import ConfigError, ModelError
 from hangtag.library.catalog import Catalog
-from hangtag.library.keywords.xmp import keywords
+from hangtag.library.keywords.xmp import read_keywords
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import Selection, tag_library
@@ -136,14 +136,17 @@ def test_bad_files_are_listed_and_the_rest_is_tagged(
 
 
 def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_path: Path) -> None:
-    from hangtag.library.keywords.xmp import write_sidecar
-
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)
-    write_sidecar(image, ["mine", "by hand"])
+    image.with_name("a.png.xmp").write_text(
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+        ' xmlns:dc="http://purl.org/dc/elements/1.1/" dc:subject="mine, by hand"/></rdf:RDF>'
+    )
     done = hangtag("tag", work / "model", image, "--xmp", "--top", 2)
     suggested = [tag["tag"] for tag in json.loads(done.stdout)["tags"]]
-    assert keywords(image) == ["mine", "by hand", *suggested]
+    found = read_keywords(image)
+    assert found.tags == ["mine", "by hand"]
+    assert [mark.tag for mark in found.machine] == suggested
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     hangtag("tag", work / "model", image, "--xmp", "--top", 2)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
