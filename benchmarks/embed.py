@@ -92,13 +92,13 @@ def make(designs: Path, out: Path, count: int) -> dict[Path, tuple[str, ...]]:
     for number, paths in batches.items():
         if PEOPLE[number]:
             command = ["exiftool", "-q", "-m", "-overwrite_original", *PEOPLE[number], *paths]
-            subprocess.run(command, check=False)
+            subprocess.run(command, check=False, timeout=600)
     return tags_of
 
 
 def exiftool(folder: Path) -> dict[str, dict]:
     done = subprocess.run(
-        ["exiftool", "-j", "-G1", folder], capture_output=True, text=True, check=True
+        ["exiftool", "-j", "-G1", folder], capture_output=True, text=True, check=True, timeout=600
     )
     return {Path(found["SourceFile"]).name: found for found in json.loads(done.stdout)}
 
