@@ -185,7 +185,7 @@ def test_a_local_model_becomes_an_endpoint_and_goes_again(
     assert code == 0, err
     archive = s3.read("s3://library/models/hangtag-shop/model.tar.gz")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        assert {"config.json", "tags.json", "model.onnx"} == set(tar.getnames())
+        assert {"README.md", "config.json", "tags.json", "model.onnx"} == set(tar.getnames())
     _, out, _ = hangtag("sagemaker", "status")
     assert [line.split()[2] for line in out.splitlines()] == ["endpoint", "endpoint", "model"]
     assert "costs until" not in out

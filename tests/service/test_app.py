@@ -309,9 +309,11 @@ def test_it_does_not_listen_beyond_this_machine_unasked(work: Path) -> None:
 
 
 CIRCLES = "".join(
-    f'<circle cx="{n % 99}" cy="{n % 97}" r="40" fill="red" opacity="0.5"/>' for n in range(150_000)
+    f'<circle cx="{n % 99}" cy="{n % 97}" r="49" fill="url(#g)" opacity="0.5"/>'
+    for n in range(190_000)
 )
-ENDLESS = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 99">{CIRCLES}</svg>'
+GRADIENT = '<radialGradient id="g"><stop stop-color="red"/><stop offset="1"/></radialGradient>'
+ENDLESS = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 99">{GRADIENT}{CIRCLES}</svg>'
 SVG = {"Content-Type": "image/svg+xml"}
 
 
