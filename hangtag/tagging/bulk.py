@@ -25,8 +25,9 @@ from hangtag.library.keywords.embedded_tags import write_tags
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
-from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
+from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.tagging.output import (
+    REJECTED,
     Journal,
     TaggedDesign,
     is_own_output,
@@ -200,7 +201,7 @@ def tag_library(
         tagged = _tagged(folder, designs[done:], selection, workers, xmp)
         journal.append(track(tagged, "tagging", total=len(designs), done=done))
         write_tagged(out, journal)
-        rejected = write_rejected(out.with_suffix(".rejected.csv"), journal)
+        rejected = write_rejected(out.with_suffix(REJECTED), journal)
         counts = [len(design.suggestions) for design in journal if design.error is None]
         journal.path.unlink()
         return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
@@ -208,11 +209,9 @@ def tag_library(
 
 def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
-    digest = hashlib.sha256(folder.onnx.read_bytes())
-    digest.update((folder.path / TAGS_FILE).read_bytes())
     pairs = [(design.name, design.location) for design in designs]
-    digest.update(json.dumps([asdict(selection), xmp, pairs]).encode())
-    return digest.hexdigest()
+    content = json.dumps([folder.digest, asdict(selection), xmp, pairs])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def stream(
@@ -265,5 +264,5 @@ def summary_line(summary: BulkSummary, out: Path) -> str:
         line += f"; {summary.unchanged:,} designs unchanged since the last run"
     if summary.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
-        line += f"; unreadable: {reasons}, see {out.with_suffix('.rejected.csv')}"
+        line += f"; unreadable: {reasons}, see {out.with_suffix(REJECTED)}"
     return line

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hangtag.errors import ConfigError
 from hangtag.library.catalog_csv import write_csv
@@ -20,10 +20,9 @@ from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import BulkSummary, Selection, Xmp, tag_library
 from hangtag.tagging.designs import Located
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.tagging.output import CSV_COLUMNS, is_own_output
+from hangtag.tagging.output import CSV_COLUMNS, REJECTED, REJECTED_COLUMNS, is_own_output
 
 Stamp = tuple[int, int]
-_REJECTED: Final = ".rejected.csv"
 
 
 @dataclass
@@ -125,7 +124,7 @@ def _merged(
     rejected = _rejected(out, again) | _rejected(fresh, ())
     rows = [rejected[name] for name in names if name in rejected]
     _write_rejected(out, rows)
-    for path in (fresh, fresh.with_suffix(_REJECTED)):
+    for path in (fresh, fresh.with_suffix(REJECTED)):
         path.unlink(missing_ok=True)
     reasons: dict[str, int] = {}
     for row in rows:
@@ -174,7 +173,7 @@ def _write(out: Path, records: Iterable[_Record]) -> None:
 
 
 def _rejected(out: Path, left_out: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    path, names = out.with_suffix(_REJECTED), set(left_out)
+    path, names = out.with_suffix(REJECTED), set(left_out)
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -183,10 +182,10 @@ def _rejected(out: Path, left_out: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _write_rejected(out: Path, rows: Sequence[tuple[str, ...]]) -> None:
-    path = out.with_suffix(_REJECTED)
+    path = out.with_suffix(REJECTED)
     path.unlink(missing_ok=True)
     if rows:
-        write_csv(path, ("image", "reason", "message"), rows)
+        write_csv(path, REJECTED_COLUMNS, rows)
 
 
 def _stamp(location: str) -> Stamp | None:

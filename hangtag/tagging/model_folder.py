@@ -95,11 +95,16 @@ class ModelFolder:
         write_text(self.path / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
     @cached_property
-    def fingerprint(self) -> str:
-        """12 hex digits that another network, or other thresholds, would change."""
+    def digest(self) -> str:
+        """SHA-256, 64 hex digits, of the network and the tags with their thresholds."""
         digest = hashlib.sha256(self.onnx.read_bytes())
         digest.update((self.path / TAGS_FILE).read_bytes())
-        return digest.hexdigest()[:12]
+        return digest.hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 12 digits of `digest`."""
+        return self.digest[:12]
 
     @property
     def identity(self) -> str:

@@ -18,6 +18,8 @@ from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Suggestion
 
 CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
+REJECTED: Final = ".rejected.csv"  # in place of the suffix of the output
+REJECTED_COLUMNS: Final = ("image", "reason", "message")
 _NO_TAGS: Final = {"by": "model"}  # in the line of a design without tags
 
 
@@ -135,7 +137,7 @@ def write_rejected(path: Path, journal: Journal) -> Counter[str]:
     ]
     path.unlink(missing_ok=True)
     if rows:
-        write_csv(path, ("image", "reason", "message"), rows)
+        write_csv(path, REJECTED_COLUMNS, rows)
     return Counter(reason for _, reason, _ in rows)
 
 
