@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from hangtag.index.library_index import LibraryIndex
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.label_errors import likely_wrong
-from hangtag.tagging.calibration import Calibration, with_implied
 
 BLOCK: Final = 8192  # designs that are judged at a time
 
@@ -73,9 +72,5 @@ class Doubts:
         return found
 
     def _scores(self, rows: slice) -> NDArray[np.float32]:
-        logits, vocabulary = self.index.logits, self._vocabulary
-        if logits is None:
-            return np.zeros((len(self.index.designs[rows]), 0), np.float32)
-        known = np.nan_to_num(logits[rows].astype(np.float32), nan=-99.0)
-        scores = Calibration.of(vocabulary.tags).apply(known)
-        return with_implied(scores, vocabulary.implied).astype(np.float32)
+        """Return the scores of some designs, (n, T); 0 where they are unknown."""
+        return np.nan_to_num(self.index.scores(rows), nan=0.0)

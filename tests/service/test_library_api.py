@@ -1,6 +1,7 @@
 """The library over HTTP, and as a tab of the page in a real browser."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from hangtag.index.build import build_index
 from hangtag.library.catalog import Catalog
+from hangtag.review.store import ReviewStore
+from hangtag.service.serve import FIRST
 from tests.service.conftest import Server, start  # its fixtures are those of all tests here
 
 
@@ -151,6 +154,24 @@ def test_the_tab_is_accessible(page: Page) -> None:
     expect(page.locator("#chosen h2")).not_to_be_empty()
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_review_starts_with_the_scores_of_the_index(
+    serve: Callable, folder: Path, headed: Path, tmp_path: Path
+) -> None:
+    """The first questions are there before anything is learned; then the learner's replace them."""
+    answers = tmp_path / "review.sqlite"
+    options = (folder / "designs.csv", "--index", folder / "index", "--answers", answers)
+    began = serve(headed / "model", *options, command="review")
+    asked = httpx.post(f"{began.url}/review/design", json={"reviewer": "ann", "after": ""}).json()
+    assert asked["questions"]
+    store, limit = ReviewStore(answers), time.monotonic() + 30
+    while store.questions_key() == FIRST and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert store.questions_key() not in ("", FIRST)
+    assert store.counts()[0] > 0
+    assert not (tmp_path / "review.sqlite.features").exists()  # those of the index were used
+    assert "scores of another model" not in "".join(began.said)
 
 
 def test_a_server_without_an_index_has_no_tab(
