@@ -47,7 +47,7 @@ def serve(model: Path, config: ServeConfig) -> None:
     engine = _engine(model, config)
     app = create_app(engine, config, token)
     if index is not None:
-        add_library(app, index, engine)
+        add_library(app, index, engine, teaches=config.teach)
     run(app, engine, config)
 
 
@@ -94,7 +94,7 @@ def review(
     app = create_app(engine, config, token, review=True)
     add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
     if index is not None:
-        add_library(app, index, engine)
+        add_library(app, index, engine, teaches=config.teach)
     live.start()
     try:
         run(app, engine, config)
