@@ -5,6 +5,7 @@ import { drawMark, setMark, setUpTeaching, teaches, turnMark } from "./teach.js"
 
 const CHUNK = 100;         // designs in one answer of the server
 const MOST_PICTURES = 600; // kept in memory
+const PASSING = 60;        // milliseconds that a design is in sight before its picture is fetched
 const state = { query: "", only: "", tag: "", total: 0, chunks: new Map(), near: null, current: -1, run: 0 };
 const say = text => { $("#library-status").textContent = text; };
 
@@ -146,7 +147,8 @@ function cell(place, design) {
   button.addEventListener("click", () => choose(place));
   box.className = "picture";
   image.alt = design.image;
-  pictureOf(design.id).then(url => { image.src = url; }, () => {});
+  // What is scrolled past at once is not fetched.
+  setTimeout(() => item.isConnected && pictureOf(design.id).then(url => { image.src = url; }, () => {}), PASSING);
   const mark = document.createElement("span");
   mark.className = "mark";
   box.append(image, mark);
