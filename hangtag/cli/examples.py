@@ -31,6 +31,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "duplicates": "hangtag duplicates index --out duplicates.csv --page duplicates.html",
     "search": "hangtag search index 'red heart -black'",
     "teach": "hangtag teach model kawaii --yes a.png b.png c.png --index index",
+    "export": "hangtag export model model.onnx",
     "import-model": "hangtag import-model model.tar.gz model --tags-file tags.txt",
     "salvage": "hangtag salvage damaged.rec whole.rec",
     "sagemaker train": "hangtag sagemaker train s3://bucket/dataset --role ROLE --instance-type"
