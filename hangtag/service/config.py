@@ -67,6 +67,10 @@ class ServeConfig:
     index: Path | None = None
     """The folder that `hangtag index` wrote: adds search, similar designs and the tab Library."""
 
+    label_studio: Path | None = None
+    """Folder of the designs, as Label Studio knows it (its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT):
+    answers what Label Studio asks of an ML backend."""
+
     reload: bool = False
     """Let POST /reload load a changed model folder, as SIGHUP always does."""
 
