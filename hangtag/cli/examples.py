@@ -13,6 +13,8 @@ EXAMPLES: Final[dict[str, str]] = {
     "vocabulary merge": "hangtag vocabulary merge kitten tomcat --into cat",
     "vocabulary split": 'hangtag vocabulary split bat --beside ball --into "baseball bat"',
     "vocabulary drop": "hangtag vocabulary drop misc untitled",
+    "vocabulary suggest-names": "hangtag vocabulary suggest-names package model --language de",
+    "vocabulary set-names": "hangtag vocabulary set-names model names.txt",
     "pack": "hangtag pack designs.csv dataset",
     "train": "hangtag train dataset model --minutes 30",
     "tune": "hangtag tune dataset study --trials 20",

@@ -63,3 +63,4 @@ class TagInfo(BaseModel):
     tag: str
     threshold: float
     apply_threshold: float | None
+    names: dict[str, str] = Field(default={}, description="Its names in other languages.")
