@@ -56,6 +56,7 @@ class Handlers:
             status="ok",
             version=__version__,
             model=tagger.folder.path.resolve().name,
+            identity=tagger.folder.identity,
             tags=len(tagger.vocabulary),
             under_way=self.engine.under_way,
             queue=self.config.queue,
@@ -65,11 +66,13 @@ class Handlers:
 
     async def tags(self) -> list[TagInfo]:
         tagger = self.engine.tagger
+        paths = tagger.vocabulary.paths
         return [
             TagInfo(
                 tag=tag.name,
                 threshold=float(limit),
                 apply_threshold=tag.apply_threshold,
+                levels=list(paths.get(tag.name, ())),
                 names=dict(tag.names),
             )
             for tag, limit in zip(tagger.vocabulary.tags, tagger.thresholds, strict=True)
