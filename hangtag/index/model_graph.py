@@ -58,10 +58,8 @@ class ModelGraph:
     def reads_stored_features(self) -> bool:
         """Whether the features of an index are those that the model's head reads."""
         sizes = self.folder.preprocessing
-        return self.own_backbone is not None and (sizes.packed_size, sizes.input_size) == (
-            PACKED,
-            SIDE_OF_OWN,
-        )
+        seen = sizes.packed_size, sizes.input_size, sizes.trim
+        return self.own_backbone is not None and seen == (PACKED, SIDE_OF_OWN, True)
 
     @cached_property
     def head(self) -> onnxruntime.InferenceSession:

@@ -153,7 +153,7 @@ def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prep
         Suggestion(name, float(shares[NAMES.index(name)]), "suggest", "colour")
         for name in main_colours(shares)
     )
-    return _Prepared(fit(pixels, preprocessing.input_size), tuple(found))
+    return _Prepared(fit(pixels, preprocessing.input_size, trim=preprocessing.trim), tuple(found))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ class Preprocessing:
     max_megapixels: float
     """Designs with more pixels are rejected, as they were when the dataset was packed."""
 
+    trim: bool = False
+    """Whether wide transparent margins are cut off first; models of before did not."""
+
 
 @dataclass(frozen=True)
 class ModelFolder:

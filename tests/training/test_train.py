@@ -247,7 +247,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
 def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
+    config = TrainConfig(freeze=False, input_size=32, epochs=1, precision="fp32", ema=0.0)
     dataset = shutil.copytree(
         dataset, tmp_path / "d", ignore=shutil.ignore_patterns("features")
     )  # without features that are there already, which would cost no time
