@@ -101,7 +101,10 @@ class ModelFolder:
     def digest(self) -> str:
         """SHA-256, 64 hex digits, of the network and the tags with their thresholds."""
         digest = hashlib.sha256(self.onnx.read_bytes())
-        digest.update((self.path / TAGS_FILE).read_bytes())
+        tags = (self.path / TAGS_FILE).read_bytes()
+        if any(tag.names for tag in self.vocabulary.tags):  # they change no score
+            tags = self.vocabulary.unnamed().text().encode()
+        digest.update(tags)
         return digest.hexdigest()
 
     @property

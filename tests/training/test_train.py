@@ -33,6 +33,7 @@ from hangtag.errors import (
     TrainingError,
 )
 from hangtag.index.backbone import own_state
+from hangtag.index.own import OWN_NETWORK
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
@@ -45,7 +46,7 @@ from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import Data, stores_of
 from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
-from hangtag.training.network import OWN_NETWORK, TagNetwork, load_backbone
+from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.network_run import first_network
 from hangtag.training.progress import Origin
 from hangtag.training.run import Run
