@@ -62,6 +62,7 @@ _COMMANDS: dict[str, Any] = {
     "search": finding.search,
     "teach": finding.teach,
     "import-model": model.import_model,
+    "merge": dataset.merge,
     "salvage": dataset.salvage,
     "sagemaker": sagemaker.app,
     "doctor": doctor.doctor,

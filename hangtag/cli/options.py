@@ -51,6 +51,14 @@ Workers = Annotated[
     int | None, Parameter(help="Worker processes; auto is one per core.", show_default="auto")
 ]
 
+Shard = Annotated[
+    str | None,
+    Parameter(
+        metavar="I/N",
+        help="Do one of N parts, I from 0, into a file of its own; `hangtag merge` joins them.",
+    ),
+]
+
 
 def shown_default(value: Any) -> str | None:
     """Return how help shows a default; None for flags that are off and for what is not set."""
