@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hangtag.api.arguments import StrPath, dataset_of, local, need_torch, optional
+from hangtag.api.arguments import StrPath, dataset_of, local, need_torch, on_cluster, optional
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.config import TrainConfig
 
@@ -97,7 +97,7 @@ class Model:
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
         colours: bool = False, again: bool = False, shard: str | None = None,
-        workers: int | None = None,
+        workers: int | None = None, cluster: str | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
@@ -105,8 +105,8 @@ class Model:
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
         the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
         can hold them. `shard`, such as "3/16", tags one of several parts into a file of its own;
-        see `merge_tags`. A design that cannot be read is counted in the summary. Raises
-        CatalogError, ConfigError.
+        see `merge_tags`. `cluster` is the address of a Ray cluster that does the work, or "auto". A
+        design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
         """
         from hangtag.storage.parts import Part
         from hangtag.tagging import bulk
@@ -120,7 +120,8 @@ class Model:
             target, designs = part.beside(target), list(part.of(designs))
         if again:
             forget(target)
-        return tag_changed(self.path, designs, target, selection, workers=workers or 0, xmp=xmp)
+        with on_cluster(cluster):
+            return tag_changed(self.path, designs, target, selection, workers=workers or 0, xmp=xmp)
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,

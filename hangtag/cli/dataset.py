@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, Shard, Workers, config_of, options_of
+from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError
 
@@ -26,6 +26,7 @@ def pack(
     drop: Path | None = None,
     shard: Shard = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     overwrite: bool = False,
     output: Output | None = None,
 ) -> Result:
@@ -58,7 +59,7 @@ def pack(
             )
     settings: dict[str, Any] = {
         "config": config_of(PackConfig, config), "rules": Rules.read(rules, drop),
-        "workers": workers, "overwrite": overwrite,
+        "workers": workers, "cluster": cluster, "overwrite": overwrite,
     }  # fmt: skip
     if shard is not None:
         part = api.pack_shard(catalog, dataset, shard, **settings)

@@ -59,6 +59,14 @@ Shard = Annotated[
     ),
 ]
 
+Cluster = Annotated[
+    str | None,
+    Parameter(
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at ADDRESS; auto is the one that runs on this machine.",
+    ),
+]
+
 
 def shown_default(value: Any) -> str | None:
     """Return how help shows a default; None for flags that are off and for what is not set."""

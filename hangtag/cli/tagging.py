@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, Shard, Workers, config_of, options_of
+from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
@@ -34,6 +34,7 @@ def tag(
     again: bool = False,
     shard: Shard = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """Suggest tags for designs; with --out resumable, and a second run tags only what changed.
@@ -76,6 +77,8 @@ def tag(
         raise ConfigError("--embed says where --xmp writes; give both")
     if shard is not None and out is None:
         raise ConfigError("--shard writes a part of a file; name the file with --out")
+    if cluster is not None and out is None:
+        raise ConfigError("--cluster writes a file; name it with --out")
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
@@ -83,7 +86,7 @@ def tag(
     }  # fmt: skip
     if out is None:
         return _streamed(opened.tag_each(paths, **settings))
-    found = opened.tag_library(paths, out, again=again, shard=shard, **settings)
+    found = opened.tag_library(paths, out, again=again, shard=shard, cluster=cluster, **settings)
     is_empty = shard is not None and not found.rejected  # more shards than designs
     failure = "" if found.tagged or is_empty else "no design could be tagged"
     written = out if shard is None else Part.parse(shard).beside(out)
