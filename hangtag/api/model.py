@@ -12,6 +12,7 @@ from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from hangtag.library.colours import Palette
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.evaluate import Evaluation
     from hangtag.quality.scoring import Scored
@@ -96,15 +97,17 @@ class Model:
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
-        colours: bool = False, again: bool = False, workers: int | None = None,
+        colours: bool = False, palette: StrPath | None = None, words: bool = False,
+        again: bool = False, workers: int | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
-        the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
+        the main colours, of the file `palette` if given, `words` the words written in a design
+        (the `ocr` extra). `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
         can hold them. A design that cannot be read is counted in the summary. Raises CatalogError,
-        ConfigError.
+        ConfigError, MissingExtra.
         """
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
@@ -112,20 +115,20 @@ class Model:
 
         if again:
             forget(local(out))
-        selection = bulk.Selection(all_tags, top, min_score, colours)
+        selection = bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words)
         designs = find_designs([local(path) for path in paths])
         return tag_changed(self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp)
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
         all_tags: bool = False, xmp: "Xmp" = False, colours: bool = False,
-        workers: int | None = None,
+        palette: StrPath | None = None, words: bool = False, workers: int | None = None,
     ) -> "Iterator[TaggedDesign]":  # fmt: skip
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
 
-        selection = bulk.Selection(all_tags, top, min_score, colours)
+        selection = bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words)
         designs = find_designs([local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 
@@ -138,6 +141,12 @@ class Model:
         from hangtag.quality.evaluate import evaluate
 
         return Report(*evaluate(self.path, dataset_of(dataset), split=split))
+
+
+def _palette(path: StrPath | None) -> "Palette | None":
+    from hangtag.library.colours import Palette
+
+    return None if path is None else Palette.read(Path(path))
 
 
 @dataclass(frozen=True, eq=False)
