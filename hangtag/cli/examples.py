@@ -13,6 +13,8 @@ EXAMPLES: Final[dict[str, str]] = {
     "vocabulary merge": "hangtag vocabulary merge kitten tomcat --into cat",
     "vocabulary split": 'hangtag vocabulary split bat --beside ball --into "baseball bat"',
     "vocabulary drop": "hangtag vocabulary drop misc untitled",
+    "vocabulary suggest-names": "hangtag vocabulary suggest-names package model --language de",
+    "vocabulary set-names": "hangtag vocabulary set-names model names.txt",
     "pack": "hangtag pack designs.csv dataset",
     "train": "hangtag train dataset model --minutes 30",
     "tune": "hangtag tune dataset study --trials 20",
@@ -31,7 +33,9 @@ EXAMPLES: Final[dict[str, str]] = {
     "duplicates": "hangtag duplicates index --out duplicates.csv --page duplicates.html",
     "search": "hangtag search index 'red heart -black'",
     "teach": "hangtag teach model kawaii --yes a.png b.png c.png --index index",
+    "export": "hangtag export model model.onnx",
     "import-model": "hangtag import-model model.tar.gz model --tags-file tags.txt",
+    "merge": "hangtag merge dataset",
     "salvage": "hangtag salvage damaged.rec whole.rec",
     "sagemaker train": "hangtag sagemaker train s3://bucket/dataset --role ROLE --instance-type"
     " ml.g5.xlarge --max-hours 2 --image IMAGE",

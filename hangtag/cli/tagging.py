@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, Workers, config_of, options_of
+from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     ServeOptions = ServeConfig | None
 else:
-    ServeOptions = options_of(ServeConfig, unset=("index",))
+    ServeOptions = options_of(ServeConfig, unset=("index", "label_studio"))
 
 
 def tag(
@@ -33,8 +33,11 @@ def tag(
     palette: Path | None = None,
     words: bool = False,
     embed: bool = False,
+    language: str | None = None,
     again: bool = False,
+    shard: Shard = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """Suggest tags for designs; with --out resumable, and a second run tags only what changed.
@@ -65,10 +68,14 @@ def tag(
     embed
         With --xmp: write into JPEG, PNG, WebP and TIFF files themselves; pixels and other metadata
         stay as they are. Other formats get a sidecar.
+    language
+        Tags by their names in this language, such as de, where they have one: see `hangtag
+        vocabulary set-names`.
     again
         Tag all designs, also those that an earlier run into OUT tagged and that have not changed.
     """
     from hangtag import api
+    from hangtag.storage.parts import Part
     from hangtag.tagging.bulk import summary_line
 
     if out is not None and out.resolve() in {path.resolve() for path in paths}:
@@ -81,17 +88,23 @@ def tag(
         raise ConfigError("--embed says where --xmp writes; give both")
     if palette is not None and not colours:
         raise ConfigError("--palette says which colours --colours finds; give both")
+    if shard is not None and out is None:
+        raise ConfigError("--shard writes a part of a file; name the file with --out")
+    if cluster is not None and out is None:
+        raise ConfigError("--cluster writes a file; name it with --out")
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
         "palette": palette, "words": words,
-        "xmp": "embed" if embed else xmp, "workers": workers,
+        "xmp": "embed" if embed else xmp, "language": language, "workers": workers,
     }  # fmt: skip
     if out is None:
         return _streamed(opened.tag_each(paths, **settings))
-    found = opened.tag_library(paths, out, again=again, **settings)
-    failure = "" if found.tagged else "no design could be tagged"
-    return Result([summary_line(found, out)], asdict(found), failure)
+    found = opened.tag_library(paths, out, again=again, shard=shard, cluster=cluster, **settings)
+    is_empty = shard is not None and not found.rejected  # more shards than designs
+    failure = "" if found.tagged or is_empty else "no design could be tagged"
+    written = out if shard is None else Part.parse(shard).beside(out)
+    return Result([summary_line(found, written)], asdict(found), failure)
 
 
 def _streamed(designs: "Iterator[TaggedDesign]") -> Result:

@@ -70,6 +70,10 @@ class ServeConfig:
     teach: bool = False
     """Let the tab Library and POST /teach teach the model new tags, which changes MODEL/."""
 
+    label_studio: Path | None = None
+    """Folder of the designs, as Label Studio knows it (its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT):
+    answers what Label Studio asks of an ML backend."""
+
     reload: bool = False
     """Let POST /reload load a changed model folder, as SIGHUP always does."""
 

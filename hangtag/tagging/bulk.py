@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
+from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
@@ -68,11 +69,34 @@ class Selection:
     words: bool = False
     """Also the words written in a design; see `tagging.words`."""
 
+    language: str | None = None
+    """Tags by their names in this language; one without such a name keeps its own."""
+
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
-        """Return the kept suggestions of one design, best first, by its scores (T,)."""
+        """Return the kept suggestions of one design, best first, by its scores (T,).
+
+        Raises VocabularyError for a language in which no tag has a name.
+        """
         if self.all or self.min_score is not None or self.top is not None:
-            return tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
-        return tagger.suggestions(scores, min_score=tagger.thresholds)
+            found = tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
+        else:
+            found = tagger.suggestions(scores, min_score=tagger.thresholds)
+        if self.language is None:
+            return found
+        names = tagger.vocabulary.names_in(self.language)
+        best: dict[str, Suggestion] = {}  # two tags may have one name
+        for one in found:
+            name = names.get(one.tag, one.tag)
+            best.setdefault(name, replace(one, tag=name))
+        return list(best.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options, by which runs are recognised; those that are off are left out."""
+        options = asdict(self)
+        for name in ("palette", "words", "language"):
+            if not options[name]:
+                del options[name]
+        return options
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,7 @@ def tag_designs(
     score = _Scoring(folder.path, selection)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
-    if has_gpu():
+    if has_gpu() and not is_elsewhere():
         found = _in_batches(score, map_designs(prepare, locations, workers=workers))
     else:
         found = map_designs(prepare, locations, then=score, workers=workers)
@@ -141,7 +165,7 @@ def _prepared(data: bytes, preprocessing: Preprocessing, selection: Selection) -
         others += words_of(data, preprocessing.max_megapixels)
     if selection.colours:
         others += _colours(pixels, selection.palette or TWELVE)
-    return _Prepared(fit(pixels, preprocessing.input_size), tuple(others))
+    return _Prepared(fit(pixels, preprocessing.input_size, trim=preprocessing.trim), tuple(others))
 
 
 def _colours(pixels: Pixels, palette: Palette) -> Iterator[Suggestion]:
@@ -154,11 +178,16 @@ def _colours(pixels: Pixels, palette: Palette) -> Iterator[Suggestion]:
 class _Scoring:
     """Designs -> the kept suggestions of each. Worker processes get it, and load the model once."""
 
-    model: Path
+    folder: Path
+    """The model."""
     selection: Selection
 
+    def at(self, folder: Path) -> "_Scoring":
+        """Return the same with a copy of the model."""
+        return replace(self, folder=folder)
+
     def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
-        tagger = _opened(self.model)
+        tagger = _opened(self.folder)
         scores = tagger.scores([design.pixels for design in designs])
         found: list[tuple[Suggestion, ...]] = []
         for design, row in zip(designs, scores, strict=True):
@@ -226,7 +255,7 @@ def tag_library(
 def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     pairs = [(design.name, design.location) for design in designs]
-    content = json.dumps([folder.digest, asdict(selection), xmp, pairs])
+    content = json.dumps([folder.digest, selection.as_json(), xmp, pairs])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
