@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from hangtag.api import load_index as load_index
     from hangtag.api import load_model as load_model
     from hangtag.api import load_study as load_study
+    from hangtag.api import merge_dataset as merge_dataset
+    from hangtag.api import merge_tags as merge_tags
     from hangtag.api import pack as pack
+    from hangtag.api import pack_shard as pack_shard
     from hangtag.api import serve as serve
     from hangtag.api import serve_review as serve_review
     from hangtag.api import set_names as set_names
@@ -65,8 +68,8 @@ _MODULES = {
         "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
         "export_model", "export_review",
         "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
-        "load_study", "pack", "serve", "serve_review", "set_names", "suggest_names",
-        "suggest_rules", "teach", "train", "tune", "untag", "watch",
+        "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
+        "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

@@ -52,9 +52,9 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
         "audit", "compare", "demo", "doctor", "duplicates", "evaluate", "export", "import",
-        "import-model", "index", "pack", "review", "sagemaker", "salvage", "sample", "search",
-        "serve", "similar", "study", "tag", "teach", "train", "tune", "untag", "vocabulary",
-        "watch",
+        "import-model", "index", "merge", "pack", "review", "sagemaker", "salvage", "sample",
+        "search", "serve", "similar", "study", "tag", "teach", "train", "tune", "untag",
+        "vocabulary", "watch",
     }  # fmt: skip
 
 
@@ -64,6 +64,10 @@ def test_the_commands_are_these() -> None:
         (("pack", "nowhere.csv", "d"), "nowhere.csv"),
         (("pack", "designs.txt", "d"), "designs.txt"),
         (("pack", "designs.csv", "d", "--size", "1"), "choose 16 to 4096"),
+        (("pack", "nowhere.csv", "d", "--shard", "0/2"), "nowhere.csv"),
+        (("merge", "d"), "there are no shards of it"),
+        (("merge", "tags.csv"), "there are no shards of it"),
+        (("tag", "nowhere", "a.png", "--shard", "0/2"), "name the file with --out"),
         (("train", "nowhere", "m"), "nowhere"),
         (("train", "nowhere", "m", "--learning-rate", "-1"), "learning_rate"),
         (("train", "nowhere", "m", "--epochs", "0"), "choose 1 to"),
@@ -184,16 +188,35 @@ FACE = {
     "hangtag.library.vocabulary",
 }  # fmt: skip
 HELPERS = {
-    "addresses": {"storage.s3", "storage.addresses", "storage.mirror", "tagging.designs"},
+    "addresses": {
+        "dataset.pack_parts",
+        "storage.s3",
+        "storage.addresses",
+        "storage.mirror",
+        "storage.parts",
+        "tagging.designs",
+    },
     "app": {"training.threads"},
-    "dataset": {"dataset.dataset_folder", "dataset.pack", "dataset.recordio"},
+    "dataset": {
+        "dataset.dataset_folder",
+        "dataset.pack",
+        "dataset.pack_parts",
+        "dataset.recordio",
+        "tagging.bulk",
+    },
     "demo": {"tagging.bulk"},
     "doctor": {"training.devices"},
     "finding": {"index.duplicates", "storage.files"},
     "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
-    "tagging": {"tagging.bulk", "tagging.output", "tagging.untag", "tagging.watch"},
+    "tagging": {
+        "storage.parts",
+        "tagging.bulk",
+        "tagging.output",
+        "tagging.untag",
+        "tagging.watch",
+    },
 }
 
 

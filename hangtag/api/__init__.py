@@ -20,18 +20,26 @@ it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.pr
 
 from hangtag.api.export import export_model
 from hangtag.api.finding import Index, build_index, load_index, teach
-from hangtag.api.library import draw_sample, import_catalog, load_dataset, pack, suggest_rules
+from hangtag.api.library import (
+    draw_sample,
+    import_catalog,
+    load_dataset,
+    merge_dataset,
+    pack,
+    pack_shard,
+    suggest_rules,
+)
 from hangtag.api.model import Model, Report, import_model, load_model, train
 from hangtag.api.names import set_names, suggest_names
 from hangtag.api.quality import audit, compare
 from hangtag.api.serving import export_review, serve, serve_review
 from hangtag.api.study import Study, load_study, tune
-from hangtag.api.tags import untag, watch
+from hangtag.api.tags import merge_tags, untag, watch
 
 __all__ = [
     "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
     "export_model", "export_review",
     "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
-    "load_study", "pack", "serve", "serve_review", "set_names", "suggest_names", "suggest_rules",
-    "teach", "train", "tune", "untag", "watch",
+    "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
+    "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",
 ]  # fmt: skip

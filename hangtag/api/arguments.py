@@ -1,6 +1,7 @@
 """What the functions of the API take: paths, and results of other functions or their paths."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,3 +41,15 @@ def need_torch() -> None:
     """Raise MissingExtra where the `train` extra is not installed."""
     if find_spec("torch") is None or find_spec("timm") is None:
         raise MissingExtra("training", "train")
+
+
+def on_cluster(address: str | None) -> AbstractContextManager[None]:
+    """Return a context in which designs are decoded on a Ray cluster; without address, here.
+
+    Raises MissingExtra where the `cluster` extra is not installed.
+    """
+    if address is None:
+        return nullcontext()
+    from hangtag.cluster.connection import designs_on
+
+    return designs_on(address)

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hangtag.api.arguments import StrPath, local, optional
+from hangtag.api.arguments import StrPath, local, on_cluster, optional
 from hangtag.api.model import Model
 
 if TYPE_CHECKING:
@@ -86,17 +86,19 @@ class Index:
 
 def build_index(
     library: StrPath, folder: StrPath, *, model: Model | StrPath | None = None,
-    workers: int | None = None,
+    workers: int | None = None, cluster: str | None = None,
 ) -> Index:  # fmt: skip
     """Index a catalog or a folder of designs in `folder`, or bring its index up to date; resumable.
 
     `model` adds its scores, which `search` needs, and gives the backbone; without one it is
-    hangtag-base. Raises CatalogError, ModelError, ConfigError.
+    hangtag-base. `cluster` is the address of a Ray cluster, or "auto". Raises CatalogError,
+    ModelError, ConfigError.
     """
     from hangtag.index import build
 
     used = model.path if isinstance(model, Model) else optional(model)
-    summary = build.build_index(local(library), local(folder), model=used, workers=workers or 0)
+    with on_cluster(cluster):
+        summary = build.build_index(local(library), local(folder), model=used, workers=workers or 0)
     return Index(local(folder), summary)
 
 

@@ -1,8 +1,17 @@
 """A library: its catalog, the rules of its tags, and the dataset that it is packed into."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hangtag.api.arguments import StrPath, catalog_of, dataset_of, local, optional, rules_of
+from hangtag.api.arguments import (
+    StrPath,
+    catalog_of,
+    dataset_of,
+    local,
+    on_cluster,
+    optional,
+    rules_of,
+)
 from hangtag.api.model import Model, model_of
 from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import Dataset
@@ -11,6 +20,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.rules import MIN_COUNT, Rules
 
 if TYPE_CHECKING:
+    from hangtag.dataset.pack_parts import PartSummary
     from hangtag.library.proposals import Proposal
 
 
@@ -65,21 +75,57 @@ def suggest_rules(
 def pack(
     catalog: Catalog | StrPath, dataset: StrPath, *, config: PackConfig | None = None,
     rules: Rules | StrPath | None = None, workers: int | None = None, overwrite: bool = False,
+    cluster: str | None = None,
 ) -> Dataset:  # fmt: skip
     """Pack a catalog, or the file that holds one, into a dataset to train on; resumable.
 
     `rules` are aliases, implications and tags to drop. `workers` processes decode, by default one
     per core. `dataset`/rejected.csv lists the designs that cannot be packed. Raises DatasetError
     where the folder has another dataset (unless `overwrite`), CatalogError and VocabularyError.
+    `cluster` is the address of a Ray cluster that decodes the designs, or "auto".
     """
     from hangtag.dataset import pack as packing
 
     folder = local(dataset)
-    packing.pack(
-        catalog_of(catalog), folder, config, tags=rules_of(rules), workers=workers or 0,
-        overwrite=overwrite,
-    )  # fmt: skip
+    with on_cluster(cluster):
+        packing.pack(
+            catalog_of(catalog), folder, config, tags=rules_of(rules), workers=workers or 0,
+            overwrite=overwrite,
+        )  # fmt: skip
     return Dataset.open(folder)
+
+
+def pack_shard(
+    catalog: Catalog | StrPath, dataset: StrPath, shard: str, *, config: PackConfig | None = None,
+    rules: Rules | StrPath | None = None, workers: int | None = None, overwrite: bool = False,
+    cluster: str | None = None,
+) -> "PartSummary":  # fmt: skip
+    """Decode one of several parts of a catalog, such as "3/16", into `dataset`/shards; resumable.
+
+    Arguments are those of `pack`. Once all parts are there, `merge_dataset` makes the dataset.
+    """
+    from hangtag.dataset.pack_parts import pack_part
+    from hangtag.storage.parts import Part
+
+    with on_cluster(cluster):
+        return pack_part(
+            catalog_of(catalog), local(dataset), Part.parse(shard), config or PackConfig(),
+            rules_of(rules), workers=workers or 0, overwrite=overwrite,
+        )  # fmt: skip
+
+
+def merge_dataset(
+    dataset: StrPath, folders: Sequence[StrPath] = (), *, overwrite: bool = False
+) -> Dataset:
+    """Make a dataset of the parts that `pack_shard` wrote there and in `folders`.
+
+    It is what `pack` makes of the whole catalog, byte for byte. Raises DatasetError where parts are
+    missing or do not belong together, or the folder has another dataset (unless `overwrite`).
+    """
+    from hangtag.dataset.pack_parts import merge_parts
+
+    merge_parts(local(dataset), [local(folder) for folder in folders], overwrite=overwrite)
+    return Dataset.open(local(dataset))
 
 
 def load_dataset(dataset: StrPath, *, tags_file: StrPath | None = None) -> Dataset:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hangtag.api.arguments import StrPath, dataset_of, local, need_torch, optional
+from hangtag.api.arguments import StrPath, dataset_of, local, need_torch, on_cluster, optional
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.config import TrainConfig
 
@@ -99,24 +99,31 @@ class Model:
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
         colours: bool = False, again: bool = False, language: str | None = None,
-        workers: int | None = None,
+        shard: str | None = None, workers: int | None = None, cluster: str | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
         the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
-        can hold them. `language` gives tags by their names in it. A design that cannot be read is
-        counted in the summary. Raises CatalogError, ConfigError, VocabularyError.
+        can hold them. `language` gives tags by their names in it. `shard`, such as "3/16", tags one
+        of several parts into a file of its own; see `merge_tags`. `cluster` is the address of a Ray
+        cluster that does the work, or "auto". A design that cannot be read is counted in the
+        summary. Raises CatalogError, ConfigError, VocabularyError.
         """
+        from hangtag.storage.parts import Part
         from hangtag.tagging.designs import find_designs
         from hangtag.tagging.incremental import forget, tag_changed
 
-        if again:
-            forget(local(out))
         selection = self._selection(all_tags, top, min_score, colours, language)
-        designs = find_designs([local(path) for path in paths])
-        return tag_changed(self.path, designs, local(out), selection, workers=workers or 0, xmp=xmp)
+        target, designs = local(out), find_designs([local(path) for path in paths])
+        if shard is not None:
+            part = Part.parse(shard)
+            target, designs = part.beside(target), list(part.of(designs))
+        if again:
+            forget(target)
+        with on_cluster(cluster):
+            return tag_changed(self.path, designs, target, selection, workers=workers or 0, xmp=xmp)
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,

@@ -1,4 +1,4 @@
-"""Machine tags in a library: written while it is watched, and taken back."""
+"""Machine tags in a library: merged, written while it is watched, and taken back."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +9,17 @@ from hangtag.api.model import Model, model_of
 if TYPE_CHECKING:
     from hangtag.tagging.bulk import BulkSummary, Xmp
     from hangtag.tagging.untag import UntagSummary
+
+
+def merge_tags(out: StrPath, folders: Sequence[StrPath] = ()) -> "BulkSummary":
+    """Write `out` of the shards that `Model.tag_library` wrote beside it and in `folders`.
+
+    It is what tagging the whole library writes, byte for byte. Raises ConfigError where parts are
+    missing or come from different models or options.
+    """
+    from hangtag.tagging.parts import merge_tagged
+
+    return merge_tagged(local(out), [local(folder) for folder in folders])
 
 
 def untag(

@@ -10,10 +10,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from hangtag.dataset.pack_parts import part_paths
 from hangtag.errors import HangtagError, StorageError
 from hangtag.storage import s3
-from hangtag.storage.addresses import S3, mirror_of, with_addresses
+from hangtag.storage.addresses import S3, address_of, mirror_of, with_addresses
 from hangtag.storage.mirror import Mirror, unpacked
+from hangtag.storage.parts import Part
 from hangtag.tagging.designs import CATALOG_SUFFIXES
 
 # Designs stay in the bucket and are read one by one.
@@ -29,9 +31,12 @@ def fetched(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     StorageError, OSError.
     """
     mirrors: list[Mirror] = []
+    shard = arguments.get("shard")
     found = {
         name: tuple(_local(one, name, mirrors) for one in value)
         if isinstance(value, tuple)
+        else _shard_of(value, name, shard, mirrors)
+        if shard and name in ("out", "dataset")
         else _local(value, name, mirrors)
         for name, value in arguments.items()
     }
@@ -85,6 +90,19 @@ class _AddressStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _shard_of(value: Any, name: str, shard: str, mirrors: list[Mirror]) -> Any:
+    """As `_local`, but copy only the files of a shard: others write those of the other shards."""
+    if not str(value).startswith(_COLLAPSED):
+        return value
+    local, part = mirror_of(S3 + str(value).removeprefix(_COLLAPSED)), Part.parse(shard)
+    for path in [part.beside(local)] if name == "out" else part_paths(local, part):
+        mirror = Mirror(address_of(str(path)) or "")
+        with mirror.locked():
+            mirror.pull()
+        mirrors.append(mirror)
+    return local
 
 
 def _local(value: Any, name: str, mirrors: list["Mirror"]) -> Any:

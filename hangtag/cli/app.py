@@ -63,6 +63,7 @@ _COMMANDS: dict[str, Any] = {
     "teach": finding.teach,
     "export": model.export,
     "import-model": model.import_model,
+    "merge": dataset.merge,
     "salvage": dataset.salvage,
     "sagemaker": sagemaker.app,
     "doctor": doctor.doctor,

@@ -1,10 +1,12 @@
-"""Commands about datasets: pack, salvage."""
+"""Commands about datasets: pack, merge, salvage."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from hangtag.cli.options import Output, Result, Workers, config_of, options_of
+from cyclopts import Parameter
+
+from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError
 
@@ -22,7 +24,9 @@ def pack(
     config: PackOptions = None,
     rules: Path | None = None,
     drop: Path | None = None,
+    shard: Shard = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     overwrite: bool = False,
     output: Output | None = None,
 ) -> Result:
@@ -44,6 +48,7 @@ def pack(
     from hangtag import api
     from hangtag.dataset.dataset_folder import OWN_FILES
     from hangtag.dataset.pack import summary_lines, summary_of
+    from hangtag.dataset.pack_parts import part_line
     from hangtag.library.rules import Rules
 
     replaced = {(dataset / name).resolve() for name in OWN_FILES}
@@ -52,16 +57,50 @@ def pack(
             raise ConfigError(
                 f"{source} would be overwritten; choose another folder than {dataset}"
             )
-    packed = api.pack(
-        catalog,
-        dataset,
-        config=config_of(PackConfig, config),
-        rules=Rules.read(rules, drop),
-        workers=workers,
-        overwrite=overwrite,
-    )
+    settings: dict[str, Any] = {
+        "config": config_of(PackConfig, config), "rules": Rules.read(rules, drop),
+        "workers": workers, "cluster": cluster, "overwrite": overwrite,
+    }  # fmt: skip
+    if shard is not None:
+        part = api.pack_shard(catalog, dataset, shard, **settings)
+        return Result([part_line(part)], asdict(part))
+    packed = api.pack(catalog, dataset, **settings)
     summary = summary_of(packed.path, packed.info)
     return Result(summary_lines(summary, dataset), asdict(summary))
+
+
+def merge(
+    out: Path,
+    /,
+    *,
+    folders: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            consume_multiple=True, help="More folders with shards, such as those of other machines."
+        ),
+    ] = (),
+    overwrite: bool = False,
+    output: Output | None = None,
+) -> Result:
+    """Merge what `pack --shard` or `tag --shard` wrote, with the result of a run without shards.
+
+    Parameters
+    ----------
+    out
+        The folder of the dataset, or the .jsonl or .csv file of the tags: what the runs were given.
+    overwrite
+        Replace another dataset in the folder.
+    """
+    from hangtag import api
+    from hangtag.dataset.pack import summary_lines, summary_of
+    from hangtag.tagging.bulk import summary_line
+
+    if out.suffix in (".jsonl", ".csv"):
+        tagged = api.merge_tags(out, folders)
+        return Result([summary_line(tagged, out)], asdict(tagged))
+    packed = api.merge_dataset(out, folders, overwrite=overwrite)
+    summary = summary_of(packed.path, packed.info)
+    return Result(summary_lines(summary, out), asdict(summary))
 
 
 def salvage(broken: Path, whole: Path, /, *, output: Output | None = None) -> Result:

@@ -35,6 +35,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "teach": "hangtag teach model kawaii --yes a.png b.png c.png --index index",
     "export": "hangtag export model model.onnx",
     "import-model": "hangtag import-model model.tar.gz model --tags-file tags.txt",
+    "merge": "hangtag merge dataset",
     "salvage": "hangtag salvage damaged.rec whole.rec",
     "sagemaker train": "hangtag sagemaker train s3://bucket/dataset --role ROLE --instance-type"
     " ml.g5.xlarge --max-hours 2 --image IMAGE",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, Workers
+from hangtag.cli.options import Cluster, Output, Result, Workers
 from hangtag.errors import ConfigError
 
 By = Annotated[
@@ -22,6 +22,7 @@ def index(
     *,
     model: Path | None = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """Index a library, so that its designs are found again; resumable.
@@ -39,7 +40,7 @@ def index(
     """
     from hangtag import api
 
-    found = api.build_index(library, folder, model=model, workers=workers).summary
+    found = api.build_index(library, folder, model=model, workers=workers, cluster=cluster).summary
     assert found is not None
     line = f"{found.designs:,} designs -> {folder}; {found.computed:,} computed"
     changes = {"renamed": found.renamed, "removed": found.removed}

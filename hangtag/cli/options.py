@@ -51,6 +51,22 @@ Workers = Annotated[
     int | None, Parameter(help="Worker processes; auto is one per core.", show_default="auto")
 ]
 
+Shard = Annotated[
+    str | None,
+    Parameter(
+        metavar="I/N",
+        help="Do one of N parts, I from 0, into a file of its own; `hangtag merge` joins them.",
+    ),
+]
+
+Cluster = Annotated[
+    str | None,
+    Parameter(
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at ADDRESS; auto is the one that runs on this machine.",
+    ),
+]
+
 
 def shown_default(value: Any) -> str | None:
     """Return how help shows a default; None for flags that are off and for what is not set."""

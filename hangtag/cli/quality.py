@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, TagsFile, Workers
+from hangtag.cli.options import Cluster, Output, Result, TagsFile, Workers
 from hangtag.errors import ConfigError
 
 Split = Annotated[
@@ -84,6 +84,7 @@ def audit(
     out: Path = Path("audit.csv"),
     work: Path | None = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """List a catalog's likely missing and likely wrong tags, most confident first; resumable.
@@ -113,7 +114,7 @@ def audit(
     refuse_foreign(out, is_audit, "hangtag audit")
     folder = work or out.with_name(f"{out.name}.work")
     rejected = out.with_suffix(".rejected.csv")
-    found = api.audit(model, rows, work=folder, rejected=rejected, workers=workers)
+    found = api.audit(model, rows, work=folder, rejected=rejected, workers=workers, cluster=cluster)
     write_findings(out, found)
     counts = Counter(finding.problem for finding in found)
     return Result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Output, Result, Workers, config_of, options_of
+from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
@@ -33,7 +33,9 @@ def tag(
     embed: bool = False,
     language: str | None = None,
     again: bool = False,
+    shard: Shard = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """Suggest tags for designs; with --out resumable, and a second run tags only what changed.
@@ -66,6 +68,7 @@ def tag(
         Tag all designs, also those that an earlier run into OUT tagged and that have not changed.
     """
     from hangtag import api
+    from hangtag.storage.parts import Part
     from hangtag.tagging.bulk import summary_line
 
     if out is not None and out.resolve() in {path.resolve() for path in paths}:
@@ -76,6 +79,10 @@ def tag(
         raise ConfigError(f"--min-score {min_score:g}: choose 0 to 1")
     if embed and not xmp:
         raise ConfigError("--embed says where --xmp writes; give both")
+    if shard is not None and out is None:
+        raise ConfigError("--shard writes a part of a file; name the file with --out")
+    if cluster is not None and out is None:
+        raise ConfigError("--cluster writes a file; name it with --out")
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
@@ -83,9 +90,11 @@ def tag(
     }  # fmt: skip
     if out is None:
         return _streamed(opened.tag_each(paths, **settings))
-    found = opened.tag_library(paths, out, again=again, **settings)
-    failure = "" if found.tagged else "no design could be tagged"
-    return Result([summary_line(found, out)], asdict(found), failure)
+    found = opened.tag_library(paths, out, again=again, shard=shard, cluster=cluster, **settings)
+    is_empty = shard is not None and not found.rejected  # more shards than designs
+    failure = "" if found.tagged or is_empty else "no design could be tagged"
+    written = out if shard is None else Part.parse(shard).beside(out)
+    return Result([summary_line(found, written)], asdict(found), failure)
 
 
 def _streamed(designs: "Iterator[TaggedDesign]") -> Result:

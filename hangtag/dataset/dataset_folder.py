@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from hangtag import __version__
 from hangtag.dataset.config import MAX_MEGAPIXELS
+from hangtag.dataset.record_set import Records, RecordSet
 from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import DatasetError, Remedy
 from hangtag.library.catalog import SPLITS, Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.files import read_text, write_text
+from hangtag.storage.parts import all_parts, part_files
 
 FORMAT: Final = 1
 # The SageMaker layout, so that a plain sync of the folder to a bucket is the upload.
@@ -33,6 +35,7 @@ DESIGNS_FILE: Final = "designs.jsonl"
 REJECTED_FILE: Final = "rejected.csv"
 OWN_FILES: Final = (INFO_FILE, TAGS_FILES[0], DESIGNS_FILE, REJECTED_FILE)
 WORK_FOLDER: Final = ".pack"
+SHARDS_FOLDER: Final = "shards"
 ENOUGH_REVIEWED: Final = 10
 
 
@@ -136,7 +139,9 @@ class Dataset:
             raise DatasetError(
                 f"{path} was not packed to the end; the same `hangtag pack` command resumes it"
             )
-        if not (path / RECORD_FILES["train"]).exists():
+        if info is None and (path / SHARDS_FOLDER).is_dir():
+            raise DatasetError(f"{path} holds shards only; `hangtag merge {path}` joins them")
+        if not record_files(path, "train"):
             raise DatasetError(
                 f"{path} holds no {RECORD_FILES['train']}; make it with `hangtag pack`"
             )
@@ -171,9 +176,10 @@ class Dataset:
     def _digest_of_files(self) -> str:
         digest = hashlib.sha256(json.dumps(self.vocabulary.names).encode())
         for split in self.splits():
-            path = (self.path / RECORD_FILES[split]).resolve()
-            stat = path.stat()
-            digest.update(f"{split} {_digest_of(path, stat.st_size, stat.st_mtime_ns)}".encode())
+            for path in (file.resolve() for file in record_files(self.path, split)):
+                stat = path.stat()
+                found = _digest_of(path, stat.st_size, stat.st_mtime_ns)
+                digest.update(f"{split} {found}".encode())
         return digest.hexdigest()
 
     def _digest_of_labels(self) -> str:
@@ -184,23 +190,24 @@ class Dataset:
 
     def splits(self) -> list[str]:
         """Return the splits that the dataset has, in the order train, validation, test."""
-        return [split for split in SPLITS if (self.path / RECORD_FILES[split]).exists()]
+        return [split for split in SPLITS if record_files(self.path, split)]
 
-    def records(self, split: str) -> RecordReader:
+    def records(self, split: str) -> Records:
         """Open the records of a split, of which there is at least one; close them after use.
 
         Raises DatasetError, RecordError.
         """
-        path = self.path / RECORD_FILES[split]
-        if not path.exists():
+        path, files = self.path / RECORD_FILES[split], record_files(self.path, split)
+        if not files:
             raise DatasetError(
                 f"{self.path} has no {split} split; it has {', '.join(self.splits())}"
             )
-        records = RecordReader(path)
+        records: Records = RecordReader(path) if files == [path] else RecordSet(path, files)
         if not len(records):
             records.close()
+            size = sum(file.stat().st_size for file in files)
             raise DatasetError(
-                f"{path} holds no records ({path.stat().st_size:,} bytes); pack it again, im2rec"
+                f"{path} holds no records ({size:,} bytes); pack it again, im2rec"
                 " leaves it so where it finds none of the images in its list"
             )
         return records
@@ -279,6 +286,19 @@ def judged(labels: NDArray[np.int8]) -> NDArray[np.int8]:
     yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
     thin = no < np.maximum(yes, ENOUGH_REVIEWED)
     return np.where(thin & (labels < 0), np.int8(0), labels)
+
+
+def record_files(folder: Path, split: str) -> list[Path]:
+    """Return the record files of a split, in order: train.rec, or all train-00000-of-00016.rec.
+
+    Empty where there is none. Raises DatasetError where some of several are missing.
+    """
+    path = folder / RECORD_FILES[split]
+    if path.exists():
+        return [path]
+    if not path.parent.is_dir() or not part_files(path):
+        return []
+    return all_parts(path, error=DatasetError, remedy="copy them into the folder")
 
 
 @functools.lru_cache(maxsize=16)  # every trial of a study asks

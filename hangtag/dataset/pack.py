@@ -76,27 +76,51 @@ def pack(
     tags = Rules() if tags is None else tags
     with only_writer(folder / ".lock", folder):
         sources = shards.sources_of(catalog)
-        key = _pack_key(catalog, config, tags, sources)
-        existing = DatasetInfo.read(folder)
-        if existing and existing.pack == key and UNREACHABLE not in existing.rejected:
+        key = pack_key(catalog, config, tags, sources)
+        existing = packed_before(folder, key, overwrite)
+        if existing is not None:
             shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)  # killed before it was removed
-            note(f"{folder} is packed already, from this catalog with these settings")
             return summary_of(folder, existing)
-        if not overwrite:
-            _refuse_others(folder, existing, key)
-        _vocabulary(tags, catalog, config)  # raises VocabularyError before hours of decoding
+        vocabulary_of(tags, catalog, config)  # raises VocabularyError before hours of decoding
         prepared = shards.prepare(catalog, folder / WORK_FOLDER, config, sources, workers)
-        _require_designs(prepared, folder)
-        assembly = Assembly.of(prepared, _vocabulary(tags, prepared.designs, config), config)
-        assembly.write(folder, catalog, config)
-        info = assembly.info(catalog, config, key)
-        info.write(folder)
+        info = assembled(prepared, catalog, folder, config, tags, key)
         if UNREACHABLE not in info.rejected:
             shutil.rmtree(folder / WORK_FOLDER)
         return summary_of(folder, info)
 
 
-def _vocabulary(
+def packed_before(folder: Path, key: str, overwrite: bool) -> DatasetInfo | None:
+    """Return what `folder` holds if the same call, `key`, has packed it to the end.
+
+    Raises DatasetError where it holds something else, unless `overwrite`.
+    """
+    existing = DatasetInfo.read(folder)
+    if existing and existing.pack == key and UNREACHABLE not in existing.rejected:
+        note(f"{folder} is packed already, from this catalog with these settings")
+        return existing
+    if not overwrite:
+        _refuse_others(folder, existing, key)
+    return None
+
+
+def assembled(
+    prepared: shards.Prepared,
+    catalog: Catalog,
+    folder: Path,
+    config: PackConfig,
+    tags: Rules | Vocabulary,
+    key: str,
+) -> DatasetInfo:
+    """Write DATASET/ from decoded designs of `catalog`. Raises DatasetError, VocabularyError."""
+    _require_designs(prepared, folder)
+    assembly = Assembly.of(prepared, vocabulary_of(tags, prepared.designs, config), config)
+    assembly.write(folder, catalog, config)
+    info = assembly.info(catalog, config, key)
+    info.write(folder)
+    return info
+
+
+def vocabulary_of(
     tags: Rules | Vocabulary, designs: Iterable[Design], config: PackConfig
 ) -> Vocabulary:
     """Return the given vocabulary, or the one that rules make of the designs' own tags."""
@@ -143,7 +167,7 @@ def _require_designs(prepared: shards.Prepared, folder: Path) -> None:
     )
 
 
-def _pack_key(
+def pack_key(
     catalog: Catalog,
     config: PackConfig,
     tags: Rules | Vocabulary,

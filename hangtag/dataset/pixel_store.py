@@ -12,7 +12,7 @@ from hangtag.console import note, track
 from hangtag.cores import cores
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.pixel_file import BLOCK, PixelFile
-from hangtag.dataset.recordio import RecordReader
+from hangtag.dataset.record_set import Records
 from hangtag.errors import ImageError
 
 
@@ -25,7 +25,7 @@ class PixelStore:
 
     def __init__(
         self,
-        records: RecordReader,
+        records: Records,
         packed_size: int,
         size: int,
         cache_bytes: int,
@@ -75,8 +75,7 @@ class PixelStore:
 
     def _file_in(self, folder: Path) -> PixelFile | None:
         path = self.records.path
-        stat = path.stat()
-        key = f"trim {self.packed_size} {self.size} {stat.st_size} {stat.st_mtime_ns} {__version__}"
+        key = f"trim {self.packed_size} {self.size} {self.records.stamp} {__version__}"
         name = f"{path.stem}-{self.size}.pixels"
         file = PixelFile(folder / name, len(self.records), self.size, key)
         if file.has_room():

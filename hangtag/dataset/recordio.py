@@ -74,6 +74,12 @@ class RecordReader:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def stamp(self) -> str:
+        """Size and time of the file."""
+        stat = self.path.stat()
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+
     def __getitem__(self, position: int) -> Record:
         """Return the record at `position`; raises IndexError past the end."""
         number = range(len(self))[position]

@@ -139,32 +139,39 @@ def prepare_image(data: bytes, config: PackConfig) -> PreparedImage:
 def prepare(
     catalog: Catalog, work: Path, config: PackConfig, sources: Sequence[Source], workers: int
 ) -> Prepared:
-    """Decode every design into shards, except those that an earlier run finished.
+    """Decode every design into shards, as `decode` does, and return what they hold."""
+    prepared = Prepared()
+    for shard in decode(work, config, sources, workers):
+        shard.read(catalog, prepared)
+    return prepared
 
-    `sources` are the files of the catalog's designs, in order. Raises DatasetError where files
-    that an earlier run decoded, or many in a row, have become unreachable.
+
+def decode(
+    work: Path, config: PackConfig, sources: Sequence[Source], workers: int
+) -> "list[Shard]":
+    """Decode every design into shards in `work`, except those that an earlier run finished.
+
+    `sources` are the files of the designs, in order. Raises DatasetError where files that an
+    earlier run decoded, or many in a row, have become unreachable.
     """
     shards = [
         Shard.of(work, start, sources[start : start + SHARD_DESIGNS], config)
-        for start in range(0, len(catalog), SHARD_DESIGNS)
+        for start in range(0, len(sources), SHARD_DESIGNS)
     ]
     missing = [shard for shard in shards if not shard.is_done()]
     for shard in missing:
         shard.check_disk()
     pending = [source for shard in missing for source in shard.sources]
-    done = len(catalog) - len(pending)
+    done = len(sources) - len(pending)
     if done and pending:
         note(f"resuming: an earlier run packed {done:,} designs")
     locations = (source.location for source in pending)
     results = map_designs(partial(prepare_image, config=config), locations, workers=workers)
-    counted = track(_watched(results, pending), "packing", total=len(catalog), done=done)
+    counted = track(_watched(results, pending), "packing", total=len(sources), done=done)
     for shard in missing:
         shard.write(counted)
     next(counted, None)  # ends the progress bar and the workers
-    prepared = Prepared()
-    for shard in shards:
-        shard.read(catalog, prepared)
-    return prepared
+    return shards
 
 
 def _watched(
@@ -189,6 +196,13 @@ def _watched(
         yield result
 
 
+def decoding_key(sources: Sequence[Source], config: PackConfig) -> str:
+    """Return a digest of files and of the settings that decoding depends on."""
+    settings = [config.size, config.flatten, config.max_megapixels]
+    content = json.dumps([settings, [source.key for source in sources]])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Shard:
     """Up to SHARD_DESIGNS designs that are decoded and stored together."""
@@ -209,9 +223,7 @@ class Shard:
     def of(cls, work: Path, start: int, sources: Sequence[Source], config: PackConfig) -> "Shard":
         """Return the shard of some designs in the folder `work`."""
         path = work / f"shard-{start // SHARD_DESIGNS:06d}"
-        settings = [config.size, config.flatten, config.max_megapixels]
-        content = json.dumps([settings, [source.key for source in sources]])
-        return cls(path, start, sources, hashlib.sha256(content.encode()).hexdigest())
+        return cls(path, start, sources, decoding_key(sources, config))
 
     @property
     def records(self) -> Path:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import chain, islice, repeat
 from multiprocessing.synchronize import RLock
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from hangtag.cores import cores as cores
+from hangtag.dataset.elsewhere import mapper_here
 from hangtag.errors import ConfigError, ImageError
 from hangtag.processes import Context
 from hangtag.storage.reading import Source, read_ahead, read_bytes
@@ -70,23 +71,56 @@ def map_designs(
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
+    mapper = mapper_here()
+    if mapper is not None:
+        yield from mapper(function, locations, then, timeout)
+        return
     rest = iter(locations)
     first = list(islice(rest, workers or cores()))  # no more workers than designs
-    workers = max(1, len(first))
-    sources = read_ahead(chain(first, rest), MAX_FILE_BYTES)
-    waiting: deque[_Batch] = deque()
-    with _pool(workers) as pool:
-        try:
-            for size in chain([1] * workers, repeat(BATCH)):  # results of the first few at once
-                if designs := list(islice(sources, size)):
-                    waiting.append(_Batch(pool, timeout, function, then, designs))
-                if not designs or len(waiting) > 2 * workers:
-                    if not waiting:
-                        return
-                    yield from waiting.popleft().results()
-        except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
+    with DesignPool(max(1, len(first)), timeout) as pool:
+        yield from pool.map(function, chain(first, rest), then, soon=True)
+
+
+class DesignPool:
+    """Worker processes for designs, for one call of `map` after the other; `close` ends them."""
+
+    def __init__(self, workers: int, timeout: float = TIMEOUT_SECONDS) -> None:
+        """`timeout` of every design, in seconds."""
+        self._workers, self._timeout, self._pool = workers, timeout, _pool(workers)
+
+    def map(
+        self,
+        function: Callable[[bytes], Any],
+        locations: Iterable[str],
+        then: Callable[[list[Any]], Sequence[Any]] | None = None,
+        *,
+        soon: bool = False,
+    ) -> Iterator[Any]:
+        """Yield as `map_designs` does. With `soon` the results of the first few come at once."""
+        sources = read_ahead(locations, MAX_FILE_BYTES)
+        waiting: deque[_Batch] = deque()
+        for size in chain([1] * self._workers if soon else [], repeat(BATCH)):
+            if designs := list(islice(sources, size)):
+                waiting.append(_Batch(self._pool, self._timeout, function, then, designs))
+            if not designs or len(waiting) > 2 * self._workers:
+                if not waiting:
+                    return
+                yield from waiting.popleft().results()
+
+    def close(self) -> None:
+        """End the processes and what they are doing."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._pool.close()  # type: ignore[no-untyped-call]
+            self._pool.join()
+        else:
+            self.close()
 
 
 class _Batch:
@@ -213,8 +247,11 @@ def _call_batch(
     designs: Sequence[str | bytes | ImageError],
 ) -> list[Any]:
     found = [one if isinstance(one, ImageError) else _call(function, one) for one in designs]
-    if then is None:
-        return found
+    return found if then is None else applied(then, found)
+
+
+def applied(then: Callable[[list[Any]], Sequence[Any]], found: Sequence[Any]) -> list[Any]:
+    """Return the results with `then` applied to all together but the errors, which stay."""
     good = [one for one in found if not isinstance(one, ImageError)]
     rest = iter(then(good) if good else ())
     return [one if isinstance(one, ImageError) else next(rest) for one in found]

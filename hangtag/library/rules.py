@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hangtag.errors import VocabularyError
 from hangtag.library.tag_names import RULE as NAMES_SIGN
@@ -109,6 +109,25 @@ class Rules:
         implications = _resolved_implications(pairs["=>"], aliases)
         splits = _resolved_splits(pairs["+"], aliases)
         return cls(aliases, implications, dropped, splits, _resolved_names(pairs["="], aliases))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rules as JSON can hold them; `from_json` reads them."""
+        return {
+            "aliases": dict(self.aliases), "implications": dict(self.implications),
+            "drop": sorted(self.drop), "splits": self.splits,
+            "names": {tag: dict(names) for tag, names in self.names.items()},
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Rules":
+        """Return the rules that `as_json` made."""
+        return cls(
+            stored["aliases"],
+            {tag: tuple(others) for tag, others in stored["implications"].items()},
+            frozenset(stored["drop"]),
+            tuple(Split(*one) for one in stored["splits"]),
+            stored["names"],
+        )
 
     def of(self, texts: Iterable[str]) -> set[str]:
         """Return the tags that a design's texts mean: normalised, after aliases, splits and drops.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hangtag import __version__
 from hangtag.dataset.images import decode, encode_png
-from hangtag.dataset.recordio import RecordReader
+from hangtag.dataset.record_set import Records
 from hangtag.quality import plots
 from hangtag.quality.evaluate import Evaluation, read_evaluations
 from hangtag.quality.pages import render
@@ -136,7 +136,7 @@ def confusions(scored: Scored) -> Iterator[Confusion]:
 class _Gallery:
     """Chooses designs worth looking at and renders their thumbnails."""
 
-    def __init__(self, scored: Scored, records: RecordReader) -> None:
+    def __init__(self, scored: Scored, records: Records) -> None:
         self.scored, self.names = scored, scored.tagger.vocabulary.names
         self.records = records
         catalog = scored.folder.designs()

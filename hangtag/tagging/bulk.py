@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
+from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
@@ -126,7 +127,7 @@ def tag_designs(
     score = _Scoring(folder.path, selection)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
-    if has_gpu():
+    if has_gpu() and not is_elsewhere():
         found = _in_batches(score, map_designs(prepare, locations, workers=workers))
     else:
         found = map_designs(prepare, locations, then=score, workers=workers)
@@ -160,11 +161,16 @@ def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prep
 class _Scoring:
     """Designs -> the kept suggestions of each. Worker processes get it, and load the model once."""
 
-    model: Path
+    folder: Path
+    """The model."""
     selection: Selection
 
+    def at(self, folder: Path) -> "_Scoring":
+        """Return the same with a copy of the model."""
+        return replace(self, folder=folder)
+
     def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
-        tagger = _opened(self.model)
+        tagger = _opened(self.folder)
         scores = tagger.scores([design.pixels for design in designs])
         found: list[tuple[Suggestion, ...]] = []
         for design, row in zip(designs, scores, strict=True):

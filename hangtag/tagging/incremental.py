@@ -26,7 +26,7 @@ Stamp = tuple[int, int]
 
 
 @dataclass
-class _Seen:
+class Seen:
     """The designs that an output covers, as they were when they were tagged."""
 
     key: str = ""
@@ -36,7 +36,7 @@ class _Seen:
     """By name and location."""
 
     @classmethod
-    def read(cls, path: Path) -> "_Seen":
+    def read(cls, path: Path) -> "Seen":
         """Return what is remembered; nothing where the file is missing or damaged."""
         try:
             head, *lines = map(json.loads, read_text(path, ConfigError).splitlines())
@@ -45,9 +45,10 @@ class _Seen:
         except (ConfigError, ValueError, KeyError, TypeError):
             return cls()
 
-    def write(self, path: Path) -> None:
-        """Write what is remembered, whole."""
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    def remember(self, out: Path) -> None:
+        """Write, whole, what is remembered of `out` as it is now."""
+        self.out = _stamp(str(out))
+        with atomic_path(_state(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.write(json.dumps({"key": self.key, "out": self.out}) + "\n")
             file.writelines(
                 json.dumps([*names, *stamp], ensure_ascii=False) + "\n"
@@ -73,7 +74,7 @@ def tag_changed(
     state = _state(out)
     key = _key(ModelFolder.open(model), selection, xmp)
     stamps = {(one.name, one.location): _stamp(one.location) for one in designs}
-    seen = _Seen.read(state)
+    seen = Seen.read(state)
     known = seen.designs if seen.key == key and seen.out == _stamp(str(out)) else {}
     changed = [
         one
@@ -91,8 +92,26 @@ def tag_changed(
         for one in changed:
             stamps[one.name, one.location] = _stamp(one.location)
     kept = {names: stamp for names, stamp in stamps.items() if stamp is not None}
-    _Seen(key, _stamp(str(out)), kept).write(state)
+    Seen(key, None, kept).remember(out)
     return summary
+
+
+def join_seen(outs: Sequence[Path]) -> Seen | None:
+    """Return what several outputs of one run cover together; None where one does not say.
+
+    Raises ConfigError for outputs of different models or options.
+    """
+    found = [Seen.read(_state(out)) for out in outs]
+    known = [(one.key, out) for one, out in zip(found, outs, strict=True) if one.key]
+    for key, out in known:
+        if key != known[0][0]:
+            raise ConfigError(
+                f"{out} was tagged by another model or with other options than {known[0][1].name}; "
+                "tag it again"
+            )
+    if len(known) < len(outs):
+        return None
+    return Seen(known[0][0], None, {name: at for one in found for name, at in one.designs.items()})
 
 
 def forget(out: Path) -> None:

@@ -121,6 +121,17 @@ def write_tagged(out: Path, journal: Journal) -> None:
         file.writelines(map(_line, tagged))
 
 
+def number_of_tags(out: Path) -> Iterator[int]:
+    """Yield how many tags every design of an output has."""
+    with out.open(encoding="utf-8", newline="" if out.suffix == ".csv" else "\n") as file:
+        if out.suffix == ".csv":
+            for row in csv.DictReader(file):
+                yield len(split_tags(row["tags"]))
+        else:
+            for line in file:
+                yield len(json.loads(line)["tags"])
+
+
 def _csv_row(design: TaggedDesign) -> tuple[str, ...]:
     found = design.suggestions
     scores = ";".join(str(suggestion.score) for suggestion in found)

@@ -1,0 +1,90 @@
+"""A Ray cluster, joined for a command: `--cluster auto` or `--cluster ADDRESS`."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urlsplit
+
+from hangtag.console import note
+from hangtag.dataset.elsewhere import mapped_by
+from hangtag.errors import ConfigError, HangtagError, JobError, MissingExtra
+
+_SECONDS: Final = 10.0
+
+
+def need_ray() -> None:
+    """Raise MissingExtra where the `cluster` extra is not installed."""
+    if find_spec("ray") is None:
+        raise MissingExtra("a cluster", "cluster")
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Join the cluster at `address` for a block; leave it at the end.
+
+    `auto` is the cluster that runs on this machine, or that RAY_ADDRESS names. A program that has
+    joined one stays in it. Raises MissingExtra, ConfigError where no cluster answers, and JobError
+    where it fails.
+    """
+    need_ray()
+    import ray
+
+    joins = not ray.is_initialized()
+    if joins:
+        try:
+            _probe(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError) as cause:
+            raise ConfigError(
+                f"--cluster {address}: no Ray cluster answers ({_first_line(cause)}); start one "
+                "with `ray start --head`, or name the address of one"
+            ) from cause
+    found = ray.cluster_resources()
+    note(
+        f"cluster: {len(ray.nodes())} nodes, {found.get('CPU', 0):.0f} cores, "
+        f"{found.get('GPU', 0):.0f} GPUs"
+    )
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise failure_of(error) from error
+    finally:
+        if joins:
+            ray.shutdown()
+
+
+def _probe(address: str) -> None:
+    """Raise OSError or ValueError where nothing listens: Ray would try for five minutes."""
+    if address == "auto":
+        return
+    place = urlsplit(address if "://" in address else f"ray://{address}")
+    if place.hostname is None or place.port is None:
+        raise ValueError("write HOST:PORT, ray://HOST:PORT or auto")
+    with socket.create_connection((place.hostname, place.port), timeout=_SECONDS):
+        pass
+
+
+@contextmanager
+def designs_on(address: str) -> Iterator[None]:
+    """Decode the designs of a block on the cluster at `address`. Raises as `joined` does."""
+    from hangtag.cluster.designs import ClusterMap
+
+    with joined(address), mapped_by(ClusterMap()):
+        yield
+
+
+def failure_of(error: Exception) -> HangtagError:
+    """Return the error of a stage that ran on the cluster, or that of the cluster itself."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, HangtagError):
+        return cause
+    return JobError(
+        f"the cluster failed: {_first_line(cause or error)}; run the same command again to resume"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,131 @@
+"""`map_designs` on a cluster: what `pack`, `tag`, `index` and `audit` do with every design.
+
+Plain tasks, not Ray Data: results have to come in order, one for each design, while the next are
+computed, and a killed command resumes from what its stage has written. The number of tasks at once
+bounds what the driver and the object store hold.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from hangtag.cluster.tasks import Folder, Network, Then, decoded
+from hangtag.dataset.elsewhere import ReadsFolder
+from hangtag.errors import ConfigError, ImageError
+from hangtag.storage.addresses import S3
+
+DESIGNS: Final = 64  # of a task, once all cores have work: under a second
+FIRST: Final = 8  # of the first tasks, so that every core soon has one
+_PER_CORE: Final = 3  # tasks that run or wait: one ends, and the next is there
+_REFRESH_SECONDS: Final = 2.0
+
+
+class ClusterMap:
+    """Maps designs on the cluster that this process has joined: see `hangtag.dataset.elsewhere`.
+
+    Decoding takes a core for each task. A network follows in the same process, where its input
+    already is; where nodes have GPUs, on actors with a GPU each, while the cores decode ahead.
+    """
+
+    def __call__(
+        self,
+        function: Callable[[bytes], Any],
+        locations: Iterable[str],
+        then: Then | None,
+        timeout: float,
+    ) -> Iterator[Any]:
+        import ray
+
+        folder = _shipped(then)
+        networks = _Networks(then, folder) if then is not None and _has_gpus() else None
+        task = ray.remote(num_cpus=1, max_retries=-1)(decoded)
+        waiting: deque[tuple[Any, list[str]]] = deque()
+        cores, rest, submitted = _Cores(), iter(locations), 0
+        try:
+            while True:
+                size = FIRST if submitted < cores.count else DESIGNS
+                if some := list(islice(rest, size)):
+                    first = None if networks is not None else then
+                    found = task.remote(function, first, folder, some, timeout)
+                    waiting.append((networks.apply(found) if networks else found, some))
+                    submitted += 1
+                if not some or len(waiting) > _PER_CORE * cores.count:
+                    if not waiting:
+                        return
+                    yield from _results(*waiting.popleft())
+        finally:
+            for reference, _ in waiting:
+                ray.cancel(reference)
+
+
+class _Cores:
+    """How many cores the cluster has now: it may grow and shrink."""
+
+    def __init__(self) -> None:
+        self._count, self._asked = 1, 0.0
+
+    @property
+    def count(self) -> int:
+        import ray
+
+        if time.monotonic() - self._asked > _REFRESH_SECONDS:
+            self._count = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            self._asked = time.monotonic()
+        return self._count
+
+
+class _Networks:
+    """An actor for each GPU; they get decoded designs in turn, by reference."""
+
+    def __init__(self, then: Then, folder: Folder | None) -> None:
+        import ray
+
+        actor = ray.remote(num_gpus=1, num_cpus=0, max_restarts=-1, max_task_retries=-1)(Network)
+        count = int(ray.cluster_resources()["GPU"])
+        self._actors = deque(actor.remote() for _ in range(count))
+        self._then, self._folder = then, folder
+
+    def apply(self, decoded: Any) -> Any:
+        self._actors.rotate(-1)
+        return self._actors[0].apply.remote(self._then, self._folder, decoded)
+
+
+def _has_gpus() -> bool:
+    import ray
+
+    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
+
+
+def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
+    """Wait for the results of some designs. Raises ConfigError where nodes cannot see them."""
+    import ray
+
+    found: list[Any] = ray.get(reference)
+    for one, location in zip(found, locations, strict=True):
+        if not isinstance(one, ImageError) or one.reason != "missing" or location.startswith(S3):
+            continue
+        if Path(location).exists():
+            raise ConfigError(
+                f"{location} is on this machine, but a node of the cluster does not see it; put "
+                "the designs into a folder that all nodes share, or into a bucket"
+            )
+    return found
+
+
+def _shipped(then: Then | None) -> Folder | None:
+    """Put the folder that `then` reads into the object store: nodes need not share it."""
+    if not isinstance(then, ReadsFolder):
+        return None
+    import ray
+
+    files = {
+        path.name: path.read_bytes() for path in sorted(then.folder.iterdir()) if path.is_file()
+    }
+    digest = hashlib.sha256()
+    for name, data in files.items():
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    return Folder(digest.hexdigest()[:32], ray.put(files))

@@ -1,0 +1,77 @@
+"""What runs on the nodes of a cluster: tasks that decode designs, and actors with a network."""
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hangtag.dataset.elsewhere import ReadsFolder
+from hangtag.dataset.workers import DesignPool, applied, quiet_decoders
+from hangtag.storage.addresses import cache_folder
+from hangtag.storage.locks import one_at_a_time
+
+Then = Callable[[list[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the driver, which nodes copy once from the object store."""
+
+    digest: str
+    files: Any
+    """Reference to {name: bytes}."""
+
+    def copied(self) -> Path:
+        """Return a copy on this node."""
+        target = cache_folder() / "cluster" / self.digest
+        if target.exists():
+            return target
+        import ray
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(target.with_name(f".{self.digest}.lock"), target):
+            if not target.exists():
+                fresh = Path(tempfile.mkdtemp(dir=target.parent))
+                for name, data in ray.get(self.files).items():
+                    (fresh / name).write_bytes(data)
+                fresh.replace(target)
+        return target
+
+
+def decoded(
+    function: Callable[[bytes], Any],
+    then: Then | None,
+    folder: Folder | None,
+    locations: Sequence[str],
+    timeout: float,
+) -> list[Any]:
+    """Return the results of some designs, in order: a task.
+
+    The work is done in a child process that stays for the next task: a design that crashes its
+    decoder costs that design, not the task, and Ray runs a task again only where a node was lost.
+    """
+    return list(_pool(timeout).map(function, locations, _local(then, folder)))
+
+
+class Network:
+    """An actor that applies `then`, a network, to decoded designs: on a GPU, for example."""
+
+    def apply(self, then: Then, folder: Folder | None, found: Sequence[Any]) -> list[Any]:
+        """Return the results of some decoded designs, in order; errors stay."""
+        local = _local(then, folder)
+        assert local is not None
+        return applied(local, found)
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(timeout: float) -> DesignPool:
+    quiet_decoders()
+    return DesignPool(1, timeout)
+
+
+def _local(then: Then | None, folder: Folder | None) -> Then | None:
+    if folder is None or not isinstance(then, ReadsFolder):
+        return then
+    return then.at(folder.copied())

@@ -1,0 +1,146 @@
+"""Commands on a real Ray cluster of several nodes: the same bytes as on one machine, whatever is
+killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hangtag
+from hangtag.cluster.connection import designs_on
+from hangtag.dataset.workers import map_designs
+from hangtag.errors import ConfigError, ImageError, MissingExtra
+from hangtag.library.catalog import Catalog
+from tests.cluster.conftest import Nodes
+from tests.cluster.functions import large, length
+from tests.conftest import PACKED
+
+pytestmark = pytest.mark.slow  # starts a cluster
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@contextmanager
+def killed_in_the_middle(nodes: Nodes) -> Iterator[None]:
+    """Kill a node once the first designs have come, and the others have not."""
+    killed = []
+
+    def report(progress: hangtag.Progress) -> None:
+        if progress.done and not killed:
+            assert progress.total is None or progress.done < progress.total
+            killed.append(progress.done)
+            nodes.kill()
+
+    with hangtag.progress(report):
+        yield
+    assert killed
+
+
+def test_packing_is_the_same_with_a_node_killed(
+    library: Catalog, dataset: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    with killed_in_the_middle(nodes):
+        hangtag.pack(library, tmp_path / "d", config=PACKED, cluster=nodes.address)
+    assert contents(tmp_path / "d") == contents(dataset)
+
+
+def test_tagging_is_the_same_with_a_node_killed(
+    library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    """Also with networks on actors of their own, as on GPUs."""
+    model, designs = hangtag.load_model(headed / "model"), [library.root]
+    model.tag_library(designs, tmp_path / "here.csv", all_tags=True, workers=1)
+    expected = (tmp_path / "here.csv").read_bytes()
+    with killed_in_the_middle(nodes):
+        model.tag_library(designs, tmp_path / "a.csv", all_tags=True, cluster=nodes.address)
+    assert (tmp_path / "a.csv").read_bytes() == expected
+    gpu = nodes.add(num_cpus=0, num_gpus=1)
+    model.tag_library(designs, tmp_path / "b.csv", all_tags=True, cluster=nodes.address)
+    nodes.cluster.remove_node(gpu)
+    assert (tmp_path / "b.csv").read_bytes() == expected
+
+
+def test_an_index_is_the_same(library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path) -> None:
+    folders = tmp_path / "here", tmp_path / "there"
+    for folder, cluster in zip(folders, (None, nodes.address), strict=True):
+        hangtag.build_index(library.root, folder, cluster=cluster)
+    vectors = [
+        np.fromfile(next(folder.glob("rows-*/content.f16")), np.float16).astype(np.float32)
+        for folder in folders
+    ]
+    assert np.abs(vectors[0] - vectors[1]).max() < 0.01
+
+
+def test_a_killed_driver_resumes(
+    library: Catalog, dataset: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; import hangtag; from hangtag.dataset import shards\n"
+        "shards.SHARD_DESIGNS = 16\n"
+        "config = hangtag.PackConfig(size=48, min_count=3, split='70/15/15')\n"
+        "hangtag.pack(sys.argv[1], sys.argv[2], config=config, cluster=sys.argv[3])\n"
+    )
+    command = [
+        sys.executable, "-c", code, str(library.root / "designs.csv"), str(tmp_path / "d"),
+        nodes.address,
+    ]  # fmt: skip
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None and not list(tmp_path.glob("d/.pack/*.json")):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("d/.pack/*.json")}
+    assert done
+    assert not (tmp_path / "d" / "dataset.json").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(tmp_path / "d") == contents(dataset)
+
+
+def test_one_bad_design_costs_that_design(nodes: Nodes, tmp_path: Path) -> None:
+    """As on one machine: one that crashes its decoder, hangs, or is missing."""
+    names = ["a", "crash", "bb", "hang", "none", "ccc"]
+    for name in names[:4] + names[5:]:
+        (tmp_path / name).write_text(name)
+    locations = [str(tmp_path / name) for name in names]
+    with designs_on(nodes.address):
+        found = list(map_designs(length, locations, timeout=3.0))
+    expected = list(map_designs(length, locations, timeout=3.0, workers=1))
+    assert [one if isinstance(one, int) else one.reason for one in found] == [
+        1, "crashed", 2, "too-slow", "missing", 3,
+    ]  # fmt: skip
+    assert list(map(str, found)) == list(map(str, expected))
+
+
+def test_more_than_the_object_store_holds(nodes: Nodes, tmp_path: Path) -> None:
+    """240 MB of results through stores of 80 MB, to a driver that is slower than the nodes."""
+    (tmp_path / "a").write_text("a")
+    with designs_on(nodes.address):
+        for number, one in enumerate(map_designs(large, [str(tmp_path / "a")] * 120)):
+            assert not isinstance(one, ImageError)
+            assert len(one) == 2_000_000
+            if number % 64 == 0:
+                time.sleep(0.2)
+    assert number == 119
+
+
+def test_without_a_cluster_or_ray_one_line_says_what_to_do(
+    library: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers .*ray start --head"):
+        hangtag.pack(library, tmp_path / "d", cluster="127.0.0.1:9")
+    monkeypatch.setattr("hangtag.cluster.connection.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r'pip install "hangtag\[cluster\]"'):
+        hangtag.pack(library, tmp_path / "d", cluster="auto")
