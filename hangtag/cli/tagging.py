@@ -153,6 +153,7 @@ def watch(
     xmp: bool = False,
     embed: bool = False,
     poll: bool = False,
+    language: str | None = None,
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
@@ -173,6 +174,8 @@ def watch(
         With --xmp: write into JPEG, PNG, WebP and TIFF files themselves.
     poll
         Look at all files every two seconds: for network drives, which report no changes.
+    language
+        Tags by their names in this language, as `hangtag tag --language`.
     """
     from hangtag import api
     from hangtag.tagging.bulk import summary_line
@@ -182,8 +185,9 @@ def watch(
         raise ConfigError("--embed says where --xmp writes; give both")
     target = out or folders[0] / RECORD
     for found in api.watch(
-        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, workers=workers
-    ):
+        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, language=language,
+        workers=workers,
+    ):  # fmt: skip
         as_json = output is not None and output.json
         line = json.dumps(asdict(found)) if as_json else summary_line(found, target)
         print(line, flush=True)
