@@ -109,7 +109,7 @@ class DesignPool:
 
     def close(self) -> None:
         """End the processes and what they are doing."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class DesignPool:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._pool.close()
+            self._pool.close()  # type: ignore[no-untyped-call]
             self._pool.join()
         else:
             self.close()

@@ -89,3 +89,11 @@ def write(path: Path, records: list[Row]) -> None:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
+
+
+def read(path: Path) -> list[Row]:
+    """Return the records in history.csv; none where it is not written yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -29,7 +29,7 @@ LOSSES: Final = 5
 def work(job: Job) -> None:
     """Run trials until all are done, the time is over, or SIGTERM or Ctrl-C. Raises what `Worker`
     raises; KeyboardInterrupt after SIGTERM."""
-    with _terminable():
+    with terminable():
         _work_alone(job) if job.tuning.parallel == 1 else _work_together(job)
 
 
@@ -95,7 +95,7 @@ def _worker_process(job: Job, failures: "SimpleQueue[HangtagError]") -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
 
     def handle(number: int, frame: FrameType | None) -> None:
