@@ -216,9 +216,7 @@ def train(
         run(folder, target, config, continue_from=first, overwrite=overwrite)
     else:
         need_torch()
-        from hangtag.cluster.connection import joined, need_ray
-
-        need_ray()
+        from hangtag.cluster.connection import joined
         from hangtag.cluster.training import train_on_cluster
 
         with joined(cluster):

@@ -71,9 +71,7 @@ def tune(
     if cluster is None:
         result = search(storage=storage or "")
     else:
-        from hangtag.cluster.connection import joined, need_ray
-
-        need_ray()
+        from hangtag.cluster.connection import joined
         from hangtag.cluster.tuning import work_on_cluster
 
         with joined(cluster):

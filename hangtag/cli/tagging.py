@@ -181,6 +181,7 @@ def serve(
     /,
     *,
     config: ServeOptions = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> None:
     """Serve a model over HTTP: an endpoint as on SageMaker, named tags, and a page in the browser.
@@ -192,4 +193,4 @@ def serve(
     """
     from hangtag import api
 
-    api.serve(model, config_of(ServeConfig, config))
+    api.serve(model, config_of(ServeConfig, config), cluster=cluster)

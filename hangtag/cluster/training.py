@@ -8,9 +8,6 @@ share.
 import json
 import logging
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +21,6 @@ from hangtag.training.config import TrainConfig
 from hangtag.training.train import train
 
 _FAILED: Final = "failed.json"
-_POLL_SECONDS: Final = 2.0
 
 
 def train_on_cluster(
@@ -58,7 +54,7 @@ def train_on_cluster(
         ),
     )  # fmt: skip
     try:
-        with _reported(model / HISTORY_FILE):
+        with history.followed(model / HISTORY_FILE):
             trainer.fit()
         if (work / _FAILED).exists():
             failed = read_object(work / _FAILED, errors.TrainingError)
@@ -95,25 +91,3 @@ def _workers() -> tuple[int, dict[str, float]]:
     if not cores:
         raise errors.JobError("the cluster has no cores to train on")
     return len(cores), {"CPU": min(cores)}
-
-
-@contextmanager
-def _reported(file: Path) -> Iterator[None]:
-    """Log the epochs of a run, which another machine writes to a file."""
-    ended = threading.Event()
-
-    def follow() -> None:
-        known = len(history.read(file))
-        while not ended.wait(_POLL_SECONDS):
-            rows = history.read(file)
-            for row in rows[known:]:
-                history.report(row)
-            known = len(rows)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

@@ -9,8 +9,8 @@ from typing import Any
 
 from hangtag.console import silenced
 from hangtag.errors import ConfigError
+from hangtag.processes import terminable
 from hangtag.tuning.job import Job
-from hangtag.tuning.processes import terminable
 from hangtag.tuning.reporter import Reporter
 from hangtag.tuning.study import begun, requeue_stale
 from hangtag.tuning.worker import Worker

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from fastapi import FastAPI
+
 from hangtag.console import track
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.files import FEATURES
@@ -41,12 +43,17 @@ def serve(model: Path, config: ServeConfig) -> None:
     SIGHUP loads a changed model folder. Raises ModelError, and ConfigError for a server that other
     machines could reach without a token.
     """
-    token, index = config.token(), _index(config)
-    engine = _engine(model, config)
+    app, engine = application(model, config, config.token())
+    run(app, engine, config)
+
+
+def application(model: Path, config: ServeConfig, token: str | None) -> tuple[FastAPI, Engine]:
+    """Return the application that serves MODEL/, and its engine. Raises ModelError, ConfigError."""
+    index, engine = _index(config), _engine(model, config)
     app = create_app(engine, config, token)
     if index is not None:
         add_library(app, index, engine)
-    run(app, engine, config)
+    return app, engine
 
 
 def review(

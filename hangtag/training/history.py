@@ -1,8 +1,11 @@
 """The record of each epoch of a run: measured on validation, compared, logged, in history.csv."""
 
 import csv
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ from hangtag.quality import metrics
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.calibration import Calibration
 from hangtag.training.config import TrainConfig
+
+POLL_SECONDS: Final = 2.0
 
 Row = dict[str, float]
 """An epoch's record, a row of history.csv."""
@@ -97,3 +102,25 @@ def read(path: Path) -> list[Row]:
         return []
     with path.open(newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def followed(path: Path) -> Iterator[None]:
+    """Log the epochs that another process writes to history.csv during a block."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        known = len(read(path))
+        while not ended.wait(POLL_SECONDS):
+            rows = read(path)
+            for row in rows[known:]:
+                report(row)
+            known = len(rows)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -44,9 +44,3 @@ def test_the_metrics_are_those_of_one_process_with_a_node_killed(
     assert rows[: len(before)] == before
     assert together.training.macro_map == pytest.approx(alone.training.macro_map, abs=0.1)
     assert not list(tmp_path.glob(".*.ray"))
-
-
-def test_an_error_of_the_training_ends_it(dataset: Path, nodes: Nodes, tmp_path: Path) -> None:
-    wrong = TrainConfig(backbone="test_resnet", input_size=32, epochs=2, batch_size=1, freeze=False)
-    with pytest.raises(hangtag.HangtagError, match="batch"):
-        hangtag.train(dataset, tmp_path / "model", config=wrong, cluster=nodes.address)
