@@ -87,7 +87,7 @@ def best_score(dataset: Path, treatment: str, epochs: int, seed: int) -> float:
             folder, Path(model), config, Accelerator(), network, Origin(folder.fingerprint()), {},
             Path(model) / "features", threading.Event(),
         )  # fmt: skip
-        run = Run.start(setup)
+        run = Run.start(setup, time.monotonic())
         run.to_the_end()
         return run.progress.best_score
 

@@ -31,6 +31,7 @@ from typing import Any
 import psutil
 
 LONGEST = 600  # seconds for one command of `overhead` and `drills`
+NICENESS = "RAY_worker_niceness"
 STORE = 512 * 2**20  # bytes of a node's object store
 SUFFIXES = {".png", ".jpg", ".webp"}
 
@@ -59,7 +60,7 @@ def nodes(count: int = 2) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # as local workers have it: Ray's is 15
+    os.environ[NICENESS] = "0"  # as local workers have it: Ray's is 15
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hangtag.api import build_index as build_index
     from hangtag.api import compare as compare
     from hangtag.api import draw_sample as draw_sample
+    from hangtag.api import export_model as export_model
     from hangtag.api import export_review as export_review
     from hangtag.api import import_catalog as import_catalog
     from hangtag.api import import_model as import_model
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from hangtag.api import pack_shard as pack_shard
     from hangtag.api import serve as serve
     from hangtag.api import serve_review as serve_review
+    from hangtag.api import set_names as set_names
+    from hangtag.api import suggest_names as suggest_names
     from hangtag.api import suggest_rules as suggest_rules
     from hangtag.api import teach as teach
     from hangtag.api import train as train
@@ -63,11 +66,10 @@ __version__ = "0.1.0"
 _MODULES = {
     "api": (
         "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
-        "export_review",
+        "export_model", "export_review",
         "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
         "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
-        "suggest_rules", "teach", "train", "tune",
-        "untag", "watch",
+        "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",
     ),
     "console": ("Progress", "progress"),
     "dataset.config": ("PackConfig",),

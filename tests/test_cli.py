@@ -51,9 +51,10 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {
-        "audit", "compare", "demo", "doctor", "duplicates", "evaluate", "import", "import-model",
-        "index", "merge", "pack", "review", "sagemaker", "salvage", "sample", "search", "serve",
-        "similar", "study", "tag", "teach", "train", "tune", "untag", "vocabulary", "watch",
+        "audit", "compare", "demo", "doctor", "duplicates", "evaluate", "export", "import",
+        "import-model", "index", "merge", "pack", "review", "sagemaker", "salvage", "sample",
+        "search", "serve", "similar", "study", "tag", "teach", "train", "tune", "untag",
+        "vocabulary", "watch",
     }  # fmt: skip
 
 
@@ -93,6 +94,10 @@ def test_the_commands_are_these() -> None:
         (("serve", "nowhere", "--port", "70000"), "choose 0"),
         (("vocabulary", "suggest", "nowhere.csv"), "nowhere.csv"),
         (("vocabulary", "rename", "a", ","), "cannot be written in a rules file"),
+        (("export", "nowhere", "a.onnx"), "is not a model folder"),
+        (("export", "nowhere", "a.onnx", "--int8"), "give both"),
+        (("vocabulary", "set-names", "nowhere", "names.txt"), "nowhere has no tags.json"),
+        (("vocabulary", "suggest-names", ".", "nowhere", "--language", "de"), "no tags.json"),
         (("salvage", "nowhere.rec", "out.rec"), "nowhere.rec"),
         (("import", "lst", "nowhere.lst"), "tags file"),
         pytest.param(

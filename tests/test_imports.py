@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "hangtag"
 # From the ground up.
 ORDER = (
     "errors", "console", "cores", "processes", "storage", "library", "sample", "dataset",
-    "tagging", "quality", "index", "training", "tuning", "review", "service", "sagemaker",
+    "tagging", "quality", "index", "training", "export", "tuning", "review", "service", "sagemaker",
     "cluster", "api", "cli",
 )  # fmt: skip
 # Packages that import these load them for everybody who imports hangtag.

@@ -45,9 +45,10 @@ from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pixel_store import PixelStore
 from hangtag.index.backbone import FEATURES, INPUT, OWN_FILE, WIDTHS, weights_of
+from hangtag.index.own import OWN_NETWORK
 from hangtag.storage.files import atomic_path
 from hangtag.training.config import OWN_BACKBONE
-from hangtag.training.network import OWN_NETWORK, TagNetwork, four_channels
+from hangtag.training.network import TagNetwork, four_channels
 from hangtag.training.onnx_export import export_onnx, without_head
 
 SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280

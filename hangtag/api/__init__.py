@@ -18,6 +18,7 @@ A path is a `str` or an `os.PathLike`. Functions take what other functions retur
 it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.progress`.
 """
 
+from hangtag.api.export import export_model
 from hangtag.api.finding import Index, build_index, load_index, teach
 from hangtag.api.library import (
     draw_sample,
@@ -29,6 +30,7 @@ from hangtag.api.library import (
     suggest_rules,
 )
 from hangtag.api.model import Model, Report, import_model, load_model, train
+from hangtag.api.names import set_names, suggest_names
 from hangtag.api.quality import audit, compare
 from hangtag.api.serving import export_review, serve, serve_review
 from hangtag.api.study import Study, load_study, tune
@@ -36,9 +38,8 @@ from hangtag.api.tags import merge_tags, untag, watch
 
 __all__ = [
     "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
-    "export_review",
+    "export_model", "export_review",
     "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
     "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
-    "suggest_rules", "teach", "train", "tune",
-    "untag", "watch",
+    "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",
 ]  # fmt: skip

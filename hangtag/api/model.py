@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.evaluate import Evaluation
     from hangtag.quality.scoring import Scored
-    from hangtag.tagging.bulk import BulkSummary, Xmp
+    from hangtag.tagging.bulk import BulkSummary, Selection, Xmp
     from hangtag.tagging.model_folder import ModelFolder
     from hangtag.tagging.output import TaggedDesign
     from hangtag.tagging.tagger import Suggestion, Tagger
@@ -65,55 +65,57 @@ class Model:
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is a sequence, too
-        self, designs: StrPath | bytes, *, top: int | None = None, min_score: float | None = None
-    ) -> "list[Suggestion]": ...
+        self, designs: StrPath | bytes, *, top: int | None = None, min_score: float | None = None,
+        language: str | None = None,
+    ) -> "list[Suggestion]": ...  # fmt: skip
 
     @overload
     def tag(
         self, designs: Sequence[StrPath | bytes], *, top: int | None = None,
-        min_score: float | None = None,
+        min_score: float | None = None, language: str | None = None,
     ) -> "list[list[Suggestion]]": ...  # fmt: skip
 
     def tag(
         self, designs: StrPath | bytes | Sequence[StrPath | bytes], *, top: int | None = None,
-        min_score: float | None = None,
+        min_score: float | None = None, language: str | None = None,
     ) -> "list[Suggestion] | list[list[Suggestion]]":  # fmt: skip
         """Return the suggested tags of a design (its path or its bytes), best first.
 
         For several designs return a list of such lists. By default each tag has its own threshold;
         `min_score`, 0 to 1, replaces them all, and `top` returns the best tags whatever their
-        scores. Raises ImageError, naming the design, for one that cannot be decoded.
+        scores. `language` gives tags by their names in it, such as de. Raises ImageError, naming
+        the design, for one that cannot be decoded, VocabularyError for a language without names.
         """
         from hangtag.tagging.bulk import Selection
 
         single = isinstance(designs, (str, bytes, os.PathLike))
         several: Any = [designs] if single else designs
         images = [one if isinstance(one, bytes) else os.fspath(one) for one in several]
-        selection = Selection(top=top, min_score=min_score)
+        selection = Selection(top=top, min_score=min_score, language=language)
         found = [selection.of(self.tagger, scores) for scores in self.tagger.score_images(images)]
         return found[0] if single else found
 
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
-        colours: bool = False, again: bool = False, shard: str | None = None,
-        workers: int | None = None, cluster: str | None = None,
+        colours: bool = False, again: bool = False, language: str | None = None,
+        shard: str | None = None, workers: int | None = None, cluster: str | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
         the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
-        can hold them. `shard`, such as "3/16", tags one of several parts into a file of its own;
-        see `merge_tags`. `cluster` is the address of a Ray cluster that does the work, or "auto". A
-        design that cannot be read is counted in the summary. Raises CatalogError, ConfigError.
+        can hold them. `language` gives tags by their names in it. `shard`, such as "3/16", tags one
+        of several parts into a file of its own; see `merge_tags`. `cluster` is the address of a Ray
+        cluster that does the work, or "auto". A design that cannot be read is counted in the
+        summary. Raises CatalogError, ConfigError, VocabularyError.
         """
         from hangtag.storage.parts import Part
-        from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
         from hangtag.tagging.incremental import forget, tag_changed
 
-        selection = bulk.Selection(all_tags, top, min_score, colours)
+        selection = self._selection(all_tags, top, min_score, colours, language)
         target, designs = local(out), find_designs([local(path) for path in paths])
         if shard is not None:
             part = Part.parse(shard)
@@ -126,15 +128,26 @@ class Model:
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
         all_tags: bool = False, xmp: "Xmp" = False, colours: bool = False,
-        workers: int | None = None,
+        language: str | None = None, workers: int | None = None,
     ) -> "Iterator[TaggedDesign]":  # fmt: skip
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
 
-        selection = bulk.Selection(all_tags, top, min_score, colours)
+        selection = self._selection(all_tags, top, min_score, colours, language)
         designs = find_designs([local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
+
+    def _selection(
+        self, all_tags: bool, top: int | None, min_score: float | None, colours: bool,
+        language: str | None,
+    ) -> "Selection":  # fmt: skip
+        """Return the options, after a look whether there are names in the language."""
+        from hangtag.tagging.bulk import Selection
+
+        if language is not None:
+            self.vocabulary.names_in(language)
+        return Selection(all_tags, top, min_score, colours, language)
 
     def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":
         """Measure the model on a split of a dataset and add the metrics to metrics.json.

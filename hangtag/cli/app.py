@@ -61,6 +61,7 @@ _COMMANDS: dict[str, Any] = {
     "duplicates": finding.duplicates,
     "search": finding.search,
     "teach": finding.teach,
+    "export": model.export,
     "import-model": model.import_model,
     "merge": dataset.merge,
     "salvage": dataset.salvage,

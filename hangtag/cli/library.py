@@ -237,5 +237,69 @@ def drop(
     return _changed(rules, rule_changes.drop(rules, tags))
 
 
+@vocabulary.command(name="suggest-names")
+def suggest_names(
+    source: Path,
+    tags: Path,
+    /,
+    *,
+    language: Annotated[tuple[str, ...], Parameter(required=True)],
+    out: Path = Path("names.txt"),
+    output: Output | None = None,
+) -> Result:
+    """Suggest names of tags in other languages, by Unicode CLDR's names of emoji.
+
+    Parameters
+    ----------
+    source
+        The folder of npm's package cldr-annotations-full, unpacked.
+    tags
+        A catalog, a dataset, a model or a tags.json, with English tags.
+    language
+        A language, such as de; can be given several times.
+    out
+        The rules file to write: look it through before you use it.
+    """
+    from hangtag import api
+    from hangtag.library.rule_changes import write_names
+
+    if out.exists():
+        raise ConfigError(
+            f"{out} exists and may contain your choices; name another file with --out"
+        )
+    found = api.suggest_names(source, tags, language)
+    write_names(out, found)
+    return Result(
+        [
+            f"names of {len(found):,} tags -> {out}",
+            f"next: hangtag vocabulary set-names MODEL {out}",
+        ],
+        {"rules": out, "names": found},
+    )
+
+
+@vocabulary.command(name="set-names")
+def set_names(tags: Path, names: Path, /, *, output: Output | None = None) -> Result:
+    """Give the tags of a dataset or a model names in other languages; scores stay as they are.
+
+    Parameters
+    ----------
+    tags
+        The folder of the dataset or the model.
+    names
+        A rules file with lines such as `cat = de: Katze`, or a .csv file with the columns name and
+        name:de.
+    """
+    from hangtag import api
+
+    named = api.set_names(tags, names)
+    counts: dict[str, int] = {}
+    for tag in named.tags:
+        for code, _ in tag.names:
+            counts[code] = counts.get(code, 0) + 1
+    lines = [f"{code}: {count:,} of {len(named):,} tags" for code, count in sorted(counts.items())]
+    return Result(lines, {"tags": len(named), "named": counts})
+
+
 def _changed(rules: Path, line: str) -> Result:
     return Result([f"{rules}: {line}"], {"rules": rules, "added": line})

@@ -1,10 +1,10 @@
-"""Commands that create models: train, tune, study, import-model."""
+"""Commands that create models and hand them on: train, tune, study, import-model, export."""
 
 import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -191,6 +191,51 @@ def import_model(
         ],
         {"model": model, "tags": len(made.vocabulary), "input_size": size},
     )
+
+
+def export(
+    model: Path,
+    out: Path,
+    /,
+    *,
+    to: Literal["onnx", "huggingface", "photoprism"] = "onnx",
+    int8: bool = False,
+    dataset: Path | None = None,
+    max_loss: float = 0.005,
+    output: Output | None = None,
+) -> Result:
+    """Write a model for programs that do not have hangtag.
+
+    Parameters
+    ----------
+    model
+        The folder that `hangtag train` wrote.
+    out
+        The .onnx file or the folder to write.
+    to
+        One ONNX file from pixels to probabilities; a folder for the Hugging Face Hub, whose weights
+        timm loads; or a folder for PhotoPrism's label models.
+    int8
+        8-bit weights and activations, for onnx and photoprism: needs --dataset.
+    dataset
+        The packed dataset whose training designs give the ranges of the 8 bits, and on whose
+        validation designs the loss is measured.
+    max_loss
+        With --int8: the largest loss of macro mAP on validation; for more nothing is written.
+    """
+    from hangtag import api
+
+    if int8 != (dataset is not None):
+        raise ConfigError("--int8 is fitted on --dataset: give both")
+    found = api.export_model(model, out, to=to, int8=dataset, max_loss=max_loss)
+    lines = [f"{found.to} -> {found.path}"]
+    if found.macro_map is not None and found.macro_map_int8 is not None:
+        lost = found.macro_map_int8 - found.macro_map
+        lines.append(
+            f"macro mAP on validation {found.macro_map:.4f}, with 8 bits"
+            f" {found.macro_map_int8:.4f} ({lost:+.4f})"
+        )
+    return Result(lines, asdict(found))
 
 
 def _settings(

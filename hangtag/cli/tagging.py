@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     ServeOptions = ServeConfig | None
 else:
-    ServeOptions = options_of(ServeConfig, unset=("index",))
+    ServeOptions = options_of(ServeConfig, unset=("index", "label_studio"))
 
 
 def tag(
@@ -31,6 +31,7 @@ def tag(
     xmp: bool = False,
     colours: bool = False,
     embed: bool = False,
+    language: str | None = None,
     again: bool = False,
     shard: Shard = None,
     workers: Workers = None,
@@ -60,6 +61,9 @@ def tag(
     embed
         With --xmp: write into JPEG, PNG, WebP and TIFF files themselves; pixels and other metadata
         stay as they are. Other formats get a sidecar.
+    language
+        Tags by their names in this language, such as de, where they have one: see `hangtag
+        vocabulary set-names`.
     again
         Tag all designs, also those that an earlier run into OUT tagged and that have not changed.
     """
@@ -82,7 +86,7 @@ def tag(
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
-        "xmp": "embed" if embed else xmp, "workers": workers,
+        "xmp": "embed" if embed else xmp, "language": language, "workers": workers,
     }  # fmt: skip
     if out is None:
         return _streamed(opened.tag_each(paths, **settings))

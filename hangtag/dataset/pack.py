@@ -182,6 +182,7 @@ def pack_key(
     digest = hashlib.sha256(catalog.fingerprint().encode())
     settings = [
         asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
+        *([rules.names] if rules.names else []),
     ]  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())
     if isinstance(tags, Vocabulary):

@@ -75,7 +75,7 @@ class PixelStore:
 
     def _file_in(self, folder: Path) -> PixelFile | None:
         path = self.records.path
-        key = f"{self.packed_size} {self.size} {self.records.stamp} {__version__}"
+        key = f"trim {self.packed_size} {self.size} {self.records.stamp} {__version__}"
         name = f"{path.stem}-{self.size}.pixels"
         file = PixelFile(folder / name, len(self.records), self.size, key)
         if file.has_room():

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,10 +41,10 @@ from hangtag.index.files import (
     TAGS,
 )  # fmt: skip
 from hangtag.index.model_graph import ROWS, ModelGraph
+from hangtag.index.packed_rows import PackedRows
 from hangtag.index.projection import FITTED, Projection
 from hangtag.index.table import Indexed, read_library, read_table, write_table
 from hangtag.library.catalog_csv import write_csv
-from hangtag.library.colours import NAMES
 from hangtag.storage.files import atomic_path, read_object, write_text
 from hangtag.storage.locks import only_writer
 
@@ -89,7 +89,7 @@ def build_index(
         with store_of(folder / FEATURES, backbone) as store:
             computed = add_missing(store, backbone, digests, locations, workers=workers)
             store.drop_unused({digest for digest in digests if digest})
-            positions, rows = readable(store, digests)
+            positions, rows = readable(store, digests, backbone.widths)
             if not len(positions):
                 raise CatalogError(f"{library}: no design in it can be read")
             kept = [designs[n] for n in positions.tolist()]
@@ -177,9 +177,11 @@ class _Rows:
         return digest.hexdigest()[:16]
 
     def _features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        stored = self.store.stored()[rows, : sum(self.widths)]
-        found: NDArray[np.float32] = stored.astype(np.float32)
-        return found
+        return self._layout.features(self.store.stored()[rows])
+
+    @cached_property
+    def _layout(self) -> PackedRows:
+        return PackedRows(self.widths)
 
     def _write_vectors(self, target: Path) -> None:
         some = np.random.default_rng(SEED).permutation(len(self.rows))[:FITTED]
@@ -188,7 +190,8 @@ class _Rows:
         blocks = _blocks(len(self.rows))
         with atomic_path(target / COLOURS) as temporary, temporary.open("wb") as file:
             for block in blocks:
-                file.write(self.store.stored()[self.rows[block], -len(NAMES) :].tobytes())
+                colours = self._layout.colours(self.store.stored()[self.rows[block]])
+                file.write(colours.astype(np.float16).tobytes())
         with (
             atomic_path(target / CONTENT) as content, atomic_path(target / STYLE) as style,
             content.open("wb") as first, style.open("wb") as second,
@@ -290,8 +293,8 @@ def about_of(folder: Path) -> dict[str, Any]:
     about = read_object(path, ConfigError)
     if about.get("format") != FORMAT:
         raise ConfigError(
-            f"{path} has format {about.get('format')!r}, this hangtag reads {FORMAT}; write it "
-            "anew with `hangtag index`"
+            f"{path} has format {about.get('format')!r}, this hangtag reads {FORMAT}; run the "
+            "`hangtag index` command again, which writes the index anew"
         )
     return about
 
@@ -299,5 +302,4 @@ def about_of(folder: Path) -> dict[str, Any]:
 def store_rows(folder: Path, backbone: Backbone, digests: Sequence[bytes]) -> NDArray[np.float32]:
     """Return the features of designs of an index, float32 (n, F), by their digests."""
     with store_of(folder / FEATURES, backbone) as store:
-        rows = store.stored()[store.positions(digests), : sum(backbone.widths)]
-        return rows.astype(np.float32)
+        return PackedRows(backbone.widths).features(store.stored()[store.positions(digests)])

@@ -19,13 +19,13 @@ from hangtag.errors import ImageError
 from hangtag.index.backbone import Backbone
 from hangtag.index.feature_store import FeatureStore, digest_of, opened_store
 from hangtag.index.own import SIDE_OF_OWN
+from hangtag.index.packed_rows import PackedRows
 from hangtag.library.colours import NAMES, colour_shares
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 from hangtag.storage.reading import read_ahead, read_bytes
 
 BATCH: Final = 32
 PACKED: Final = PackConfig().size
-EXTRAS: Final = FINGERPRINT_BYTES + len(NAMES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +35,18 @@ class _Prepared:
     digest: bytes
     pixels: Pixels | None
     """The backbone's input; None for a design that cannot be decoded."""
-    extras: NDArray[np.float32]
-    """(EXTRAS,), its fingerprint and its colours."""
+    fingerprint: NDArray[np.uint8]
+    """(FINGERPRINT_BYTES,)."""
+    colours: NDArray[np.float32]
+    """(12,)."""
 
 
 def store_of(kept: Path, backbone: Backbone) -> AbstractContextManager[FeatureStore]:
-    """Open the store of a backbone in the folder `kept`: rows of features, fingerprint, colours.
-
-    A fingerprint is bytes, which half precision holds exactly: one store for all.
-    """
+    """Open the store of a backbone in the folder `kept`: rows of bytes, as `packed_rows` says."""
+    size = PackedRows(backbone.widths).size
     about = {"backbone": backbone.digest, "packed_size": PACKED, "input_size": SIDE_OF_OWN,
-             "extras": EXTRAS}  # fmt: skip
-    return opened_store(kept, sum(backbone.widths) + EXTRAS, about)
+             "row_bytes": size}  # fmt: skip
+    return opened_store(kept, size, about, np.uint8)
 
 
 def digests_of(locations: Sequence[str]) -> Iterator[bytes | None]:
@@ -92,35 +92,33 @@ def _prepare(data: bytes, max_megapixels: float) -> _Prepared:
     try:
         pixels = decode(data, PACKED, max_megapixels)
     except ImageError:
-        return _Prepared(digest, None, np.zeros(EXTRAS, np.float32))
-    extras = np.concatenate([fingerprint(pixels).astype(np.float32), colour_shares(pixels)])
-    return _Prepared(digest, fit(pixels, SIDE_OF_OWN), extras)
+        blank = np.zeros(FINGERPRINT_BYTES, np.uint8), np.zeros(len(NAMES), np.float32)
+        return _Prepared(digest, None, *blank)
+    return _Prepared(digest, fit(pixels, SIDE_OF_OWN), fingerprint(pixels), colour_shares(pixels))
 
 
 def _append(store: FeatureStore, backbone: Backbone, designs: Sequence[_Prepared]) -> None:
     """Store the features of decoded designs; NaN for those that cannot be decoded."""
-    width = sum(backbone.widths)
-    rows = np.full((len(designs), store.width), np.nan, np.float32)
+    if not designs:
+        return
+    features = np.full((len(designs), sum(backbone.widths)), np.nan, np.float32)
     good = {n: one.pixels for n, one in enumerate(designs) if one.pixels is not None}
     if good:
-        rows[list(good), :width] = backbone.features(np.stack(list(good.values())))
-        rows[list(good), width:] = [designs[n].extras for n in good]
-    if designs:
-        store.append([one.digest for one in designs], rows)
+        features[list(good)] = backbone.features(np.stack(list(good.values())))
+    prints = np.stack([one.fingerprint for one in designs])
+    colours = np.stack([one.colours for one in designs])
+    rows = PackedRows(backbone.widths).packed(features, prints, colours)
+    store.append([one.digest for one in designs], rows)
 
 
 def readable(
-    store: FeatureStore, digests: Sequence[bytes | None]
+    store: FeatureStore, digests: Sequence[bytes | None], widths: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the designs with features, (n,), and their rows in the store."""
+    """Return the positions of the designs with features, (n,), and their rows in the store.
+
+    `widths`: those of the store's features.
+    """
     read = [n for n, digest in enumerate(digests) if digest is not None and digest in store]
     at = store.positions([digest for n in read if (digest := digests[n]) is not None])
-    good = np.isfinite(store.stored()[at, 0]) if len(at) else np.zeros(0, np.bool_)
+    good = PackedRows(widths).readable(store.stored()[at])
     return np.array(read, np.int64)[good], at[good]
-
-
-def prints_of(rows: NDArray[np.float16], width: int) -> NDArray[np.uint8]:
-    """Return the fingerprints in rows of a store, (n, FINGERPRINT_BYTES): they follow `width`
-    features."""
-    found = rows[:, width : width + FINGERPRINT_BYTES].astype(np.uint8)
-    return np.ascontiguousarray(found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from hangtag.index.library_index import LibraryIndex
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.label_errors import likely_wrong
-from hangtag.tagging.calibration import Calibration, with_implied
 
 BLOCK: Final = 8192  # designs that are judged at a time
+Kind = Literal["suggestions", "wrong"]
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Doubts:
@@ -49,23 +50,30 @@ class Doubts:
         found: NDArray[np.bool_] = (labels[rows] == 1) & (confidence >= 0.5)
         return found
 
-    @cached_property
-    def with_suggestions(self) -> NDArray[np.bool_]:
-        """Which designs have suggestions, (n,)."""
-        return self._any(self.suggested)
-
-    @cached_property
-    def with_wrong_tags(self) -> NDArray[np.bool_]:
-        """Which designs have a tag that is probably wrong, (n,)."""
-        return self._any(self.wrong)
-
-    def _any(self, of: Callable[[slice], NDArray[Any]]) -> NDArray[np.bool_]:
+    def having(self, kind: Kind, column: int | None = None) -> NDArray[np.bool_]:
+        """Return which designs have suggestions or probably wrong tags, of one tag or any, (n,)."""
+        rows, columns = self._suggested_cells if kind == "suggestions" else self._wrong_cells
         found = np.zeros(len(self.index), np.bool_)
-        if self.index.logits is not None:
-            for start in range(0, len(found), BLOCK):
-                block = slice(start, start + BLOCK)
-                found[block] = of(block).any(axis=1)
+        found[rows if column is None else rows[columns == column]] = True
         return found
+
+    @cached_property
+    def _suggested_cells(self) -> Cells:
+        return self._cells(self.suggested)
+
+    @cached_property
+    def _wrong_cells(self) -> Cells:
+        return self._cells(self.wrong)
+
+    def _cells(self, of: Callable[[slice], NDArray[Any]]) -> Cells:
+        """Return the rows and columns of all cells that are not 0: few, of millions."""
+        found = [np.zeros((2, 0), np.int64)]
+        if self.index.logits is not None:
+            for start in range(0, len(self.index), BLOCK):
+                rows, columns = np.nonzero(of(slice(start, start + BLOCK)))
+                found.append(np.stack([rows + start, columns]))
+        rows, columns = np.concatenate(found, axis=1)
+        return rows, columns
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
@@ -73,9 +81,5 @@ class Doubts:
         return found
 
     def _scores(self, rows: slice) -> NDArray[np.float32]:
-        logits, vocabulary = self.index.logits, self._vocabulary
-        if logits is None:
-            return np.zeros((len(self.index.designs[rows]), 0), np.float32)
-        known = np.nan_to_num(logits[rows].astype(np.float32), nan=-99.0)
-        scores = Calibration.of(vocabulary.tags).apply(known)
-        return with_implied(scores, vocabulary.implied).astype(np.float32)
+        """Return the scores of some designs, (n, T); 0 where they are unknown."""
+        return np.nan_to_num(self.index.scores(rows), nan=0.0)

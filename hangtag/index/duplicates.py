@@ -21,10 +21,11 @@ from hangtag.dataset.workers import map_designs
 from hangtag.errors import ImageError
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.cut_out import cut_out
-from hangtag.index.design_features import PACKED, prints_of, store_of
+from hangtag.index.design_features import PACKED, store_of
 from hangtag.index.feature_store import FeatureStore, digest_of, opened_store
 from hangtag.index.files import CUT_OUTS, FEATURES
 from hangtag.index.library_index import LibraryIndex
+from hangtag.index.packed_rows import PackedRows
 from hangtag.library.catalog_csv import write_csv
 from hangtag.library.fingerprints import (
     FINGERPRINT_BYTES,
@@ -115,10 +116,11 @@ def _fingerprints(index: LibraryIndex, workers: int) -> tuple[Prints, Prints]:
     backbone: OnnxBackbone = index.backbone
     digests = [one.digest for one in index.designs]
     with store_of(index.folder / FEATURES, backbone) as store:
-        prints = prints_of(store.stored()[store.positions(digests)], sum(backbone.widths))
+        prints = PackedRows(backbone.widths).prints(store.stored()[store.positions(digests)])
     full = np.flatnonzero(fills_its_frame(prints))
     cut = np.zeros_like(prints)
-    with opened_store(index.folder / CUT_OUTS, FINGERPRINT_BYTES, {"packed_size": PACKED}) as store:
+    about = {"packed_size": PACKED, "row_bytes": FINGERPRINT_BYTES}
+    with opened_store(index.folder / CUT_OUTS, FINGERPRINT_BYTES, about, np.uint8) as store:
         wanted = {digests[n]: n for n in reversed(full.tolist())}
         missing = [n for digest, n in wanted.items() if digest not in store]
         locations = [index.designs[n].location for n in missing]
@@ -133,14 +135,14 @@ def _fingerprints(index: LibraryIndex, workers: int) -> tuple[Prints, Prints]:
         known = np.array([n for n in full.tolist() if digests[n] in store], np.int64)
         if len(known):
             rows = store.positions([digests[n] for n in known.tolist()])
-            cut[known] = prints_of(store.stored()[rows], 0)
+            cut[known] = store.stored()[rows]
     return prints, cut
 
 
 def _append(store: FeatureStore, batch: list[tuple[bytes, Prints]]) -> None:
     if batch:
         unique = {digest: row for digest, row in batch if digest not in store}
-        store.append(list(unique), np.array(list(unique.values()), np.float32))
+        store.append(list(unique), np.array(list(unique.values()), np.uint8))
     batch.clear()
 
 

@@ -19,7 +19,11 @@ from hangtag.storage.files import atomic_path, write_text
 from hangtag.storage.locks import one_at_a_time
 
 DIGEST_BYTES: Final = 16
-_ROWS, _DIGESTS, _ABOUT = "features.f16", "digests.bin", "about.json"
+_DIGESTS, _ABOUT = "digests.bin", "about.json"
+_ROWS: Final = {np.dtype(np.float16): "features.f16", np.dtype(np.uint8): "features.u8"}
+
+# What a store holds: features in half precision, or rows of bytes (packed_rows).
+Stored = np.float16 | np.uint8
 
 
 def digest_of(data: bytes) -> bytes:
@@ -49,15 +53,21 @@ class Rows:
 class FeatureStore:
     """One backbone's features at one input size. One process writes at a time: lock the folder."""
 
-    def __init__(self, folder: Path, width: int, about: dict[str, Any]) -> None:
-        """Open or make the store. `about` says, for people, what the features were made with."""
-        self.folder, self.width = folder, width
+    def __init__(
+        self, folder: Path, width: int, about: dict[str, Any], dtype: type[Stored] = np.float16
+    ) -> None:
+        """Open or make the store. `about` says, for people, what the features were made with.
+
+        Its rows are `width` wide, of float16 or uint8.
+        """
+        self.folder, self.width, self._dtype = folder, width, np.dtype(dtype)
+        self._rows = folder / _ROWS[self._dtype]
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / _ABOUT).exists():
             write_text(folder / _ABOUT, json.dumps(about, indent=2) + "\n")
-        for name in (_ROWS, _DIGESTS):
-            if not (folder / name).exists():
-                (folder / name).touch()
+        for path in (self._rows, folder / _DIGESTS):
+            if not path.exists():
+                path.touch()
         self._digests = self._whole()
         self._row = {digest: row for row, digest in enumerate(self._digests)}
 
@@ -71,15 +81,15 @@ class FeatureStore:
         """Return the row of each digest, (n,). Raises KeyError for one that is not stored."""
         return np.array([self._row[digest] for digest in digests], np.int64)
 
-    def stored(self) -> NDArray[np.float16]:
-        """Return all rows, float16 (N, F), memory-mapped; NaN for a design that is unreadable."""
+    def stored(self) -> NDArray[Any]:
+        """Return all rows, (N, width), memory-mapped; NaN for a design that is unreadable."""
         if not len(self):
-            return np.zeros((0, self.width), np.float16)
-        return np.memmap(self.folder / _ROWS, np.float16, "r", shape=(len(self), self.width))
+            return np.zeros((0, self.width), self._dtype)
+        return np.memmap(self._rows, self._dtype, "r", shape=(len(self), self.width))
 
-    def append(self, digests: Sequence[bytes], rows: NDArray[np.float32]) -> None:
-        """Add designs, rows (n, F); they are on disk when this returns."""
-        _append(self.folder / _ROWS, rows.astype(np.float16).tobytes())
+    def append(self, digests: Sequence[bytes], rows: NDArray[Any]) -> None:
+        """Add designs, rows (n, width); they are on disk when this returns."""
+        _append(self._rows, rows.astype(self._dtype).tobytes())
         _append(self.folder / _DIGESTS, b"".join(digests))
         for digest in digests:
             self._row[digest] = len(self._digests)
@@ -93,15 +103,16 @@ class FeatureStore:
         rows = self.stored()[self.positions(kept)]
         # Without digests the rows say nothing: a kill in between costs the features, no more.
         (self.folder / _DIGESTS).unlink()
-        for name, data in ((_ROWS, rows.tobytes()), (_DIGESTS, b"".join(kept))):
-            with atomic_path(self.folder / name) as temporary:
+        digests = self.folder / _DIGESTS
+        for path, data in ((self._rows, rows.tobytes()), (digests, b"".join(kept))):
+            with atomic_path(path) as temporary:
                 temporary.write_bytes(data)
         self._digests, self._row = kept, {digest: row for row, digest in enumerate(kept)}
 
     def _whole(self) -> list[bytes]:
         """Return the digests of the rows that are whole; cut off what a kill left behind them."""
-        rows, digests = self.folder / _ROWS, self.folder / _DIGESTS
-        size = 2 * self.width
+        rows, digests = self._rows, self.folder / _DIGESTS
+        size = self._dtype.itemsize * self.width
         count = min(rows.stat().st_size // size, digests.stat().st_size // DIGEST_BYTES)
         for path, length in ((rows, count * size), (digests, count * DIGEST_BYTES)):
             if path.stat().st_size != length:
@@ -111,7 +122,9 @@ class FeatureStore:
 
 
 @contextmanager
-def opened_store(kept: Path, width: int, about: dict[str, Any]) -> Iterator[FeatureStore]:
+def opened_store(
+    kept: Path, width: int, about: dict[str, Any], dtype: type[Stored] = np.float16
+) -> Iterator[FeatureStore]:
     """Open the store in the folder `kept` whose features are made as `about` says.
 
     Others that want the same store wait until the block ends.
@@ -119,7 +132,7 @@ def opened_store(kept: Path, width: int, about: dict[str, Any]) -> Iterator[Feat
     name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
     kept.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(kept / f".{name}.lock", kept / name):
-        yield FeatureStore(kept / name, width, about)
+        yield FeatureStore(kept / name, width, about, dtype)
 
 
 def _append(path: Path, data: bytes) -> None:

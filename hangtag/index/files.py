@@ -4,7 +4,7 @@ from typing import Final
 
 from hangtag.tagging.model_folder import TAGS_FILE
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 INDEX_FILE: Final = "index.json"
 MARK: Final = ".hangtag-index"
 # By content, of designs that come and go.

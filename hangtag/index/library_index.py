@@ -27,6 +27,7 @@ from hangtag.index.table import Indexed, read_table
 from hangtag.library.rules import normalise_tag
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.reading import read_bytes
+from hangtag.tagging.calibration import Calibration, with_implied
 
 # How much a counter-example counts against an example (Rocchio 1971).
 AGAINST: Final = 0.5
@@ -100,6 +101,16 @@ class LibraryIndex:
     def vectors(self, by: By) -> NDArray[np.float16]:
         """Return the vectors of all designs, float16 (n, D), memory-mapped, of length one."""
         return self._vectors[by]
+
+    def scores(self, rows: slice | NDArray[np.int64]) -> Floats:
+        """Return the model's calibrated scores of some designs, (n, T), implications included.
+
+        NaN for a design without scores; T is 0 without a model.
+        """
+        if self.logits is None or self.vocabulary is None:
+            return np.zeros((len(np.arange(len(self))[rows]), 0), np.float32)
+        scores = Calibration.of(self.vocabulary.tags).apply(self.logits[rows].astype(np.float32))
+        return with_implied(scores, self.vocabulary.implied).astype(np.float32)
 
     def nearest(self, by: By) -> Nearest:
         """Return the search among these vectors, made once."""

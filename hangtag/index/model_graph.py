@@ -1,6 +1,5 @@
 """What an index needs of a model: its backbone, and logits from features or from pixels."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import islice
@@ -20,7 +19,7 @@ from hangtag.errors import ImageError
 from hangtag.index.backbone import FEATURES, OUTPUT, OnnxBackbone, state_of, weights_of
 from hangtag.index.design_features import PACKED
 from hangtag.index.own import SIDE_OF_OWN
-from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
+from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 ROWS: Final = 1024  # designs whose logits are computed at a time
@@ -37,9 +36,7 @@ class ModelGraph:
     @cached_property
     def key(self) -> str:
         """Identifies the model's weights and tags."""
-        digest = hashlib.sha256(self.folder.onnx.read_bytes())
-        digest.update((self.folder.path / TAGS_FILE).read_bytes())
-        return digest.hexdigest()[:32]
+        return self.folder.digest[:32]
 
     @cached_property
     def own_backbone(self) -> OnnxBackbone | None:
@@ -61,10 +58,8 @@ class ModelGraph:
     def reads_stored_features(self) -> bool:
         """Whether the features of an index are those that the model's head reads."""
         sizes = self.folder.preprocessing
-        return self.own_backbone is not None and (sizes.packed_size, sizes.input_size) == (
-            PACKED,
-            SIDE_OF_OWN,
-        )
+        seen = sizes.packed_size, sizes.input_size, sizes.trim
+        return self.own_backbone is not None and seen == (PACKED, SIDE_OF_OWN, True)
 
     @cached_property
     def head(self) -> onnxruntime.InferenceSession:

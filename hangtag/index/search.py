@@ -86,6 +86,21 @@ class Search:
         order, _, _ = self._ranked(parse_query(query, self.is_known))
         return order
 
+    def tagged(self, name: str) -> NDArray[np.int64]:
+        """Return the rows of the designs that people gave a tag, or one that implies it.
+
+        Raises ConfigError for a name that nobody knows.
+        """
+        known = self._spelled(normalise_tag(name))
+        return np.unique(self._given(known, self._tag(known))[0])
+
+    def column(self, name: str) -> int | None:
+        """Return the column of the model's tag that a name means; None for a human tag alone.
+
+        Raises ConfigError for a name that nobody knows.
+        """
+        return self._column.get(self._tag(self._spelled(normalise_tag(name))) or "")
+
     def explained(self, query: str, rows: NDArray[np.int64]) -> Iterator[tuple[int, Hit]]:
         """Yield some of the rows of a query with what is known of them. Raises ConfigError."""
         _, scores, worths = self._ranked(parse_query(query, self.is_known))

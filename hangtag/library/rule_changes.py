@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hangtag.errors import VocabularyError
 from hangtag.library.rules import Rules, is_writable, normalise_tag
+from hangtag.library.tag_names import Names, rule_of_names
 from hangtag.storage.files import read_text, write_text
 
 
@@ -34,6 +35,13 @@ def drop(rules_file: Path, tags: Sequence[str]) -> str:
     if not tags:
         raise VocabularyError("name the tags to leave out")
     return _append(rules_file, f"{', '.join(map(_name, tags))} -> -", "dropped")
+
+
+def write_names(path: Path, names: Names) -> None:
+    """Write names of tags as a rules file."""
+    head = "# Suggested by `hangtag vocabulary suggest-names`. Remove or change what is wrong.\n"
+    lines = (rule_of_names(tag, by_language) for tag, by_language in names.items())
+    write_text(path, head + "".join(f"{line}\n" for line in lines))
 
 
 def _name(text: str) -> str:

@@ -1,13 +1,17 @@
-"""Rules on tag names: their normalised spelling, aliases, implications, splits and drops."""
+"""Rules on tag names: their normalised spelling, aliases, implications, splits, drops, names in
+other languages."""
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hangtag.errors import VocabularyError
+from hangtag.library.tag_names import RULE as NAMES_SIGN
+from hangtag.library.tag_names import Names, merged, names_of_rule, read_table
 from hangtag.storage.files import StrPath, read_text
 
 # Designs that a tag needs by default: with fewer, little can be learned.
@@ -57,27 +61,36 @@ class Rules:
     `aliases` leads from a name to its tag (never to another alias), `implications` from a tag to
     all tags that follow from it, also through others; `drop` holds the tags to leave out. `splits`
     split a tag of two meanings: a design that has it and the other tag gets the new one instead.
+    `names` has the names of a tag by language; they are shown, and are no aliases.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
     implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     drop: frozenset[str] = frozenset()
     splits: tuple[Split, ...] = ()
+    names: Names = field(default_factory=dict)
 
     @classmethod
     def read(cls, rules_file: StrPath | None, drop_file: StrPath | None) -> "Rules":
         """Read a rules file and a drop file (UTF-8; None: no such rules).
 
         Rules: one per line, `kitty -> cat` (alias), `rose => flower, plant` (implication), `bat +
-        ball -> baseball bat` (split) or `hash -> -` (drop); the left side may be a comma-separated
-        list too, except for a split. Drop file: one tag per line. In both, `#` at the start of a
-        line or after a blank opens a comment. Raises VocabularyError, with file and line, for one
-        that is no rule and for rules that contradict each other.
+        ball -> baseball bat` (split), `hash -> -` (drop) or `cat = de: Katze` (names); the left
+        side may be a comma-separated list too, except for splits and names. A .csv file is a table
+        of names, see `tag_names.read_table`. Drop file: one tag per line. In both, `#` at the start
+        of a line or after a blank opens a comment. Raises VocabularyError, with file and line, for
+        one that is no rule and for rules that contradict each other.
         """
-        pairs: dict[str, list[_Pair]] = {"->": [], "=>": [], "-> -": [], "+": []}
+        if rules_file is not None and Path(rules_file).suffix.lower() == ".csv":
+            found = merged(
+                (where, normalise_tag(tag), language, name)
+                for where, tag, language, name in read_table(Path(rules_file))
+            )
+            return replace(cls.read(None, drop_file), names=found)
+        pairs: dict[str, list[_Pair]] = {"->": [], "=>": [], "-> -": [], "+": [], "=": []}
         for where, line in _lines(rules_file):
-            kind, found = _rule(where, line)
-            pairs[kind] += found
+            kind, rules = _rule(where, line)
+            pairs[kind] += rules
         aliases = _resolved_aliases(pairs["->"])
         drop = [(where, normalise_tag(line)) for where, line in _lines(drop_file)]
         drop += [(where, name) for where, name, _ in pairs["-> -"]]
@@ -94,13 +107,15 @@ class Rules:
                     " alias; remove one of the two"
                 )
         implications = _resolved_implications(pairs["=>"], aliases)
-        return cls(aliases, implications, dropped, _resolved_splits(pairs["+"], aliases))
+        splits = _resolved_splits(pairs["+"], aliases)
+        return cls(aliases, implications, dropped, splits, _resolved_names(pairs["="], aliases))
 
     def as_json(self) -> dict[str, Any]:
         """Return the rules as JSON can hold them; `from_json` reads them."""
         return {
             "aliases": dict(self.aliases), "implications": dict(self.implications),
             "drop": sorted(self.drop), "splits": self.splits,
+            "names": {tag: dict(names) for tag, names in self.names.items()},
         }  # fmt: skip
 
     @classmethod
@@ -111,6 +126,7 @@ class Rules:
             {tag: tuple(others) for tag, others in stored["implications"].items()},
             frozenset(stored["drop"]),
             tuple(Split(*one) for one in stored["splits"]),
+            stored["names"],
         )
 
     def of(self, texts: Iterable[str]) -> set[str]:
@@ -124,7 +140,7 @@ class Rules:
 
 def is_writable(name: str) -> bool:
     """Return whether a rules file can hold a normalised tag name, which has none of its signs."""
-    signs = (",", "->", "=>", " + ", " #")
+    signs = (",", "->", "=>", " + ", " = ", " #")
     return name not in ("", "-") and name[0] != "#" and not any(sign in name for sign in signs)
 
 
@@ -141,20 +157,26 @@ def _lines(path: StrPath | None) -> Iterator[tuple[str, str]]:
 def _rule(where: str, line: str) -> tuple[str, list[_Pair]]:
     """Return the arrow of a rule, and a pair for each name on its left and each on its right."""
     sides = re.split("(->|=>)", line)
+    if len(sides) == 1 and NAMES_SIGN in line:
+        tag, _, right = line.partition(NAMES_SIGN)
+        if not normalise_tag(tag):
+            raise VocabularyError(f"{where}: a tag is missing before the =")
+        names = names_of_rule(where, right)
+        return "=", [(where, normalise_tag(tag), f"{code}\0{name}") for code, name in names]
     if len(sides) != 3:
         raise VocabularyError(f'{where}: not a rule; write "kitty -> cat" or "rose => flower"')
     left, arrow, right = sides
     if " + " in left:
         return _split_rule(where, left, arrow, right)
-    names = [normalise_tag(name) for name in left.split(",")]
-    if arrow == "->" and right.strip() == "-" and all(names):
-        return "-> -", [(where, name, "-") for name in names]
+    tags = [normalise_tag(name) for name in left.split(",")]
+    if arrow == "->" and right.strip() == "-" and all(tags):
+        return "-> -", [(where, name, "-") for name in tags]
     others = [normalise_tag(name) for name in right.split(",")]
-    if not all(names + others):
+    if not all(tags + others):
         raise VocabularyError(f"{where}: a name is missing beside the arrow or a comma")
     if arrow == "->" and len(others) > 1:
         raise VocabularyError(f"{where}: an alias stands for one tag; use => to imply several")
-    return arrow, [(where, name, other) for name in names for other in others]
+    return arrow, [(where, name, other) for name in tags for other in others]
 
 
 def _split_rule(where: str, left: str, arrow: str, right: str) -> tuple[str, list[_Pair]]:
@@ -171,6 +193,15 @@ def _resolved_splits(pairs: Iterable[_Pair], aliases: Mapping[str, str]) -> tupl
         tag, other, into = (aliases.get(name, name) for name in (*left.split("\0"), new))
         found.append(Split(tag, other, into))
     return tuple(found)
+
+
+def _resolved_names(pairs: Iterable[_Pair], aliases: Mapping[str, str]) -> Names:
+    """Return the names of each tag, also of one that is named by its alias."""
+    found = []
+    for where, tag, text in pairs:
+        language, _, name = text.partition("\0")
+        found.append((where, aliases.get(tag, tag), language, name))
+    return merged(found)
 
 
 def split_names(names: Iterable[str], splits: Iterable[Split]) -> set[str]:

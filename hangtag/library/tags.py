@@ -6,6 +6,7 @@ from typing import Any
 
 from hangtag.errors import VocabularyError
 from hangtag.library.rules import normalise_tag
+from hangtag.library.tag_names import clean_name, language_of
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,12 @@ class Tag:
     """One tag of a vocabulary; all names are normalised.
 
     `count` is the number of designs that have it. `aliases` are other names of the same tag.
-    `implies` names tags of the vocabulary that follow from this one; `implied_by` names outside the
-    vocabulary whose yes is a yes to this one (their no has no effect). Only models have the rest:
-    from the score `threshold` on the tag is suggested, from `apply_threshold` on it can be applied
-    automatically (None: never), and `calibration` is the slope and intercept applied to the logit
-    before it becomes a score.
+    `names` has its names in other languages, as (language, name), sorted. `implies` names tags of
+    the vocabulary that follow from this one; `implied_by` names outside the vocabulary whose yes is
+    a yes to this one (their no has no effect). Only models have the rest: from the score
+    `threshold` on the tag is suggested, from `apply_threshold` on it can be applied automatically
+    (None: never), and `calibration` is the slope and intercept applied to the logit before it
+    becomes a score.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Tag:
     threshold: float | None = None
     apply_threshold: float | None = None
     calibration: tuple[float, float] | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def to_json(tag: Tag) -> dict[str, Any]:
@@ -38,6 +41,9 @@ def to_json(tag: Tag) -> dict[str, Any]:
     for name in ("threshold", "apply_threshold", "calibration"):
         if row[name] is None:
             del row[name]
+    row["names"] = dict(tag.names)
+    if not tag.names:
+        del row["names"]
     return row
 
 
@@ -57,7 +63,18 @@ def from_json(row: Any, where: str) -> Tag:
     )
     calibration = _calibration(row.get("calibration"), where)
     name = normalise_tag(row["name"])
-    return Tag(name, count, aliases, implies, implied_by, suggest, apply, calibration)
+    names = _names(row.get("names", {}), where)
+    return Tag(name, count, aliases, implies, implied_by, suggest, apply, calibration, names)
+
+
+def _names(value: Any, where: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not all(
+        isinstance(name, str) and name.strip() for name in value.values()
+    ):
+        raise VocabularyError(f"{where}: names must have a text for each language")
+    return tuple(
+        sorted((language_of(code, where), clean_name(name)) for code, name in value.items())
+    )
 
 
 def _calibration(value: Any, where: str) -> tuple[float, float] | None:

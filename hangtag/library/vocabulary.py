@@ -15,6 +15,7 @@ from hangtag.errors import VocabularyError
 from hangtag.library.catalog import Design
 from hangtag.library.paths import ancestors, levels, with_paths
 from hangtag.library.rules import Rules, Split, closure, normalise_tag, split_names
+from hangtag.library.tag_names import Names, language_of
 from hangtag.library.tags import Tag, checked, from_json, names_from_json, to_json
 from hangtag.storage.files import StrPath, read_text, write_text
 
@@ -78,10 +79,14 @@ class Vocabulary:
 
     def write(self, path: StrPath) -> None:
         """Write `tags.json`, one tag per line."""
+        write_text(path, self.text())
+
+    def text(self) -> str:
+        """Return `tags.json` as it is written."""
         tags = ",\n".join(json.dumps(to_json(tag), ensure_ascii=False) for tag in self.tags)
         drop = json.dumps(sorted(self.drop), ensure_ascii=False)
         splits = f', "splits": {json.dumps(self.splits, ensure_ascii=False)}' if self.splits else ""
-        write_text(path, f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}{splits}}}\n')
+        return f'{{"format": {FORMAT}, "tags": [\n{tags}\n], "drop": {drop}{splits}}}\n'
 
     def labels(self, design: Design) -> npt.NDArray[np.int8]:
         """Return the labels of a design for every tag, (T,) int8: 1 yes, 0 reviewed no, -1 unknown.
@@ -122,6 +127,41 @@ class Vocabulary:
         normalised = normalise_tag(name)
         return self._tag_of.get(normalised, normalised)
 
+    def names_in(self, language: str) -> dict[str, str]:
+        """Return the names of the tags that have one in a language.
+
+        Raises VocabularyError for a language in which no tag has a name.
+        """
+        code = language_of(language)
+        found = {tag.name: name for tag in self.tags for key, name in tag.names if key == code}
+        if not found:
+            known = ", ".join(sorted({key for tag in self.tags for key, _ in tag.names})) or "none"
+            raise VocabularyError(
+                f"no tag has a name in {language!r} (languages: {known}); give them with "
+                "`hangtag vocabulary set-names`"
+            )
+        return found
+
+    def with_names(self, names: Names) -> "Vocabulary":
+        """Return the vocabulary with names added or replaced; those of unknown tags are ignored.
+
+        A tag may be given by an alias.
+        """
+        given: dict[str, dict[str, str]] = {}
+        for name, by_language in names.items():
+            given.setdefault(self.tag_of(name), {}).update(by_language)
+        tags = (
+            replace(
+                tag, names=tuple(sorted({**dict(tag.names), **given.get(tag.name, {})}.items()))
+            )
+            for tag in self.tags
+        )
+        return replace(self, tags=tuple(tags))
+
+    def unnamed(self) -> "Vocabulary":
+        """Return the vocabulary without names in other languages."""
+        return replace(self, tags=tuple(replace(tag, names=()) for tag in self.tags))
+
     def untrained(self) -> "Vocabulary":
         """Return the vocabulary without thresholds and calibration, which only a model's has."""
         bare = (
@@ -145,11 +185,15 @@ class Vocabulary:
 
     @cached_property
     def paths(self) -> dict[str, tuple[str, ...]]:
-        """The levels of each tag that is a path: one that implies the tag above it."""
+        """The levels of each tag that is a path: one that implies the tag above it.
+
+        Also by its names in other languages that have levels.
+        """
         return {
-            tag.name: levels(tag.name)
+            name: levels(name)
             for tag in self.tags
             if next(ancestors(tag.name), "") in tag.implies
+            for name in (tag.name, *(one for _, one in tag.names if len(levels(one)) > 1))
         }
 
     @cached_property
@@ -217,6 +261,7 @@ def _with_rules(counts: Mapping[str, int], rules: Rules) -> Iterator[Tag]:
             tuple(aliases.get(name, ())),
             tuple(other for other in rules.implications.get(name, ()) if other in counts),
             tuple(implied_by[name]),
+            names=tuple(sorted(rules.names.get(name, {}).items())),
         )
 
 

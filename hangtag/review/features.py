@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from hangtag.console import note
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.index.backbone import Backbone
-from hangtag.index.design_features import add_missing, digests_of, prints_of, readable, store_of
-from hangtag.index.feature_store import FeatureStore, Rows
+from hangtag.index.design_features import add_missing, digests_of, readable, store_of
+from hangtag.index.feature_store import FeatureStore
+from hangtag.index.packed_rows import PackedFeatures, PackedRows
 from hangtag.library.catalog import Catalog
 from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
+from hangtag.training.kernel import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,12 @@ def catalog_features(
 def _features(
     catalog: Catalog, backbone: Backbone, store: FeatureStore, digests: Sequence[bytes | None]
 ) -> CatalogFeatures:
-    stored, width = store.stored(), sum(backbone.widths)
-    positions, at = readable(store, digests)
+    stored, widths = store.stored(), backbone.widths
+    positions, at = readable(store, digests, widths)
     if len(positions) < len(catalog):
         note(f"{len(catalog) - len(positions):,} designs cannot be read: no questions about them")
-    prints = prints_of(stored[at], width)
+    prints = PackedRows(widths).prints(stored[at])
     named = [catalog.designs[n].group or f"\0{n}" for n in positions.tolist()]
     _, own = np.unique(np.array(named, np.str_), return_inverse=True)
     groups = merge_groups(near_duplicate_groups(prints), at, own)
-    return CatalogFeatures(positions, Rows(stored[:, :width], at), backbone.widths, groups)
+    return CatalogFeatures(positions, PackedFeatures(stored, at, widths), widths, groups)

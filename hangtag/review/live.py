@@ -34,12 +34,15 @@ class LiveReview:
         build: Callable[[], Learner | None],
         *,
         only_new_tags: bool = False,
+        built: Callable[[Learner | None], None] | None = None,
     ) -> None:
         """`build` makes the learner, in the thread; None where there is nothing to learn from.
 
-        `only_new_tags`: leave the questions about the model's own tags as they are.
+        `only_new_tags`: leave the questions about the model's own tags as they are. `built` is
+        called once with what `build` has made, to replace questions that stood in for its own.
         """
         self._store, self._build, self._only_new = store, build, only_new_tags
+        self._built = built
         self._waiting: set[str] = set()
         self._changed = threading.Condition()
         self._closed = False
@@ -71,6 +74,8 @@ class LiveReview:
     def _run(self) -> None:
         try:
             learner = self._build()
+            if self._built is not None:
+                self._when_free(partial(self._built, learner))
             if learner is not None:
                 self._gain = learner.gain()
                 self._follow(learner)

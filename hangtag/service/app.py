@@ -18,6 +18,7 @@ from hangtag.service.engine import Engine
 from hangtag.service.errors import answer_errors
 from hangtag.service.guard import Guard
 from hangtag.service.handlers import PAGE, Handlers
+from hangtag.service.label_studio import LabelStudio, add_label_studio
 from hangtag.service.methods import Methods
 from hangtag.service.origins import Origins
 from hangtag.service.responses import Responses
@@ -101,6 +102,9 @@ def _add_routes(app: FastAPI, handlers: Handlers) -> None:
     app.get("/tags", summary="The tags that the model knows.")(handlers.tags)
     app.get("/healthz", summary="The state of the server.")(handlers.healthz)
     app.get("/metrics", summary="Prometheus metrics.", response_class=Response)(handlers.metrics)
+    if (root := handlers.config.label_studio) is not None:
+        largest = int(handlers.config.max_body_mb * 1e6)
+        add_label_studio(app, LabelStudio(root, handlers.engine, handlers.scoring, largest))
     if handlers.config.reload:
         app.post("/reload", summary="Load the changed model folder.")(handlers.reload)
     app.get("/", include_in_schema=False)(handlers.page)

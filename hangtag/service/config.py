@@ -67,10 +67,19 @@ class ServeConfig:
     index: Path | None = None
     """The folder that `hangtag index` wrote: adds search, similar designs and the tab Library."""
 
+    teach: bool = False
+    """Let the tab Library and POST /teach teach the model new tags, which changes MODEL/."""
+
+    label_studio: Path | None = None
+    """Folder of the designs, as Label Studio knows it (its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT):
+    answers what Label Studio asks of an ML backend."""
+
     reload: bool = False
     """Let POST /reload load a changed model folder, as SIGHUP always does."""
 
     def __post_init__(self) -> None:
+        if self.teach and self.index is None:
+            raise ConfigError("--teach needs --index: tags are taught from designs of an index")
         for name in ("max_body_mb", "max_images", "max_megapixels", "timeout_seconds", "queue"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} = {getattr(self, name):g}: choose a number above 0")

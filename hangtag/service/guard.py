@@ -1,6 +1,8 @@
 """What is checked before every request: the token, and the size and the encoding of its body."""
 
 import asyncio
+import base64
+import binascii
 import hmac
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -14,7 +16,7 @@ from hangtag.service.responses import Refusal
 
 # Health checks, which have no token and reveal nothing of the library. The pages are public, too:
 # a person enters the token there, and only the data that they request needs it.
-OPEN_PATHS: Final = frozenset({"/ping", "/healthz", "/", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/ping", "/healthz", "/health", "/", "/docs", "/openapi.json"})
 OPEN_PREFIXES: Final = ("/page/", "/static-offline-docs/")
 # All bodies that are being received or processed, as a multiple of the largest one allowed.
 BODIES_AT_ONCE: Final = 6
@@ -90,10 +92,19 @@ class Guard:
     def _authorised(self, path: str, headers: Headers) -> bool:
         if self.token is None or is_open(path):
             return True
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            token.strip().encode(), self.token.encode()
-        )
+        given = _token(headers.get("authorization", ""))
+        return given is not None and hmac.compare_digest(given, self.token.encode())
+
+
+def _token(authorization: str) -> bytes | None:
+    """Return a bearer token, or the password of basic authentication: Label Studio has no other."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode()
+    if scheme.lower() == "basic":
+        with suppress(binascii.Error):
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+    return None
 
 
 def _inflater(headers: Headers) -> Inflater | None:

@@ -1,6 +1,7 @@
 """The handlers of the endpoint: SageMaker's contract, named tags, health, metrics, the page."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +10,7 @@ from fastapi.responses import FileResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
 from hangtag import __version__
-from hangtag.errors import HangtagError, ImageError
+from hangtag.errors import HangtagError, ImageError, VocabularyError
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
@@ -55,6 +56,7 @@ class Handlers:
             status="ok",
             version=__version__,
             model=tagger.folder.path.resolve().name,
+            identity=tagger.folder.identity,
             tags=len(tagger.vocabulary),
             under_way=self.engine.under_way,
             queue=self.config.queue,
@@ -64,8 +66,15 @@ class Handlers:
 
     async def tags(self) -> list[TagInfo]:
         tagger = self.engine.tagger
+        paths = tagger.vocabulary.paths
         return [
-            TagInfo(tag=tag.name, threshold=float(limit), apply_threshold=tag.apply_threshold)
+            TagInfo(
+                tag=tag.name,
+                threshold=float(limit),
+                apply_threshold=tag.apply_threshold,
+                levels=list(paths.get(tag.name, ())),
+                names=dict(tag.names),
+            )
             for tag, limit in zip(tagger.vocabulary.tags, tagger.thresholds, strict=True)
         ]
 
@@ -99,8 +108,12 @@ class Handlers:
             float | None, Query(ge=0, le=1, description="Replaces each tag's own threshold.")
         ] = None,
         all: Annotated[bool, Query(description="Every tag that the model knows.")] = False,
+        language: Annotated[
+            str | None, Query(description="Tags by their names in it, such as de.")
+        ] = None,
     ) -> TaggedImages:
         kind = request.headers.get("content-type", "")
+        names = self._names_in(language)
         several = media_type(kind) == FORM
         if several:
             images = await read_uploads(kind, request.stream(), self.config.max_images)
@@ -112,10 +125,16 @@ class Handlers:
         selection = Selection(all=all, top=top, min_score=min_score)
         return TaggedImages(
             images=[
-                _tagged(name, answer, selection)
+                _tagged(name, answer, selection, names)
                 for (name, _), answer in zip(images, answers, strict=True)
             ]
         )
+
+    def _names_in(self, language: str | None) -> dict[str, str]:
+        try:
+            return {} if language is None else self.engine.tagger.vocabulary.names_in(language)
+        except VocabularyError as error:
+            raise ApiError(422, "language", str(error)) from error
 
     async def look(
         self, request: Request, tag: Annotated[str, Query(description="A tag of /tags.")]
@@ -144,7 +163,9 @@ def _refused(error: ImageError) -> ApiError:
     return ApiError(413 if error.reason in TOO_LARGE else 422, error.reason, str(error))
 
 
-def _tagged(name: str, answer: Scored | ImageError, selection: Selection) -> TaggedImage:
+def _tagged(
+    name: str, answer: Scored | ImageError, selection: Selection, names: Mapping[str, str]
+) -> TaggedImage:
     if isinstance(answer, ImageError):
         problem = Problem(reason=answer.reason, message=str(answer))
         return TaggedImage(image=name, problem=problem)
@@ -152,7 +173,7 @@ def _tagged(name: str, answer: Scored | ImageError, selection: Selection) -> Tag
         image=name,
         tags=[
             TagScore(
-                tag=one.tag,
+                tag=names.get(one.tag, one.tag),
                 score=round(one.score, 6),
                 threshold=answer.tagger.threshold_of[one.tag],
                 mark=one.mark,

@@ -29,7 +29,9 @@ from hangtag.service.library_schema import (
     SimilarIn,
     SimilarOut,
     Suggested,
+    TagOut,
 )
+from hangtag.service.library_teaching import add_teaching
 from hangtag.service.media_types import media_type
 from hangtag.service.uploads import is_image_type
 from hangtag.storage.reading import read_bytes
@@ -37,14 +39,20 @@ from hangtag.storage.reading import read_bytes
 PICTURE: Final = 160  # pixels of a thumbnail
 LARGE: Final = 640
 PICTURE_BYTES: Final = 128 * 2**20  # of the largest file that is shown
+TAGS_SHOWN: Final = 2_000  # in the list to choose from
 PICTURES_AT_ONCE: Final = 4  # read and decoded at a time: bounds the memory
 
 
-def add_library(app: FastAPI, index: LibraryIndex, engine: Engine) -> None:
-    """Add an index to an application."""
-    library = _Library(index, engine)
+def add_library(
+    app: FastAPI, index: LibraryIndex, engine: Engine, *, teaches: bool = False
+) -> None:
+    """Add an index to an application; `teaches`: with what teaches the model tags from it."""
+    library = _Library(index, engine, teaches)
+    if teaches:
+        add_teaching(app, index, engine)
     router = APIRouter()
     router.get("/library", summary="What the index holds.")(library.state)
+    router.get("/library/tags", summary="Human tags of the index.")(library.tags)
     router.post("/search", summary="Designs by tags and colours.")(library.search)
     router.post(
         "/similar",
@@ -71,14 +79,24 @@ def add_library(app: FastAPI, index: LibraryIndex, engine: Engine) -> None:
 class _Library:
     """The handlers. FastAPI runs those that are not coroutines in threads."""
 
-    def __init__(self, index: LibraryIndex, engine: Engine) -> None:
-        self.index, self.engine = index, engine
+    def __init__(self, index: LibraryIndex, engine: Engine, teaches: bool) -> None:
+        self.index, self.engine, self.teaches = index, engine, teaches
         self.words, self.doubts = Search(index), Doubts(index)
         self.pictures = asyncio.Semaphore(PICTURES_AT_ONCE)
         self.row_of = {one.location: row for row, one in enumerate(index.designs)}
 
     def state(self) -> LibraryState:
-        return LibraryState(designs=len(self.index), scored=self.index.logits is not None)
+        return LibraryState(
+            designs=len(self.index),
+            scored=self.index.logits is not None,
+            teaches=self.teaches,
+        )
+
+    def tags(self) -> list[TagOut]:
+        """Return the most frequent tags, by name."""
+        counts = {name: len(rows) for name, rows in self.index.tagged.items()}
+        most = sorted(counts, key=lambda name: -counts[name])[:TAGS_SHOWN]
+        return [TagOut(tag=name, designs=counts[name]) for name in sorted(most)]
 
     def search(self, request: SearchIn) -> SearchOut:
         rows = np.arange(len(self.index))
@@ -88,9 +106,9 @@ class _Library:
         try:
             if request.query.strip():
                 rows = self.words.rows(request.query)
+            rows = self._filtered(rows, request.only, request.tag)
         except ConfigError as error:
             raise ApiError(422, "query", error.message) from error
-        rows = self._only(rows, request.only)
         shown = rows[request.start : end]
         if request.query.strip():
             for row, hit in self.words.explained(request.query, shown):
@@ -108,11 +126,19 @@ class _Library:
         ]  # fmt: skip
         return SearchOut(total=len(rows), designs=designs)
 
-    def _only(self, rows: NDArray[np.int64], only: Filter | None) -> NDArray[np.int64]:
-        if only is None:
+    def _filtered(
+        self, rows: NDArray[np.int64], only: Filter | None, tag: str | None
+    ) -> NDArray[np.int64]:
+        """Return the rows that pass the filters. Raises ConfigError for an unknown tag."""
+        if only is None and not tag:
             return rows
-        doubts = self.doubts
-        kept = doubts.with_suggestions if only == "suggestions" else doubts.with_wrong_tags
+        kept = np.zeros(len(self.index), np.bool_)
+        if only is None:
+            kept[self.words.tagged(tag or "")] = True
+        elif not tag:
+            kept = self.doubts.having(only)
+        elif (column := self.words.column(tag)) is not None:
+            kept = self.doubts.having(only, column)
         return rows[kept[rows]]
 
     def similar(self, request: SimilarIn) -> SimilarOut:

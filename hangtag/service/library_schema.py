@@ -13,6 +13,14 @@ class LibraryState(BaseModel):
 
     designs: int
     scored: bool = Field(description="Whether the index has a model's scores.")
+    teaches: bool = Field(description="Whether POST /teach is there.")
+
+
+class TagOut(BaseModel):
+    """A human tag of the index."""
+
+    tag: str
+    designs: int
 
 
 class SearchIn(BaseModel):
@@ -22,6 +30,11 @@ class SearchIn(BaseModel):
     only: Filter | None = Field(
         None, description="suggestions: the model suggests a tag; wrong: a tag is probably wrong."
     )
+    tag: str | None = Field(
+        None, max_length=500,
+        description="Designs that people gave this tag; with `only`, those for which the model "
+        "suggests it, or for which it is probably wrong.",
+    )  # fmt: skip
     start: int = Field(0, ge=0)
     count: int = Field(100, ge=1, le=MOST)
 
@@ -82,3 +95,22 @@ class DesignOut(BaseModel):
     suggestions: list[Suggested]
     doubtful: list[str] = Field(description="Human tags that are probably wrong.")
     colours: list[str]
+
+
+class TeachIn(BaseModel):
+    """A tag, and designs of the index that have it and that do not, by their ids."""
+
+    tag: str = Field(min_length=1, max_length=500)
+    yes: list[int] = Field([], max_length=MOST)
+    no: list[int] = Field([], max_length=MOST)
+
+
+class TeachOut(BaseModel):
+    """What the model has learned about the tag."""
+
+    tag: str
+    yes: int = Field(description="Examples by now, those of earlier requests included.")
+    no: int
+    threshold: float
+    questions: list[Found] = Field(description="Whose answers would teach most, best first.")
+    likely: list[Found] = Field(description="That most likely have the tag, best first.")

@@ -43,6 +43,7 @@ class Health(BaseModel):
     status: str
     version: str
     model: str
+    identity: str = Field(description="NAME@FINGERPRINT, as in the marks of the model's tags.")
     tags: int
     under_way: int
     queue: int
@@ -63,3 +64,5 @@ class TagInfo(BaseModel):
     tag: str
     threshold: float
     apply_threshold: float | None
+    levels: list[str] = Field(default=[], description="The levels of a path: animal, cat.")
+    names: dict[str, str] = Field(default={}, description="Its names in other languages.")

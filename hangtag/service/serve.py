@@ -4,14 +4,14 @@ hangtag serve MODEL
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
 
-from hangtag.console import track
+from hangtag.console import note, track
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.files import FEATURES
 from hangtag.index.library_index import LibraryIndex
@@ -19,6 +19,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.review.answers import answers_of
 from hangtag.review.features import catalog_features
+from hangtag.review.first_questions import first_questions
 from hangtag.review.learner import Learner
 from hangtag.review.live import LiveReview, all_questions
 from hangtag.review.questions import questions_from_audit, questions_from_scores, read_audit
@@ -35,6 +36,7 @@ from hangtag.tagging.model_folder import TAGS_FILE
 from hangtag.tagging.tagger import Tagger
 
 QUESTIONS: Final = b"2"  # how questions are made; others make them anew
+FIRST: Final = "first"  # the key of questions that stand until those of a learner are there
 
 
 def serve(model: Path, config: ServeConfig) -> None:
@@ -52,7 +54,7 @@ def application(model: Path, config: ServeConfig, token: str | None) -> tuple[Fa
     index, engine = _index(config), _engine(model, config)
     app = create_app(engine, config, token)
     if index is not None:
-        add_library(app, index, engine)
+        add_library(app, index, engine, teaches=config.teach)
     return app, engine
 
 
@@ -69,36 +71,68 @@ def review(
 
     Questions come from an audit.csv or, without one, from what the catalog itself teaches; the
     model's own scores take the place of that for tags that too few designs of the catalog have.
+    With an index of the same model, its scores ask the first questions, while the rest is learned.
     Answers are learned from at once. Raises what `serve` raises, and CatalogError.
     """
     token, catalog, index = config.token(), Catalog.read(catalog_file), _index(config)
     store, engine = ReviewStore(answers), _engine(model, config)
+    vocabulary = engine.tagger.vocabulary
     source = audit or model / TAGS_FILE
     key = hashlib.sha256(QUESTIONS + catalog.fingerprint().encode() + source.read_bytes())
-    build = partial(
-        _learner, catalog, store, engine.tagger.vocabulary, _kept(store, config), workers
-    )
+    build = partial(_learner, catalog, store, vocabulary, _kept(store, config), workers)
+    built = None
     if store.questions_key() != key.hexdigest():
+        first = [] if index is None or audit else _from_index(catalog, index, model)
         if audit is not None:
             questions = list(questions_from_audit(catalog, read_audit(audit)))
+            store.set_questions(questions, key.hexdigest())
+        elif first:
+            store.set_questions(first, FIRST)
+            built = partial(_replace_first, store, first, vocabulary, key.hexdigest())
         else:
             learner = build()
             build = partial(_same, learner)
-            questions, unknown = all_questions(learner, engine.tagger.vocabulary)
+            questions, unknown = all_questions(learner, vocabulary)
             if unknown:
                 scored = _scored(engine.tagger, catalog_file, workers)
                 questions += _from_model(catalog, engine.tagger, scored, unknown)
-        store.set_questions(questions, key.hexdigest())
-    live = LiveReview(store, build, only_new_tags=audit is not None)
+            store.set_questions(questions, key.hexdigest())
+    live = LiveReview(store, build, only_new_tags=audit is not None, built=built)
     app = create_app(engine, config, token, review=True)
     add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
     if index is not None:
-        add_library(app, index, engine)
+        add_library(app, index, engine, teaches=config.teach)
     live.start()
     try:
         run(app, engine, config)
     finally:
         live.close()
+
+
+def _from_index(catalog: Catalog, index: LibraryIndex, model: Path) -> list[Question]:
+    """Return the first questions; none where the index has no scores of this model."""
+    if index.vocabulary is None:
+        return []
+    if (index.rows / TAGS_FILE).read_bytes() != (model / TAGS_FILE).read_bytes():
+        note(
+            f"{index.folder} has scores of another model; `hangtag index LIBRARY {index.folder} "
+            f"--model {model}` would let the review start at once"
+        )
+        return []
+    return first_questions(catalog, index)
+
+
+def _replace_first(
+    store: ReviewStore,
+    first: Sequence[Question],
+    vocabulary: Vocabulary,
+    key: str,
+    learner: Learner | None,
+) -> None:
+    """Replace the first questions by the learner's, but for tags that it cannot ask about."""
+    questions, unknown = all_questions(learner, vocabulary)
+    questions += [one for one in first if one.tag in unknown]
+    store.set_questions(questions, key)
 
 
 def _learner(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +62,33 @@ class Selection:
     colours: bool = False
     """Also the main colours by their names, after the tags; see `library.colours`."""
 
+    language: str | None = None
+    """Tags by their names in this language; one without such a name keeps its own."""
+
     def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
-        """Return the kept suggestions of one design, best first, by its scores (T,)."""
+        """Return the kept suggestions of one design, best first, by its scores (T,).
+
+        Raises VocabularyError for a language in which no tag has a name.
+        """
         if self.all or self.min_score is not None or self.top is not None:
-            return tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
-        return tagger.suggestions(scores, min_score=tagger.thresholds)
+            found = tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
+        else:
+            found = tagger.suggestions(scores, min_score=tagger.thresholds)
+        if self.language is None:
+            return found
+        names = tagger.vocabulary.names_in(self.language)
+        best: dict[str, Suggestion] = {}  # two tags may have one name
+        for one in found:
+            name = names.get(one.tag, one.tag)
+            best.setdefault(name, replace(one, tag=name))
+        return list(best.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options, by which runs are recognised; without a language as before."""
+        options = asdict(self)
+        if self.language is None:
+            del options["language"]
+        return options
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,7 @@ def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prep
         Suggestion(name, float(shares[NAMES.index(name)]), "suggest", "colour")
         for name in main_colours(shares)
     )
-    return _Prepared(fit(pixels, preprocessing.input_size), tuple(found))
+    return _Prepared(fit(pixels, preprocessing.input_size, trim=preprocessing.trim), tuple(found))
 
 
 @dataclass(frozen=True)
@@ -216,7 +238,7 @@ def tag_library(
 def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     pairs = [(design.name, design.location) for design in designs]
-    content = json.dumps([folder.digest, asdict(selection), xmp, pairs])
+    content = json.dumps([folder.digest, selection.as_json(), xmp, pairs])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

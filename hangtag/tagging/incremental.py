@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,5 +217,5 @@ def _stamp(location: str) -> Stamp | None:
 
 
 def _key(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
-    content = json.dumps([folder.identity, asdict(selection), xmp])
+    content = json.dumps([folder.identity, selection.as_json(), xmp])
     return hashlib.sha256(content.encode()).hexdigest()[:32]

@@ -62,19 +62,30 @@ def write_card(folder: ModelFolder, evaluations: Sequence[Mapping[str, Any]] = (
     A README.md without the marker is not hangtag's and stays as it is, which is logged.
     """
     path = folder.path / CARD_FILE
-    name = folder.path.resolve().name
-    head = _HEAD.format(name=name)
+    own = None
     if path.exists():
         own, marker, _ = read_text(path, ModelError).partition(MARKER)
         if not marker:
             note(f"{path} was not written by hangtag and stays; remove it to get a model card")
             return
-        head = own
+    write_text(path, card(folder, evaluations, own))
+
+
+def card(
+    folder: ModelFolder, evaluations: Sequence[Mapping[str, Any]] = (), own: str | None = None,
+    use: str | None = None,
+) -> str:  # fmt: skip
+    """Return the card, with the newest evaluation; `own` is what stands above the marker.
+
+    `use` replaces the section that says how to use the model.
+    """
+    name = folder.path.resolve().name
     parts = [
         *_data(folder, evaluations), *_figures(evaluations), *_tags(folder), _LIMITS,
-        _USE.format(name=name),
+        use or _USE.format(name=name),
     ]  # fmt: skip
-    write_text(path, head + MARKER + "\n\n" + "\n".join(parts))
+    head = _HEAD.format(name=name) if own is None else own
+    return head + MARKER + "\n\n" + "\n".join(parts)
 
 
 def _data(folder: ModelFolder, evaluations: Sequence[Mapping[str, Any]]) -> Iterator[str]:

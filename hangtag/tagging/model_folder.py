@@ -36,6 +36,9 @@ class Preprocessing:
     max_megapixels: float
     """Designs with more pixels are rejected, as they were when the dataset was packed."""
 
+    trim: bool = False
+    """Whether wide transparent margins are cut off first; models of before did not."""
+
 
 @dataclass(frozen=True)
 class ModelFolder:
@@ -98,7 +101,10 @@ class ModelFolder:
     def digest(self) -> str:
         """SHA-256, 64 hex digits, of the network and the tags with their thresholds."""
         digest = hashlib.sha256(self.onnx.read_bytes())
-        digest.update((self.path / TAGS_FILE).read_bytes())
+        tags = (self.path / TAGS_FILE).read_bytes()
+        if any(tag.names for tag in self.vocabulary.tags):  # they change no score
+            tags = self.vocabulary.unnamed().text().encode()
+        digest.update(tags)
         return digest.hexdigest()
 
     @property

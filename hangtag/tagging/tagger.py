@@ -219,4 +219,4 @@ def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:
     It is shrunk to the packed size first, so that it gives the same input as in training.
     """
     pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
-    return fit(pixels, preprocessing.input_size)
+    return fit(pixels, preprocessing.input_size, trim=preprocessing.trim)

@@ -26,6 +26,8 @@ from hangtag.training.progress import Origin, load_progress
 from hangtag.training.weights import weights_file, with_weights
 
 LAST_FILE: Final = "last.safetensors"
+# Under it a model keeps the settings of the run whose place it took, see `network_run`.
+ASKED: Final = "asked"
 # Settings that may change before a resume: they do not change the result.
 _FREE: Final = ("cache_gib", "checkpoint_minutes", "tracker")
 _DATASET: Final = "fingerprint"  # the field of Origin that identifies it
@@ -121,7 +123,8 @@ def _runs_in(model: Path) -> Iterator[_Run]:
     """
     if (model / CONFIG_FILE).exists():
         folder = ModelFolder.open(model)
-        yield _Run({**folder.training, **folder.dataset}, finished=True)
+        settings = folder.training.get(ASKED, folder.training)
+        yield _Run({**settings, **folder.dataset}, finished=True)
     if (model / CHECKPOINTS / LAST_FILE).exists():
         progress = load_progress(model / CHECKPOINTS / LAST_FILE)
         yield _Run({**progress.config, **progress.origin}, finished=False)

@@ -47,12 +47,13 @@ def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) ->
     written = ModelFolder(
         model,
         Preprocessing(
-            folder.info.size, int(progress.config["input_size"]), folder.info.max_megapixels
+            folder.info.size, int(progress.config["input_size"]), folder.info.max_megapixels,
+            trim=True,
         ),
         {**progress.config, "precision": progress.precision},
         {**progress.origin, "catalog": folder.info.catalog},
         _with_thresholds(folder.vocabulary, best),
-    )
+    )  # fmt: skip
     best.write(written.weights, written.onnx)
     written.write()
     write_card(written)

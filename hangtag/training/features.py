@@ -122,6 +122,7 @@ def stored_features(
         "backbone": backbone.digest,
         "packed_size": folder.info.size,
         "input_size": input_size,
+        "trim": True,
     }
     with opened_store(kept, sum(backbone.widths), about) as store:
         digests: dict[str, list[bytes]] = {}

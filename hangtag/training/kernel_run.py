@@ -56,11 +56,9 @@ class KernelRun:
     """Fits the head; after a stop the features that are there are not computed again."""
 
     def __init__(self, setup: HeadSetup) -> None:
-        """Write a file by which the next call finds the run."""
         self.setup, self.started = setup, time.monotonic()
         config = setup.config
         self.progress = Progress(stored(config), asdict(setup.origin), "fp32", config.epochs or 0)
-        save_progress(setup.model / CHECKPOINTS / LAST_FILE, self.progress)
 
     def to_the_end(self, on_epoch: history.OnEpoch | None = None) -> Best:
         """Compute the features, fit the head and return it; raise Stopped once `stopped` is set.
@@ -111,7 +109,6 @@ class KernelRun:
         self.progress.history = [record]
         self.progress.best_epoch, self.progress.best_score = 0, record["validation_macro_map"]
         self.progress.seconds = time.monotonic() - self.started
-        history.write(self.setup.model / HISTORY_FILE, [record])
 
     def _checked(self, features: Features) -> Pixels:
         """Return the inputs of some validation designs."""
@@ -139,6 +136,9 @@ def _state_of(head: kernel.KernelHead) -> State:
 def run_kernel(setup: HeadSetup, session: Session) -> TrainResult:
     """Fit a kernel head and write the model."""
     run = KernelRun(setup)
+    # By this file the next call finds the run.
+    save_progress(setup.model / CHECKPOINTS / LAST_FILE, run.progress)
     best = run.to_the_end(session.on_epoch)
+    history.write(setup.model / HISTORY_FILE, run.progress.history)
     write_model(setup.folder, setup.model, run.progress, best)
     return result_of(setup.model, run.progress)

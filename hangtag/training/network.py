@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 import timm
@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
 from hangtag.index.backbone import own_state
+from hangtag.index.own import OWN_NETWORK
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
 from hangtag.training.weights import weights_file
 
-# hangtag-base is this timm network with four channels.
-OWN_NETWORK: Final = "tf_efficientnet_lite0"
 # SageMaker's image classification names thin residual networks for small images by their depth, 6n
 # + 2 (arXiv:1512.03385, section 4.2); timm has the parts but not the names.
 THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
@@ -195,6 +194,19 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     if any(_sees_colours(state[key], own[key]) for key in fitting):
         offset = torch.cat([1 - 2 * mean, torch.zeros(1)]).view(4, 1, 1)
     network.get_buffer("offset").copy_(offset)
+
+
+def timm_network(name: str) -> tuple[str, str]:
+    """Return a backbone's name in timm, and that of its classifier's weights; "" for several.
+
+    Raises ConfigError where timm has no such network.
+    """
+    if name in THIN_RESNETS:
+        raise ConfigError(f"timm has no {name}: export the model with --to onnx")
+    known = OWN_NETWORK if name == OWN_BACKBONE else name
+    settings: Any = getattr(_backbone(name), "pretrained_cfg", {})
+    classifier = settings.get("classifier", "")
+    return known, classifier if isinstance(classifier, str) else ""
 
 
 def _backbone(name: str, output_stride: int = 32) -> nn.Module:

@@ -1,25 +1,32 @@
 """Runs that need torch: whole networks, and heads on other backbones than hangtag-base."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, MissingExtra, Stopped, TrainingError
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.storage.locks import only_writer
+from hangtag.tagging.model_folder import HISTORY_FILE
+from hangtag.training import history
 from hangtag.training.config import TrainConfig
-from hangtag.training.defaults import ResolvedConfig, processes
-from hangtag.training.earlier import earlier_run, origin_of
-from hangtag.training.export import write_model
+from hangtag.training.defaults import ResolvedConfig, processes, resolved
+from hangtag.training.earlier import ASKED, earlier_run, origin_of
+from hangtag.training.export import Best, write_model
 from hangtag.training.features import features_folder
 from hangtag.training.frozen import FrozenRun
 from hangtag.training.history import OnEpoch, Row
-from hangtag.training.kernel_run import HeadSetup, run_kernel
+from hangtag.training.kernel_run import HeadSetup, KernelRun, run_kernel
 from hangtag.training.network import TagNetwork, load_backbone, network_of, set_bias
+from hangtag.training.progress import Progress
 from hangtag.training.result import TrainResult, finished, result_of
 from hangtag.training.run import Run
 from hangtag.training.session import Session
@@ -73,12 +80,57 @@ def _trained(setup: Setup, session: Session) -> TrainResult:
             ),
             Session(on_epoch, setup.stores),
         )  # fmt: skip
-    run = FrozenRun.start(setup) if setup.config.freeze else Run.start(setup)
+    began = time.monotonic()
+    head = _head_alone(setup) if setup.config.may_ship_head else None
+    run = FrozenRun.start(setup) if setup.config.freeze else Run.start(setup, began)
     run.to_the_end(on_epoch)
+    progress, best = run.progress, run.best
+    if head is not None:
+        progress, best = better_of(progress, best, *head)
     if setup.accelerator.is_main_process:
-        write_model(setup.folder, setup.model, run.progress, run.best())
+        history.write(setup.model / HISTORY_FILE, progress.history)
+        write_model(setup.folder, setup.model, progress, best())
     setup.accelerator.wait_for_everyone()
-    return result_of(setup.model, run.progress)
+    return result_of(setup.model, progress)
+
+
+def _head_alone(setup: Setup) -> tuple[Progress, Best]:
+    """Fit a kernel head on hangtag-base, with which the whole network has to compete."""
+    config = resolved(TrainConfig(seed=setup.config.seed, cache_gib=setup.config.cache_gib))
+    run = KernelRun(
+        HeadSetup(
+            setup.folder, setup.model, config, setup.origin,
+            OnnxBackbone(), True, setup.stores, setup.stopped,
+        )
+    )  # fmt: skip
+    best = run.to_the_end()
+    return run.progress, best
+
+
+def better_of(
+    whole: Progress, network: Callable[[], Best], alone: Progress, head: Best
+) -> tuple[Progress, Callable[[], Best]]:
+    """Return a whole network's run, or that of a head alone where it is no worse on validation.
+
+    The record of the head follows those of the epochs.
+    """
+    is_better = whole.best_score > alone.best_score
+    note(
+        f"validation macro mAP {whole.best_score:.4f} by the whole network, "
+        f"{alone.best_score:.4f} by a head alone: "
+        f"the {'network' if is_better else 'head'} becomes the model"
+    )
+    if is_better:
+        return whole, network
+    record = {**alone.history[0], "epoch": len(whole.history) + 1}
+    chosen = replace(
+        alone,
+        config={**alone.config, ASKED: whole.config},
+        history=[*whole.history, record],
+        best_epoch=len(whole.history),
+        seconds=whole.seconds,
+    )
+    return chosen, lambda: head
 
 
 def first_network(

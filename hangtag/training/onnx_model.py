@@ -1,17 +1,18 @@
 """A backbone and a kernel head as one ONNX model, and the check of what any exported model says."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
 from hangtag.index.backbone import FEATURES, INPUT, OUTPUT
+from hangtag.index.onnx_nodes import Nodes
 from hangtag.storage.files import atomic_path
 from hangtag.training.kernel import LEAST, KernelHead, to_logits
 
@@ -24,7 +25,7 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     `backbone` maps INPUT to FEATURES. The landmarks, nearly all of the head's size, are kept in
     half precision.
     """
-    graph = _Graph()
+    graph = Nodes("head")
     widths, gamma = head.settings.widths, head.settings.gamma
     scale, landmarks = graph.constant("scale", head.scale), head.landmarks.astype(np.float16)
     centred = graph.node(
@@ -32,7 +33,7 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     )
     parts = [graph.name(f"part{number}") for number in range(len(widths))]
     lengths = graph.constant("widths", np.array(widths, np.int64))
-    graph.nodes.append(helper.make_node("Split", [centred, lengths], parts, axis=1))
+    graph.split(centred, lengths, parts, axis=1)
     ends = np.cumsum(widths).tolist()
     least, one = graph.constant("least", np.float32(LEAST)), graph.constant("one", np.float32(1))
     slope = graph.constant("slope", np.float32(2 * gamma))
@@ -51,7 +52,7 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     weights = (to_logits(head.weights) - zero[0]) / len(widths)
     outputs = graph.node("MatMul", total, graph.constant("weights", weights.astype(np.float32)))
     bias = graph.constant("bias", to_logits(head.bias).astype(np.float32))
-    graph.nodes.append(helper.make_node("Add", [outputs, bias], [OUTPUT]))
+    graph.node("Add", outputs, bias, output=OUTPUT)
     backbone.graph.node.extend(graph.nodes)
     backbone.graph.initializer.extend(graph.constants)
     del backbone.graph.output[:]
@@ -59,30 +60,6 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     backbone.graph.output.append(helper.make_tensor_value_info(OUTPUT, FLOAT, shape))
     with atomic_path(path) as temporary:
         onnx.save(backbone, temporary)
-
-
-class _Graph:
-    """Nodes and constants of a head."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def name(self, base: str) -> str:
-        """Return a name that no other value of the model has."""
-        return f"head.{base}.{len(self.nodes)}.{len(self.constants)}"
-
-    def constant(self, base: str, value: NDArray[np.generic] | np.generic) -> str:
-        """Add a constant; return its name."""
-        name = self.name(base)
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node; return the name of its output."""
-        name = self.name(kind)
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
 
 
 def check_difference(

@@ -18,7 +18,7 @@ from hangtag.errors import Stopped, TrainingError
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history, recipe
 from hangtag.training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
-from hangtag.training.config import OWN_BACKBONE, stored
+from hangtag.training.config import stored
 from hangtag.training.data import Data, outputs
 from hangtag.training.defaults import is_pretrained
 from hangtag.training.export import CHECKED, Best
@@ -56,12 +56,12 @@ class Run:
         self.losses: list[Tensor] = []  # of the last steps, still on the device
 
     @classmethod
-    def start(cls, setup: Setup) -> "Run":
+    def start(cls, setup: Setup, began: float) -> "Run":
         """Decode the designs, and resume from the checkpoint or plan a new run.
 
-        Raises DatasetError, ConfigError, and Stopped.
+        `began`: when the call began, by the monotonic clock; a time limit counts from then. Raises
+        DatasetError, ConfigError, and Stopped.
         """
-        began = time.monotonic()
         kept = setup.features.with_name("pixels")
         run = cls(setup, Data.of(setup.folder, setup.config, setup.stores, kept))
         run.started = began
@@ -112,10 +112,10 @@ class Run:
             plan = [precision, epochs]
         broadcast_object_list(plan)
         self.progress.precision, self.progress.total_epochs = str(plan[0]), int(str(plan[1]))
-        if self.config.backbone == OWN_BACKBONE and not self.setup.origin.start_from:
+        if self.config.may_ship_head:
             note(
-                "training the whole network: on a CPU the default, a kernel head alone, is better "
-                "for hours to come; leave out epochs and minutes for it"
+                "training the whole network: on a CPU a head alone is better for hours to come; "
+                "leave out epochs and minutes for it. The better of the two becomes the model"
             )
         note(
             f"{self.config.backbone} at {self.config.input_size} px in {plan[0]} on "

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hangtag.dataset.images import decode, encode_jpeg, encode_png, fit
+from hangtag.dataset.images import decode, encode_jpeg, encode_png, fit, trimmed
 from hangtag.errors import ImageError
 
 RED = (200, 30, 40, 255)
@@ -158,6 +158,26 @@ def test_nothing_is_cropped_and_the_shape_is_kept() -> None:
     rows, columns = np.nonzero(fitted[..., 3])
     assert (columns.min(), columns.max()) == (0, 95)
     assert (rows.min(), rows.max()) == (32, 63)
+
+
+@pytest.mark.parametrize("margin", [50, 150, 400])
+def test_a_wide_margin_makes_no_difference(margin: int) -> None:
+    drawn = np.zeros((100, 60, 4), np.uint8)
+    drawn[:, :, 3], drawn[10:90, 10:50, 0] = 255, 200
+    canvas = np.pad(drawn, ((margin, 0), (0, margin), (0, 0)))
+    narrow = np.pad(drawn, ((9, 9), (9, 9), (0, 0)))
+    assert np.array_equal(fit(canvas, 64), fit(narrow, 64))
+    assert not np.array_equal(fit(canvas, 64, trim=False), fit(narrow, 64, trim=False))
+
+
+def test_a_narrow_margin_an_opaque_design_and_a_faint_one_stay_as_they_are() -> None:
+    drawn = np.full((70, 20, 4), 255, np.uint8)
+    narrow, wide = (np.pad(drawn, ((m, m), (m, m), (0, 0))) for m in (15, 16))
+    assert trimmed(narrow) is narrow
+    assert trimmed(wide).shape == (82, 32, 4)
+    opaque, faint = (np.full((50, 50, 4), level, np.uint8) for level in (255, 5))
+    assert trimmed(opaque) is opaque
+    assert trimmed(faint) is faint
 
 
 def test_black_and_white_stamps_and_their_shapes_survive() -> None:

@@ -102,3 +102,13 @@ def test_mistakes_get_one_clear_line(some: Catalog, tmp_path: Path) -> None:
     (tmp_path / "bad" / "a.png").write_text("no image")
     with pytest.raises(CatalogError, match="no design in it can be read"):
         build_index(tmp_path / "bad", tmp_path / "index")
+
+
+def test_an_index_of_an_earlier_format_is_written_anew(changing: tuple[Path, Path]) -> None:
+    catalog, index = changing
+    about = index / "index.json"
+    about.write_text(about.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(ConfigError, match="has format 1, this hangtag reads 2; run the `hangtag"):
+        LibraryIndex(index)
+    assert build_index(catalog, index).designs == 40
+    assert len(LibraryIndex(index)) == 40

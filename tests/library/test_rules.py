@@ -1,5 +1,6 @@
 """Rules on tag names: one spelling per tag, what is resolved and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,13 @@ def test_a_wrong_rule_is_one_clear_line(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(VocabularyError, match=r"gone\.rules"):
         Rules.read(tmp_path / "gone.rules", None)
+
+
+def test_rules_survive_json(tmp_path: Path) -> None:
+    (tmp_path / "rules.txt").write_text(
+        "kitty -> cat\ncat => animal\nbat + ball -> baseball bat\nhash -> -\ncat = de: Katze\n"
+    )
+    (tmp_path / "drop.txt").write_text("misc\n")
+    rules = Rules.read(tmp_path / "rules.txt", tmp_path / "drop.txt")
+    assert rules.names == {"cat": {"de": "Katze"}}
+    assert Rules.from_json(json.loads(json.dumps(rules.as_json()))) == rules

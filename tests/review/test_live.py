@@ -113,6 +113,23 @@ def test_a_slow_head_is_fitted_at_once_and_then_not_too_often(
     live.close()
 
 
+def test_what_is_built_replaces_questions_that_stood_in_for_its_own(store: ReviewStore) -> None:
+    seen: list[object] = []
+
+    def built(learner: object) -> None:
+        seen.append(learner)
+        store.set_questions([Question("a", "cat", "missing", 0.5, 7)], "later")
+
+    learner = Counting()
+    live = LiveReview(store, lambda: learner, built=built)  # type: ignore[arg-type,return-value]
+    live.start()
+    assert eventually(lambda: store.questions_key() == "later")
+    assert eventually(lambda: live.gain == Gain(0.5, 0.5))
+    assert helps(store) == {"cat": 7}
+    assert seen == [learner]
+    live.close()
+
+
 def test_without_anything_to_learn_from_the_review_works(
     store: ReviewStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

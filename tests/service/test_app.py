@@ -24,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from PIL import Image
 
+import hangtag
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.tagger import Tagger
@@ -101,6 +102,22 @@ def test_selections_of_tags(server, image: bytes) -> None:
     assert sorted(names("all=true")) == sorted(known)
     assert names("top=2") == names("all=true")[:2]
     assert names("min_score=1") == []
+
+
+def test_tags_by_their_names_in_a_language(
+    serve, server, work: Path, image: bytes, tmp_path: Path
+) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "m")
+    hangtag.set_names(model, {"disc": {"de": "Scheibe"}})
+    url = serve(model).url
+    found = httpx.post(f"{url}/tag?all=true&language=de", content=image, headers=PNG).json()
+    own = httpx.post(f"{url}/tag?all=true", content=image, headers=PNG).json()
+    names = [[tag["tag"] for tag in answer["images"][0]["tags"]] for answer in (found, own)]
+    assert names[0] == ["Scheibe" if name == "disc" else name for name in names[1]]
+    known = {tag["tag"]: tag["names"] for tag in httpx.get(f"{url}/tags").json()}
+    assert (known["disc"], known["square"]) == ({"de": "Scheibe"}, {})
+    refused = httpx.post(f"{server.url}/tag?language=de", content=image, headers=PNG)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "language")
 
 
 def test_where_a_score_comes_from(server, image: bytes) -> None:

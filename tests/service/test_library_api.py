@@ -1,6 +1,8 @@
 """The library over HTTP, and as a tab of the page in a real browser."""
 
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from hangtag.index.build import build_index
 from hangtag.library.catalog import Catalog
+from hangtag.review.store import ReviewStore
+from hangtag.service.serve import FIRST
 from tests.service.conftest import Server, start  # its fixtures are those of all tests here
 
 
@@ -30,7 +34,8 @@ def folder(library: Catalog, headed: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def library_server(folder: Path, headed: Path) -> Iterator[Server]:
-    started = start(headed / "model", "--index", folder / "index")
+    model = shutil.copytree(headed / "model", folder / "model")  # it is taught tags
+    started = start(model, "--index", folder / "index", "--teach")
     yield started
     assert started.stop() == 0
     assert "Traceback" not in "".join(started.said)
@@ -42,7 +47,9 @@ def post(server: Server, path: str, content: dict[str, object]) -> httpx.Respons
 
 @pytest.mark.slow
 def test_search_by_pages(library_server: Server, library: Catalog) -> None:
-    assert httpx.get(f"{library_server.url}/library").json() == {"designs": 160, "scored": True}
+    assert httpx.get(f"{library_server.url}/library").json() == {
+        "designs": 160, "scored": True, "teaches": True,
+    }  # fmt: skip
     assert httpx.get(f"{library_server.url}/healthz").json()["library"] is True
     every = post(library_server, "/search", {"start": 150, "count": 50}).json()
     assert (every["total"], len(every["designs"])) == (160, 10)
@@ -67,6 +74,61 @@ def test_filters(library_server: Server) -> None:
     assert "bar" in design["doubtful"]
     assert design["tags"] == ["bar", "red"]
     assert design["colours"]
+
+
+@pytest.mark.slow
+def test_filters_of_one_tag(library_server: Server, library: Catalog) -> None:
+    tags = {
+        one["tag"]: one["designs"] for one in httpx.get(f"{library_server.url}/library/tags").json()
+    }
+    found = post(library_server, "/search", {"tag": "Discs", "count": 200}).json()
+    assert found["total"] == tags["disc"]
+    assert all("disc" in library.designs[one["id"]].tags for one in found["designs"])
+    both = post(library_server, "/search", {"tag": "disc", "query": "red", "count": 200}).json()
+    assert 0 < both["total"] < found["total"]
+    suggested = post(
+        library_server, "/search", {"tag": "disc", "only": "suggestions", "count": 200}
+    ).json()["designs"]
+    right = ["disc" in library.designs[one["id"]].tags for one in suggested]
+    assert sum(right) > 0.8 * len(right) > 0
+    wrong = post(library_server, "/search", {"tag": "bar", "only": "wrong"}).json()
+    assert [one["id"] for one in wrong["designs"]] == [1]
+    assert post(library_server, "/search", {"tag": "zebra"}).status_code == 422
+
+
+@pytest.mark.slow
+def test_a_tag_is_taught_from_designs(
+    library_server: Server, folder: Path, library: Catalog
+) -> None:
+    """Red discs, as a tag of their own."""
+    red = [n for n, one in enumerate(library.designs) if one.tags == ("disc", "red")]
+    others = [n for n, one in enumerate(library.designs) if one.tags == ("disc", "blue")]
+    asked = {"tag": "Red Disc", "yes": red[:4], "no": others[:2]}
+    taught = post(library_server, "/teach", asked).json()
+    assert (taught["tag"], taught["yes"], taught["no"]) == ("red disc", 4, 2)
+    assert taught["likely"][0]["id"] in red
+    assert not {one["id"] for one in taught["questions"]} & set(red[:4])
+    more = post(library_server, "/teach", {"tag": "red disc", "yes": red[4:5]}).json()
+    assert (more["yes"], more["no"]) == (5, 2)
+    picture = Path(library.location(library.designs[red[6]])).read_bytes()
+    answer = httpx.post(
+        f"{library_server.url}/tag", content=picture, headers={"Content-Type": "image/png"}
+    )
+    assert "red disc" in answer.text  # the server has loaded the model that it taught
+    assert "red disc" in (folder / "model" / "tags.json").read_text()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_taught(library_server: Server) -> None:
+    for wrong, status, message in (
+        ({"tag": "x", "yes": [1]}, 422, "at least 3 designs"),
+        ({"tag": "disc", "yes": [1, 2, 3]}, 422, "was trained on the tag"),
+        ({"tag": "x", "yes": [160]}, 404, "no design 160"),
+        ({"tag": "x"}, 422, "name designs"),
+    ):
+        answer = post(library_server, "/teach", wrong)
+        assert answer.status_code == status
+        assert message in answer.json()["message"]
 
 
 @pytest.mark.slow
@@ -146,11 +208,63 @@ def test_search_and_neighbours_by_keyboard_alone(page: Page, library: Catalog) -
     expect(page.locator("#grid img").first).to_be_visible()
 
 
+def test_a_tag_is_taught_by_keyboard_alone(page: Page) -> None:
+    page.locator("#of-tag").fill("ring")
+    page.keyboard.press("Enter")
+    expect(page.locator("#library-status")).not_to_have_text("160 designs")
+    first = page.locator("#grid button").first
+    expect(first.locator("img")).to_have_attribute("alt", re.compile("ring"))
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    for key in "yyyn":
+        page.keyboard.press(key)
+    expect(page.locator("#marked")).to_have_text("3 marked with it, 1 without")
+    page.keyboard.press("Space")  # the fifth: yes
+    page.keyboard.press("u")
+    expect(page.locator("#marked")).to_have_text("3 marked with it, 1 without")
+    assert page.locator("#grid button.yes").count() == 3
+    page.keyboard.press("t")
+    expect(page.locator("#library-status")).to_have_text("Name the tag to teach.")
+    page.keyboard.type("wedge")
+    page.keyboard.press("Enter")
+    expect(page.locator("#library-status")).to_contain_text(
+        "knows wedge from 3 designs with it and 1 without", timeout=30_000
+    )
+    expect(page.locator("#marked")).to_have_text("0 marked with it, 0 without")
+    expect(page.locator("#chosen .score-line")).to_contain_text("wedge")
+    page.keyboard.press("y")  # the first of the most uncertain designs
+    expect(page.locator("#marked")).to_have_text("1 marked with it, 0 without")
+    page.keyboard.press("Escape")
+    expect(page.locator("#library-status")).to_contain_text("designs")
+
+
 def test_the_tab_is_accessible(page: Page) -> None:
     page.locator("#grid button").first.click()
     expect(page.locator("#chosen h2")).not_to_be_empty()
+    page.keyboard.press("y")
+    page.keyboard.press("n")
+    expect(page.locator("#grid .mark[role=img]")).to_have_count(2)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_review_starts_with_the_scores_of_the_index(
+    serve: Callable, folder: Path, headed: Path, tmp_path: Path
+) -> None:
+    """The first questions are there before anything is learned; then the learner's replace them."""
+    answers = tmp_path / "review.sqlite"
+    options = (folder / "designs.csv", "--index", folder / "index", "--answers", answers)
+    began = serve(headed / "model", *options, command="review")
+    asked = httpx.post(f"{began.url}/review/design", json={"reviewer": "ann", "after": ""}).json()
+    assert asked["questions"]
+    store, limit = ReviewStore(answers), time.monotonic() + 30
+    while store.questions_key() == FIRST and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert store.questions_key() not in ("", FIRST)
+    assert store.counts()[0] > 0
+    assert httpx.post(f"{began.url}/teach", json={}).status_code == 404  # without --teach
+    assert not (tmp_path / "review.sqlite.features").exists()  # those of the index were used
+    assert "scores of another model" not in "".join(began.said)
 
 
 def test_a_server_without_an_index_has_no_tab(

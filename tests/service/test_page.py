@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+import hangtag
 from hangtag.library.catalog import Catalog
-from hangtag.library.keywords.xmp import keywords
+from hangtag.library.keywords.xmp import keywords, read_keywords
 from hangtag.library.rules import normalise_tag
 
 
@@ -127,9 +129,11 @@ def test_the_slider_goes_from_few_to_all(page: Page, images: list[str]) -> None:
 
 
 def test_what_is_saved_can_be_read_again(
-    page: Page, images: list[str], library: Catalog, tmp_path: Path
+    page: Page, server, images: list[str], library: Catalog, tmp_path: Path
 ) -> None:
+    """The tags that nobody accepted are marked as the model's, as by `hangtag tag --xmp`."""
     drop(page, images[:1])
+    page.locator("#designs .yes").first.click()
     page.locator("#designs .add input").fill("mine & <yours>")
     page.keyboard.press("Enter")
 
@@ -144,10 +148,26 @@ def test_what_is_saved_can_be_read_again(
     tags = [tag["tag"] for tag in line["tags"]]
     assert tags[-1] == "mine & <yours>"
     with save("csv").open(newline="") as file:
-        assert next(csv.DictReader(file))["tags"].split(";") == tags
+        row = next(csv.DictReader(file))
+    assert row["tags"].split(";") == tags
+    scores = row["scores"].split(";")
+    assert [bool(score) for score in scores] == [False, *[True] * (len(tags) - 2), False]
     assert save("xmp").name == f"{Path(images[0]).name}.xmp"  # as `hangtag tag --xmp` calls it
-    (tmp_path / Path(images[0]).name).write_bytes(Path(images[0]).read_bytes())
-    assert keywords(tmp_path / Path(images[0]).name) == tags
+    design = tmp_path / Path(images[0]).name
+    design.write_bytes(Path(images[0]).read_bytes())
+    found = read_keywords(design)
+    assert found.tags == [tags[0], tags[-1]]
+    identity = httpx.get(f"{server.url}/healthz").json()["identity"]
+    assert [(one.tag, one.model) for one in found.machine] == [
+        (tag, identity) for tag in tags[1:-1]
+    ]
+    assert found.machine[0].score == pytest.approx(float(scores[1]), abs=1e-4)
+    untagged = hangtag.untag([design])
+    assert untagged.tags == len(tags) - 2
+    assert keywords(design) == [tags[0], tags[-1]]
+    text = design.with_name(f"{design.name}.xmp").read_text()
+    assert text.count("mine &#38; &#60;yours&#62;") == 5  # in every field, and as one keyword
+    assert tags[1] not in text
 
 
 def test_hovering_shows_where_the_model_looked(page: Page, images: list[str]) -> None:

@@ -33,6 +33,7 @@ from hangtag.errors import (
     TrainingError,
 )
 from hangtag.index.backbone import own_state
+from hangtag.index.own import OWN_NETWORK
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.evaluate import evaluate
 from hangtag.quality.report import write_report
@@ -45,7 +46,7 @@ from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import Data, stores_of
 from hangtag.training.defaults import resolved
 from hangtag.training.history import OnEpoch
-from hangtag.training.network import OWN_NETWORK, TagNetwork, load_backbone
+from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.network_run import first_network
 from hangtag.training.progress import Origin
 from hangtag.training.run import Run
@@ -246,7 +247,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
 def test_a_signal_stops_a_run_while_its_first_head_is_fitted(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TrainConfig(input_size=32, epochs=1, precision="fp32", ema=0.0)
+    config = TrainConfig(freeze=False, input_size=32, epochs=1, precision="fp32", ema=0.0)
     dataset = shutil.copytree(
         dataset, tmp_path / "d", ignore=shutil.ignore_patterns("features")
     )  # without features that are there already, which would cost no time

@@ -1,10 +1,12 @@
 // The tab "Library": a grid that loads what is seen of it, search, and the neighbours of a design.
 
 import { $, addTab, authorization, request, send } from "./request.js";
+import { drawMark, setMark, setUpTeaching, teaches, turnMark } from "./teach.js";
 
 const CHUNK = 100;         // designs in one answer of the server
 const MOST_PICTURES = 600; // kept in memory
-const state = { query: "", only: "", total: 0, chunks: new Map(), near: null, current: -1, run: 0 };
+const PASSING = 60;        // milliseconds that a design is in sight before its picture is fetched
+const state = { query: "", only: "", tag: "", total: 0, chunks: new Map(), near: null, current: -1, run: 0 };
 const say = text => { $("#library-status").textContent = text; };
 
 // ---------- designs, in chunks ----------
@@ -29,11 +31,12 @@ async function load(chunk) {
 }
 
 const ask = chunk => send("/search", {
-  query: state.query, only: state.only || null, start: chunk * CHUNK, count: CHUNK });
+  query: state.query, only: state.only || null, tag: state.tag || null, start: chunk * CHUNK, count: CHUNK });
 
 async function search() {
   const run = ++state.run;
-  Object.assign(state, { query: $("#query").value, only: $("#only").value, near: null, current: -1 });
+  Object.assign(state, {
+    query: $("#query").value, only: $("#only").value, tag: $("#of-tag").value.trim(), near: null, current: -1 });
   say("Searching …");
   try {
     const first = await ask(0);
@@ -59,13 +62,28 @@ async function similar(by) {
   const run = ++state.run;
   const { designs } = await send("/similar", { ids: [design.id], by, top: 100 });
   if (run !== state.run) return;
-  state.near = [{ ...design, score: 1, reasons: [] }, ...designs];
-  state.total = state.near.length;
-  say(by === "style" ? `Drawn like ${design.image}` : `Most like ${design.image}`);
+  await list([{ ...design, score: 1, reasons: [] }, ...designs],
+    by === "style" ? `Drawn like ${design.image}` : `Most like ${design.image}`, "similarity");
+}
+
+// Shows a list in place of the search. `score`: what the designs' scores are.
+async function list(designs, text, score) {
+  ++state.run;
+  Object.assign(state, { near: designs, total: designs.length, scored: score, current: -1 });
+  say(text);
   $("#back").hidden = false;
   $("#scroller").scrollTop = 0;
   draw();
-  await choose(0, true);
+  if (designs.length) await choose(0, true);
+}
+
+// What teaching a tag has found: the most informative designs first, then the most likely ones.
+async function showTaught({ tag, yes, no, questions, likely }) {
+  const asked = new Set(questions.map(one => one.id));
+  const designs = [...questions, ...likely.filter(one => !asked.has(one.id))];
+  await list(designs, `The model knows ${tag} from ${yes} designs with it and ${no} without.`
+    + (designs.length ? ` Its ${questions.length} most uncertain designs come first: mark them and teach again.` : ""), tag);
+  shown.get(0)?.firstElementChild.focus({ preventScroll: true });
 }
 
 // ---------- the grid: only what is seen of it ----------
@@ -110,6 +128,7 @@ function draw() {
     const design = designAt(place);
     if (!design) { load(Math.floor(place / CHUNK)); continue; }
     const item = shown.get(place) ?? cell(place, design);
+    drawMark(item.firstElementChild, design.id);
     item.style.left = `${place % columns * size}px`;
     item.style.top = `${Math.floor(place / columns) * size}px`;
   }
@@ -128,8 +147,11 @@ function cell(place, design) {
   button.addEventListener("click", () => choose(place));
   box.className = "picture";
   image.alt = design.image;
-  pictureOf(design.id).then(url => { image.src = url; }, () => {});
-  box.append(image);
+  // What is scrolled past at once is not fetched.
+  setTimeout(() => item.isConnected && pictureOf(design.id).then(url => { image.src = url; }, () => {}), PASSING);
+  const mark = document.createElement("span");
+  mark.className = "mark";
+  box.append(image, mark);
   button.append(box);
   item.append(button);
   $("#grid").append(item);
@@ -165,7 +187,7 @@ function show(found, design) {
   image.alt = found.image;
   pictureOf(found.id, true).then(url => { if (image.alt === found.image) image.src = url; }, () => {});
   $("h2", box).textContent = found.image;
-  $(".score-line", box).textContent = state.near ? `similarity ${design.score.toFixed(2)}`
+  $(".score-line", box).textContent = state.near ? `${state.scored} ${design.score.toFixed(2)}`
     : design.reasons.map(one => `${one.name} ${one.score.toFixed(2)} by ${one.by}`).join(", ");
   list.replaceChildren();
   const percent = score => `${Math.round(100 * score)} %`;
@@ -181,7 +203,25 @@ function show(found, design) {
   if (wasHidden) { draw(); shown.get(state.current)?.firstElementChild.focus({ preventScroll: true }); }
 }
 
+async function listTags() {
+  const tags = await request("/library/tags");
+  $("#library-tags").replaceChildren(...tags.map(({ tag, designs }) => {
+    const option = document.createElement("option");
+    option.value = tag;
+    option.label = `${tag} (${designs})`;
+    return option;
+  }));
+}
+
 // ---------- keyboard and start ----------
+
+function mark(answer) {
+  const design = designAt(state.current);
+  if (!design || !teaches()) return;
+  if (answer === "turn") turnMark(design.id); else setMark(design.id, answer);
+  draw();
+  if (answer !== "turn") return step(1);
+}
 
 const step = by => choose(Math.max(0, Math.min(state.total - 1, state.current + by)));
 const keys = {
@@ -189,17 +229,20 @@ const keys = {
   ArrowDown: () => step(layout().columns), ArrowUp: () => step(-layout().columns),
   s: () => similar("content"), d: () => similar("style"),
   Escape: () => state.near && search(), "/": () => $("#query").focus(),
+  y: () => mark("yes"), n: () => mark("no"), o: () => mark(null),
 };
 const doing = action => Promise.resolve(action()).catch(error => say(error.message));
 
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open || $("#library").hidden) return;
   if (event.target.matches("input, select, a")) return;
-  const key = keys[event.key];
+  const onGrid = event.key === " " && event.target.matches("#grid button");
+  const key = onGrid ? () => mark("turn") : keys[event.key];
   if (key) { event.preventDefault(); doing(key); }
 });
 $("#search").addEventListener("submit", event => { event.preventDefault(); doing(search); });
 $("#only").addEventListener("change", () => doing(search));
+$("#of-tag").addEventListener("change", () => doing(search));
 $("#back").addEventListener("click", () => doing(search));
 $("#by-content").addEventListener("click", () => doing(() => similar("content")));
 $("#by-style").addEventListener("click", () => doing(() => similar("style")));
@@ -208,12 +251,14 @@ window.addEventListener("resize", () => { if (!$("#library").hidden) draw(); });
 
 const health = await request("/healthz");
 if (health.library) {
-  const { scored } = await request("/library");
-  $("#only").closest("label").hidden = !scored;
+  const about = await request("/library");
+  $("#only").closest("label").hidden = !about.scored;
+  if (about.teaches) Object.assign(keys, setUpTeaching({ show: showTaught, redraw: draw, doing, say }));
   let started = false;
   await addTab("library", () => {
     if (started) return draw();
     started = true;
+    doing(listTags);
     return search();
   });
 }

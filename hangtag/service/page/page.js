@@ -5,6 +5,7 @@ import { normaliseTag } from "./tags.js";
 
 const designs = [];        // {name, file, url, tags: [{tag, score, threshold, mark}], answers: Map, item}
 let vocabulary = new Set();
+let levels = new Map();  // of the tags that are paths
 let current = -1;
 
 const kindOf = file => file.type.startsWith("image/") ? file.type : "application/x-image";
@@ -185,32 +186,51 @@ const finalTags = design => {
     ...(design.answers.get(one.tag) ? { accepted: true } : {}) }));
 };
 const tagged = () => designs.filter(design => design.tags);
+const joined = tags => tags.map(one => one.tag).join(";");
 const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 const escaped = text => text.replace(/[<>&"']/g, sign => `&#${sign.charCodeAt(0)};`);
 
 const writers = {
-  csv: () => ["image,tags", ...tagged().map(design =>
-    `${quoted(design.name)},${quoted(finalTags(design).map(one => one.tag).join(";"))}`)].join("\n") + "\n",
+  // As `hangtag tag --out tags.csv`; a tag that a person accepted or added has no score.
+  csv: () => ["image,tags,scores,apply", ...tagged().map(design => {
+    const tags = finalTags(design);
+    return [design.name, joined(tags), tags.map(one => one.accepted ? "" : one.score).join(";"),
+      joined(tags.filter(one => one.mark === "apply"))].map(quoted).join(",");
+  })].join("\n") + "\n",
   jsonl: () => tagged().map(design =>
     JSON.stringify({ image: design.name, tags: finalTags(design) }) + "\n").join(""),
   text: () => tagged().map(design =>
     (designs.length > 1 ? `${design.name}: ` : "") + finalTags(design).map(one => one.tag).join(", ")).join("\n"),
 };
 
-function bag(tags) {
-  return `<rdf:Bag>${tags.map(tag => `<rdf:li>${escaped(tag)}</rdf:li>`).join("")}</rdf:Bag>`;
-}
+const list = items => items.length ? `<rdf:Bag>${items.join("")}</rdf:Bag>` : "";
+const bag = texts => list(texts.map(text => `<rdf:li>${escaped(text)}</rdf:li>`));
+const levelsOf = one => levels.get(one.tag) ?? [one.tag];
 
+// The fields and marks of `hangtag tag --xmp`: what a person accepted or added has no mark.
 function xmp(design) {
-  const tags = finalTags(design).map(one => one.tag);
+  const tags = finalTags(design), paths = tags.map(levelsOf);
+  const subjects = [...new Set(paths.map(path => path.at(-1)))];
   // `hangtag import xmp` reads these whole, and not as several tags.
-  const whole = tags.filter(tag => /[;；؛|&]/.test(tag));
-  const marks = whole.length
-    ? `<hangtag:whole xmlns:hangtag="urn:hangtag:xmp/1.0/">${bag(whole)}</hangtag:whole>` : "";
-  return `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">`
-    + `<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""`
-    + ` xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject>${bag(tags)}</dc:subject>${marks}`
-    + `</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>\n`;
+  const whole = subjects.filter(text => /[;；؛|&]/.test(text));
+  const marks = tags.filter(one => !one.accepted).map(one => "<rdf:li"
+    + ` hangtag:tag="${escaped(one.tag)}" hangtag:score="${one.score.toFixed(4)}"`
+    + ` hangtag:model="${escaped(health.identity)}"`
+    + (levels.has(one.tag) ? ` hangtag:subject="${escaped(levelsOf(one).at(-1))}"/>` : "/>"));
+  const fields = [
+    ["dc", "subject", "http://purl.org/dc/elements/1.1/", bag(subjects)],
+    ["lr", "hierarchicalSubject", "http://ns.adobe.com/lightroom/1.0/", bag(paths.map(path => path.join("|")))],
+    ["digiKam", "TagsList", "http://www.digikam.org/ns/1.0/", bag(paths.map(path => path.join("/")))],
+    ["MicrosoftPhoto", "LastKeywordXMP", "http://ns.microsoft.com/photo/1.0/",
+      bag(paths.map(path => path.join("/")))],
+    ["hangtag", "whole", "urn:hangtag:xmp/1.0/", bag(whole)],
+    ["hangtag", "tags", "urn:hangtag:xmp/1.0/", list(marks)],
+  ].filter(([, , , content]) => content).map(([prefix, name, space, content]) =>
+    ` <rdf:Description rdf:about="" xmlns:${prefix}="${space}">`
+    + `<${prefix}:${name}>${content}</${prefix}:${name}></rdf:Description>\n`);
+  return `<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n`
+    + `<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n${fields.join("")}`
+    + `</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>\n`;
 }
 
 async function save(kind) {
@@ -314,6 +334,7 @@ setLevel(2);
 const [health, tags] = await Promise.all([request("/healthz"), request("/tags")]);
 $("#model").textContent = `${health.model}, ${health.tags} tags`;
 vocabulary = new Set(tags.map(one => one.tag));
+levels = new Map(tags.filter(one => one.levels.length).map(one => [one.tag, one.levels]));
 $("#vocabulary").append(...tags.map(one => {
   const option = document.createElement("option");
   option.value = one.tag;
