@@ -83,7 +83,7 @@ def stops_early(config: TrainConfig, records: list[Row]) -> bool:
 def report(record: Row) -> None:
     """Log an epoch's record."""
     note(
-        f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, validation macro mAP "
+        f"epoch {record['epoch']:.0f}: loss {record['train_loss']:.4f}, validation macro mAP "
         f"{record['validation_macro_map']:.4f}, micro mAP {record['validation_micro_map']:.4f}"
     )
 
