@@ -1,11 +1,13 @@
-"""Worker processes that do not run the caller's script again."""
+"""Worker processes that do not run the caller's script again, and their end."""
 
 import multiprocessing.context
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, Final
 
 _LOCK = threading.Lock()
@@ -46,3 +48,20 @@ def hidden_main() -> Iterator[None]:
             yield
         finally:
             names.update(kept)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt  # no library's `except Exception` swallows it
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

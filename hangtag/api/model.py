@@ -219,25 +219,32 @@ def load_model(model: StrPath) -> Model:
 def train(
     dataset: Dataset | StrPath, model: StrPath, *, minutes: float | None = None,
     config: TrainConfig | None = None, start_from: "Model | StrPath | None" = None,
-    overwrite: bool = False,
+    overwrite: bool = False, cluster: str | None = None,
 ) -> Model:  # fmt: skip
     """Train a model on a packed dataset and write the folder `model`; resumable.
 
     `minutes` fits the number of epochs to a time. `start_from` is a trained model to continue
-    from; its tags may differ. `overwrite` replaces a run with other settings in the folder. Raises
+    from; its tags may differ. `overwrite` replaces a run with other settings in the folder.
+    `cluster` is the address of a Ray cluster that trains a whole network, or "auto". Raises
     DatasetError, ConfigError, TrainingError, MissingExtra for a whole network without the `train`
     extra, and Stopped after Ctrl-C or SIGTERM, with everything saved.
     """
-    from hangtag.training.train import train as run
-
     config = config or TrainConfig()
-    result = run(
-        dataset_of(dataset), local(model),
-        config if minutes is None else replace(config, minutes=minutes),
-        continue_from=None if start_from is None else model_of(start_from).path,
-        overwrite=overwrite,
-    )  # fmt: skip
-    return load_model(result.model)
+    config = config if minutes is None else replace(config, minutes=minutes)
+    folder, target = dataset_of(dataset), local(model)
+    first = None if start_from is None else model_of(start_from).path
+    if cluster is None:
+        from hangtag.training.train import train as run
+
+        run(folder, target, config, continue_from=first, overwrite=overwrite)
+    else:
+        need_torch()
+        from hangtag.cluster.connection import joined
+        from hangtag.cluster.training import train_on_cluster
+
+        with joined(cluster):
+            train_on_cluster(folder, target, config, first, overwrite)
+    return load_model(target)
 
 
 def import_model(source: StrPath, model: StrPath, *, tags_file: StrPath) -> Model:

@@ -22,6 +22,7 @@ EXTRAS: Final = {
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
     "trackers": (("tensorboard",), "reporting to TensorBoard"),
     "postgres": (("psycopg",), "studies that machines share"),
+    "cluster": (("ray",), "work on a Ray cluster"),
     "notebooks": (("ipykernel",), "the notebooks"),
 }
 _BASE: Final = ("numpy", "onnxruntime", "pillow", "resvg-py", "fastapi", "onnx")

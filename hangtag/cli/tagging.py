@@ -199,6 +199,7 @@ def serve(
     /,
     *,
     config: ServeOptions = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> None:
     """Serve a model over HTTP: an endpoint as on SageMaker, named tags, and a page in the browser.
@@ -210,4 +211,4 @@ def serve(
     """
     from hangtag import api
 
-    api.serve(model, config_of(ServeConfig, config))
+    api.serve(model, config_of(ServeConfig, config), cluster=cluster)

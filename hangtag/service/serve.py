@@ -49,24 +49,25 @@ def serve(model: Path, config: ServeConfig) -> None:
     """
     config.token()
     if config.processes > 1:
-        run_several(model, config, partial(_application, model, config))
+        run_several(model, config, partial(_in_process, model, config))
     else:
-        engine = _engine(model, config)
-        run(_app(engine, config), engine, config)
+        app, engine = application(model, config, config.token())
+        run(app, engine, config)
 
 
-def _application(model: Path, config: ServeConfig) -> FastAPI:
-    """Return the application of one of several processes."""
-    leave_with_parent()
-    return _app(_engine(model, config), config)
-
-
-def _app(engine: Engine, config: ServeConfig) -> FastAPI:
-    index = _index(config)
-    app = create_app(engine, config, config.token())
+def application(model: Path, config: ServeConfig, token: str | None) -> tuple[FastAPI, Engine]:
+    """Return the application that serves MODEL/, and its engine. Raises ModelError, ConfigError."""
+    index, engine = _index(config), _engine(model, config)
+    app = create_app(engine, config, token)
     if index is not None:
         add_library(app, index, engine, teaches=config.teach)
-    return app
+    return app, engine
+
+
+def _in_process(model: Path, config: ServeConfig) -> FastAPI:
+    """Return the application of one of several processes."""
+    leave_with_parent()
+    return application(model, config, config.token())[0]
 
 
 def review(
