@@ -9,7 +9,7 @@ HangtagError              base: one clear line for the user; the CLI prints it a
 ├── ConfigError           a setting or hyperparameter is unknown or out of range
 ├── TrainingError         a run cannot continue (non-finite loss, model that does not fit the data)
 ├── StorageError          an s3:// address cannot be used (no such bucket, no permission, ...)
-├── JobError              SageMaker refused a request, or a job failed there
+├── JobError              SageMaker refused a request, or a job failed there or on a cluster
 ├── ModelError            a model folder is missing, incomplete or does not fit
 ├── Stopped               a run was stopped by Ctrl-C or SIGTERM after saving its state
 └── MissingExtra          an optional dependency is needed; names what to install
@@ -89,7 +89,7 @@ class StorageError(HangtagError):
 
 
 class JobError(HangtagError):
-    """SageMaker refused a request, or a job failed there."""
+    """SageMaker refused a request, or a job failed there or on a cluster."""
 
 
 class ModelError(HangtagError):

@@ -1,11 +1,13 @@
-"""Worker processes that do not run the caller's script again."""
+"""Worker processes that do not run the caller's script again, and their end."""
 
 import multiprocessing.context
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, Final
 
 _LOCK = threading.Lock()
@@ -22,7 +24,7 @@ class Process(multiprocessing.context.SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802  # multiprocessing's name
-        with _hidden_main():
+        with hidden_main():
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
@@ -33,7 +35,7 @@ class Context(multiprocessing.context.SpawnContext):
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Hide where the main module came from, for the milliseconds in which a process starts.
 
     `multiprocessing.spawn.get_preparation_data` looks there for what to import.
@@ -46,3 +48,20 @@ def _hidden_main() -> Iterator[None]:
             yield
         finally:
             names.update(kept)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt  # no library's `except Exception` swallows it
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

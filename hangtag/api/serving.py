@@ -11,12 +11,27 @@ if TYPE_CHECKING:
     from hangtag.service.config import ServeConfig
 
 
-def serve(model: Model | StrPath, config: "ServeConfig | None" = None) -> None:
-    """Serve a model over HTTP until SIGTERM or Ctrl-C. Raises ModelError, ConfigError."""
-    from hangtag.service.config import ServeConfig
-    from hangtag.service.serve import serve as run
+def serve(
+    model: Model | StrPath, config: "ServeConfig | None" = None, *, cluster: str | None = None
+) -> None:
+    """Serve a model over HTTP until SIGTERM or Ctrl-C.
 
-    run(model_of(model).path, config or ServeConfig())
+    `cluster` is the address of a Ray cluster whose nodes serve it, in as many copies as there are
+    requests for, or "auto". Raises ModelError, ConfigError.
+    """
+    from hangtag.service.config import ServeConfig
+
+    path, config = model_of(model).path, config or ServeConfig()
+    if cluster is None:
+        from hangtag.service.serve import serve as run
+
+        run(path, config)
+        return
+    from hangtag.cluster.connection import joined
+    from hangtag.cluster.serving import serve_on_cluster
+
+    with joined(cluster):
+        serve_on_cluster(path, config)
 
 
 def serve_review(

@@ -1,6 +1,7 @@
 """A search for better settings."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,17 +47,18 @@ class Study:
 def tune(
     dataset: Dataset | StrPath, study: StrPath, *, config: TrainConfig | None = None,
     tuning: "TuneConfig | None" = None, space: "Space | StrPath | None" = None,
-    objective: "Objective | None" = None, storage: str | None = None,
+    objective: "Objective | None" = None, storage: str | None = None, cluster: str | None = None,
 ) -> Study:  # fmt: skip
     """Search for better settings than `config`, which is the first trial; resumable.
 
     `space` lists the settings to try, `objective` is what to maximise (by default that of the
-    space, else validation:macro_map), `storage` the URL of a database that machines share. Raises
-    what `train` raises.
+    space, else validation:macro_map), `storage` the URL of a database that machines share,
+    `cluster` the address of a Ray cluster that runs the trials, or "auto". Raises what `train`
+    raises.
     """
     need_torch()
     from hangtag.tuning.space import Space
-    from hangtag.tuning.tune import tune as search
+    from hangtag.tuning.tune import tune as tuned
 
     if space is None:
         space = Space.default(config or TrainConfig())
@@ -65,7 +67,15 @@ def tune(
     if objective is not None:
         space = replace(space, objective=objective)
     folder = local(study)
-    result = search(dataset_of(dataset), folder, config, tuning, space, storage=storage or "")
+    search = partial(tuned, dataset_of(dataset), folder, config, tuning, space)
+    if cluster is None:
+        result = search(storage=storage or "")
+    else:
+        from hangtag.cluster.connection import joined
+        from hangtag.cluster.tuning import work_on_cluster
+
+        with joined(cluster):
+            result = search(storage=storage or "", run=work_on_cluster)
     found = load_study(folder, storage=storage)
     load_model(result.model).evaluate(dataset, split="validation").save()
     return found

@@ -18,9 +18,11 @@ EXTRAS: Final = {
         "training whole networks, and tuning",
     ),
     "parquet": (("pyarrow",), "catalogs as Parquet"),
+    "ocr": (("rapidocr",), "words in designs"),
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
     "trackers": (("tensorboard",), "reporting to TensorBoard"),
     "postgres": (("psycopg",), "studies that machines share"),
+    "cluster": (("ray",), "work on a Ray cluster"),
     "notebooks": (("ipykernel",), "the notebooks"),
 }
 _BASE: Final = ("numpy", "onnxruntime", "pillow", "resvg-py", "fastapi", "onnx")

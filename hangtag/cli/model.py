@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from hangtag.cli.options import Output, Result, TagsFile, config_of, options_of
+from hangtag.cli.options import Cluster, Output, Result, TagsFile, config_of, options_of
 from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.tuning.config import Objective, TuneConfig
@@ -60,6 +60,7 @@ def train(
     tags_file: TagsFile = None,
     start_from: Path | None = None,
     overwrite: bool = False,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result | None:
     """Train a model on a packed dataset; resumable.
@@ -82,11 +83,14 @@ def train(
     given = config_of(TrainConfig, config)  # first: a wrong option is reported at once
     folder = api.load_dataset(dataset, tags_file=tags_file)
     settings = _settings(given, hyperparameters, folder)
+    options: dict[str, Any] = {
+        "config": settings, "start_from": start_from, "overwrite": overwrite, "cluster": cluster,
+    }  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # one of several processes: the first one reports
         with silenced():
-            api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
+            api.train(folder, model, **options)
         return None
-    trained = api.train(folder, model, config=settings, start_from=start_from, overwrite=overwrite)
+    trained = api.train(folder, model, **options)
     values = asdict(trained.training)
     return Result([*_table(values), f"next: hangtag evaluate {model} {dataset}"], values)
 
@@ -103,6 +107,7 @@ def tune(
     hyperparameters: Hyperparameters = None,
     storage: str | None = None,
     tags_file: TagsFile = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> Result:
     """Search for the best settings; resumable, also on other machines at the same time.
@@ -136,6 +141,7 @@ def tune(
         space=space,
         objective=objective,
         storage=storage,
+        cluster=cluster,
     )
     return _study(found, storage)
 

@@ -30,6 +30,8 @@ def tag(
     all_tags: Annotated[bool, Parameter(name="--all")] = False,
     xmp: bool = False,
     colours: bool = False,
+    palette: Path | None = None,
+    words: bool = False,
     embed: bool = False,
     language: str | None = None,
     again: bool = False,
@@ -56,6 +58,11 @@ def tag(
         Every tag of the vocabulary with its score; --top and --min-score still limit them.
     colours
         Also the main colours, of twelve, by the pixels; marked "kind": "colour".
+    palette
+        With --colours: a text file of other colours, one a line, such as `coral #ff7f50 #ff6f61`.
+    words
+        Also the words written in a design, an SVG's text or what text recognition reads; marked
+        "kind": "word". Needs the `ocr` extra.
     xmp
         Also add the tags to .xmp sidecar files, which photo tools read; existing tags stay.
     embed
@@ -79,6 +86,8 @@ def tag(
         raise ConfigError(f"--min-score {min_score:g}: choose 0 to 1")
     if embed and not xmp:
         raise ConfigError("--embed says where --xmp writes; give both")
+    if palette is not None and not colours:
+        raise ConfigError("--palette says which colours --colours finds; give both")
     if shard is not None and out is None:
         raise ConfigError("--shard writes a part of a file; name the file with --out")
     if cluster is not None and out is None:
@@ -86,6 +95,7 @@ def tag(
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
+        "palette": palette, "words": words,
         "xmp": "embed" if embed else xmp, "language": language, "workers": workers,
     }  # fmt: skip
     if out is None:
@@ -189,6 +199,7 @@ def serve(
     /,
     *,
     config: ServeOptions = None,
+    cluster: Cluster = None,
     output: Output | None = None,
 ) -> None:
     """Serve a model over HTTP: an endpoint as on SageMaker, named tags, and a page in the browser.
@@ -200,4 +211,4 @@ def serve(
     """
     from hangtag import api
 
-    api.serve(model, config_of(ServeConfig, config))
+    api.serve(model, config_of(ServeConfig, config), cluster=cluster)

@@ -5,15 +5,13 @@ computed, and a killed command resumes from what its stage has written. The numb
 bounds what the driver and the object store hold.
 """
 
-import hashlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from hangtag.cluster.tasks import Folder, Network, Then, decoded
+from hangtag.cluster.tasks import Folder, Network, Then, decoded, shipped
 from hangtag.dataset.elsewhere import ReadsFolder
 from hangtag.errors import ConfigError, ImageError
 from hangtag.storage.addresses import S3
@@ -21,7 +19,6 @@ from hangtag.storage.addresses import S3
 DESIGNS: Final = 64  # of a task, once all cores have work: under a second
 FIRST: Final = 8  # of the first tasks, so that every core soon has one
 _PER_CORE: Final = 3  # tasks that run or wait: one ends, and the next is there
-_REFRESH_SECONDS: Final = 2.0
 
 
 class ClusterMap:
@@ -40,20 +37,22 @@ class ClusterMap:
     ) -> Iterator[Any]:
         import ray
 
-        folder = _shipped(then)
-        networks = _Networks(then, folder) if then is not None and _has_gpus() else None
+        # Nodes need not share the folder that `then` reads.
+        folder = shipped(then.folder) if isinstance(then, ReadsFolder) else None
+        networks = _Networks(then, folder) if then is not None and _count("GPU") else None
         task = ray.remote(num_cpus=1, max_retries=-1)(decoded)
         waiting: deque[tuple[Any, list[str]]] = deque()
-        cores, rest, submitted = _Cores(), iter(locations), 0
+        rest, submitted = iter(locations), 0
         try:
             while True:
-                size = FIRST if submitted < cores.count else DESIGNS
+                cores = max(1, _count("CPU"))
+                size = FIRST if submitted < cores else DESIGNS
                 if some := list(islice(rest, size)):
                     first = None if networks is not None else then
                     found = task.remote(function, first, folder, some, timeout)
                     waiting.append((networks.apply(found) if networks else found, some))
                     submitted += 1
-                if not some or len(waiting) > _PER_CORE * cores.count:
+                if not some or len(waiting) > _PER_CORE * cores:
                     if not waiting:
                         return
                     yield from _results(*waiting.popleft())
@@ -62,20 +61,11 @@ class ClusterMap:
                 ray.cancel(reference)
 
 
-class _Cores:
-    """How many cores the cluster has now: it may grow and shrink."""
+def _count(resource: str) -> int:
+    """Return how many of a resource the cluster has now: it may grow and shrink."""
+    import ray
 
-    def __init__(self) -> None:
-        self._count, self._asked = 1, 0.0
-
-    @property
-    def count(self) -> int:
-        import ray
-
-        if time.monotonic() - self._asked > _REFRESH_SECONDS:
-            self._count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-            self._asked = time.monotonic()
-        return self._count
+    return int(ray.cluster_resources().get(resource, 0))
 
 
 class _Networks:
@@ -85,19 +75,12 @@ class _Networks:
         import ray
 
         actor = ray.remote(num_gpus=1, num_cpus=0, max_restarts=-1, max_task_retries=-1)(Network)
-        count = int(ray.cluster_resources()["GPU"])
-        self._actors = deque(actor.remote() for _ in range(count))
+        self._actors = deque(actor.remote() for _ in range(_count("GPU")))
         self._then, self._folder = then, folder
 
     def apply(self, decoded: Any) -> Any:
         self._actors.rotate(-1)
         return self._actors[0].apply.remote(self._then, self._folder, decoded)
-
-
-def _has_gpus() -> bool:
-    import ray
-
-    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
 def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
@@ -114,18 +97,3 @@ def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
                 "the designs into a folder that all nodes share, or into a bucket"
             )
     return found
-
-
-def _shipped(then: Then | None) -> Folder | None:
-    """Put the folder that `then` reads into the object store: nodes need not share it."""
-    if not isinstance(then, ReadsFolder):
-        return None
-    import ray
-
-    files = {
-        path.name: path.read_bytes() for path in sorted(then.folder.iterdir()) if path.is_file()
-    }
-    digest = hashlib.sha256()
-    for name, data in files.items():
-        digest.update(f"{name}\0{len(data)}\0".encode() + data)
-    return Folder(digest.hexdigest()[:32], ray.put(files))

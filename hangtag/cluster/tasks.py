@@ -1,6 +1,7 @@
 """What runs on the nodes of a cluster: tasks that decode designs, and actors with a network."""
 
 import functools
+import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,17 @@ class Folder:
                     (fresh / name).write_bytes(data)
                 fresh.replace(target)
         return target
+
+
+def shipped(folder: Path) -> Folder:
+    """Put the files of a folder into the object store, from the driver."""
+    import ray
+
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    digest = hashlib.sha256()
+    for name, data in files.items():
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    return Folder(digest.hexdigest()[:32], ray.put(files))
 
 
 def decoded(

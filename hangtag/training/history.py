@@ -1,8 +1,11 @@
 """The record of each epoch of a run: measured on validation, compared, logged, in history.csv."""
 
 import csv
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ from hangtag.quality import metrics
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.calibration import Calibration
 from hangtag.training.config import TrainConfig
+
+POLL_SECONDS: Final = 2.0
 
 Row = dict[str, float]
 """An epoch's record, a row of history.csv."""
@@ -78,7 +83,7 @@ def stops_early(config: TrainConfig, records: list[Row]) -> bool:
 def report(record: Row) -> None:
     """Log an epoch's record."""
     note(
-        f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, validation macro mAP "
+        f"epoch {record['epoch']:.0f}: loss {record['train_loss']:.4f}, validation macro mAP "
         f"{record['validation_macro_map']:.4f}, micro mAP {record['validation_micro_map']:.4f}"
     )
 
@@ -89,3 +94,33 @@ def write(path: Path, records: list[Row]) -> None:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
+
+
+def read(path: Path) -> list[Row]:
+    """Return the records in history.csv; none where it is not written yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def followed(path: Path) -> Iterator[None]:
+    """Log the epochs that another process writes to history.csv during a block."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        known = len(read(path))
+        while not ended.wait(POLL_SECONDS):
+            rows = read(path)
+            for row in rows[known:]:
+                report(row)
+            known = len(rows)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

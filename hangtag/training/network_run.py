@@ -18,7 +18,7 @@ from hangtag.storage.locks import only_writer
 from hangtag.tagging.model_folder import HISTORY_FILE
 from hangtag.training import history
 from hangtag.training.config import TrainConfig
-from hangtag.training.defaults import ResolvedConfig, resolved
+from hangtag.training.defaults import ResolvedConfig, processes, resolved
 from hangtag.training.earlier import ASKED, earlier_run, origin_of
 from hangtag.training.export import Best, write_model
 from hangtag.training.features import features_folder
@@ -165,13 +165,24 @@ def _accelerator(config: TrainConfig, model: Path) -> Accelerator:
     wanted = config.tracker
     try:
         accelerator = Accelerator(
-            log_with=wanted, project_dir=str(model), step_scheduler_with_optimizer=False
-        )
+            cpu=_on_cpus(), log_with=wanted, project_dir=str(model),
+            step_scheduler_with_optimizer=False,
+        )  # fmt: skip
     except ValueError as cause:
         raise ConfigError(f"tracker {wanted!r}: {str(cause).splitlines()[0]}") from cause
     if wanted and not accelerator.log_with:
         raise MissingExtra(f"the tracker {wanted}", "trackers")
     return accelerator
+
+
+def _on_cpus() -> bool:
+    """Return whether processes train together on CPUs.
+
+    `torchrun` and Ray do not say so as `accelerate launch` does, and without it each of the
+    processes would take itself for the only one.
+    """
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return processes() > 1 and (found is None or found.type == "mps")
 
 
 @contextmanager

@@ -1,14 +1,9 @@
 """The workers of a study on this machine: in this process, or in several."""
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
-from types import FrameType
 from typing import Final
 
 import torch
@@ -16,7 +11,7 @@ import torch
 from hangtag.console import note, silenced
 from hangtag.cores import cores
 from hangtag.errors import HangtagError, TrainingError
-from hangtag.processes import Context
+from hangtag.processes import Context, terminable
 from hangtag.tuning.job import Job
 from hangtag.tuning.reporter import Reporter
 from hangtag.tuning.study import requeue_stale
@@ -29,7 +24,7 @@ LOSSES: Final = 5
 def work(job: Job) -> None:
     """Run trials until all are done, the time is over, or SIGTERM or Ctrl-C. Raises what `Worker`
     raises; KeyboardInterrupt after SIGTERM."""
-    with _terminable():
+    with terminable():
         _work_alone(job) if job.tuning.parallel == 1 else _work_together(job)
 
 
@@ -92,20 +87,3 @@ def _worker_process(job: Job, failures: "SimpleQueue[HangtagError]") -> None:
     except HangtagError as error:
         failures.put(error)
         raise SystemExit(1) from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt  # no library's `except Exception` swallows it
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,6 +5,7 @@ hangtag tune DATASET STUDY
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,13 +59,15 @@ def tune(
     space: Space | None = None,
     *,
     storage: str = "",
+    run: Callable[[Job], None] = work,
 ) -> TuneResult:
     """Search for better settings than `config`, which is the first trial; the same call resumes.
 
     Any number of processes and machines can work on one study: same folder name, same `storage` (a
     database URL; by default a file in the folder). `folder`/model is complete whenever this
-    returns, and after Stopped if a trial was done. Raises what `train` raises, and ConfigError if
-    the study is about something else.
+    returns, and after Stopped if a trial was done. `run` runs the trials: in processes of this
+    machine, or elsewhere. Raises what `train` raises, and ConfigError if the study is about
+    something else.
     """
     limit_threads()
     config, tuning = config or TrainConfig(), tuning or TuneConfig()
@@ -80,7 +83,7 @@ def tune(
     base = Definition(data, config, space, objective, tuning.prune).begin(study)
     job = Job(data, folder, storage, base, space, objective, tuning, deadline)
     try:
-        work(job)
+        run(job)
     except (Stopped, KeyboardInterrupt) as stop:
         raise _stopped(job, study) from stop
     return _export_best(job, study)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+NICENESS = "RAY_worker_niceness"  # written so
 STORE = 80 * 2**20  # bytes; Ray's least
 
 
@@ -40,6 +41,7 @@ def nodes() -> Iterator[Nodes]:
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])  # for functions of these tests
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ[NICENESS] = "0"  # with Ray's 15 they starve beside other tests
     os.environ["OMP_NUM_THREADS"] = "1"
     head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
     found = Nodes(Cluster(initialize_head=True, head_node_args=head))

@@ -1,0 +1,58 @@
+"""The trials of a study as tasks of a cluster."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.distributions import FloatDistribution
+
+import hangtag
+from hangtag.training.config import TrainConfig
+from hangtag.tuning.config import TuneConfig
+from hangtag.tuning.space import Space
+from hangtag.tuning.study import finished, open_study
+from tests.cluster.conftest import Nodes
+
+pytestmark = pytest.mark.slow  # starts a cluster
+
+TINY = TrainConfig(backbone="test_resnet", input_size=32, epochs=3, batch_size=32, precision="fp32")
+SPACE = Space({"learning_rate": FloatDistribution(1e-4, 3e-2, log=True)})
+
+
+def test_all_trials_are_done_with_a_worker_killed(
+    dataset: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    folder, killed = tmp_path / "study", []
+
+    def kill_a_worker() -> None:
+        while not killed:
+            time.sleep(0.2)
+            if not (folder / "study.db").exists():
+                continue
+            for trial in open_study(folder).get_trials(deepcopy=False):
+                worker = trial.user_attrs.get("worker")
+                if worker and not trial.state.is_finished():
+                    os.kill(worker["pid"], signal.SIGKILL)
+                    killed.append(worker["pid"])
+                    break
+
+    thread = threading.Thread(target=kill_a_worker)
+    thread.start()
+    found = hangtag.tune(
+        dataset, folder, config=TINY, tuning=TuneConfig(trials=3), space=SPACE,
+        cluster=nodes.address,
+    )  # fmt: skip
+    thread.join()
+    trials = open_study(folder).get_trials(deepcopy=False)
+    ended = finished(trials)
+    assert len(ended) == 3
+    assert len(trials) == 4  # the killed one was queued again
+    workers = {trial.user_attrs["worker"]["pid"] for trial in ended}
+    assert killed[0] not in workers
+    assert os.getpid() not in workers
+    assert found.model.vocabulary.names
+    assert not any(psutil.pid_exists(pid) for pid in killed)
