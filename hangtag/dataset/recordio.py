@@ -48,16 +48,32 @@ class RecordReader:
     def __init__(self, path: Path, index: Path | None = None) -> None:
         self.path = Path(path)
         self._file = RecordFile(self.path)
-        self._starts = self._file.starts()
-        self.keys: list[int] = list(range(len(self._starts)))
         index = index_beside(self.path) if index is None else Path(index)
-        if index is not None:
-            self._take_keys(index)
+        self._starts = np.empty(0, np.int64)
+        self.keys: list[int] = []
+        if index is None or not self._take_keys(index):
+            self._starts = self._file.starts()
+            self.keys = list(range(len(self._starts)))
+            if index is not None:
+                self._check_index(index)
 
-    def _take_keys(self, index: Path) -> None:
+    def _take_keys(self, index: Path) -> bool:
+        """Take starts and keys from an index; return whether it is that of the file."""
         keys, offsets = read_index(index)
         order = np.argsort(offsets, kind="stable")
-        if np.array_equal(offsets[order], self._starts):
+        if not self._file.are_starts(offsets[order]):
+            return False
+        self._starts, self.keys = offsets[order], keys[order].tolist()
+        return True
+
+    def _check_index(self, index: Path) -> None:
+        """Take the keys of an index that names the records that were found, or log the difference.
+
+        Raises RecordError where it shows that a record's length is damaged.
+        """
+        keys, offsets = read_index(index)
+        order = np.argsort(offsets, kind="stable")
+        if np.array_equal(offsets[order], self._starts):  # some records have several parts
             self.keys = keys[order].tolist()
             return
         for offset in np.setdiff1d(offsets, self._starts).tolist():

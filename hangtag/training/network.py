@@ -170,8 +170,8 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
 
     With None hangtag's own backbone gets its own weights, and any other is left as it is. A file
     that names its tensors otherwise fits if their order and shapes are those of the backbone.
-    Raises ConfigError when the weights cannot be loaded, TrainingError when they do not fit. A weights
-    file other than safetensors is unpickled with tensors only.
+    Raises ConfigError when the weights cannot be loaded, TrainingError when they do not fit. A
+    weights file other than safetensors is unpickled with tensors only.
     """
     if not is_pretrained(name, weights):
         return
