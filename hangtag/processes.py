@@ -24,7 +24,7 @@ class Process(multiprocessing.context.SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802  # multiprocessing's name
-        with _hidden_main():
+        with hidden_main():
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
@@ -35,7 +35,7 @@ class Context(multiprocessing.context.SpawnContext):
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Hide where the main module came from, for the milliseconds in which a process starts.
 
     `multiprocessing.spawn.get_preparation_data` looks there for what to import.

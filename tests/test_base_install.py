@@ -57,6 +57,7 @@ REFUSED = {
     "train dataset network --epochs 1": "train",
     "tune dataset study": "train",
     "import folder library/designs --out designs.parquet": "parquet",
+    "tag model library/designs --words --out words.jsonl": "ocr",
     "pack s3://bucket/designs.csv other": "aws",
     "sagemaker status": "aws",
 }

@@ -207,7 +207,6 @@ HELPERS = {
     "demo": {"tagging.bulk"},
     "doctor": {"training.devices"},
     "finding": {"index.duplicates", "storage.files"},
-    "library": {"library.rule_changes"},
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
     "tagging": {
@@ -217,6 +216,7 @@ HELPERS = {
         "tagging.untag",
         "tagging.watch",
     },
+    "vocabulary": {"library.rule_changes"},
 }
 
 

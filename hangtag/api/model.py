@@ -12,6 +12,7 @@ from hangtag.dataset.dataset_folder import Dataset
 from hangtag.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from hangtag.library.colours import Palette
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.evaluate import Evaluation
     from hangtag.quality.scoring import Scored
@@ -98,24 +99,29 @@ class Model:
     def tag_library(
         self, paths: Sequence[StrPath], out: StrPath, *, top: int | None = None,
         min_score: float | None = None, all_tags: bool = False, xmp: "Xmp" = False,
-        colours: bool = False, again: bool = False, language: str | None = None,
-        shard: str | None = None, workers: int | None = None, cluster: str | None = None,
+        colours: bool = False, palette: StrPath | None = None, words: bool = False,
+        again: bool = False, language: str | None = None, shard: str | None = None,
+        workers: int | None = None, cluster: str | None = None,
     ) -> "BulkSummary":  # fmt: skip
         """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also
-        the main colours. `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
+        the main colours, of the file `palette` if given, `words` the words written in a design
+        (the `ocr` extra). `xmp` also adds the tags to XMP sidecars, with "embed" to the files that
         can hold them. `language` gives tags by their names in it. `shard`, such as "3/16", tags one
         of several parts into a file of its own; see `merge_tags`. `cluster` is the address of a Ray
         cluster that does the work, or "auto". A design that cannot be read is counted in the
-        summary. Raises CatalogError, ConfigError, VocabularyError.
+        summary. Raises CatalogError, ConfigError, MissingExtra, VocabularyError.
         """
         from hangtag.storage.parts import Part
+        from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
         from hangtag.tagging.incremental import forget, tag_changed
 
-        selection = self._selection(all_tags, top, min_score, colours, language)
+        selection = self._checked(
+            bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
+        )
         target, designs = local(out), find_designs([local(path) for path in paths])
         if shard is not None:
             part = Part.parse(shard)
@@ -128,26 +134,24 @@ class Model:
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
         all_tags: bool = False, xmp: "Xmp" = False, colours: bool = False,
-        language: str | None = None, workers: int | None = None,
+        palette: StrPath | None = None, words: bool = False, language: str | None = None,
+        workers: int | None = None,
     ) -> "Iterator[TaggedDesign]":  # fmt: skip
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
 
-        selection = self._selection(all_tags, top, min_score, colours, language)
+        selection = self._checked(
+            bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
+        )
         designs = find_designs([local(path) for path in paths])
         return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
 
-    def _selection(
-        self, all_tags: bool, top: int | None, min_score: float | None, colours: bool,
-        language: str | None,
-    ) -> "Selection":  # fmt: skip
-        """Return the options, after a look whether there are names in the language."""
-        from hangtag.tagging.bulk import Selection
-
-        if language is not None:
-            self.vocabulary.names_in(language)
-        return Selection(all_tags, top, min_score, colours, language)
+    def _checked(self, selection: "Selection") -> "Selection":
+        """Return the options, after a look whether there are names in their language."""
+        if selection.language is not None:
+            self.vocabulary.names_in(selection.language)
+        return selection
 
     def evaluate(self, dataset: Dataset | StrPath, *, split: str | None = None) -> "Report":
         """Measure the model on a split of a dataset and add the metrics to metrics.json.
@@ -158,6 +162,12 @@ class Model:
         from hangtag.quality.evaluate import evaluate
 
         return Report(*evaluate(self.path, dataset_of(dataset), split=split))
+
+
+def _palette(path: StrPath | None) -> "Palette | None":
+    from hangtag.library.colours import Palette
+
+    return None if path is None else Palette.read(Path(path))
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,20 +43,25 @@ def untag(
 
 def watch(
     model: Model | StrPath, folders: Sequence[StrPath], *, out: StrPath | None = None,
-    xmp: "Xmp" = True, poll: bool = False, workers: int | None = None,
+    xmp: "Xmp" = True, poll: bool = False, language: str | None = None,
+    workers: int | None = None,
 ) -> "Iterator[BulkSummary]":  # fmt: skip
     """Tag what is new or changed in folders, now and whenever that happens; ends with Ctrl-C.
 
     Yields a summary after every round. `out` (default: .hangtag-watch.jsonl in the first folder)
     holds the tags, and what was tagged: a later call continues from there. `xmp` writes the tags
     into sidecars, with "embed" into the files that can hold them. `poll` looks at all files every
-    two seconds, for network drives, which report no changes. Raises ConfigError, ModelError.
+    two seconds, for network drives, which report no changes. `language` gives tags by their names
+    in it. Raises ConfigError, ModelError, VocabularyError.
     """
     from hangtag.tagging.bulk import Selection
     from hangtag.tagging.watch import watch_folders
 
+    opened = model_of(model)
+    if language is not None:
+        opened.vocabulary.names_in(language)  # before the first round
     return watch_folders(
-        model_of(model).path, [local(folder) for folder in folders], Selection(),
+        opened.path, [local(folder) for folder in folders], Selection(language=language),
         out=optional(out), xmp=xmp, poll=poll, workers=workers or 0,
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from hangtag.cli import (
     review,
     sagemaker,
     tagging,
+    vocabulary,
 )
 from hangtag.cli.examples import add_examples
 from hangtag.cli.options import DEFAULTS, Output, Result
@@ -43,7 +44,7 @@ _COMMANDS: dict[str, Any] = {
     "demo": demo.demo,
     "sample": library.sample,
     "import": library.import_,
-    "vocabulary": library.vocabulary,
+    "vocabulary": vocabulary.vocabulary,
     "pack": dataset.pack,
     "train": model.train,
     "tune": model.tune,

@@ -18,6 +18,7 @@ EXTRAS: Final = {
         "training whole networks, and tuning",
     ),
     "parquet": (("pyarrow",), "catalogs as Parquet"),
+    "ocr": (("rapidocr",), "words in designs"),
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
     "trackers": (("tensorboard",), "reporting to TensorBoard"),
     "postgres": (("psycopg",), "studies that machines share"),

@@ -30,6 +30,8 @@ def tag(
     all_tags: Annotated[bool, Parameter(name="--all")] = False,
     xmp: bool = False,
     colours: bool = False,
+    palette: Path | None = None,
+    words: bool = False,
     embed: bool = False,
     language: str | None = None,
     again: bool = False,
@@ -56,6 +58,11 @@ def tag(
         Every tag of the vocabulary with its score; --top and --min-score still limit them.
     colours
         Also the main colours, of twelve, by the pixels; marked "kind": "colour".
+    palette
+        With --colours: a text file of other colours, one a line, such as `coral #ff7f50 #ff6f61`.
+    words
+        Also the words written in a design, an SVG's text or what text recognition reads; marked
+        "kind": "word". Needs the `ocr` extra.
     xmp
         Also add the tags to .xmp sidecar files, which photo tools read; existing tags stay.
     embed
@@ -79,6 +86,8 @@ def tag(
         raise ConfigError(f"--min-score {min_score:g}: choose 0 to 1")
     if embed and not xmp:
         raise ConfigError("--embed says where --xmp writes; give both")
+    if palette is not None and not colours:
+        raise ConfigError("--palette says which colours --colours finds; give both")
     if shard is not None and out is None:
         raise ConfigError("--shard writes a part of a file; name the file with --out")
     if cluster is not None and out is None:
@@ -86,6 +95,7 @@ def tag(
     opened = api.load_model(model)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
+        "palette": palette, "words": words,
         "xmp": "embed" if embed else xmp, "language": language, "workers": workers,
     }  # fmt: skip
     if out is None:
@@ -143,6 +153,7 @@ def watch(
     xmp: bool = False,
     embed: bool = False,
     poll: bool = False,
+    language: str | None = None,
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
@@ -163,6 +174,8 @@ def watch(
         With --xmp: write into JPEG, PNG, WebP and TIFF files themselves.
     poll
         Look at all files every two seconds: for network drives, which report no changes.
+    language
+        Tags by their names in this language, as `hangtag tag --language`.
     """
     from hangtag import api
     from hangtag.tagging.bulk import summary_line
@@ -172,8 +185,9 @@ def watch(
         raise ConfigError("--embed says where --xmp writes; give both")
     target = out or folders[0] / RECORD
     for found in api.watch(
-        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, workers=workers
-    ):
+        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, language=language,
+        workers=workers,
+    ):  # fmt: skip
         as_json = output is not None and output.json
         line = json.dumps(asdict(found)) if as_json else summary_line(found, target)
         print(line, flush=True)

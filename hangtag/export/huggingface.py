@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from hangtag.dataset.images import FAINT, LEAST_SHARE, SHARE
 from hangtag.errors import MissingExtra, ModelError
 from hangtag.export.onnx_file import write_standalone
 from hangtag.index.own import OWN_BACKBONE, OWN_NETWORK
@@ -59,7 +60,8 @@ import torch
 
 network = timm.create_model("local-dir:.", pretrained=True).eval()
 square = Image.new("RGBa", ({size}, {size}))
-design = Image.open("design.png").convert("RGBa")
+design = Image.open("design.png")
+{trim}design = design.convert("RGBa")
 scale = {size} / max(design.size)
 kind = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
 design = design.resize([max(1, round(side * scale)) for side in design.size], kind)
@@ -70,6 +72,16 @@ planes = torch.cat([2 * colours - alpha, 2 * alpha - 1], dim=1){offset}
 with torch.inference_mode():
     {output} = network(planes)
 ```
+"""
+
+
+_TRIM: Final = f"""\
+design = design.convert("RGBA")
+left, top, right, bottom = design.getchannel("A").point(lambda a: a > {FAINT} and 255).getbbox()
+side = max(right - left, bottom - top)
+if side < {LEAST_SHARE} * max(design.size):  # a small drawing on a large canvas
+    margin = round(side * (1 / {SHARE} - 1) / 2)
+    design = design.crop((left - margin, top - margin, right + margin, bottom + margin))
 """
 
 
@@ -175,6 +187,7 @@ def _card(folder: ModelFolder, has_logits: bool, offset: NDArray[Any]) -> str:
         offset=added,
         gives="logits before calibration" if has_logits else "the features of its last stage",
         output="logits" if has_logits else "features",
+        trim=_TRIM if folder.preprocessing.trim else "",
     )
     text = card(folder, read_evaluations(folder.path), own, f"{USE}\n\n{use}")
     return text.replace("library_name: hangtag", "library_name: timm", 1)

@@ -143,9 +143,10 @@ def write_standalone(
 
 
 def _difference(folder: ModelFolder, path: Path) -> float:
-    size, tagger = folder.preprocessing.input_size, Tagger(folder)
+    sizes, tagger = folder.preprocessing, Tagger(folder)
+    size = sizes.input_size
     drawings = _drawings(size)
-    expected = tagger.scores([fit(drawing, size) for drawing in drawings])
+    expected = tagger.scores([fit(drawing, size, trim=sizes.trim) for drawing in drawings])
     found = session_of(path).run(None, {IMAGES: drawings})[0]
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
@@ -164,7 +165,10 @@ def session_of(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _drawings(size: int) -> Pixels:
-    """Return drawings, uint8 (n, size, size, 4): discs of soft edge on transparency, seeded."""
+    """Return drawings, uint8 (n, size, size, 4), seeded: discs of soft edge on transparency.
+
+    They reach two corners, so that no margin is trimmed and nothing is resized.
+    """
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[:size, :size] / size
     made = np.zeros((_CHECKED, size, size, 4), np.uint8)
@@ -174,4 +178,5 @@ def _drawings(size: int) -> Pixels:
             inside = np.clip(20 * (radius - np.hypot(rows - y, columns - x)), 0, 1)
             drawing[inside > 0, :3] = random.integers(0, 256, 3)
             drawing[..., 3] = np.maximum(drawing[..., 3], 255 * inside)
+        drawing[[0, -1], [0, -1], 3] = 255
     return made

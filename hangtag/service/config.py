@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from hangtag.errors import ConfigError
 
 RETRY_SECONDS: Final = 1  # of the Retry-After header
+# Where prometheus_client lets the processes of one server count together.
+METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 TOKEN_VARIABLE: Final = "HANGTAG_TOKEN"
 PORTS: Final = {"http": 80, "https": 443}  # browsers leave them out of an origin
 
@@ -60,6 +62,10 @@ class ServeConfig:
     queue: int = 256
     """Most images in progress; beyond it requests get 503 and Retry-After."""
 
+    processes: int = 1
+    """Processes that answer side by side, each with its share of the cores, a queue and memory of
+    its own. On few cores one is best."""
+
     allow_origin: tuple[str, ...] = ()
     """Origin whose web pages may send requests from the browser, such as
     https://dam.example.com; may be given several times. By default only the server's own page."""
@@ -83,6 +89,13 @@ class ServeConfig:
         for name in ("max_body_mb", "max_images", "max_megapixels", "timeout_seconds", "queue"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} = {getattr(self, name):g}: choose a number above 0")
+        if self.processes < 1:
+            raise ConfigError(f"processes = {self.processes}: choose 1 or more")
+        if self.processes > 1 and (self.teach or self.reload):
+            raise ConfigError(
+                "--teach and --reload reach one process only: leave out --processes, or reload all "
+                "of them with SIGHUP"
+            )
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port = {self.port}: choose 0 (any free one) to 65535")
         for origin in self.allow_origin:

@@ -42,18 +42,26 @@ class _Job(NamedTuple):
 class Engine:
     """Scores designs. All methods but `open` run in one event loop."""
 
-    def __init__(self, tagger: Tagger, queue: int, timeout: float, max_megapixels: float) -> None:
-        """`timeout`: the most seconds that an SVG may take; `max_megapixels`: the largest image."""
+    def __init__(
+        self, tagger: Tagger, queue: int, timeout: float, max_megapixels: float, threads: int = 0
+    ) -> None:
+        """`timeout`: the most seconds that an SVG may take; `max_megapixels`: the largest image.
+
+        `threads`: how many decode, and at most how many processes draw SVGs; 0 is one for each
+        core.
+        """
+        self.threads = threads
+        threads = threads or cores()
         self.tagger = tagger
         self.queue = queue
         self.max_megapixels = max_megapixels
         self._budget = PixelBudget(round(DECODED_AT_ONCE * max_megapixels * 1e6))
         self.under_way = 0
-        self._decoders = ThreadPoolExecutor(cores(), "decode")
+        self._decoders = ThreadPoolExecutor(threads, "decode")
         # Apart from the decoders, where a header would wait for other clients' large images; only
         # two, because Pillow copies a whole WebP or AVIF to read its header.
         self._headers = ThreadPoolExecutor(2, "header")
-        self._svgs = Workers(timeout, min(cores(), MOST_SVG_WORKERS))
+        self._svgs = Workers(timeout, min(threads, MOST_SVG_WORKERS))
         self._runner = ThreadPoolExecutor(1, "infer")
         self._looker = ThreadPoolExecutor(
             1, "look"
@@ -62,9 +70,12 @@ class Engine:
         self._batches: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, model: Path, queue: int, timeout: float, max_megapixels: float) -> "Engine":
-        """Open MODEL/. Raises ModelError."""
-        return cls(_warm(model), queue, timeout, max_megapixels)
+    def open(
+        cls, model: Path, queue: int, timeout: float, max_megapixels: float,
+        threads: int = 0,
+    ) -> "Engine":  # fmt: skip
+        """Open MODEL/; `threads` is for decoding and the network. Raises ModelError."""
+        return cls(_warm(model, threads), queue, timeout, max_megapixels, threads)
 
     def reserve(self, images: int) -> None:
         """Reserve places in the queue, until `release`. Raises Busy, reserving none."""
@@ -143,7 +154,7 @@ class Engine:
         Raises ModelError, and keeps the old model, when the new one cannot be opened.
         """
         loop, path = asyncio.get_running_loop(), self.tagger.folder.path
-        self.tagger = await loop.run_in_executor(None, _warm, path)
+        self.tagger = await loop.run_in_executor(None, _warm, path, self.threads)
 
     def close(self) -> None:
         """Stop the threads and processes."""
@@ -154,9 +165,9 @@ class Engine:
         self._svgs.close()
 
 
-def _warm(model: Path) -> Tagger:
+def _warm(model: Path, threads: int) -> Tagger:
     """Open MODEL/ and score one blank input, so that the first request is quick."""
-    tagger = Tagger.open(model)
+    tagger = Tagger.open(model, threads)
     size = tagger.folder.preprocessing.input_size
     tagger.scores([np.zeros((size, size, 4), np.uint8)])
     return tagger

@@ -1,6 +1,7 @@
 """The handlers of the endpoint: SageMaker's contract, named tags, health, metrics, the page."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -8,10 +9,11 @@ from typing import Annotated, Final
 from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from hangtag import __version__
 from hangtag.errors import HangtagError, ImageError, VocabularyError
-from hangtag.service.config import ServeConfig
+from hangtag.service.config import METRICS_VARIABLE, ServeConfig
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
 from hangtag.service.media_types import media_type, preferred
@@ -79,7 +81,11 @@ class Handlers:
         ]
 
     async def metrics(self) -> Response:
-        return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4")
+        registry = self.registry
+        if METRICS_VARIABLE in os.environ:  # what all processes of this server have counted
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     async def reload(self) -> Health:
         try:

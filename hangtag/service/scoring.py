@@ -33,8 +33,10 @@ class Scoring:
         self._rejected = Counter(
             "hangtag_images_rejected", "Images rejected.", ("reason",), registry=registry
         )
-        in_progress = Gauge("hangtag_under_way", "Images in progress.", registry=registry)
-        in_progress.set_function(lambda: float(engine.under_way))
+        self._in_progress = Gauge(
+            "hangtag_under_way", "Images in progress.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
 
     async def score_all(self, images: Sequence[bytes]) -> list[Scored | ImageError]:
         """Return the scores of every image, or why it cannot be decoded.
@@ -71,6 +73,7 @@ class Scoring:
                 f"the queue of {self._config.queue} images is full; try again in a moment",
                 {"Retry-After": str(RETRY_SECONDS)},
             ) from None  # fmt: skip
+        self._in_progress.set(self._engine.under_way)
 
     async def _in_time(self, tasks: "Sequence[asyncio.Future[Any]]") -> None:
         """Wait for tasks, each with one reservation, until the timeout."""
@@ -86,5 +89,6 @@ class Scoring:
 
     def _ended(self, task: "asyncio.Future[Any]") -> None:
         self._engine.release(1)
+        self._in_progress.set(self._engine.under_way)
         if not task.cancelled():
             task.exception()  # marks it as retrieved: nobody else does when it is late

@@ -12,6 +12,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from hangtag.console import note, track
+from hangtag.cores import cores
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.files import FEATURES
 from hangtag.index.library_index import LibraryIndex
@@ -28,6 +29,7 @@ from hangtag.service.app import create_app
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
 from hangtag.service.library_api import add_library
+from hangtag.service.processes import leave_with_parent, run_several
 from hangtag.service.review_api import add_review
 from hangtag.service.server import run
 from hangtag.tagging.bulk import Selection, tag_designs
@@ -45,8 +47,12 @@ def serve(model: Path, config: ServeConfig) -> None:
     SIGHUP loads a changed model folder. Raises ModelError, and ConfigError for a server that other
     machines could reach without a token.
     """
-    app, engine = application(model, config, config.token())
-    run(app, engine, config)
+    config.token()
+    if config.processes > 1:
+        run_several(model, config, partial(_in_process, model, config))
+    else:
+        app, engine = application(model, config, config.token())
+        run(app, engine, config)
 
 
 def application(model: Path, config: ServeConfig, token: str | None) -> tuple[FastAPI, Engine]:
@@ -56,6 +62,12 @@ def application(model: Path, config: ServeConfig, token: str | None) -> tuple[Fa
     if index is not None:
         add_library(app, index, engine, teaches=config.teach)
     return app, engine
+
+
+def _in_process(model: Path, config: ServeConfig) -> FastAPI:
+    """Return the application of one of several processes."""
+    leave_with_parent()
+    return application(model, config, config.token())[0]
 
 
 def review(
@@ -167,7 +179,10 @@ def _index(config: ServeConfig) -> LibraryIndex | None:
 
 
 def _engine(model: Path, config: ServeConfig) -> Engine:
-    return Engine.open(model, config.queue, config.timeout_seconds, config.max_megapixels)
+    return Engine.open(
+        model, config.queue, config.timeout_seconds, config.max_megapixels,
+        threads=0 if config.processes == 1 else max(1, cores() // config.processes),
+    )  # fmt: skip
 
 
 def _scored(

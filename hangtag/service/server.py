@@ -4,9 +4,9 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,20 +23,25 @@ SHUTDOWN_SECONDS: Final = 25
 
 def run(app: FastAPI, engine: Engine, config: ServeConfig) -> None:
     """Serve an application until SIGTERM or Ctrl-C. Raises ConfigError for a port in use."""
-    _check_address(config.host, config.port)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host=config.host,
-            port=config.port,
-            http=Protocol,
-            log_level="warning",
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            server_header=False,
-        )
-    )
+    server = _Server(uvicorn_config(app, config))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(_run(server, engine, config))
+
+
+def uvicorn_config(
+    app: FastAPI | Callable[[], FastAPI], config: ServeConfig, **settings: Any
+) -> uvicorn.Config:
+    """Return how uvicorn serves an application. Raises ConfigError for a port in use."""
+    _check_address(config.host, config.port)
+    return uvicorn.Config(
+        app, host=config.host, port=config.port, http=Protocol, log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False, **settings,
+    )  # fmt: skip
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the URL of a server."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -62,8 +67,8 @@ async def _run(server: uvicorn.Server, engine: Engine, config: ServeConfig) -> N
         await asyncio.sleep(0.01)
     if server.started:
         port = server.servers[0].sockets[0].getsockname()[1]
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        note(f"{engine.tagger.folder.path} at http://{host}:{port} (Ctrl-C stops)")
+        shown = address_of(config.host, port)
+        note(f"{engine.tagger.folder.path} at {shown} (Ctrl-C stops)")
     await serving
 
 

@@ -21,7 +21,7 @@ from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
-from hangtag.library.colours import NAMES, colour_shares, main_colours
+from hangtag.library.colours import TWELVE, Palette, colour_shares, main_colours
 from hangtag.library.keywords.embedded_tags import write_tags
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
@@ -36,6 +36,7 @@ from hangtag.tagging.output import (
     write_tagged,
 )
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, has_gpu, model_input
+from hangtag.tagging.words import check_words, words_of
 
 # Whether tags are written into metadata: no, into sidecars, or into files that can hold them.
 Xmp = bool | Literal["embed"]
@@ -62,6 +63,12 @@ class Selection:
     colours: bool = False
     """Also the main colours by their names, after the tags; see `library.colours`."""
 
+    palette: Palette | None = None
+    """The colours to choose from; by default twelve."""
+
+    words: bool = False
+    """Also the words written in a design; see `tagging.words`."""
+
     language: str | None = None
     """Tags by their names in this language; one without such a name keeps its own."""
 
@@ -84,10 +91,11 @@ class Selection:
         return list(best.values())
 
     def as_json(self) -> dict[str, Any]:
-        """Return the options, by which runs are recognised; without a language as before."""
+        """Return the options, by which runs are recognised; those that are off are left out."""
         options = asdict(self)
-        if self.language is None:
-            del options["language"]
+        for name in ("palette", "words", "language"):
+            if not options[name]:
+                del options[name]
         return options
 
 
@@ -123,7 +131,9 @@ def tag_designs(
     They are decoded on `workers` cores (0: all), and scored there, too: an input costs more to
     bring to another process than its tags do. A GPU scores them in this process. Raises ModelError.
     """
-    prepare = partial(_prepared, preprocessing=folder.preprocessing, colours=selection.colours)
+    if selection.words:
+        check_words()
+    prepare = partial(_prepared, preprocessing=folder.preprocessing, selection=selection)
     score = _Scoring(folder.path, selection)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
@@ -142,19 +152,26 @@ class _Prepared(NamedTuple):
     """A decoded design."""
 
     pixels: Pixels
-    colours: tuple[Suggestion, ...]
+    others: tuple[Suggestion, ...]
+    """That are not the model's: words and colours."""
 
 
-def _prepared(data: bytes, preprocessing: Preprocessing, colours: bool) -> _Prepared:
-    if not colours:
+def _prepared(data: bytes, preprocessing: Preprocessing, selection: Selection) -> _Prepared:
+    if not (selection.colours or selection.words):
         return _Prepared(model_input(data, preprocessing), ())
     pixels = decode(data, preprocessing.packed_size, preprocessing.max_megapixels)
-    shares = colour_shares(pixels)
-    found = (
-        Suggestion(name, float(shares[NAMES.index(name)]), "suggest", "colour")
-        for name in main_colours(shares)
-    )
-    return _Prepared(fit(pixels, preprocessing.input_size, trim=preprocessing.trim), tuple(found))
+    others: list[Suggestion] = []
+    if selection.words:
+        others += words_of(data, preprocessing.max_megapixels)
+    if selection.colours:
+        others += _colours(pixels, selection.palette or TWELVE)
+    return _Prepared(fit(pixels, preprocessing.input_size, trim=preprocessing.trim), tuple(others))
+
+
+def _colours(pixels: Pixels, palette: Palette) -> Iterator[Suggestion]:
+    shares = colour_shares(pixels, palette)
+    for name in main_colours(shares, names=palette.names):
+        yield Suggestion(name, float(shares[palette.names.index(name)]), "suggest", "colour")
 
 
 @dataclass(frozen=True)
@@ -176,8 +193,8 @@ class _Scoring:
         for design, row in zip(designs, scores, strict=True):
             kept = self.selection.of(tagger, row)
             given = {suggestion.tag for suggestion in kept}
-            colours = [colour for colour in design.colours if colour.tag not in given]
-            found.append(tuple(map(_rounded, (*kept, *colours))))
+            others = {one.tag: one for one in reversed(design.others) if one.tag not in given}
+            found.append(tuple(map(_rounded, (*kept, *reversed(others.values())))))
         return found
 
 

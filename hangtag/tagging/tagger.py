@@ -36,8 +36,9 @@ class Suggestion:
     """apply: reliable enough to be applied automatically; suggest: to be confirmed by a person;
     None: neither."""
 
-    kind: Literal["colour"] | None = None
-    """colour: by the pixels, not by the model, and the score is the share of what is visible."""
+    kind: Literal["colour", "word"] | None = None
+    """Where it is not from the model. colour: by the pixels, and the score is the share of what is
+    visible; word: written in the design, and the score is how certainly it was read."""
 
     def as_json(self) -> dict[str, Any]:
         """Return {"tag", "score"}, and "mark" and "kind" where there is one."""

@@ -43,6 +43,8 @@ def test_a_design_of_the_input_size_gets_the_taggers_numbers(
     size = tagger.folder.preprocessing.input_size
     for design in library.designs[:6]:
         image = Image.open(library.location(design)).convert("RGBA").resize((size, size))
+        for corner in ((0, 0), (size - 1, size - 1)):  # no margin is trimmed
+            image.putpixel(corner, (0, 0, 0, 255))
         file = io.BytesIO()
         image.save(file, "PNG")
         found = probabilities(session, image)
@@ -60,6 +62,25 @@ def test_other_sizes_are_fitted_as_the_tagger_does(exported: Path, size: tuple[i
     image.save(file, "PNG")
     found = probabilities(session, image)
     assert np.abs(found - tagger.score_images([file.getvalue()])).max() < 0.02
+
+
+def test_wide_margins_are_trimmed_for_each_design_of_a_batch(
+    exported: Path, library: Catalog
+) -> None:
+    tagger, session = Tagger.open(exported / "m"), session_of(exported / "out.onnx")
+    assert tagger.folder.preprocessing.trim
+    files, pictures = [], []
+    for number, design in enumerate(library.designs[:3]):
+        canvas = Image.new("RGBA", (210, 160))
+        drawing = Image.open(library.location(design)).convert("RGBA")
+        drawing = drawing.resize((40, 60) if number else (200, 150))
+        canvas.paste(drawing, (5 * number, 9 * number))
+        file = io.BytesIO()
+        canvas.save(file, "PNG")
+        files.append(file.getvalue())
+        pictures.append(np.asarray(canvas))
+    found = session.run(None, {"images": np.stack(pictures)})[0]
+    assert np.abs(found - tagger.score_images(files)).max() < 0.02
 
 
 def test_an_image_without_alpha_is_opaque(exported: Path) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -244,3 +246,30 @@ def test_the_token_is_asked_for_once(
     expect(page.locator("#model")).to_contain_text("9 tags")
     drop(page, images)
     page.close()
+
+
+def test_tags_are_shown_and_saved_in_a_language(
+    browser: Browser, serve, work: Path, images: list[str], tmp_path: Path
+) -> None:
+    model = shutil.copytree(work / "model", tmp_path / "m")
+    names = {"disc": {"de": "Scheibe", "fr": "disque"}, "square": {"de": "Quadrat"}}
+    hangtag.set_names(model, names)
+    opened = browser.new_page(locale="en")
+    opened.goto(serve(model).url)
+    expect(opened.locator("#model")).to_contain_text("tags")
+    drop(opened, images[:1])
+    opened.locator("#few").fill("4")
+    expect(opened.locator(".tags .name", has_text="square")).to_have_count(1)
+    opened.locator("#language").select_option(label="German")
+    expect(opened.locator(".tags .name", has_text="Scheibe")).to_have_count(1)
+    expect(opened.locator(".tags .name", has_text="square")).to_have_count(0)
+    opened.locator("#designs .add input").fill("quadrat")
+    opened.keyboard.press("Enter")
+    with opened.expect_download() as waiting:
+        opened.locator("[data-save=jsonl]").click()
+    saved = json.loads(Path(waiting.value.path()).read_text())["tags"]
+    assert {"Scheibe", "Quadrat", "red"} <= {tag["tag"] for tag in saved}
+    assert [tag["tag"] for tag in saved if tag.get("accepted")] == ["Quadrat"]
+    if folder := os.environ.get("HANGTAG_LOOK"):
+        opened.screenshot(path=f"{folder}/language.png")
+    opened.close()

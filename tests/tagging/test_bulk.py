@@ -261,6 +261,26 @@ def test_a_catalog_is_not_overwritten_by_its_own_tags(library: Catalog, work: Pa
     assert catalog.read_bytes() == before
 
 
+def test_words_and_a_palette_are_tags_of_their_own_kinds(work: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr", reason="needs the ocr extra")
+    svg = tmp_path / "hello.svg"
+    svg.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 60 60">'
+        '<rect width="60" height="60" fill="#ff7f50"/><text y="30">Hello Summer</text></svg>'
+    )
+    palette = tmp_path / "colours.txt"
+    palette.write_text("coral #ff7f50\nnight #0b1d3a\n")
+    out = tmp_path / "tags.jsonl"
+    options = ("--words", "--colours", "--palette", palette, "--min-score", 1)
+    hangtag("tag", work / "model", svg, "--out", out, *options)
+    tags = json.loads(out.read_text())["tags"]
+    assert [(tag["tag"], tag["kind"]) for tag in tags] == [
+        ("hello", "word"), ("summer", "word"), ("coral", "colour"),
+    ]  # fmt: skip
+    done = hangtag("tag", work / "model", svg, "--palette", palette, check=False)
+    assert "--palette says which colours --colours finds" in done.stderr
+
+
 def test_colours_are_tags_of_their_own_kind(library: Catalog, work: Path, tmp_path: Path) -> None:
     """A colour that the model suggests too is not listed twice."""
     designs = find_designs([Path(library.location(one)) for one in library.designs[:20]])

@@ -6,8 +6,10 @@ import { normaliseTag } from "./tags.js";
 const designs = [];        // {name, file, url, tags: [{tag, score, threshold, mark}], answers: Map, item}
 let vocabulary = new Set();
 let levels = new Map();  // of the tags that are paths
+let names = new Map();   // of tags in the chosen language
 let current = -1;
 
+const named = tag => names.get(tag) ?? tag;
 const kindOf = file => file.type.startsWith("image/") ? file.type : "application/x-image";
 
 // ---------- files ----------
@@ -101,7 +103,8 @@ function addItem(design) {
   $(".add", item).addEventListener("submit", event => {
     event.preventDefault();
     const field = $("input", item);
-    const tag = normaliseTag(field.value);
+    const typed = normaliseTag(field.value);
+    const tag = [...names].find(([, name]) => normaliseTag(name) === typed)?.[0] ?? typed;
     if (tag) { design.answers.set(tag, true); show(design); }
     field.value = "";
   });
@@ -128,7 +131,7 @@ function tagItem(design, one) {
   tag.classList.toggle("accepted", answer === true);
   tag.classList.toggle("rejected", answer === false);
   tag.classList.toggle("new", Boolean(one.fresh));
-  $(".name", item).textContent = one.tag;
+  $(".name", item).textContent = named(one.tag);
   $(".score", item).textContent = score;
   $(".bar", item).hidden = one.score === null;
   $(".bar span", item).style.width = `${100 * (one.score ?? 0)}%`;
@@ -137,7 +140,7 @@ function tagItem(design, one) {
   yes.title = one.score === null ? "added by you" : `${status}; threshold ${Math.round(100 * one.threshold)} %`;
   yes.setAttribute("aria-pressed", String(answer === true));
   no.setAttribute("aria-pressed", String(answer === false));
-  no.setAttribute("aria-label", `reject ${one.tag}`);
+  no.setAttribute("aria-label", `reject ${named(one.tag)}`);
   yes.addEventListener("click", () => decide(design, one.tag, true));
   no.addEventListener("click", () => decide(design, one.tag, false));
   if (one.score !== null) {
@@ -182,7 +185,9 @@ async function look(design, tag) {
 
 const finalTags = design => {
   const level = visible(design).filter(one => design.answers.get(one.tag) !== false);
-  return level.map(one => ({ tag: one.tag, score: one.score, mark: one.mark,
+  // Two tags may have one name; the better one comes first.
+  const best = [...new Map(level.toReversed().map(one => [named(one.tag), one])).entries()].toReversed();
+  return best.map(([name, one]) => ({ tag: name, score: one.score, mark: one.mark,
     ...(design.answers.get(one.tag) ? { accepted: true } : {}) }));
 };
 const tagged = () => designs.filter(design => design.tags);
@@ -286,7 +291,7 @@ const keys = {
 
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#token").open || $("#tagging").hidden) return;
-  if (event.target.matches("input")) {
+  if (event.target.matches("input, select")) {
     if (event.key === "Escape") focusOn(current);
     return;
   }
@@ -297,6 +302,21 @@ document.addEventListener("keydown", event => {
 function setLevel(level) {
   $("#few").value = level;
   $("#level").textContent = LEVELS[Number($("#few").value)];
+  for (const design of designs) show(design);
+}
+
+function setLanguage(language) {
+  const own = tags.map(one => [one.tag, one.names[language]]).filter(([, name]) => name);
+  names = new Map(own);
+  levels = new Map(tags.filter(one => one.levels.length).map(one => {
+    const name = named(one.tag);
+    return [name, name === one.tag ? one.levels : name.split("/")];
+  }).filter(([, parts]) => parts.length > 1));
+  $("#vocabulary").replaceChildren(...tags.map(one => {
+    const option = document.createElement("option");
+    option.value = named(one.tag);
+    return option;
+  }));
   for (const design of designs) show(design);
 }
 
@@ -334,9 +354,14 @@ setLevel(2);
 const [health, tags] = await Promise.all([request("/healthz"), request("/tags")]);
 $("#model").textContent = `${health.model}, ${health.tags} tags`;
 vocabulary = new Set(tags.map(one => one.tag));
-levels = new Map(tags.filter(one => one.levels.length).map(one => [one.tag, one.levels]));
-$("#vocabulary").append(...tags.map(one => {
+const languages = [...new Set(tags.flatMap(one => Object.keys(one.names)))].sort();
+const shown = new Intl.DisplayNames([navigator.language], { type: "language" });
+$("#language").append(...languages.map(code => {
   const option = document.createElement("option");
-  option.value = one.tag;
+  option.value = code;
+  option.textContent = shown.of(code);
   return option;
 }));
+$("#languages").hidden = !languages.length;
+$("#language").addEventListener("change", () => setLanguage($("#language").value));
+setLanguage("");
