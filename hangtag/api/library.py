@@ -17,7 +17,7 @@ from hangtag.dataset.config import PackConfig
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
-from hangtag.library.rules import MIN_COUNT, Rules
+from hangtag.library.rules import Rules, default_min_count
 
 if TYPE_CHECKING:
     from hangtag.dataset.pack_parts import PartSummary
@@ -50,13 +50,15 @@ def import_catalog(
 
 
 def suggest_rules(
-    catalog: Catalog | StrPath, *, rules: Rules | StrPath | None = None, min_count: int = MIN_COUNT,
+    catalog: Catalog | StrPath, *,
+    rules: Rules | StrPath | None = None, min_count: int | None = None,
     model: "Model | StrPath | None" = None, dataset: Dataset | StrPath | None = None,
 ) -> "list[Proposal]":  # fmt: skip
     """Return suggested aliases and implications for the tags of a catalog; nothing is changed.
 
-    Tags of fewer than `min_count` designs count as rare. `model` and the `dataset` that it was
-    trained on, given together, also find tags whose designs look similar. Raises CatalogError.
+    Tags of fewer than `min_count` designs count as rare; by default one in 200, but
+    5 to 20. `model` and the `dataset` that it was trained on, given together, also find tags whose
+    designs look similar. Raises CatalogError.
     """
     from hangtag.library.proposals import LOOK_ALIKE, propose
 
@@ -67,9 +69,11 @@ def suggest_rules(
         from hangtag.quality.correlated import correlated_tags
 
         correlations = correlated_tags(model_of(model).path, dataset_of(dataset).path, LOOK_ALIKE)
+    read = catalog_of(catalog)
     return propose(
-        catalog_of(catalog), rules_of(rules), min_count=min_count, correlations=correlations
-    )
+        read, rules_of(rules), min_count=min_count or default_min_count(len(read)),
+        correlations=correlations,
+    )  # fmt: skip
 
 
 def pack(

@@ -7,7 +7,6 @@ from cyclopts import App, Parameter
 
 from hangtag.cli.options import Output, Result
 from hangtag.errors import ConfigError
-from hangtag.library.rules import MIN_COUNT
 
 vocabulary = App(
     name="vocabulary", help="Suggest and change tag names, as rules that `pack` applies."
@@ -25,7 +24,7 @@ def suggest(
     out: Path = Path("proposed-rules.txt"),
     rules: Path | None = None,
     drop: Path | None = None,
-    min_count: int = MIN_COUNT,
+    min_count: int | None = None,
     model: Path | None = None,
     dataset: Path | None = None,
     output: Output | None = None,
@@ -43,7 +42,7 @@ def suggest(
     drop
         File of tags that are left out, one per line.
     min_count
-        Tags of fewer designs count as rare.
+        Tags of fewer designs count as rare; by default one in 200 designs, but 5 to 20.
     model
         A trained model, which also finds tags whose designs look similar; needs --dataset.
     dataset

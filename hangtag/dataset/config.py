@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hangtag.errors import ConfigError
-from hangtag.library.rules import MIN_COUNT
 
 MAX_MEGAPIXELS: Final = 100.0  # up to 1.8 GB in a worker for WebP (benchmarks/image_memory.py)
 
@@ -20,8 +19,8 @@ class PackConfig:
     size: int = 256
     """Longest side of a packed design, in pixels. Smaller designs stay as they are."""
 
-    min_count: int = MIN_COUNT
-    """Leave out tags that fewer designs carry."""
+    min_count: int | None = None
+    """Leave out tags that fewer designs carry. By default one in 200 designs, but 5 to 20."""
 
     split: str = "80/10/10"
     """Shares of training, validation and test; two numbers make no test split."""
@@ -42,7 +41,7 @@ class PackConfig:
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 4096:
             raise ConfigError(f"--size {self.size}: choose 16 to 4096 pixels")
-        if self.min_count < 1:
+        if self.min_count is not None and self.min_count < 1:
             raise ConfigError(f"--min-count {self.min_count}: must be 1 or more")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"--seed {self.seed}: must be 0 or more")

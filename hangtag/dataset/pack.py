@@ -9,9 +9,10 @@ dataset is then assembled from the shards in one quick pass (`assemble`).
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hangtag.console import note
 from hangtag.dataset import shards
@@ -28,7 +29,7 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.workers import UNREACHABLE
 from hangtag.errors import DatasetError, Remedy
 from hangtag.library.catalog import Catalog, Design
-from hangtag.library.rules import Rules
+from hangtag.library.rules import Rules, default_min_count
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
 
@@ -121,12 +122,13 @@ def assembled(
 
 
 def vocabulary_of(
-    tags: Rules | Vocabulary, designs: Iterable[Design], config: PackConfig
+    tags: Rules | Vocabulary, designs: Catalog | Sequence[Design], config: PackConfig
 ) -> Vocabulary:
     """Return the given vocabulary, or the one that rules make of the designs' own tags."""
     if isinstance(tags, Vocabulary):
         return tags
-    return Vocabulary.build(designs, min_count=config.min_count, rules=tags)
+    min_count = config.min_count or default_min_count(len(designs))
+    return Vocabulary.build(designs, min_count=min_count, rules=tags)
 
 
 def _refuse_others(folder: Path, existing: DatasetInfo | None, key: str) -> None:
@@ -180,8 +182,10 @@ def pack_key(
     """
     rules = Rules() if isinstance(tags, Vocabulary) else tags
     digest = hashlib.sha256(catalog.fingerprint().encode())
-    settings = [
-        asdict(config), rules.aliases, rules.implications, sorted(rules.drop), rules.splits,
+    min_count = config.min_count or default_min_count(len(catalog))
+    settings: list[Any] = [
+        asdict(replace(config, min_count=min_count)), rules.aliases, rules.implications,
+        sorted(rules.drop), rules.splits,
         *([rules.names] if rules.names else []),
     ]  # fmt: skip
     digest.update(json.dumps(settings, sort_keys=True).encode())

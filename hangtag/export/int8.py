@@ -177,10 +177,14 @@ def _scores(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the quantiser's advice, given through the root logger, from the user."""
-    before = logging.root.level
+    """Keep the quantiser's advice, given through the root logger, from the user.
+
+    The first such message would also give the root logger a handler, which repeats hangtag's own.
+    """
+    before, handlers = logging.root.level, [*logging.root.handlers]
     logging.root.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logging.root.setLevel(before)
+        logging.root.handlers[:] = handlers

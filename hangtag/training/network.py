@@ -1,6 +1,7 @@
 """The network: a backbone with four input channels, hangtag's or timm's, and a tag head."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -167,8 +168,9 @@ def four_channels(inputs: Tensor) -> Tensor:
 def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     """Fill the backbone with pretrained weights: `hub` or a .safetensors, .pth or .pt file.
 
-    With None hangtag's own backbone gets its own weights, and any other is left as it is. Raises
-    ConfigError when the weights cannot be loaded, TrainingError when they do not fit. A weights
+    With None hangtag's own backbone gets its own weights, and any other is left as it is. A file
+    that names its tensors otherwise fits if their order and shapes are those of the backbone.
+    Raises ConfigError when the weights cannot be loaded, TrainingError when they do not fit. A weights
     file other than safetensors is unpickled with tensors only.
     """
     if not is_pretrained(name, weights):
@@ -176,6 +178,7 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     state = _hub_state(name) if weights == "hub" else _given_state(weights)
     own = network.backbone.state_dict()
     state = {_plain(key): value for key, value in state.items()}
+    state = _named_as(own, state)
     known: Any = getattr(network.backbone, "pretrained_cfg", {})
     mean, std = (torch.tensor(known.get(name, (0.5, 0.5, 0.5))) for name in ("mean", "std"))
     fitting = {
@@ -194,6 +197,24 @@ def load_backbone(network: TagNetwork, name: str, weights: str | None) -> None:
     if any(_sees_colours(state[key], own[key]) for key in fitting):
         offset = torch.cat([1 - 2 * mean, torch.zeros(1)]).view(4, 1, 1)
     network.get_buffer("offset").copy_(offset)
+
+
+def _named_as(own: Mapping[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of a backbone, where only their names differ.
+
+    Other implementations of a network often have the same tensors in the same order, and then
+    those of a classifier. The first may see three channels instead of four.
+    """
+    if any(key in own for key in state) or len(state) < len(own):
+        return state
+    first, *others = own.items()
+    found = list(state.values())
+    same_first = first[1].shape[2:] == found[0].shape[2:] and len(first[1]) == len(found[0])
+    if not same_first or any(
+        one.shape != other.shape for (_, one), other in zip(others, found[1:], strict=False)
+    ):
+        return state
+    return dict(zip(own, found, strict=False))
 
 
 def timm_network(name: str) -> tuple[str, str]:

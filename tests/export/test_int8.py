@@ -1,5 +1,6 @@
 """8-bit weights and activations: what is lost is measured before anything is written."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,10 @@ def test_a_quantised_model_is_smaller_and_says_nearly_the_same(
         return kept[0]
 
     monkeypatch.setattr(formats, "quantised", quantised)
+    handlers = [*logging.root.handlers]
     found = hangtag.export_model(model, eight, int8=dataset, max_loss=0.5)
     assert (found.macro_map, found.macro_map_int8) == (kept[0].macro_map, kept[0].macro_map_int8)
+    assert logging.root.handlers == handlers  # the quantiser adds one, which repeats all messages
     assert kept[0].loss < 0.5
     assert eight.stat().st_size < plain.stat().st_size
     kinds = [node.op_type for node in onnx.load(eight).graph.node]

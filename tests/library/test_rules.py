@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hangtag.errors import VocabularyError
-from hangtag.library.rules import Rules, normalise_tag
+from hangtag.library.rules import Rules, default_min_count, normalise_tag
 
 
 def write(path: Path, text: str) -> Path:
@@ -154,3 +154,10 @@ def test_rules_survive_json(tmp_path: Path) -> None:
     rules = Rules.read(tmp_path / "rules.txt", tmp_path / "drop.txt")
     assert rules.names == {"cat": {"de": "Katze"}}
     assert Rules.from_json(json.loads(json.dumps(rules.as_json()))) == rules
+
+
+@pytest.mark.parametrize(
+    ("designs", "count"), [(1, 5), (1_199, 5), (2_000, 10), (4_000, 20), (500_000, 20)]
+)
+def test_a_small_library_learns_rarer_tags(designs: int, count: int) -> None:
+    assert default_min_count(designs) == count

@@ -70,7 +70,7 @@ def test_without_groups_or_with_a_backbone_that_saw_the_designs_validation_alone
     shutil.copytree(dataset, plain)
     (plain / DESIGNS_FILE).unlink()
     train(plain, tmp_path / "m", CONFIG)
-    whole = replace(CONFIG, epochs=1, precision="fp32")
+    whole = replace(CONFIG, freeze=False, epochs=1, precision="fp32")
     train(dataset, tmp_path / "whole", whole)
     further = replace(CONFIG, freeze=True)
     train(dataset, tmp_path / "further", further, continue_from=tmp_path / "whole")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import timm
 import torch
 from accelerate import Accelerator
 from safetensors import safe_open
@@ -525,6 +526,24 @@ def test_pretrained_weights_come_from_a_file_and_never_fall_back(tmp_path: Path)
         torch.save(odd, tmp_path / "odd.pth")
         with pytest.raises(ConfigError, match="it holds more than named tensors"):
             load_backbone(network, "test_vit", str(tmp_path / "odd.pth"))
+
+
+def test_weights_under_other_names_fit_by_order_and_shape(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    known = timm.create_model("test_resnet", num_classes=7).state_dict()
+    torch.save({f"_{n}": value for n, value in enumerate(known.values())}, tmp_path / "w.pth")
+    torch.save(known, tmp_path / "named.pth")
+    networks = []
+    for name in ("w.pth", "named.pth"):
+        networks.append(TagNetwork("test_resnet", 3))
+        load_backbone(networks[-1], "test_resnet", str(tmp_path / name))
+    one, other = (network.backbone.state_dict() for network in networks)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    swapped = list(known.values())
+    swapped[5], swapped[0] = swapped[0], swapped[5]
+    torch.save({f"_{n}": value for n, value in enumerate(swapped)}, tmp_path / "w.pth")
+    with pytest.raises(TrainingError, match="do not fit test_resnet"):
+        load_backbone(TagNetwork("test_resnet", 3), "test_resnet", str(tmp_path / "w.pth"))
 
 
 def test_a_file_of_other_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
