@@ -72,8 +72,9 @@ def nodes(count: int = 2) -> Iterator[Any]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    return {one.name: one.read_bytes() for one in files}
+    if path.is_file():
+        return {"": path.read_bytes()}
+    return {one.name: one.read_bytes() for one in sorted(path.rglob("*")) if one.is_file()}
 
 
 def tasks(catalog: Path, model: Path, work: Path) -> dict[str, Callable[[str], list[object]]]:
@@ -88,11 +89,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
-def overhead(catalog: Path, model: Path, work: Path, rounds: int) -> None:
-    designs = len(catalog.read_text().splitlines()) - 1
+def overhead(chosen: dict[str, Callable[[str], list[object]]], work: Path, rounds: int) -> None:
+    designs = len((work / "designs.csv").read_text().splitlines()) - 1
     with nodes() as cluster:
         ways = {"here": ["--workers", 2], "cluster": ["--cluster", cluster.address]}
-        for task, words in tasks(catalog, model, work).items():
+        for task, words in chosen.items():
             seconds: dict[str, list[float]] = {way: [] for way in ways}
             found = {}
             for _ in range(rounds + 1):  # the first starts the processes of the cluster
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--task", choices=("pack", "tag"), help="of overhead; by default both")
     parser.add_argument("--designs", type=int, default=50_000)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -225,7 +227,8 @@ def main() -> None:
             return
         catalog = catalog_of(given.library, given.count, work)
         if given.what == "overhead":
-            overhead(catalog, given.model.resolve(), work, given.rounds)
+            chosen = tasks(catalog, given.model.resolve(), work)
+            overhead({given.task: chosen[given.task]} if given.task else chosen, work, given.rounds)
         else:
             drills(catalog, given.model.resolve(), work)
 

@@ -11,6 +11,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 import hangtag
+from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.tuning.config import TuneConfig
 from hangtag.tuning.space import Space
@@ -31,9 +32,11 @@ def test_all_trials_are_done_with_a_worker_killed(
     def kill_a_worker() -> None:
         while not killed:
             time.sleep(0.2)
-            if not (folder / "study.db").exists():
+            try:
+                trials = open_study(folder).get_trials(deepcopy=False)
+            except ConfigError:  # it has not begun
                 continue
-            for trial in open_study(folder).get_trials(deepcopy=False):
+            for trial in trials:
                 worker = trial.user_attrs.get("worker")
                 if worker and not trial.state.is_finished():
                     os.kill(worker["pid"], signal.SIGKILL)
