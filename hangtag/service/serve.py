@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from hangtag.console import note, track
 from hangtag.cores import cores
+from hangtag.errors import HangtagError
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.files import FEATURES
 from hangtag.index.library_index import LibraryIndex
@@ -67,7 +68,11 @@ def application(model: Path, config: ServeConfig, token: str | None) -> tuple[Fa
 def _in_process(model: Path, config: ServeConfig) -> FastAPI:
     """Return the application of one of several processes."""
     leave_with_parent()
-    return application(model, config, config.token())[0]
+    try:
+        return application(model, config, config.token())[0]
+    except HangtagError as error:  # the model has changed for the worse since the others started
+        note(str(error))
+        raise SystemExit(1) from None
 
 
 def review(

@@ -51,9 +51,6 @@ class ResolvedConfig(TrainConfig):
     learning_rate: float = 0.004
     weight_decay: float = 0.05
     erase: float = 0.0
-    may_ship_head: bool = False
-    """Whether the better of the whole network and a kernel head alone becomes the model: where the
-    caller gave epochs or minutes, but left the choice between the two open."""
 
 
 def is_pretrained(backbone: str, weights: str | None, continues: bool = False) -> bool:
@@ -85,7 +82,7 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     """
     pretrained = is_pretrained(config.backbone, config.weights, continues)
     own = config.backbone == OWN_BACKBONE
-    asked, freeze = config.freeze, _freezes(config)
+    freeze = _freezes(config)
     config = replace(config, freeze=freeze)
     # The thin networks of SageMaker's image classification do not expose their stages.
     stages = freeze and not config.backbone.startswith("thin_resnet")
@@ -102,8 +99,7 @@ def resolved(config: TrainConfig, continues: bool = False) -> ResolvedConfig:
     values: dict[str, Any] = {
         name: chosen.get(name) if value is None else value for name, value in given.items()
     }
-    is_open = asked is None and own and not continues and config.weights is None and not freeze
-    return ResolvedConfig(**{**values, "pooling": pooling}, may_ship_head=is_open)
+    return ResolvedConfig(**{**values, "pooling": pooling})
 
 
 def _freezes(config: TrainConfig) -> bool:

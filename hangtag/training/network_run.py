@@ -81,7 +81,7 @@ def _trained(setup: Setup, session: Session) -> TrainResult:
             Session(on_epoch, setup.stores),
         )  # fmt: skip
     began = time.monotonic()
-    head = _head_alone(setup) if setup.config.may_ship_head else None
+    head = _head_alone(setup) if session.may_ship_head else None
     run = FrozenRun.start(setup) if setup.config.freeze else Run.start(setup, began)
     run.to_the_end(on_epoch)
     progress, best = run.progress, run.best
@@ -96,6 +96,10 @@ def _trained(setup: Setup, session: Session) -> TrainResult:
 
 def _head_alone(setup: Setup) -> tuple[Progress, Best]:
     """Fit a kernel head on hangtag-base, with which the whole network has to compete."""
+    note(
+        "a head alone first, then the whole network; the better one becomes the model. On a CPU "
+        "the head is better for hours to come: leave out epochs and minutes for it alone"
+    )
     config = resolved(TrainConfig(seed=setup.config.seed, cache_gib=setup.config.cache_gib))
     run = KernelRun(
         HeadSetup(

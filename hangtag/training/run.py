@@ -112,11 +112,6 @@ class Run:
             plan = [precision, epochs]
         broadcast_object_list(plan)
         self.progress.precision, self.progress.total_epochs = str(plan[0]), int(str(plan[1]))
-        if self.config.may_ship_head:
-            note(
-                "training the whole network: on a CPU a head alone is better for hours to come; "
-                "leave out epochs and minutes for it. The better of the two becomes the model"
-            )
         note(
             f"{self.config.backbone} at {self.config.input_size} px in {plan[0]} on "
             f"{self.accelerator.device.type}: {len(self.data.store):,} designs, "

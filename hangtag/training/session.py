@@ -16,3 +16,7 @@ class Session:
 
     stores: Stores = field(default_factory=dict)
     """Decoded designs, kept for the next run on the same dataset."""
+
+    may_ship_head: bool = False
+    """Whether the better of the whole network and a kernel head alone becomes the model; `train`
+    sets it."""

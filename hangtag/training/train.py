@@ -55,6 +55,10 @@ def train(
         _need_torch(settings)
         from hangtag.training.network_run import train_network
 
+        # Epochs or minutes alone do not say that a whole network is wanted if it is no better.
+        is_open = config.freeze is None and not settings.freeze and continue_from is None
+        is_open = is_open and settings.backbone == OWN_BACKBONE and settings.weights is None
+        session = replace(session, may_ship_head=is_open)
         return train_network(folder, model, settings, continue_from, overwrite, session)
     if not _has_torch():
         note('whole networks, other backbones and GPUs need an extra: pip install "hangtag[train]"')

@@ -79,7 +79,12 @@ def test_a_model_learns_and_its_folder_is_complete(dataset: Path, model: Path) -
     }  # fmt: skip
     config = json.loads((model / "config.json").read_text())
     assert config["training"]["epochs"] == 20
-    assert config["preprocessing"] == {"packed_size": 48, "input_size": 32, "max_megapixels": 100}
+    assert config["preprocessing"] == {
+        "packed_size": 48,
+        "input_size": 32,
+        "max_megapixels": 100,
+        "trim": True,
+    }
     with (model / "history.csv").open(newline="") as file:
         history = list(csv.DictReader(file))
     assert len(history) == 20
