@@ -39,7 +39,7 @@ def first_head(setup: Setup, network: TagNetwork) -> nn.Linear:
         freeze=True, head="linear", pooling=config.pooling, loss=config.loss, seed=config.seed
     )
     trained = train_head(features, resolved(settings), device=setup.accelerator.device)
-    note(f"the linear head that the network begins with: validation macro mAP {trained.best_score:.4f}")
+    note(f"the linear head to begin with: validation macro mAP {trained.best_score:.4f}")
     return trained.head
 
 
