@@ -49,33 +49,25 @@ class RecordReader:
         self.path = Path(path)
         self._file = RecordFile(self.path)
         index = index_beside(self.path) if index is None else Path(index)
-        self._starts = np.empty(0, np.int64)
-        self.keys: list[int] = []
-        if index is None or not self._take_keys(index):
+        if index is None:
             self._starts = self._file.starts()
-            self.keys = list(range(len(self._starts)))
-            if index is not None:
-                self._check_index(index)
+            self.keys: list[int] = list(range(len(self._starts)))
+        else:
+            self._read_with(index)
 
-    def _take_keys(self, index: Path) -> bool:
-        """Take starts and keys from an index; return whether it is that of the file."""
-        keys, offsets = read_index(index)
-        order = np.argsort(offsets, kind="stable")
-        if not self._file.are_starts(offsets[order]):
-            return False
-        self._starts, self.keys = offsets[order], keys[order].tolist()
-        return True
-
-    def _check_index(self, index: Path) -> None:
-        """Take the keys of an index that names the records that were found, or log the difference.
+    def _read_with(self, index: Path) -> None:
+        """Take starts and keys from an index; log where it does not match the file.
 
         Raises RecordError where it shows that a record's length is damaged.
         """
         keys, offsets = read_index(index)
         order = np.argsort(offsets, kind="stable")
-        if np.array_equal(offsets[order], self._starts):  # some records have several parts
+        named = offsets[order]
+        self._starts = named if self._file.are_starts(named) else self._file.starts()
+        if np.array_equal(named, self._starts):
             self.keys = keys[order].tolist()
             return
+        self.keys = list(range(len(self._starts)))
         for offset in np.setdiff1d(offsets, self._starts).tolist():
             if self._file.begins_record(offset):
                 number = int(np.searchsorted(self._starts, offset)) - 1

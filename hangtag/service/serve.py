@@ -48,11 +48,11 @@ def serve(model: Path, config: ServeConfig) -> None:
     SIGHUP loads a changed model folder. Raises ModelError, and ConfigError for a server that other
     machines could reach without a token.
     """
-    config.token()
+    token = config.token()
     if config.processes > 1:
         run_several(model, config, partial(_in_process, model, config))
     else:
-        app, engine = application(model, config, config.token())
+        app, engine = application(model, config, token)
         run(app, engine, config)
 
 

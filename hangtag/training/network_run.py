@@ -88,7 +88,8 @@ def _trained(setup: Setup, session: Session) -> TrainResult:
     if head is not None:
         progress, best = better_of(progress, best, *head)
     if setup.accelerator.is_main_process:
-        history.write(setup.model / HISTORY_FILE, progress.history)
+        if progress is not run.progress:
+            history.write(setup.model / HISTORY_FILE, progress.history)
         write_model(setup.folder, setup.model, progress, best())
     setup.accelerator.wait_for_everyone()
     return result_of(setup.model, progress)
