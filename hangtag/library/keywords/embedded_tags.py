@@ -14,7 +14,8 @@ from hangtag.library.keywords.embedding import FileTakenBack, container_of, embe
 from hangtag.library.keywords.image_metadata import read_blocks
 from hangtag.library.keywords.machine_tags import MachineTag, Which, merged
 from hangtag.library.keywords.sidecars import sidecars
-from hangtag.library.keywords.xmp import SUFFIX, embedded_keywords, reason_of
+from hangtag.library.keywords.xmp import SUFFIX, people_inside, reason_of
+from hangtag.library.keywords.xmp_content import NOBODY
 from hangtag.library.keywords.xmp_reader import XML_ERRORS, read
 from hangtag.library.keywords.xmp_sidecars import write_sidecar
 from hangtag.storage.files import atomic_path
@@ -37,11 +38,10 @@ def write_embedded(image: Path, tags: Sequence[MachineTag]) -> None:
     that cannot be read or be sure of; it is left as it is.
     """
     old = _read(image)
-    people = embedded_keywords(image)
     try:
         was = taken_out(old)
         marks = merged(was.tags, tags)
-        new = embedded(was.data, marks, people)
+        new = embedded(was.data, marks, people_inside(image, was.data))
         if new != old:
             _verify(was.data, new)
     except (*XML_ERRORS, Image.DecompressionBombError, SyntaxError) as cause:
@@ -80,8 +80,8 @@ def untag_embedded(image: Path, which: Which) -> list[FileTakenBack]:
     if not gone:
         return []
     left = [mark for mark in was.tags if mark not in which]
-    people = embedded_keywords(image) if left else []
     try:
+        people = people_inside(image, was.data) if left else NOBODY
         new = embedded(was.data, left, people) if left else was.data
     except XML_ERRORS as cause:
         raise _unchanged(image, cause) from cause
