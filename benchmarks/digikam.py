@@ -98,7 +98,7 @@ def make(designs: Path, library: Path, count: int) -> tuple[Tags, Tags]:
         image.parent.mkdir(parents=True, exist_ok=True)
         copy(Path(catalog.location(design)), image)
         if of_people[0]:
-            target = image.with_name(image.name + ".xmp") if "sidecar" == place[:7] else image
+            target = image.with_name(image.name + ".xmp") if place[:7] == "sidecar" else image
             command = ["exiftool", "-q", "-m", "-overwrite_original", *of_people[0], target]
             subprocess.run(command, check=True, timeout=60)
         levels = tuple(Path(design.image).parent.parts[-2:])

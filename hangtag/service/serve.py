@@ -33,9 +33,10 @@ from hangtag.service.library_api import add_library
 from hangtag.service.processes import leave_with_parent, run_several
 from hangtag.service.review_api import add_review
 from hangtag.service.server import run
-from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.bulk import tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
 QUESTIONS: Final = b"2"  # how questions are made; others make them anew

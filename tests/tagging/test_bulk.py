@@ -19,8 +19,9 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
-from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
 

@@ -95,9 +95,7 @@ class _Found:
         return [*found, *((tag,) for tag in tags if normalise_tag(tag) not in levels)]
 
 
-def read_keywords(
-    image: Path, *, paths: bool = False, leave_out: Path | None = None
-) -> Keywords:
+def read_keywords(image: Path, *, paths: bool = False, leave_out: Path | None = None) -> Keywords:
     """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
 
     Stripped, each once, whatever the case of a sidecar's suffix; with `paths`, `animal/cat` for

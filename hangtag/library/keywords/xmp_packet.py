@@ -45,11 +45,11 @@ def tagged(
 ) -> bytes:
     """Return `packet`, which has no machine tags, with those of `marks` that people lack.
 
-    A field that is not there yet begins with the keywords that people put into the others, and into
-    other places (`people`): programs read the first one that they find, in a sidecar before the
-    image. A packet that is None or blank begins as `start`. Without new tags the packet is returned as it is, b"" for None. The encoding
-    stays; characters that a declared code page may lack are written as references. Raises one of
-    XML_ERRORS.
+    A field that is not there yet begins with the keywords that people put into the others and
+    elsewhere (`people`): programs read the first one that they find, in a sidecar before the image.
+    A packet that is None or blank begins as `start`. Without new tags the packet is returned as it
+    is, b"" for None. The encoding stays; characters that a declared code page may lack are written
+    as references. Raises one of XML_ERRORS.
     """
     is_new = packet is None or not packet.strip(BLANK)
     source = decoded_xml(start if packet is None or is_new else packet)

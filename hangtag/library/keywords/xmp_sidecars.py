@@ -16,7 +16,7 @@ from hangtag.library.keywords.xmp import SUFFIX, packet_of_file, read_keywords, 
 from hangtag.library.keywords.xmp_packet import BLANK, tagged
 from hangtag.library.keywords.xmp_reader import XML_ERRORS
 from hangtag.library.keywords.xmp_undo import TakenBack, without_machine_tags
-from hangtag.storage.files import atomic_path
+from hangtag.storage.rewriting import remove, rewrite
 
 
 def write_sidecar(image: Path, tags: Sequence[MachineTag]) -> Path:
@@ -94,10 +94,9 @@ def _with_tags(target: Path, image: Path, base: bytes | None, marks: Sequence[Ma
 def _write(target: Path, new: bytes | None) -> None:
     """Write a sidecar, or remove one that hangtag made."""
     if new is None:
-        target.unlink()
+        remove(target)
         return
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(new)
+    rewrite(target, new)
     remember(target)
 
 

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hangtag.errors import CatalogError
 from hangtag.library.importers import import_catalog
+from hangtag.library.keywords import embedded_tags
 from hangtag.library.keywords.embedded_tags import untag_embedded, write_embedded, write_tags
 from hangtag.library.keywords.machine_tags import Which
 from hangtag.library.keywords.xmp import embedded_keywords, keywords, read_keywords
@@ -357,4 +358,37 @@ def test_many_tags_do_not_fit_into_a_jpeg(tmp_path: Path) -> None:
     old = path.read_bytes()
     with pytest.raises(CatalogError, match="64 kB"):
         write_embedded(path, [mark(f"tag {zlib.crc32(bytes(n))}") for n in range(400)])
+    assert path.read_bytes() == old
+
+
+def test_a_file_that_somebody_is_changing_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path, "png")
+    verify = embedded_tags._verify
+
+    def changed_meanwhile(old: bytes, new: bytes) -> None:
+        verify(old, new)
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(embedded_tags, "_verify", changed_meanwhile)
+    with pytest.raises(CatalogError, match="another program is changing it"):
+        write_embedded(path, [mark("cat")])
+    assert path.read_bytes().endswith(b"more")
+    assert embedded_keywords(path) == []
+
+
+def test_keywords_in_iptc_are_not_hidden_by_new_fields(tmp_path: Path) -> None:
+    """Programs read the first field that is not empty, and XMP comes before IPTC."""
+    path = make(tmp_path, "jpg")
+    run_exiftool(
+        "-overwrite_original", "-codedcharacterset=utf8", "-IPTC:Keywords=mine",
+        "-XMP-dc:Title=x", path,
+    )  # fmt: skip
+    old = path.read_bytes()
+    write_embedded(path, [mark("cat")])
+    assert exiftool(path)["IPTC:Keywords"] == ["mine", "cat"]
+    same_in_all(path, ["mine", "cat"])
+    untag_embedded(path, Which())
     assert path.read_bytes() == old
