@@ -12,7 +12,7 @@ from PIL import Image
 from hangtag.errors import CatalogError
 from hangtag.library.keywords.embedding import FileTakenBack, container_of, embedded, taken_out
 from hangtag.library.keywords.image_metadata import read_blocks
-from hangtag.library.keywords.machine_tags import MachineTag, Which, merged
+from hangtag.library.keywords.machine_tags import HANGTAG, MachineTag, Which, merged
 from hangtag.library.keywords.sidecars import sidecars
 from hangtag.library.keywords.xmp import SUFFIX, people_inside, reason_of
 from hangtag.library.keywords.xmp_content import NOBODY
@@ -77,8 +77,12 @@ def untag_embedded(image: Path, which: Which) -> list[FileTakenBack]:
     old, state = _read(image)
     try:
         was = taken_out(old)
-    except XML_ERRORS:
-        return []  # there are no tags of hangtag in metadata that it cannot have written
+    except XML_ERRORS as cause:
+        if HANGTAG.encode() not in old:
+            return []
+        raise CatalogError(
+            f"{image}: its machine tags cannot be taken back ({reason_of(cause)}); left as it is"
+        ) from cause
     gone = tuple(mark for mark in was.tags if mark in which)
     if not gone:
         return []

@@ -278,10 +278,19 @@ def extended(data: bytes) -> bytes:
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
 
 
+def pictures(data: bytes) -> bytes:
+    """Further pictures (MPF), announced before the XMP: their offsets would change with it."""
+    xmp = b"http://ns.adobe.com/xap/1.0/\0" + packet("mine")
+    blocks = (b"\xff\xe2", b"MPF\0II*\0" + bytes(90)), (b"\xff\xe1", xmp)
+    segments = (mark + struct.pack(">H", len(block) + 2) + block for mark, block in blocks)
+    return data[:20] + b"".join(segments) + data[20:]
+
+
 ODD = {
     "jpg cut": ("jpg", lambda data: data[:300]),
     "jpg cut in its pixels": ("jpg", lambda data: data[:-200]),
     "jpg extended": ("jpg", extended),
+    "jpg further pictures": ("jpg", pictures),
     "jpg only its start": ("jpg", lambda data: data[:3]),
     "png cut": ("png", lambda data: data[:-30]),
     "png two packets": ("png", two_packets),
@@ -392,3 +401,12 @@ def test_keywords_in_iptc_are_not_hidden_by_new_fields(tmp_path: Path) -> None:
     same_in_all(path, ["mine", "cat"])
     untag_embedded(path, Which())
     assert path.read_bytes() == old
+
+
+def test_tags_that_cannot_be_taken_back_are_an_error(tmp_path: Path) -> None:
+    path = make(tmp_path, "jpg")
+    write_embedded(path, [mark("cat")])
+    path.write_bytes(changed := extended(path.read_bytes()))
+    with pytest.raises(CatalogError, match=r"cannot be taken back .* continues in further"):
+        untag_embedded(path, Which())
+    assert path.read_bytes() == changed
