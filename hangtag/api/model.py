@@ -118,7 +118,8 @@ class Model:
         """
         from hangtag.storage.parts import Part
         from hangtag.tagging.designs import find_designs
-        from hangtag.tagging.incremental import forget, tag_changed
+        from hangtag.tagging.incremental import tag_changed
+        from hangtag.tagging.seen import forget
         from hangtag.tagging.selection import Selection
 
         selection = self._checked(

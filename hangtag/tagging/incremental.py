@@ -9,14 +9,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hangtag.console import note
-from hangtag.errors import ConfigError
 from hangtag.library.catalog_csv import write_csv
-from hangtag.storage.files import atomic_path, read_text, refuse_foreign
+from hangtag.storage.files import atomic_path, refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.bulk import (
     BulkSummary,
@@ -41,45 +40,8 @@ from hangtag.tagging.output import (
     write_rejected,
     write_tagged,
 )
+from hangtag.tagging.seen import AGAIN, Names, Seen, state_of
 from hangtag.tagging.selection import Selection
-
-Names = tuple[str, str]
-"""Name and location of a design."""
-_AGAIN: Final = "again"  # in place of a key
-
-
-@dataclass
-class Seen:
-    """The designs that an output covers, as they were when they were tagged."""
-
-    key: str = ""
-    out: Stamp | None = None
-    """The output itself: another one was not written by the run that is remembered."""
-    designs: dict[Names, Stamp] = field(default_factory=dict)
-    unwritten: set[Names] = field(default_factory=set)
-    """Those whose metadata could not be written."""
-
-    @classmethod
-    def read(cls, path: Path) -> "Seen":
-        """Return what is remembered; nothing where the file is missing or damaged."""
-        try:
-            head, *lines = map(json.loads, read_text(path, ConfigError).splitlines())
-            designs = {(name, at): (size, time) for name, at, size, time, *_ in lines}
-            unwritten = {(line[0], line[1]) for line in lines if len(line) > 4}
-            return cls(head["key"], tuple(head["out"]), designs, unwritten)
-        except (ConfigError, ValueError, KeyError, TypeError):
-            return cls()
-
-    def remember(self, out: Path) -> None:
-        """Write, whole, what is remembered of `out` as it is now."""
-        self.out = stamp_of(str(out)) or (0, 0)
-        with atomic_path(_state(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"key": self.key, "out": self.out}) + "\n")
-            file.writelines(
-                json.dumps([*names, *stamp, *["unwritten"] * (names in self.unwritten)],
-                           ensure_ascii=False) + "\n"
-                for names, stamp in self.designs.items()
-            )  # fmt: skip
 
 
 def tag_changed(
@@ -102,13 +64,13 @@ def tag_changed(
     folder = ModelFolder.open(model)
     kind = kind_of(folder, selection, xmp)
     now = Seen(kind, None, _stamps(designs))
-    earlier = Seen.read(_state(out))
+    earlier = Seen.read(state_of(out))
     seen = _still_true(earlier, now, out, retry=retry)
     changed = [one for one in designs if (one.name, one.location) not in seen.designs]
     is_all = len(changed) == len(designs)
     key = key_of(folder, changed, selection, xmp)
     resumed = {journal_of(out if is_all else _fresh(out)): key}
-    found = {} if earlier.key == _AGAIN else _from_killed_runs(out, now, resumed)
+    found = {} if earlier.key == AGAIN else _from_killed_runs(out, now, resumed)
     if found:
         _take_over(found, designs, out, seen)
         changed = [one for one in changed if (one.name, one.location) not in seen.designs]
@@ -216,33 +178,6 @@ def _take_over(
         journals = (journal_of(out), journal_of(fresh))
         for path in (fresh, fresh.with_suffix(REJECTED), *journals):
             path.unlink(missing_ok=True)
-
-
-def join_seen(outs: Sequence[Path]) -> Seen | None:
-    """Return what several outputs of one run cover together; None where one does not say.
-
-    Raises ConfigError for outputs of different models or options.
-    """
-    found = [Seen.read(_state(out)) for out in outs]
-    known = [(one.key, out) for one, out in zip(found, outs, strict=True) if one.key]
-    for key, out in known:
-        if key != known[0][0]:
-            raise ConfigError(
-                f"{out} was tagged by another model or with other options than {known[0][1].name}; "
-                "tag it again"
-            )
-    if len(known) < len(outs):
-        return None
-    return Seen(known[0][0], None, {name: at for one in found for name, at in one.designs.items()})
-
-
-def forget(out: Path) -> None:
-    """Let the next run into `out` tag all designs, but resume a killed one of the same designs."""
-    Seen(_AGAIN).remember(out)
-
-
-def _state(out: Path) -> Path:
-    return out.with_name(f".{out.name}.seen")
 
 
 def _fresh(out: Path) -> Path:

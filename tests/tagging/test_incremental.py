@@ -12,7 +12,7 @@ import hangtag
 from hangtag.api import Model
 from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
-from hangtag.tagging import bulk, incremental
+from hangtag.tagging import bulk, incremental, seen
 from tests.commands import hangtag as command
 from tests.tagging.test_bulk import with_tags
 
@@ -89,7 +89,7 @@ def test_another_model_option_or_output_tags_everything(
     assert [len(run) for run in runs] == [9, 9, 9]
     changes = {
         "another time": lambda: os.utime(out, ns=(0, out.stat().st_mtime_ns + 10**9)),
-        "no record": lambda: incremental.forget(out),
+        "no record": lambda: seen.forget(out),
         "damaged record": lambda: (tmp_path / ".tags.jsonl.seen").write_text("damaged"),
         "no output": lambda: out.unlink(),
     }
