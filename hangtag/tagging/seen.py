@@ -1,6 +1,7 @@
-"""Beside an output of `hangtag tag`: the designs that it covers, as they were when they were tagged.
+"""The designs that an output of `hangtag tag` covers, as they were when they were tagged.
 
-`.tags.jsonl.seen` has a line for the run (model, thresholds, options), then one for each design.
+`.tags.jsonl.seen` beside it has a line for the run (model, thresholds, options), then one for each
+design.
 """
 
 import json
