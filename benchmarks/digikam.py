@@ -48,7 +48,7 @@ PEOPLE: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
     (("-XMP-digiKam:TagsList=kept/by hand", "-XMP-xmp:Rating=3"), frozenset(("kept/by hand",))),
 )
 # Where people's metadata is, and where the model's tags go.
-PLACES = ("inside", "inside, to sidecar", "sidecar", "sidecar, to both")
+PLACES = ("inside", "inside, to sidecar", "inside, to rated sidecar", "sidecar", "sidecar, to both")
 RC = """\
 [General Settings]
 Version=7.9.0
@@ -101,6 +101,9 @@ def make(designs: Path, library: Path, count: int) -> tuple[Tags, Tags]:
             target = image.with_name(image.name + ".xmp") if place[:7] == "sidecar" else image
             command = ["exiftool", "-q", "-m", "-overwrite_original", *of_people[0], target]
             subprocess.run(command, check=True, timeout=60)
+        if "rated" in place:
+            sidecar = image.with_name(image.name + ".xmp")
+            subprocess.run(["exiftool", "-q", "-XMP-xmp:Rating=4", sidecar], check=True, timeout=60)
         levels = tuple(Path(design.image).parent.parts[-2:])
         marks = [MachineTag(tag, 0.5, "clipart@0") for tag in design.tags]
         marks.append(MachineTag("/".join(levels), 0.5, "clipart@0", levels))
