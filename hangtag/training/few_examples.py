@@ -17,13 +17,13 @@ from hangtag.index.parts import Floats, standardised
 from hangtag.training.kernel import KernelSettings, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
-BACKGROUND: Final = 1_500
+BACKGROUND: Final = 2_000
 # The ridge, how much more an example counts than a design of the background, and how much the
 # kernel of the other tags' logits counts beside that of the features. The best compromise for
 # 20 examples on three libraries (benchmarks/teach.py).
 LAMBDA: Final = 2.0
-WEIGHT: Final = 4.0
-OTHERS: Final = 0.3
+WEIGHT: Final = 16.0
+OTHERS: Final = 0.2
 # Kernel values from which an example is a design that the head was fitted to.
 SAME: Final = 1 - 1e-3
 # Standard deviations of a logit below which it counts less.
@@ -82,7 +82,9 @@ def fit_column(
     linear = None
     if left_out is not None:
         linear = _Linear.of(left_out)
-        rows = linear.standardised(np.concatenate([_honest(logits, same, left_out), left_out[some]]))
+        rows = linear.standardised(
+            np.concatenate([_honest(logits, same, left_out), left_out[some]])
+        )
         system += rows @ rows.T
     targets = np.zeros(len(points))
     targets[: len(labels)] = labels
