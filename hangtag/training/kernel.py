@@ -155,8 +155,8 @@ def fit(
 
     `features`: (n, F), in parts of `widths`. `labels`: (n, T), 1 yes; a tag that nobody gave counts
     as no. `groups`: (n,), designs that must not tell on each other share a number. `predict`: at
-    most about so many designs, of whole groups, are predicted from the other groups, and all landmarks;
-    by default all. Deterministic for a seed, which chooses subsets of designs.
+    most about so many designs, of whole groups, are predicted from the other groups, beside all
+    landmarks; by default all designs. Deterministic for a seed, which chooses subsets of designs.
     """
     parts, rng = tuple(widths), np.random.default_rng(seed)
     designs, yes = Standardised(features, parts), labels == 1
