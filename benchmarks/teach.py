@@ -64,7 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--tags", type=int, default=40)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "answers"], default=[*METHODS, "answers"])
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="of examples")
     options = parser.parse_args()
     folder = Dataset.open(options.dataset)
     split = "test" if "test" in folder.splits() else "validation"
@@ -104,15 +105,15 @@ def main() -> None:
         mean = precision(np.column_stack(outputs), wanted[:, tags]).mean()
         print(f"| {count} | {name} | {mean:.3f} | {mean / full:.3f} | {seconds:.2f} |", flush=True)
 
-    for count in COUNTS:
-        for name in options.methods:
+    for count in options.counts:
+        for name in filter(METHODS.get, options.methods):
             began = time.monotonic()
             outputs = [
                 METHODS[name](rest[tag], unseen[tag], drawn[tag][:count], np.ones(count, np.int8))
                 for tag in drawn
             ]
             row(str(count), name, outputs, began)
-    for count, rounds in ANSWERED:
+    for count, rounds in ANSWERED if "answers" in options.methods else ():
         began = time.monotonic()
         outputs = []
         for tag in drawn:

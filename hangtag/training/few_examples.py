@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.index.parts import Floats, standardised
-from hangtag.training.kernel import KernelSettings, kernel, to_logits
+from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
-BACKGROUND: Final = 2_000
+BACKGROUND: Final = 1_500
 # The ridge, how much more an example counts than a design of the background, and how much the
 # kernel of the other tags' logits counts beside that of the features. The best compromise for
 # 20 examples on three libraries (benchmarks/teach.py).
@@ -92,7 +92,7 @@ def fit_column(
     counts[: len(labels)] = weight
     bias = float(targets.mean())
     system[np.diag_indices_from(system)] += settings.lam / counts
-    inverse = np.linalg.inv(system)
+    inverse = inverted(system)
     weights = inverse @ (targets - bias)
     outputs = targets - weights / np.diag(inverse)
     shared = np.zeros(len(fitted.landmarks), np.float32)

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ConfigError, ModelError
 from hangtag.index.build import build_index
 from hangtag.index.library_index import LibraryIndex
 from hangtag.library.catalog import Catalog
+from hangtag.quality.metrics import average_precision
+from hangtag.tagging.calibration import expit
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.taught import TAUGHT_FILE, read_columns
@@ -91,6 +94,27 @@ def test_an_index_gives_candidates(
     assert right >= 6  # by chance 2
     doubts = [abs(one.score - found.threshold) for one in found.questions]
     assert doubts == sorted(doubts)
+    said = Tagger.open(model).score_images([one.location for one in found.likely])[:, -1]
+    np.testing.assert_allclose(scores, said, atol=0.03)  # the index has a byte for each feature
+
+
+def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Path) -> None:
+    """Also in a model of before, which does not know what it says without a design's group."""
+    bars = [n for n, one in enumerate(library) if "bar" in one.tags]
+    others = np.array([n for n in range(160) if n not in bars[:5]])
+    wanted = np.isin(others, bars)[:, None].astype(np.int8)
+    found = []
+    for without in (False, True):
+        weights = load_file(model / "weights.safetensors")
+        tags = weights["head.bias"].shape
+        if without:
+            del weights["head.left_out"]
+            save_file(weights, model / "weights.safetensors")
+        teach(model, "stick", data(library, tuple(bars[:5])))
+        assert read_columns(model)["stick"].others.shape == ((0,) if without else tags)
+        scores = expit(logits(model, data(library, tuple(others.tolist())))[:, -1:])
+        found.append(float(average_precision(scores, wanted)[0]))
+    assert found[0] >= found[1] > 0.4  # by chance 0.17
 
 
 def test_mistakes_change_nothing(library: Catalog, model: Path, work: Path) -> None:
