@@ -64,7 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--tags", type=int, default=40)
-    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "answers"], default=[*METHODS, "answers"])
+    methods = [*METHODS, "answers"]
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="of examples")
     options = parser.parse_args()
     folder = Dataset.open(options.dataset)

@@ -85,9 +85,7 @@ def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
         np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-2)
 
 
-def test_landmarks_are_predicted_in_any_case(
-    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_landmarks_are_predicted_in_any_case(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
     fitted = fit(*drawn, WIDTHS, predict=60)
     assert 0 < len(fitted.predicted) <= 60
