@@ -67,9 +67,10 @@ def _vectors(names: Sequence[str]) -> Floats:
     tokenizer, table = _loaded()
     spaced = [name.replace("_", " ").replace("-", " ") for name in names]
     pieces = [one.ids for one in tokenizer.encode_batch(spaced, add_special_tokens=False)]
-    found = np.stack([table[ids].mean(axis=0, dtype=np.float32) for ids in pieces if ids])
     rows = np.zeros((len(names), table.shape[1]), np.float32)
-    rows[[n for n, ids in enumerate(pieces) if ids]] = found
+    for row, ids in zip(rows, pieces, strict=True):
+        if ids:
+            row[:] = table[ids].mean(axis=0, dtype=np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Floats = rows / np.maximum(lengths, LEAST)
     return unit
