@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ConfigError, ModelError
-from hangtag.index.build import build_index
+from hangtag.index.build import build_index, store_rows
 from hangtag.index.library_index import LibraryIndex
+from hangtag.index.model_graph import ModelGraph
+from hangtag.index.parts import standardised
 from hangtag.library.catalog import Catalog
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.taught import TAUGHT_FILE, read_columns
+from hangtag.training import few_examples
+from hangtag.training.taught import TAUGHT_FILE, TrainedHead, read_columns
 from hangtag.training.teach import teach
 
 # Designs in whose upper left corner is a mark: those that the fixture turned least.
@@ -94,8 +97,24 @@ def test_an_index_gives_candidates(
     assert right >= 6  # by chance 2
     doubts = [abs(one.score - found.threshold) for one in found.questions]
     assert doubts == sorted(doubts)
-    said = Tagger.open(model).score_images([one.location for one in found.likely])[:, -1]
-    np.testing.assert_allclose(scores, said, atol=0.03)  # the index has a byte for each feature
+
+
+def test_candidates_are_scored_as_if_the_head_had_not_seen_them(
+    library: Catalog, headed: Path, model: Path, tmp_path: Path
+) -> None:
+    """The fixture's library is what the model learned from: 128 of 160 designs are landmarks."""
+    build_index(library.root, tmp_path / "index", model=headed / "model", workers=1)
+    weights, graph = load_file(model / "weights.safetensors"), ModelGraph(model)
+    head = TrainedHead.of(graph.folder, graph.graph, 1.0)
+    index = LibraryIndex(tmp_path / "index")
+    features = store_rows(index.folder, index.backbone, [one.digest for one in index.designs])
+    rows = standardised(features, head.mean, head.scale, head.fitted.settings.widths)
+    own = graph.logits(features)
+    found = few_examples.without_groups(head.fitted, rows, own)
+    changed = (found != own).any(axis=1)
+    assert np.count_nonzero(changed) >= len(weights["head.left_out"])
+    known = {row.tobytes() for row in weights["head.left_out"].astype(np.float32)}
+    assert all(row.tobytes() in known for row in found[changed])
 
 
 def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Path) -> None:
