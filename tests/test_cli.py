@@ -288,7 +288,7 @@ def test_doctor_says_what_a_bug_report_needs() -> None:
     assert found["hangtag"] == __version__
     assert found["packages"]["onnxruntime"]
     assert set(found["extras"]) == {
-        "train", "aws", "cluster", "ocr", "parquet", "trackers", "postgres", "notebooks"
+        "train", "aws", "cluster", "ocr", "parquet", "trackers", "postgres", "notebooks", "synonyms"
     }  # fmt: skip
     assert "onnxruntime" in text
     assert "free" in text
