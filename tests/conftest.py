@@ -204,7 +204,7 @@ def repacked(library: Catalog, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def work(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(dataset: Path, graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed from the library, and `model`, trained on it."""
     pytest.importorskip("torch", reason="needs the train extra: the model is trained here")
     from hangtag.training.config import TrainConfig
@@ -215,7 +215,7 @@ def work(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrainConfig(
         backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
-    with traced_graphs.whole():
+    with traced_graphs.shared(graphs), traced_graphs.whole():
         train(folder / "dataset", folder / "model", config)
     return folder
 
