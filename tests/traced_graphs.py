@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _whole = False
+_shared: Path | None = None  # by the block that this process is in
 
 
 @cache
@@ -62,7 +63,19 @@ def shared(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module in (onnx_export, torch_backbone):
             patched.setattr(module, "export_onnx", quick)
+        patched.setitem(globals(), "_shared", folder)
         yield
+
+
+def command() -> str:
+    """Return Python that runs a command which shares the graphs of this block."""
+    return (
+        "from pathlib import Path\n"
+        "from hangtag.cli.app import main\n"
+        "from tests import traced_graphs\n"
+        f"with traced_graphs.shared(Path({str(_shared)!r})):\n"
+        "    main()\n"
+    )
 
 
 @contextmanager

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +26,7 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.review.answers import merged
 from hangtag.review.store import ReviewStore
 from hangtag.service.review_api import PICTURE_BYTES
+from tests.commands import hangtag
 from tests.service.conftest import start
 
 
@@ -395,11 +394,8 @@ def test_what_people_said_reaches_the_next_dataset(
     said = [{"image": q["image"], "tag": q["tag"], "answer": "no"} for q in grid["questions"]]
     said[0]["answer"] = "yes"
     httpx.post(f"{url}/review/answers", json={"reviewer": "ann", "answers": said})
-    command = ["review", "export", spoilt, tmp_path / "reviewed.jsonl", "--answers", answers]
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *map(str, command)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    out = tmp_path / "reviewed.jsonl"
+    done = hangtag("review", "export", spoilt, out, "--answers", answers, check=True)
     assert done.stdout.startswith(f"1 yes and {len(said) - 1} no")
     exported = Catalog.read(tmp_path / "reviewed.jsonl")
     pack(exported, tmp_path / "d", PackConfig(size=32, min_count=3))
@@ -564,9 +560,6 @@ def test_an_audit_is_the_queue(
         ("image,tag\nété".encode("cp1252"), "none.csv: not UTF-8 text"),
     ):
         (tmp_path / "none.csv").write_bytes(content)
-        done = subprocess.run(
-            [sys.executable, "-m", "hangtag", *map(str, command)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = hangtag(*command)
         assert done.returncode == 1
         assert problem in done.stderr
