@@ -23,11 +23,11 @@ from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import Located, find_designs
 from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
+from tests import commands
 
 
 def hangtag(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=check)
+    return commands.hangtag(*arguments, check=check)
 
 
 def lines(path: Path) -> list[dict]:
