@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=40)
     methods = [*METHODS, "answers"]
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="of examples")
+    parser.add_argument("--counts", type=int, nargs="*", default=COUNTS, help="of examples")
     options = parser.parse_args()
     folder = Dataset.open(options.dataset)
     split = "test" if "test" in folder.splits() else "validation"

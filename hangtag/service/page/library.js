@@ -43,7 +43,10 @@ async function search() {
     if (run !== state.run) return;
     state.chunks = new Map([[0, first]]);
     state.total = first.total;
-    say(`${first.total.toLocaleString("en")} design${first.total === 1 ? "" : "s"}`);
+    const reasons = first.designs.flatMap(one => one.reasons);
+    const meant = new Set(reasons.filter(one => one.by === "meaning").map(one => one.name));
+    const near = meant.size ? ` of near meaning: ${[...meant].join(", ")}` : "";
+    say(`${first.total.toLocaleString("en")} design${first.total === 1 ? "" : "s"}${near}`);
   } catch (error) {
     if (run !== state.run) return;
     state.chunks = new Map([[0, { designs: [] }]]);
