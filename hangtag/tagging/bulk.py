@@ -35,7 +35,8 @@ from hangtag.tagging.output import (
     write_rejected,
     write_tagged,
 )
-from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, has_gpu, model_input
+from hangtag.tagging.precision import has_gpu
+from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 from hangtag.tagging.words import check_words, words_of
 
 # Whether tags are written into metadata: no, into sidecars, or into files that can hold them.
