@@ -55,7 +55,8 @@ def main() -> None:
         write(np.concatenate([inputs_of(folder) for folder in folders]))
     if not options.check:
         return
-    print("| library | head fitted on | used on fp32 | on int8 | ms fp32 | ms int8 |\n|---|---|---|---|---|---|")
+    print("| library | head fitted on | used on fp32 | on int8 | ms fp32 | ms int8 |")
+    print("|---" * 6 + "|")
     for folder in folders:
         compare(folder)
 
@@ -87,9 +88,7 @@ def compare(folder: Dataset) -> None:
     labels, wanted = folder.reviewed_labels("train")[kept], folder.judged_labels(judged)[seen]
     count = len(kept) + len(seen)
     for one in FILES:
-        head = kernel.fit(
-            train[one], labels, groups[kept], OnnxBackbone().widths, predict=0
-        ).head
+        head = kernel.fit(train[one], labels, groups[kept], OnnxBackbone().widths, predict=0).head
         values = [
             macro_map(expit(head.logits(held_out[name]).astype(np.float64)), wanted)
             for name in FILES

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, TypeVar
 import docstring_parser
 from cyclopts import Group, Parameter, Token
 
+from hangtag.tagging.precision import Asked
+
 T = TypeVar("T")
 
 OUTPUT: Final = Group("Output", sort_key=90)
@@ -56,6 +58,14 @@ Shard = Annotated[
     Parameter(
         metavar="I/N",
         help="Do one of N parts, I from 0, into a file of its own; `hangtag merge` joins them.",
+    ),
+]
+
+Precision = Annotated[
+    Asked,
+    Parameter(
+        help="Compute in 8 bits (int8) or not (fp32); auto: in 8 bits where the model has a network"
+        " for that and this machine's processor is quicker by it.",
     ),
 ]
 

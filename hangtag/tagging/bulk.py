@@ -31,11 +31,12 @@ from hangtag.tagging.output import (
     REJECTED,
     Journal,
     TaggedDesign,
+    is_journal,
     is_own_output,
     write_rejected,
     write_tagged,
 )
-from hangtag.tagging.precision import has_gpu
+from hangtag.tagging.precision import Precision, has_gpu
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 from hangtag.tagging.words import check_words, words_of
 
@@ -119,6 +120,9 @@ class BulkSummary:
     unchanged: int = 0
     """Designs that an earlier run had tagged and that have not changed since."""
 
+    precision: Precision = "fp32"
+    """In which the network computed: fp32, or int8 for 8 bits."""
+
 
 def tag_designs(
     folder: ModelFolder,
@@ -135,7 +139,7 @@ def tag_designs(
     if selection.words:
         check_words()
     prepare = partial(_prepared, preprocessing=folder.preprocessing, selection=selection)
-    score = _Scoring(folder.path, selection)
+    score = _Scoring(folder.path, selection, folder.precision)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
     if has_gpu() and not is_elsewhere():
@@ -182,13 +186,15 @@ class _Scoring:
     folder: Path
     """The model."""
     selection: Selection
+    precision: Precision
+    """The same for all workers, whatever their processors."""
 
     def at(self, folder: Path) -> "_Scoring":
         """Return the same with a copy of the model."""
         return replace(self, folder=folder)
 
     def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
-        tagger = _opened(self.folder)
+        tagger = _opened(self.folder, self.precision)
         scores = tagger.scores([design.pixels for design in designs])
         found: list[tuple[Suggestion, ...]] = []
         for design, row in zip(designs, scores, strict=True):
@@ -200,8 +206,8 @@ class _Scoring:
 
 
 @functools.lru_cache(1)
-def _opened(model: Path) -> Tagger:
-    return Tagger.open(model, threads=1)
+def _opened(model: Path, precision: Precision) -> Tagger:
+    return Tagger.open(model, threads=1, asked=precision)
 
 
 def _in_batches(
@@ -218,7 +224,7 @@ def _rounded(suggestion: Suggestion) -> Suggestion:
 
 
 def tag_library(
-    model: Path,
+    model: Path | ModelFolder,
     designs: Sequence[Located],
     out: Path,
     selection: Selection,
@@ -229,7 +235,8 @@ def tag_library(
     """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
 
     Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
-    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Raises
+    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Where a model
+    chooses its own precision, a killed run is resumed in that with which it began. Raises
     ConfigError, ModelError.
     """
     if out.suffix not in (".jsonl", ".csv"):
@@ -238,9 +245,10 @@ def tag_library(
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:
             _check_sidecars(designs)
-        folder = ModelFolder.open(model)
-        key = _key(folder, designs, selection, xmp)
-        journal = Journal(out.with_name(f".{out.name}.part"), key)
+        folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+        part = out.with_name(f".{out.name}.part")
+        folder = folder.begun(lambda one: is_journal(part, _key(one, designs, selection, xmp)))
+        journal = Journal(part, _key(folder, designs, selection, xmp))
         done = journal.done
         if done:
             note(f"resuming: an earlier run tagged {done:,} designs")
@@ -250,18 +258,21 @@ def tag_library(
         rejected = write_rejected(out.with_suffix(REJECTED), journal)
         counts = [len(design.suggestions) for design in journal if design.error is None]
         journal.path.unlink()
-        return BulkSummary(len(counts), sum(counts), done, dict(sorted(rejected.items())))
+        return BulkSummary(
+            len(counts), sum(counts), done, dict(sorted(rejected.items())),
+            precision=folder.precision,
+        )  # fmt: skip
 
 
 def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     pairs = [(design.name, design.location) for design in designs]
-    content = json.dumps([folder.digest, selection.as_json(), xmp, pairs])
+    content = json.dumps([*folder.key, selection.as_json(), xmp, pairs])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def stream(
-    model: Path,
+    folder: ModelFolder,
     designs: Sequence[Located],
     selection: Selection,
     *,
@@ -274,7 +285,7 @@ def stream(
     """
     if xmp:
         _check_sidecars(designs)
-    yield from _tagged(ModelFolder.open(model), designs, selection, workers, xmp)
+    yield from _tagged(folder, designs, selection, workers, xmp)
 
 
 def _tagged(
@@ -306,6 +317,8 @@ def _write_xmp(design: TaggedDesign, location: str, model: ModelFolder, embed: b
 def summary_line(summary: BulkSummary, out: Path) -> str:
     """Return the closing line for a person."""
     line = f"{summary.suggestions:,} tags on {summary.tagged:,} designs -> {out}"
+    if summary.precision == "int8":
+        line += " (8 bits)"
     if summary.unchanged:
         line += f"; {summary.unchanged:,} designs unchanged since the last run"
     if summary.rejected:

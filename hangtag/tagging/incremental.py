@@ -57,7 +57,7 @@ class Seen:
 
 
 def tag_changed(
-    model: Path,
+    model: Path | ModelFolder,
     designs: Sequence[Located],
     out: Path,
     selection: Selection,
@@ -69,12 +69,14 @@ def tag_changed(
 
     A design is tagged again when its size or time changed, and all are when the model, its
     thresholds or the options changed. What is no longer among `designs` is left out of `out`. The
-    summary counts what is in `out`. Raises ConfigError, ModelError.
+    summary counts what is in `out`. Where a model chooses its own precision, `out` keeps that with
+    which it began. Raises ConfigError, ModelError.
     """
-    state = _state(out)
-    key = _key(ModelFolder.open(model), selection, xmp)
+    seen = Seen.read(_state(out))
+    folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+    folder = folder.begun(lambda one: seen.key == _key(one, selection, xmp))
+    key = _key(folder, selection, xmp)
     stamps = {(one.name, one.location): _stamp(one.location) for one in designs}
-    seen = Seen.read(state)
     known = seen.designs if seen.key == key and seen.out == _stamp(str(out)) else {}
     changed = [
         one
@@ -83,11 +85,12 @@ def tag_changed(
         or known.get((one.name, one.location)) != stamp
     ]
     if len(changed) == len(designs):
-        summary = tag_library(model, designs, out, selection, workers=workers, xmp=xmp)
+        summary = tag_library(folder, designs, out, selection, workers=workers, xmp=xmp)
+        key = _key(replace(folder, asked=summary.precision), selection, xmp)
     else:
         refuse_foreign(out, is_own_output, "hangtag tag")
         with only_writer(out.with_name(f".{out.name}.lock"), out):
-            summary = _merged(model, designs, changed, out, (selection, workers, xmp))
+            summary = _merged(folder, designs, changed, out, (selection, workers, xmp))
     if xmp == "embed":  # which changed the files
         for one in changed:
             stamps[one.name, one.location] = _stamp(one.location)
@@ -106,8 +109,8 @@ def join_seen(outs: Sequence[Path]) -> Seen | None:
     for key, out in known:
         if key != known[0][0]:
             raise ConfigError(
-                f"{out} was tagged by another model or with other options than {known[0][1].name}; "
-                "tag it again"
+                f"{out} was tagged by another model, in another precision or with other options "
+                f"than {known[0][1].name}; tag it again, on different machines with --precision"
             )
     if len(known) < len(outs):
         return None
@@ -124,7 +127,7 @@ def _state(out: Path) -> Path:
 
 
 def _merged(
-    model: Path,
+    model: ModelFolder,
     designs: Sequence[Located],
     changed: Sequence[Located],
     out: Path,
@@ -133,7 +136,7 @@ def _merged(
     """Tag the changed designs into a file of their own, and merge it into `out`."""
     selection, workers, xmp = options
     fresh = out.with_name(f".{out.stem}.new{out.suffix}")
-    run = BulkSummary(0, 0, 0, {})
+    run = BulkSummary(0, 0, 0, {}, precision=model.precision)
     if changed:
         run = tag_library(model, changed, fresh, selection, workers=workers, xmp=xmp)
     again = {one.name for one in changed}
@@ -217,5 +220,6 @@ def _stamp(location: str) -> Stamp | None:
 
 
 def _key(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
-    content = json.dumps([folder.identity, selection.as_json(), xmp])
+    named = [folder.identity, *folder.key[1:]]
+    content = json.dumps([*named, selection.as_json(), xmp])
     return hashlib.sha256(content.encode()).hexdigest()[:32]

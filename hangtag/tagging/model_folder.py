@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -147,6 +148,24 @@ class ModelFolder:
         if self.asked != "auto":
             return self.asked
         return "int8" if self.int8.exists() and int8_is_quicker() else "fp32"
+
+    def begun(self, is_of: Callable[["ModelFolder"], bool]) -> "ModelFolder":
+        """Return this model in the precision of work that is to be continued.
+
+        Only a model that chooses its precision itself changes it, where `is_of` says that the work
+        was begun in the other one: results of two are not mixed.
+        """
+        if self.asked != "auto":
+            return self
+        there: list[Precision] = ["fp32", "int8"] if self.int8.exists() else ["fp32"]
+        there.sort(key=lambda one: one != self.precision)
+        both = (replace(self, asked=one) for one in there)
+        return next((one for one in both if is_of(one)), self)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What its scores depend on."""
+        return (self.digest,) if self.precision == "fp32" else (self.digest, self.precision)
 
     @property
     def network(self) -> Path:

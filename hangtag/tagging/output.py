@@ -107,6 +107,14 @@ class Journal:
                 yield TaggedDesign.from_json(json.loads(line))
 
 
+def is_journal(path: Path, key: str) -> bool:
+    """Return whether a killed run `key` left its journal."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.readline().rstrip(b"\n") == key.encode()
+
+
 def _line(design: TaggedDesign) -> str:
     return json.dumps(design.as_json(), ensure_ascii=False) + "\n"
 

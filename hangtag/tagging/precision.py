@@ -6,6 +6,7 @@ By instructions, not by a measurement: a busy machine must not change what a mod
 import functools
 import platform
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,7 +53,7 @@ def sums_products(cpuinfo: Path) -> bool:
 def _by_numpy() -> bool:
     """Return what numpy found out about the processor, for systems that do not say."""
     try:
-        from numpy._core._multiarray_umath import __cpu_features__ as features
-    except ImportError:
+        features = import_module("numpy._core._multiarray_umath").__cpu_features__
+    except (ImportError, AttributeError):
         return False
     return any(features.get(name) for name in _NUMPY)

@@ -49,11 +49,11 @@ class Figures:
     def harm(self, eight: "Figures", most_lost: float = MOST_LOST) -> str | None:
         """Return what would suffer in 8 bits, None where nothing would."""
         if not self.macro_map - eight.macro_map <= most_lost:
-            return f"macro mAP on validation would be {eight.macro_map:.4f}, not {self.macro_map:.4f}"
+            return f"macro mAP on validation {eight.macro_map:.4f}, without {self.macro_map:.4f}"
         if eight.apply_precision < min(self.apply_precision, APPLY_PRECISION):
-            return f"of applied tags {eight.apply_precision:.1%} would be right"
+            return f"of applied tags {eight.apply_precision:.1%} right on validation"
         if eight.calibration_error > self.calibration_error + most_lost:
-            return f"the calibration error would be {eight.calibration_error:.4f}"
+            return f"calibration error {eight.calibration_error:.4f} on validation"
         return None
 
 

@@ -103,9 +103,7 @@ class KernelRun:
         honest = groups is not None and setup.is_pretrained_elsewhere
         predicted = (fitted.logits, labels) if honest else None
         write = partial(self._write, fitted.head, self._checked(features))
-        return Best(
-            logits, features.validation_labels, features.validation_kept, write, predicted
-        )
+        return Best(logits, features.validation_labels, features.validation_kept, write, predicted)
 
     def _take(self, record: history.Row) -> None:
         self.progress.history = [record]
