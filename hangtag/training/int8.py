@@ -88,10 +88,7 @@ def _chosen(network: onnx.ModelProto, path: Path) -> list[str]:
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
     later = convolutions[FLOAT_CONVOLUTIONS:]
     if not later:
-        raise ModelError(
-            f"{path} has {len(convolutions)} convolutions: too few to be worth 8 bits; export it"
-            " without --int8"
-        )
+        raise ModelError(f"{path} has {len(convolutions)} convolutions: too few to be worth 8 bits")
     made = {name for node in later for name in node.output}
     behind = [
         node

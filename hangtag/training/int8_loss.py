@@ -1,5 +1,6 @@
 """What 8 bits cost a model on the validation split: measured before its network is kept."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.errors import HangtagError
 from hangtag.index import model_graph
 from hangtag.quality import metrics
 from hangtag.quality.scoring import score
 from hangtag.quality.thresholds import APPLY_PRECISION
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.precision import int8_is_quicker
 from hangtag.tagging.tagger import BATCH, Tagger
 
 MOST_LOST: Final = 0.005  # of macro mAP, and the most that the calibration error may grow
 JUDGED: Final = 5_000  # validation designs: enough to tell, and a bounded part of the time
+TIMED, ROUNDS, QUICKER = 8, 4, 0.85  # designs, and the share of the time that pays
 
 Floats = NDArray[np.floating[Any]]
 
@@ -46,13 +48,13 @@ class Figures:
             metrics.expected_calibration_error(scores, labels),
         )
 
-    def harm(self, eight: "Figures", most_lost: float = MOST_LOST) -> str | None:
+    def harm(self, eight: "Figures") -> str | None:
         """Return what would suffer in 8 bits, None where nothing would."""
-        if not self.macro_map - eight.macro_map <= most_lost:
+        if not self.macro_map - eight.macro_map <= MOST_LOST:
             return f"macro mAP on validation {eight.macro_map:.4f}, without {self.macro_map:.4f}"
         if eight.apply_precision < min(self.apply_precision, APPLY_PRECISION):
             return f"of applied tags {eight.apply_precision:.1%} right on validation"
-        if eight.calibration_error > self.calibration_error + most_lost:
+        if eight.calibration_error > self.calibration_error + MOST_LOST:
             return f"calibration error {eight.calibration_error:.4f} on validation"
         return None
 
@@ -90,9 +92,10 @@ def in_8_bits(folder: ModelFolder, dataset: Dataset) -> onnx.ModelProto:
 
     Raises DatasetError, ModelError as `int8.quantised_on` does.
     """
-    known = model_graph.in_8_bits(onnx.load(folder.onnx))
-    if known is not None:
-        return known
+    return model_graph.in_8_bits(onnx.load(folder.onnx)) or _quantised(folder, dataset)
+
+
+def _quantised(folder: ModelFolder, dataset: Dataset) -> onnx.ModelProto:
     from hangtag.training.int8 import quantised_on  # which takes a second
 
     return quantised_on(dataset, folder)
@@ -121,29 +124,50 @@ class HeldOut:
 def write_int8(folder: ModelFolder, dataset: Dataset, held_out: HeldOut) -> None:
     """Write the network of a new model in 8 bits beside the other, unless its scores would suffer.
 
-    It is measured on at most JUDGED of the `held_out` designs. Why there is none is logged: the
-    model is whole without it.
+    It is measured on at most JUDGED of the `held_out` designs. One that is quantised here must also
+    be quicker here. Why there is none is logged: the model is whole without it.
     """
-    try:
-        network = in_8_bits(folder, dataset)
-        eight = Tagger(_holding(network, folder, folder.path))
-    except HangtagError as error:
-        note(f"no network in 8 bits: {error}")
+    known = model_graph.in_8_bits(onnx.load(folder.onnx))
+    if known is None and not int8_is_quicker():
         return
+    try:
+        eight = Tagger(_holding(known or _quantised(folder, dataset), folder, folder.path))
+    except Exception as error:  # the quantiser raises anything
+        note(f"no network in 8 bits: {str(error).splitlines()[0]}")
+        return
+    harm = _harm(eight, dataset, held_out)
+    if harm is None and known is None and not _is_quicker(eight):
+        harm = "it would hardly be quicker"
+    if harm:
+        folder.int8.unlink()
+        note(f"no network in 8 bits: {harm}")
+
+
+def _harm(eight: Tagger, dataset: Dataset, held_out: HeldOut) -> str | None:
     some = np.arange(len(held_out.records))
     if len(some) > JUDGED:
         some = np.sort(np.random.default_rng(0).permutation(some)[:JUDGED])
     labels = held_out.labels[some]
     exact = Figures.of(eight, eight.calibrated(held_out.logits[some]), labels)
     found = Figures.of(eight, _scores(eight, dataset, held_out.records[some]), labels)
-    if harm := exact.harm(found):
-        folder.int8.unlink()
-        note(f"no network in 8 bits: {harm}")
-    else:
-        note(
-            f"macro mAP on validation in 8 bits {found.macro_map:.4f}, else {exact.macro_map:.4f}: "
-            f"{folder.int8.name} is there too"
-        )
+    harm = exact.harm(found)
+    if harm is None:
+        note(f"macro mAP on validation in 8 bits {found.macro_map:.4f}, else {exact.macro_map:.4f}")
+    return harm
+
+
+def _is_quicker(eight: Tagger) -> bool:
+    """Return whether a network takes well under the time of the same one in float."""
+    exact = Tagger(replace(eight.folder, asked="fp32"))
+    size = eight.folder.preprocessing.input_size
+    blank = [np.zeros((size, size, 4), np.uint8)] * TIMED
+    least = dict.fromkeys((exact, eight), np.inf)
+    for _ in range(ROUNDS):
+        for tagger in least:
+            began = time.perf_counter()
+            tagger.logits(blank)
+            least[tagger] = min(least[tagger], time.perf_counter() - began)
+    return bool(least[eight] < QUICKER * least[exact])
 
 
 def _scores(tagger: Tagger, dataset: Dataset, chosen: Sequence[int] | NDArray[np.int64]) -> Floats:
