@@ -5,12 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import docstring_parser
 from cyclopts import Group, Parameter, Token
-
-from hangtag.tagging.precision import Asked
 
 T = TypeVar("T")
 
@@ -62,7 +60,7 @@ Shard = Annotated[
 ]
 
 Precision = Annotated[
-    Asked,
+    Literal["auto", "fp32", "int8"],
     Parameter(
         help="Compute in 8 bits (int8) or not (fp32); auto: in 8 bits where the model has a network"
         " for that and this machine's processor is quicker by it.",
