@@ -24,7 +24,10 @@ from hangtag.tagging.tagger import BATCH, Tagger
 
 MOST_LOST: Final = 0.005  # of macro mAP, and the most that the calibration error may grow
 JUDGED: Final = 5_000  # validation designs: enough to tell, and a bounded part of the time
-TIMED, ROUNDS, QUICKER = 8, 4, 0.85  # designs, and the share of the time that pays
+TIMED, ROUNDS = 8, 4  # designs of a batch
+# A network that takes less than this for a design is not worth the seconds of quantising it, and
+# one that takes more than this share of the time in float is not worth its file.
+WORTH_MS, QUICKER = 2.0, 0.85
 
 Floats = NDArray[np.floating[Any]]
 
@@ -128,15 +131,18 @@ def write_int8(folder: ModelFolder, dataset: Dataset, held_out: HeldOut) -> None
     be quicker here. Why there is none is logged: the model is whole without it.
     """
     known = model_graph.in_8_bits(onnx.load(folder.onnx))
-    if known is None and not int8_is_quicker():
-        return
+    exact_ms = 0.0
+    if known is None:
+        exact_ms = _milliseconds(Tagger(replace(folder, asked="fp32")))
+        if not int8_is_quicker() or exact_ms < WORTH_MS:
+            return
     try:
         eight = Tagger(_holding(known or _quantised(folder, dataset), folder, folder.path))
     except Exception as error:  # the quantiser raises anything
         note(f"no network in 8 bits: {str(error).splitlines()[0]}")
         return
     harm = _harm(eight, dataset, held_out)
-    if harm is None and known is None and not _is_quicker(eight):
+    if harm is None and known is None and _milliseconds(eight) > QUICKER * exact_ms:
         harm = "it would hardly be quicker"
     if harm:
         folder.int8.unlink()
@@ -156,18 +162,15 @@ def _harm(eight: Tagger, dataset: Dataset, held_out: HeldOut) -> str | None:
     return harm
 
 
-def _is_quicker(eight: Tagger) -> bool:
-    """Return whether a network takes well under the time of the same one in float."""
-    exact = Tagger(replace(eight.folder, asked="fp32"))
-    size = eight.folder.preprocessing.input_size
-    blank = [np.zeros((size, size, 4), np.uint8)] * TIMED
-    least = dict.fromkeys((exact, eight), np.inf)
+def _milliseconds(tagger: Tagger) -> float:
+    """Return the milliseconds that the network takes for a design in a batch, at best."""
+    size = tagger.folder.preprocessing.input_size
+    blank, found = [np.zeros((size, size, 4), np.uint8)] * TIMED, []
     for _ in range(ROUNDS):
-        for tagger in least:
-            began = time.perf_counter()
-            tagger.logits(blank)
-            least[tagger] = min(least[tagger], time.perf_counter() - began)
-    return bool(least[eight] < QUICKER * least[exact])
+        began = time.perf_counter()
+        tagger.logits(blank)
+        found.append(1000 * (time.perf_counter() - began) / TIMED)
+    return min(found)
 
 
 def _scores(tagger: Tagger, dataset: Dataset, chosen: Sequence[int] | NDArray[np.int64]) -> Floats:
