@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args()
     print(
-        "| step | designs | seconds | of a core | ms per design | peak MB | against the row above |"
+        "| step | designs | seconds | of a core | ms per design | peak MB | against above |"
     )
     print("|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as temporary:
