@@ -43,9 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args()
-    print(
-        "| step | designs | seconds | of a core | ms per design | peak MB | against above |"
-    )
+    print("| step | designs | seconds | of a core | ms per design | peak MB | against above |")
     print("|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as temporary:
         work = options.folder or Path(temporary)
