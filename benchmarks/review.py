@@ -44,8 +44,9 @@ from hangtag.review.questions import (
     questions_from_scores,
 )
 from hangtag.review.store import Answer, Question, YesNo
-from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.bulk import tag_designs
 from hangtag.tagging.designs import find_designs
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 from hangtag.training.config import TrainConfig
 from hangtag.training.held_out import held_out

@@ -1,11 +1,16 @@
 """How quick and how good the search for similar designs is.
 
     python benchmarks/similar.py rows --designs 500000
+    python benchmarks/similar.py rows --designs 2000000 --index runs/openclipart-index
+    python benchmarks/similar.py rows --designs 100000 --index runs/openclipart-index --usearch
     python benchmarks/similar.py quality runs/emoji.csv runs/emoji-index
 
 `rows` draws that many vectors (clusters in a space whose axes weigh like those of a real library)
 and times exact queries: loading, and the median and the slowest of 50; also what a full comparison
-in float32 takes, and whether both find the same ten. Half a minute and 2 GB. `quality` takes a
+in float32 takes, and whether both find the same ten. With `--index` they are drawn around the
+vectors of a real library instead, each with the noise of half its spread; with `--usearch` an
+approximate index (HNSW in half precision, `pip install usearch`) is built beside it and compared.
+Half a minute and 2 GB for 500,000; an approximate index takes minutes. `quality` takes a
 catalog with the columns group and vendor, and its index: `content` is the share of a design's
 other versions (the same group, drawn by others) among as many of its nearest, `style` the share
 of the ten nearest that are of the same vendor; beside it what chance would give. Seconds.
@@ -31,7 +36,9 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     rows = commands.add_parser("rows")
     rows.add_argument("--designs", type=int, default=500_000)
-    rows.set_defaults(run=lambda options: time_rows(options.designs))
+    rows.add_argument("--index", type=Path, help="of a real library")
+    rows.add_argument("--usearch", action="store_true")
+    rows.set_defaults(run=time_rows)
     quality = commands.add_parser("quality")
     quality.add_argument("catalog", type=Path)
     quality.add_argument("index", type=Path)
@@ -40,8 +47,9 @@ def main() -> None:
     options.run(options)
 
 
-def time_rows(count: int, width: int = 256) -> None:
-    rows = drawn(count, width)
+def time_rows(options: argparse.Namespace) -> None:
+    count = options.designs
+    rows = drawn(count, 256) if options.index is None else around(count, options.index)
     began = time.perf_counter()
     search = Nearest(rows)
     loading = time.perf_counter() - began
@@ -67,6 +75,48 @@ def time_rows(count: int, width: int = 256) -> None:
         f"slowest {1e3 * max(seconds):.0f} ms; comparing all: {1e3 * np.median(full):.0f} ms; "
         f"the same ten in {same} of 5"
     )
+    if options.usearch:
+        compare_usearch(rows, queries, search)
+
+
+def compare_usearch(
+    rows: NDArray[np.float16], queries: NDArray[np.float32], search: Nearest
+) -> None:
+    from usearch.index import Index
+
+    began = time.perf_counter()
+    index = Index(ndim=rows.shape[1], metric="ip", dtype="f16")
+    index.add(np.arange(len(rows)), rows)
+    built = time.perf_counter() - began
+    exact = [set(search.find(query, 10)[0].tolist()) for query in queries]
+    print(f"usearch: built in {built:.0f} s, {index.memory_usage / 1e6:,.0f} MB of memory")
+    for expansion in (64, 256, 1024):
+        index.expansion_search = expansion
+        seconds, found = [], 0
+        for query, wanted in zip(queries, exact, strict=True):
+            began = time.perf_counter()
+            keys = index.search(query.astype(np.float16), 10).keys
+            seconds.append(time.perf_counter() - began)
+            found += len(wanted & set(keys.tolist()))
+        print(
+            f"  expansion {expansion}: median {1e3 * np.median(seconds):.1f} ms, best "
+            f"{1e3 * min(seconds):.1f} ms, recall@10 {found / 10 / len(queries):.3f}"
+        )
+
+
+def around(count: int, folder: Path) -> NDArray[np.float16]:
+    """Return vectors of length one around those of an index, float16 (count, width)."""
+    rng, real = np.random.default_rng(0), LibraryIndex(folder).vectors("content")
+    known = real[:].astype(np.float32)
+    spread = known.std(axis=0)
+    found = np.empty((count, known.shape[1]), np.float16)
+    for start in range(0, count, BLOCK):
+        size = min(BLOCK, count - start)
+        block = known[rng.integers(0, len(known), size)]
+        block += 0.5 * spread * rng.standard_normal(block.shape, np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+        found[start : start + size] = block
+    return found
 
 
 def drawn(count: int, width: int) -> NDArray[np.float16]:

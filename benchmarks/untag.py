@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import shutil
 import time
+from itertools import islice
 from pathlib import Path
 
 from hangtag.library.importers import import_catalog
@@ -33,11 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--designs", type=Path, default=Path("/usr/share/openclipart"))
     parser.add_argument("--out", type=Path, default=Path("runs/untag"))
+    parser.add_argument("--count", type=int, help="of the drawings; by default all")
     options = parser.parse_args()
     shutil.rmtree(options.out, ignore_errors=True)
     catalog = import_catalog("openclipart", options.designs)
     tags_of = {}
-    for number, design in enumerate(catalog):
+    for number, design in enumerate(islice(catalog, options.count)):
         image = options.out / f"{number:05}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         image.symlink_to(catalog.location(design))

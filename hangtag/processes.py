@@ -1,17 +1,22 @@
 """Worker processes that do not run the caller's script again, and their end."""
 
+import multiprocessing
 import multiprocessing.context
+import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import RLock
 from types import FrameType
 from typing import Any, Final
 
 _LOCK = threading.Lock()
 _ORIGIN: Final = ("__spec__", "__file__")
+_LONGEST_FOLDER: Final = 60  # characters; a socket's path in it has at most 107
 
 
 class Process(multiprocessing.context.SpawnProcess):
@@ -28,10 +33,94 @@ class Process(multiprocessing.context.SpawnProcess):
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
-class Context(multiprocessing.context.SpawnContext):
+class _KeptLocks(multiprocessing.context.BaseContext):
+    """A context whose locks exist as long as itself, so until a pool's last worker has ended.
+
+    A pool deletes its locks before it ends its workers. One that is still starting would then not
+    find them, and print a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[RLock] = []
+
+    def RLock(self) -> RLock:  # noqa: N802  # multiprocessing's name
+        lock = super().RLock()
+        self._kept.append(lock)
+        return lock
+
+
+class Context(_KeptLocks, multiprocessing.context.SpawnContext):
     """The context `spawn`, with `Process` for its processes."""
 
     Process = Process
+
+
+if sys.platform == "linux":
+
+    class ForkedProcess(multiprocessing.context.ForkServerProcess):
+        """A fork of a process that has imported what workers need, so that it starts at once."""
+
+        @staticmethod
+        def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802  # multiprocessing's name
+            with hidden_main(), _one_thread(), _no_interrupt():
+                return multiprocessing.context.ForkServerProcess._Popen(process_obj)
+
+    class ForkedContext(_KeptLocks, multiprocessing.context.ForkServerContext):
+        """The context `forkserver`, with `ForkedProcess` for its processes."""
+
+        Process = ForkedProcess
+
+
+_owner = 0  # the process that started the server of forks
+
+
+def quick_context(*imported: str) -> _KeptLocks:
+    """Return the context of workers that need some modules, which must not start threads.
+
+    Where possible they are forks of a process of their own, which lives as long as this one: they
+    share its memory, and only it imports the modules. Elsewhere each of them is spawned.
+    """
+    global _owner
+    with _LOCK:
+        if _can_fork() and _owner in (0, os.getpid()):  # a fork of this process has no server
+            _owner = os.getpid()
+            multiprocessing.set_forkserver_preload(list(imported))
+            return ForkedContext()
+    return Context()
+
+
+def _can_fork() -> bool:
+    """Return whether there is room for the server's socket. On macOS a fork is not safe."""
+    try:
+        return sys.platform == "linux" and len(tempfile.gettempdir()) <= _LONGEST_FOLDER
+    except FileNotFoundError:  # a container without a folder to write to
+        return False
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let a process that starts have no threads of NumPy's, which a fork would lose."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C from a process that starts, and from its forks: only this process ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from hangtag.cli.terminal import shown
@@ -139,11 +140,29 @@ def shown_messages() -> Iterator[None]:
         yield
 
 
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """Return this process's copy of a folder that only the first one to ask for it makes."""
+    made = common(tmp_path_factory) / f"made-{name}"
+    with FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            new = tmp_path_factory.mktemp(name)
+            make(new)
+            new.rename(made)
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp(name) / name))
+
+
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of a test run share."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "graphs"
+    folder = common(tmp_path_factory) / "graphs"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -189,10 +208,11 @@ def headed(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed as by default, and `model`: a kernel head, without torch."""
     from hangtag.training.train import train
 
-    folder = tmp_path_factory.mktemp("headed")
-    pack(library, folder / "dataset", PackConfig(min_count=3, split="70/30/0"))
-    train(folder / "dataset", folder / "model")
-    return folder
+    def make(folder: Path) -> None:
+        pack(library, folder / "dataset", PackConfig(min_count=3, split="70/30/0"))
+        train(folder / "dataset", folder / "model")
+
+    return made_once(tmp_path_factory, "headed", make)
 
 
 @pytest.fixture
@@ -204,20 +224,22 @@ def repacked(library: Catalog, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def work(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(dataset: Path, graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `dataset`, packed from the library, and `model`, trained on it."""
     pytest.importorskip("torch", reason="needs the train extra: the model is trained here")
     from hangtag.training.config import TrainConfig
     from hangtag.training.train import train
 
-    folder = tmp_path_factory.mktemp("work")
-    shutil.copytree(dataset, folder / "dataset")
     config = TrainConfig(
         backbone="test_resnet", input_size=32, epochs=15, learning_rate=0.01, precision="fp32"
     )
-    with traced_graphs.whole():
-        train(folder / "dataset", folder / "model", config)
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(dataset, folder / "dataset")
+        with traced_graphs.shared(graphs), traced_graphs.whole():
+            train(folder / "dataset", folder / "model", config)
+
+    return made_once(tmp_path_factory, "work", make)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,9 +39,14 @@ def test_help_is_quick() -> None:
     assert min(seconds) < 0.4
 
 
+@cache
+def help_of(*words: str) -> subprocess.CompletedProcess[str]:
+    return hangtag(*words, "--help")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented_and_has_help(command: str) -> None:
-    done = hangtag(command, "--help")
+    done = help_of(command)
     assert done.returncode == 0
     assert "Usage: hangtag" in done.stdout
     assert f"\n## {command}\n" in (DOCS / "cli.md").read_text()
@@ -263,7 +269,7 @@ def leaves(commands: App, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", leaves(app), ids=" ".join)
 def test_every_command_can_be_quiet_and_print_json(command: tuple[str, ...]) -> None:
-    shown = hangtag(*command, "--help").stdout
+    shown = help_of(*command).stdout
     assert "--quiet" in shown
     assert "--json" in shown
 
@@ -288,7 +294,7 @@ def test_doctor_says_what_a_bug_report_needs() -> None:
     assert found["hangtag"] == __version__
     assert found["packages"]["onnxruntime"]
     assert set(found["extras"]) == {
-        "train", "aws", "cluster", "ocr", "parquet", "trackers", "postgres", "notebooks"
+        "train", "aws", "cluster", "ocr", "parquet", "trackers", "postgres", "notebooks", "synonyms"
     }  # fmt: skip
     assert "onnxruntime" in text
     assert "free" in text

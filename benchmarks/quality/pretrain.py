@@ -44,7 +44,7 @@ from wordnet import WordNet
 from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pixel_store import PixelStore
-from hangtag.index.backbone import FEATURES, INPUT, OWN_FILE, WIDTHS, weights_of
+from hangtag.index.backbone import FEATURES, INPUT, OWN_FILE, WIDTHS, own_state, weights_of
 from hangtag.index.own import OWN_NETWORK
 from hangtag.storage.files import atomic_path
 from hangtag.training.config import OWN_BACKBONE
@@ -67,7 +67,11 @@ AVERAGED = 0.15  # the last share of the steps, whose weights are averaged
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--imagenet", type=Path, required=True)
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--imagenet", type=Path)
+    start.add_argument(
+        "--again", action="store_true", help="write the graph anew, with the weights that it has"
+    )
     parser.add_argument("--libraries", nargs="*", default=["emoji", "icons"])
     parser.add_argument("--designs", type=Path, default=Path("designs"))
     parser.add_argument("--openclipart", type=Path, default=Path("/usr/share/openclipart"))
@@ -78,6 +82,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--weights", type=Path, default=OWN_FILE)
     options = parser.parse_args()
+    if options.again:
+        write_backbone(shipped(), options.weights)
+        return
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
     work = options.out / "-".join([*parts, *(["drawn"] if options.drawn else [])])
     work.mkdir(parents=True, exist_ok=True)
@@ -105,6 +112,16 @@ def imagenet(path: Path) -> Any:
         assert own[name].shape == value.shape, name
         own[name] = value
     network.load_state_dict(own)
+    return network.eval()
+
+
+def shipped() -> Any:
+    """Return the network with the weights that hangtag comes with."""
+    network: Any = timm.create_model(OWN_NETWORK, num_classes=0, in_chans=4)
+    known = {name.removeprefix("backbone."): value for name, value in own_state().items()}
+    for name, value in network.state_dict().items():  # which shares its memory
+        if name in known:
+            value.copy_(torch.from_numpy(known[name]))
     return network.eval()
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from hangtag.library.vocabulary import Vocabulary
     from hangtag.quality.evaluate import Evaluation
     from hangtag.quality.scoring import Scored
-    from hangtag.tagging.bulk import BulkSummary, Selection, Xmp
+    from hangtag.tagging.bulk import BulkSummary
+    from hangtag.tagging.metadata import Xmp
     from hangtag.tagging.model_folder import ModelFolder
     from hangtag.tagging.output import TaggedDesign
     from hangtag.tagging.precision import Asked, Precision
+    from hangtag.tagging.selection import Selection
     from hangtag.tagging.tagger import Suggestion, Tagger
     from hangtag.training.result import TrainResult
 
@@ -102,7 +104,7 @@ class Model:
         scores. `language` gives tags by their names in it, such as de. Raises ImageError, naming
         the design, for one that cannot be decoded, VocabularyError for a language without names.
         """
-        from hangtag.tagging.bulk import Selection
+        from hangtag.tagging.selection import Selection
 
         single = isinstance(designs, (str, bytes, os.PathLike))
         several: Any = [designs] if single else designs
@@ -130,12 +132,13 @@ class Model:
         summary. Raises CatalogError, ConfigError, MissingExtra, VocabularyError.
         """
         from hangtag.storage.parts import Part
-        from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
-        from hangtag.tagging.incremental import forget, tag_changed
+        from hangtag.tagging.incremental import tag_changed
+        from hangtag.tagging.seen import forget
+        from hangtag.tagging.selection import Selection
 
         selection = self._checked(
-            bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
+            Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
         )
         target, designs = local(out), find_designs([local(path) for path in paths])
         if shard is not None:
@@ -157,9 +160,10 @@ class Model:
         """Yield the designs as they are tagged; one that cannot be read has an `error`."""
         from hangtag.tagging import bulk
         from hangtag.tagging.designs import find_designs
+        from hangtag.tagging.selection import Selection
 
         selection = self._checked(
-            bulk.Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
+            Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
         )
         designs = find_designs([local(path) for path in paths])
         return bulk.stream(self._opened(), designs, selection, workers=workers or 0, xmp=xmp)

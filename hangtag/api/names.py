@@ -37,9 +37,13 @@ def set_names(
     """Give the tags of a dataset or a model names in other languages; return its vocabulary.
 
     `names` are by tag and language, or in a rules file, or in a CSV table with the columns `name`
-    and `name:de`. Scores and the model's fingerprint stay. Raises VocabularyError.
+    and `name:de`. Scores and the model's fingerprint stay; its model card gets the names. Raises
+    VocabularyError.
     """
     from hangtag.library.vocabulary import Vocabulary
+    from hangtag.quality.evaluate import read_evaluations
+    from hangtag.tagging.model_card import write_card
+    from hangtag.tagging.model_folder import CONFIG_FILE, ModelFolder
 
     path = _tags_file(tags)
     if isinstance(names, Mapping):
@@ -52,6 +56,8 @@ def set_names(
         raise VocabularyError(f"{path} has none of the tags that are named")
     named = before.with_names(given)
     named.write(path)
+    if (path.parent / CONFIG_FILE).is_file():
+        write_card(ModelFolder.open(path.parent), read_evaluations(path.parent))
     return named
 
 

@@ -7,7 +7,8 @@ from hangtag.api.arguments import StrPath, local, optional
 from hangtag.api.model import Model, model_of
 
 if TYPE_CHECKING:
-    from hangtag.tagging.bulk import BulkSummary, Xmp
+    from hangtag.tagging.bulk import BulkSummary
+    from hangtag.tagging.metadata import Xmp
     from hangtag.tagging.untag import UntagSummary
 
 
@@ -54,7 +55,7 @@ def watch(
     two seconds, for network drives, which report no changes. `language` gives tags by their names
     in it. Raises ConfigError, ModelError, VocabularyError.
     """
-    from hangtag.tagging.bulk import Selection
+    from hangtag.tagging.selection import Selection
     from hangtag.tagging.watch import watch_folders
 
     opened = model_of(model)

@@ -19,6 +19,7 @@ EXTRAS: Final = {
     ),
     "parquet": (("pyarrow",), "catalogs as Parquet"),
     "ocr": (("rapidocr",), "words in designs"),
+    "synonyms": (("wordllama", "tokenizers"), "searching by words that are no tag"),
     "aws": (("boto3",), "s3:// addresses and SageMaker"),
     "trackers": (("tensorboard",), "reporting to TensorBoard"),
     "postgres": (("psycopg",), "studies that machines share"),

@@ -52,10 +52,7 @@ def suggest(
     from hangtag.library.rule_changes import write_proposals
     from hangtag.library.rules import Rules
 
-    if out.exists():
-        raise ConfigError(
-            f"{out} exists and may contain your choices; name another file with --out"
-        )
+    _refuse_existing(out)
     found = api.suggest_rules(
         catalog, rules=Rules.read(rules, drop), min_count=min_count, model=model, dataset=dataset
     )
@@ -174,10 +171,7 @@ def suggest_names(
     from hangtag import api
     from hangtag.library.rule_changes import write_names
 
-    if out.exists():
-        raise ConfigError(
-            f"{out} exists and may contain your choices; name another file with --out"
-        )
+    _refuse_existing(out)
     found = api.suggest_names(source, tags, language)
     write_names(out, found)
     return Result(
@@ -210,6 +204,13 @@ def set_names(tags: Path, names: Path, /, *, output: Output | None = None) -> Re
             counts[code] = counts.get(code, 0) + 1
     lines = [f"{code}: {count:,} of {len(named):,} tags" for code, count in sorted(counts.items())]
     return Result(lines, {"tags": len(named), "named": counts})
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise ConfigError(
+            f"{out} exists and may contain your choices; name another file with --out"
+        )
 
 
 def _changed(rules: Path, line: str) -> Result:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import chain, islice, repeat
-from multiprocessing.synchronize import RLock
 from typing import Any, Final, Self, TypeVar, overload
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -16,7 +15,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from hangtag.cores import cores as cores
 from hangtag.dataset.elsewhere import mapper_here
 from hangtag.errors import ConfigError, ImageError
-from hangtag.processes import Context
+from hangtag.processes import quick_context
 from hangtag.storage.reading import Source, read_ahead, read_bytes
 
 R = TypeVar("R")
@@ -191,26 +190,10 @@ class Workers:
         self._pool.stop()  # type: ignore[no-untyped-call]
 
 
-class _KeptLocks(Context):
-    """A context whose locks exist as long as itself, so until the pool's last worker has ended.
-
-    A pool deletes its locks before it ends its workers. One that is still starting would then not
-    find them, and print a traceback.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._kept: list[RLock] = []
-
-    def RLock(self) -> RLock:  # noqa: N802  # multiprocessing's name
-        lock = super().RLock()
-        self._kept.append(lock)
-        return lock
-
-
 def _pool(workers: int) -> ProcessPool:
-    # Spawned, not forked: a fork of a process with running threads (ONNX Runtime, torch) can hang.
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=_KeptLocks())
+    # No forks of this process: one with running threads (ONNX Runtime, torch) can hang.
+    context = quick_context("hangtag.dataset.shards")
+    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
 
 
 def _given(source: Source) -> str | bytes | ImageError:

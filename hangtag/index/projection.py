@@ -23,8 +23,8 @@ By = Literal["content", "style"]
 FITTED: Final = 4096
 DIMENSIONS: Final[dict[By, int]] = {"content": 256, "style": 64}
 # The parts of hangtag-base that each kind of vector is made of.
-PARTS: Final[dict[By, tuple[int, ...]]] = {"content": (0, 7), "style": (1, 2)}
-ALL_PARTS: Final = 8
+PARTS: Final[dict[By, tuple[int, ...]]] = {"content": (0, 4), "style": (1, 2)}
+ALL_PARTS: Final = 11
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,14 @@
 What a design is worth for a word is 1 where people gave the tag, 0 where they denied it, else the
 model's calibrated score: the probability that the tag fits. A design must have every wanted name,
 by people or because its score reaches the threshold of the tag, and no unwanted one; its rank is
-the product of the worths, so that "probably a heart" comes after "a heart".
+the product of the worths, so that "probably a heart" comes after "a heart". A wanted word that is
+no tag means the tags that are near it, where the `synonyms` extra is installed.
 """
 
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -16,12 +18,13 @@ from numpy.typing import NDArray
 
 from hangtag.errors import ConfigError
 from hangtag.index.library_index import LibraryIndex
+from hangtag.index.near_words import NearWords, is_installed
 from hangtag.index.query import Term, parse_query
 from hangtag.library.colours import ALIASES, MAIN, NAMES
 from hangtag.library.rules import normalise_tag
 from hangtag.tagging.calibration import expit
 
-By = Literal["people", "model", "colour"]
+By = Literal["people", "model", "colour", "meaning"]
 
 # A colour of this share of what is visible or more is as good as a tag that the model is sure of.
 MOST: Final = 0.5
@@ -33,6 +36,7 @@ class Reason:
     """Why a design is found: a name of the query, its worth, and where that comes from."""
 
     name: str
+    """As the query has it; by `meaning`, the tag that is near it."""
     score: float
     """0 to 1; 1 for a human tag."""
     by: By
@@ -57,9 +61,12 @@ class _Worth:
     enough: NDArray[np.bool_]
     by: NDArray[np.int8]
     """Positions in _BY."""
+    names: tuple[str, ...] = ()
+    """Of a word that is no tag: the tags near it, and which of them counts, (n,)."""
+    which: NDArray[np.int8] | None = None
 
 
-_BY: Final[tuple[By, ...]] = ("people", "model", "colour")
+_BY: Final[tuple[By, ...]] = ("people", "model", "colour", "meaning")
 
 
 class Search:
@@ -113,7 +120,7 @@ class Search:
         scores, enough = np.ones(len(self.index)), np.ones(len(self.index), np.bool_)
         wanted: dict[str, _Worth] = {}
         for term in terms:
-            worth = self._worth(term.name)
+            worth = self._worth(term.name, nearby=term.wanted)
             if term.wanted:
                 wanted[term.name] = worth
                 scores *= worth.values
@@ -126,9 +133,12 @@ class Search:
 
     def _hit(self, row: int, score: float, worths: dict[str, _Worth]) -> Hit:
         reasons = tuple(
-            Reason(name, float(worth.values[row]), _BY[int(worth.by[row])])
+            Reason(
+                name if worth.which is None else worth.names[worth.which[row]],
+                float(worth.values[row]), _BY[int(worth.by[row])],
+            )
             for name, worth in worths.items()
-        )
+        )  # fmt: skip
         design = self.index.designs[row]
         return Hit(design.image, score, reasons, design.location)
 
@@ -147,12 +157,48 @@ class Search:
         name = ALIASES.get(name, name)
         return NAMES.index(name) if name in NAMES else None
 
-    def _worth(self, name: str) -> _Worth:
-        if name not in self._known:
-            self._known[name] = self._computed(self._spelled(name))
-        return self._known[name]
+    def _worth(self, name: str, *, nearby: bool) -> _Worth:
+        """`nearby`: whether a name that nobody knows may mean what is near it."""
+        found = self._known.get(name)
+        if found is None or (found.names and not nearby):
+            spelled = self._spelled_or_none(name)
+            if spelled is None and nearby:
+                found = self._near(name)
+            else:
+                found = self._computed(spelled or self._spelled(name))
+            self._known[name] = found
+        return found
+
+    def _near(self, name: str) -> _Worth:
+        """Return what designs are worth for a word by the tags that are near it."""
+        near = self._near_words.nearest(name) if self._near_words else []
+        if not near:
+            raise self._unknown(name)
+        worths = [self._computed(one.name) for one in near]
+        values = np.stack(
+            [
+                one.similarity * worth.values * worth.enough
+                for one, worth in zip(near, worths, strict=True)
+            ]
+        )
+        enough = np.logical_or.reduce([worth.enough for worth in worths])
+        by = np.full(len(self.index), _BY.index("meaning"), np.int8)
+        names, which = tuple(one.name for one in near), values.argmax(axis=0).astype(np.int8)
+        return _Worth(values.max(axis=0), enough, by, names, which)
+
+    @cached_property
+    def _near_words(self) -> NearWords | None:
+        names = sorted({*self._column, *self.index.tagged, *NAMES})
+        return NearWords(names) if is_installed() else None
 
     def _spelled(self, name: str) -> str:
+        """Return a name as it is known. Raises ConfigError for one that is not."""
+        found = self._spelled_or_none(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def _spelled_or_none(self, name: str) -> str | None:
         """Return a name, or its singular or plural where only that is known."""
         if self.is_known(name):
             return name
@@ -163,12 +209,15 @@ class Search:
         for other in map(normalise_tag, others):
             if self.is_known(other):
                 return other
-        raise ConfigError(f"no tag {name!r} in this index{self._suggested(name)}")
+        return None
 
-    def _suggested(self, name: str) -> str:
+    def _unknown(self, name: str) -> ConfigError:
         names = {*self._column, *self.index.tagged, *NAMES}
         near = difflib.get_close_matches(name, sorted(names), 3, 0.7)
-        return f"; similar: {', '.join(near)}" if near else ""
+        similar = f"; similar: {', '.join(near)}" if near else ""
+        if not is_installed():
+            similar += '; pip install "hangtag[synonyms]" lets other words mean tags near them'
+        return ConfigError(f"no tag {name!r} in this index{similar}")
 
     def _computed(self, name: str) -> _Worth:
         index, tag, colour = self.index, self._tag(name), self._colour(name)

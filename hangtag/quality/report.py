@@ -79,6 +79,7 @@ def write_report(evaluation: Evaluation, scored: Scored, path: Path | None = Non
         backbone=scored.tagger.folder.training["backbone"],
         input_size=scored.tagger.folder.preprocessing.input_size,
         figures=evaluation.figures,
+        names={tag.name: tag.names for tag in scored.tagger.vocabulary.tags},
         per_tag=sorted(evaluation.per_tag, key=lambda tag: -tag["designs"]),
         plots={
             "training": plots.training_curves(history) if len(history) > 1 else "",

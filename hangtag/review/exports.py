@@ -20,8 +20,9 @@ from hangtag.errors import CatalogError
 from hangtag.library.catalog import Catalog, Design
 from hangtag.review.spelling import Spelling, clean, tag_key
 from hangtag.storage.files import atomic_path
-from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.bulk import tag_designs
 from hangtag.tagging.designs import Located
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
 # Label Studio serves a file below its document root at this address, its path after `d=`.

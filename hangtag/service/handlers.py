@@ -28,7 +28,7 @@ from hangtag.service.schema import (
 )
 from hangtag.service.scoring import Scored, Scoring
 from hangtag.service.uploads import FORM, is_image_type, read_uploads
-from hangtag.tagging.bulk import Selection
+from hangtag.tagging.selection import Selection
 
 PAGE: Final = Path(__file__).with_name("page")
 JSON, JSON_LINES = "application/json", "application/jsonlines"

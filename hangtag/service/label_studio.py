@@ -22,7 +22,7 @@ from hangtag.review.spelling import tag_key
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
 from hangtag.service.scoring import Scored, Scoring
-from hangtag.tagging.bulk import Selection
+from hangtag.tagging.selection import Selection
 
 _AT_ONCE: Final = 8  # tasks: bounds the memory
 _LOCAL_FILES: Final = "/data/local-files/"  # a file below Label Studio's document root, `?d=PATH`

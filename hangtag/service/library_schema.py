@@ -44,7 +44,7 @@ class ReasonOut(BaseModel):
 
     name: str
     score: float
-    by: Literal["people", "model", "colour"]
+    by: Literal["people", "model", "colour", "meaning"]
 
 
 class Found(BaseModel):

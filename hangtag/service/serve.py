@@ -4,7 +4,7 @@ hangtag serve MODEL
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -33,9 +33,10 @@ from hangtag.service.library_api import add_library
 from hangtag.service.processes import leave_with_parent, run_several
 from hangtag.service.review_api import add_review
 from hangtag.service.server import run
-from hangtag.tagging.bulk import Selection, tag_designs
+from hangtag.tagging.bulk import tag_designs
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import TAGS_FILE
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
 QUESTIONS: Final = b"2"  # how questions are made; others make them anew
@@ -59,10 +60,23 @@ def serve(model: Path, config: ServeConfig) -> None:
 def application(model: Path, config: ServeConfig, token: str | None) -> tuple[FastAPI, Engine]:
     """Return the application that serves MODEL/, and its engine. Raises ModelError, ConfigError."""
     index, engine = _index(config), _engine(model, config)
-    app = create_app(engine, config, token)
+    return _assembled(engine, config, token, index), engine
+
+
+def _assembled(
+    engine: Engine,
+    config: ServeConfig,
+    token: str | None,
+    index: LibraryIndex | None,
+    add: Callable[[FastAPI], None] | None = None,
+) -> FastAPI:
+    """Return the application of an engine; `add` adds a review, whose tab stands before others."""
+    app = create_app(engine, config, token, review=add is not None)
+    if add is not None:
+        add(app)
     if index is not None:
         add_library(app, index, engine, teaches=config.teach)
-    return app, engine
+    return app
 
 
 def _in_process(model: Path, config: ServeConfig) -> FastAPI:
@@ -115,10 +129,11 @@ def review(
                 questions += _from_model(catalog, engine.tagger, scored, unknown)
             store.set_questions(questions, key.hexdigest())
     live = LiveReview(store, build, only_new_tags=audit is not None, built=built)
-    app = create_app(engine, config, token, review=True)
-    add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
-    if index is not None:
-        add_library(app, index, engine, teaches=config.teach)
+
+    def add(app: FastAPI) -> None:
+        add_review(app, store, catalog, engine, live, max_megapixels=engine.max_megapixels)
+
+    app = _assembled(engine, config, token, index, add)
     live.start()
     try:
         run(app, engine, config)

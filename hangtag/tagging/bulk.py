@@ -6,99 +6,39 @@ hangtag tag MODEL PATH... --out tags.jsonl
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from hangtag.console import note, track
 from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
-from hangtag.errors import CatalogError, ConfigError, ImageError
+from hangtag.errors import ConfigError, ImageError
 from hangtag.library.colours import TWELVE, Palette, colour_shares, main_colours
-from hangtag.library.keywords.embedded_tags import write_tags
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.designs import Located
+from hangtag.tagging.metadata import Xmp, check_local, with_metadata
 from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.tagging.output import (
     REJECTED,
     Journal,
     TaggedDesign,
-    is_journal,
+    beginning_of,
     is_own_output,
     write_rejected,
     write_tagged,
 )
 from hangtag.tagging.precision import Precision, has_gpu
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 from hangtag.tagging.words import check_words, words_of
 
-# Whether tags are written into metadata: no, into sidecars, or into files that can hold them.
-Xmp = bool | Literal["embed"]
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which suggestions of a design are kept.
-
-    By default those that reach the threshold of their tag. Each of the three options replaces the
-    thresholds; `top` and `min_score` also hold together, and with `all`.
-    """
-
-    all: bool = False
-    """Every tag of the vocabulary."""
-
-    top: int | None = None
-    """At most this many, the best."""
-
-    min_score: float | None = None
-    """Those with at least this score, 0 to 1."""
-
-    colours: bool = False
-    """Also the main colours by their names, after the tags; see `library.colours`."""
-
-    palette: Palette | None = None
-    """The colours to choose from; by default twelve."""
-
-    words: bool = False
-    """Also the words written in a design; see `tagging.words`."""
-
-    language: str | None = None
-    """Tags by their names in this language; one without such a name keeps its own."""
-
-    def of(self, tagger: Tagger, scores: NDArray[np.float32]) -> list[Suggestion]:
-        """Return the kept suggestions of one design, best first, by its scores (T,).
-
-        Raises VocabularyError for a language in which no tag has a name.
-        """
-        if self.all or self.min_score is not None or self.top is not None:
-            found = tagger.suggestions(scores, min_score=self.min_score or 0.0, top=self.top)
-        else:
-            found = tagger.suggestions(scores, min_score=tagger.thresholds)
-        if self.language is None:
-            return found
-        names = tagger.vocabulary.names_in(self.language)
-        best: dict[str, Suggestion] = {}  # two tags may have one name
-        for one in found:
-            name = names.get(one.tag, one.tag)
-            best.setdefault(name, replace(one, tag=name))
-        return list(best.values())
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the options, by which runs are recognised; those that are off are left out."""
-        options = asdict(self)
-        for name in ("palette", "words", "language"):
-            if not options[name]:
-                del options[name]
-        return options
 
 
 @dataclass(frozen=True)
@@ -119,6 +59,9 @@ class BulkSummary:
 
     unchanged: int = 0
     """Designs that an earlier run had tagged and that have not changed since."""
+
+    unwritten: int = 0
+    """Designs of this run whose metadata could not be written; the next run tries again."""
 
     precision: Precision = "fp32"
     """In which the network computed: fp32, or int8 for 8 bits."""
@@ -239,16 +182,34 @@ def tag_library(
     chooses its own precision, a killed run is resumed in that with which it began. Raises
     ConfigError, ModelError.
     """
+    summary, journal = run_library(model, designs, out, selection, workers=workers, xmp=xmp)
+    journal.path.unlink()
+    return summary
+
+
+def run_library(
+    model: Path | ModelFolder,
+    designs: Sequence[Located],
+    out: Path,
+    selection: Selection,
+    *,
+    workers: int = 0,
+    xmp: Xmp = False,
+) -> tuple[BulkSummary, Journal]:
+    """Do as `tag_library`, and leave the journal, by which nothing is tagged twice after a kill."""
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
     with only_writer(out.with_name(f".{out.name}.lock"), out):
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:
-            _check_sidecars(designs)
+            check_local(designs)
         folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
-        part = out.with_name(f".{out.name}.part")
-        folder = folder.begun(lambda one: is_journal(part, _key(one, designs, selection, xmp)))
-        journal = Journal(part, _key(folder, designs, selection, xmp))
+        begun = beginning_of(journal_of(out))
+        keys = begun[:1] if begun else ()
+        folder = folder.begun(lambda one: key_of(one, designs, selection, xmp) in keys)
+        key = key_of(folder, designs, selection, xmp)
+        kind = journal_kind(kind_of(folder, selection, xmp))
+        journal = Journal(journal_of(out), key, kind)
         done = journal.done
         if done:
             note(f"resuming: an earlier run tagged {done:,} designs")
@@ -256,19 +217,43 @@ def tag_library(
         journal.append(track(tagged, "tagging", total=len(designs), done=done))
         write_tagged(out, journal)
         rejected = write_rejected(out.with_suffix(REJECTED), journal)
-        counts = [len(design.suggestions) for design in journal if design.error is None]
-        journal.path.unlink()
-        return BulkSummary(
-            len(counts), sum(counts), done, dict(sorted(rejected.items())),
-            precision=folder.precision,
-        )  # fmt: skip
+        summary = _summary(journal, done, rejected)
+        return replace(summary, precision=folder.precision), journal
 
 
-def _key(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
+def _summary(journal: Journal, done: int, rejected: Mapping[str, int]) -> BulkSummary:
+    tagged = suggestions = unwritten = 0
+    for design in journal:
+        if design.error is None:
+            tagged += 1
+            suggestions += len(design.suggestions)
+            unwritten += design.is_unwritten
+    reasons = dict(sorted(rejected.items()))
+    return BulkSummary(tagged, suggestions, done, reasons, unwritten=unwritten)
+
+
+def journal_of(out: Path) -> Path:
+    """Return the path of the journal of a run into `out`."""
+    return out.with_name(f".{out.name}.part")
+
+
+def key_of(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     pairs = [(design.name, design.location) for design in designs]
     content = json.dumps([*folder.key, selection.as_json(), xmp, pairs])
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def kind_of(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
+    """Return a digest of model, thresholds and options: of what the tags of a design depend on."""
+    named = [folder.identity, *folder.key[1:]]
+    content = json.dumps([*named, selection.as_json(), xmp])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def journal_kind(kind: str) -> str:
+    """Return the kind of a journal: designs have their names below the working folder."""
+    return hashlib.sha256(f"{kind} {Path.cwd()}".encode()).hexdigest()[:32]
 
 
 def stream(
@@ -284,7 +269,7 @@ def stream(
     Raises ConfigError, ModelError.
     """
     if xmp:
-        _check_sidecars(designs)
+        check_local(designs)
     yield from _tagged(folder, designs, selection, workers, xmp)
 
 
@@ -293,25 +278,7 @@ def _tagged(
 ) -> Iterator[TaggedDesign]:
     tagged = tag_designs(folder, designs, selection, workers=workers)
     for design, found in zip(designs, tagged, strict=True):
-        if xmp:
-            _write_xmp(found, design.location, folder, xmp == "embed")
-        yield found
-
-
-def _check_sidecars(designs: Sequence[Located]) -> None:
-    remote = next((design.location for design in designs if not design.is_local), None)
-    if remote is not None:
-        raise ConfigError(f"--xmp writes beside the designs, and {remote} is not on this machine")
-
-
-def _write_xmp(design: TaggedDesign, location: str, model: ModelFolder, embed: bool) -> None:
-    """Add the tags to the design's metadata; what cannot be read stays as it is, and a note says
-    so."""
-    if design.suggestions:
-        try:
-            write_tags(Path(location), design.marks(model), embed=embed)
-        except (CatalogError, OSError) as error:
-            note(f"metadata not changed: {error}")
+        yield with_metadata(found, design.location, folder, xmp)
 
 
 def summary_line(summary: BulkSummary, out: Path) -> str:
@@ -321,6 +288,8 @@ def summary_line(summary: BulkSummary, out: Path) -> str:
         line += " (8 bits)"
     if summary.unchanged:
         line += f"; {summary.unchanged:,} designs unchanged since the last run"
+    if summary.unwritten:
+        line += f"; metadata of {summary.unwritten:,} designs not written, see the messages"
     if summary.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.rejected.items())
         line += f"; unreadable: {reasons}, see {out.with_suffix(REJECTED)}"

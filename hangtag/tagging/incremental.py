@@ -5,55 +5,43 @@ Its first line says by which run: model, thresholds and options. Without it, all
 """
 
 import csv
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hangtag.errors import ConfigError
+from hangtag.console import note
 from hangtag.library.catalog_csv import write_csv
-from hangtag.storage.files import atomic_path, read_text, refuse_foreign
+from hangtag.storage.files import atomic_path, refuse_foreign
 from hangtag.storage.locks import only_writer
-from hangtag.tagging.bulk import BulkSummary, Selection, Xmp, tag_library
+from hangtag.tagging.bulk import (
+    BulkSummary,
+    journal_kind,
+    journal_of,
+    key_of,
+    kind_of,
+    run_library,
+)
 from hangtag.tagging.designs import Located
+from hangtag.tagging.metadata import Xmp, stamp_of
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.tagging.output import CSV_COLUMNS, REJECTED, REJECTED_COLUMNS, is_own_output
-
-Stamp = tuple[int, int]
-
-
-@dataclass
-class Seen:
-    """The designs that an output covers, as they were when they were tagged."""
-
-    key: str = ""
-    out: Stamp | None = None
-    """The output itself: another one was not written by the run that is remembered."""
-    designs: dict[tuple[str, str], Stamp] = field(default_factory=dict)
-    """By name and location."""
-
-    @classmethod
-    def read(cls, path: Path) -> "Seen":
-        """Return what is remembered; nothing where the file is missing or damaged."""
-        try:
-            head, *lines = map(json.loads, read_text(path, ConfigError).splitlines())
-            designs = {(name, at): (size, time) for name, at, size, time in lines}
-            return cls(head["key"], tuple(head["out"]), designs)
-        except (ConfigError, ValueError, KeyError, TypeError):
-            return cls()
-
-    def remember(self, out: Path) -> None:
-        """Write, whole, what is remembered of `out` as it is now."""
-        self.out = _stamp(str(out))
-        with atomic_path(_state(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"key": self.key, "out": self.out}) + "\n")
-            file.writelines(
-                json.dumps([*names, *stamp], ensure_ascii=False) + "\n"
-                for names, stamp in self.designs.items()
-            )
+from hangtag.tagging.output import (
+    CSV_COLUMNS,
+    REJECTED,
+    REJECTED_COLUMNS,
+    Stamp,
+    TaggedDesign,
+    beginning_of,
+    designs_in,
+    is_own_output,
+    write_rejected,
+    write_tagged,
+)
+from hangtag.tagging.seen import AGAIN, Names, Seen, state_of
+from hangtag.tagging.selection import Selection
 
 
 def tag_changed(
@@ -64,101 +52,156 @@ def tag_changed(
     *,
     workers: int = 0,
     xmp: Xmp = False,
+    retry: bool = True,
 ) -> BulkSummary:
     """Tag designs into `out` as `tag_library` does, but only those that an earlier run did not.
 
-    A design is tagged again when its size or time changed, and all are when the model, its
-    thresholds or the options changed. What is no longer among `designs` is left out of `out`. The
-    summary counts what is in `out`. Where a model chooses its own precision, `out` keeps that with
-    which it began. Raises ConfigError, ModelError.
+    A design is tagged again when its size or time changed, and with `retry` when its metadata could
+    not be written; all are when the model, its thresholds or the options changed. What is no longer
+    among `designs` is left out of `out`. The summary counts what is in `out`. Where a model chooses
+    its own precision, `out` keeps that with which it began. Raises ConfigError, ModelError.
     """
-    seen = Seen.read(_state(out))
     folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
-    folder = folder.begun(lambda one: seen.key == _key(one, selection, xmp))
-    key = _key(folder, selection, xmp)
-    stamps = {(one.name, one.location): _stamp(one.location) for one in designs}
-    known = seen.designs if seen.key == key and seen.out == _stamp(str(out)) else {}
-    changed = [
-        one
-        for one in designs
-        if (stamp := stamps[one.name, one.location]) is None
-        or known.get((one.name, one.location)) != stamp
-    ]
-    if len(changed) == len(designs):
-        summary = tag_library(folder, designs, out, selection, workers=workers, xmp=xmp)
-        key = _key(replace(folder, asked=summary.precision), selection, xmp)
-    else:
-        refuse_foreign(out, is_own_output, "hangtag tag")
-        with only_writer(out.with_name(f".{out.name}.lock"), out):
-            summary = _merged(folder, designs, changed, out, (selection, workers, xmp))
-    if xmp == "embed":  # which changed the files
-        for one in changed:
-            stamps[one.name, one.location] = _stamp(one.location)
-    kept = {names: stamp for names, stamp in stamps.items() if stamp is not None}
-    Seen(key, None, kept).remember(out)
-    return summary
+    earlier = Seen.read(state_of(out))
+    folder = folder.begun(lambda one: _is_begun(kind_of(one, selection, xmp), earlier, out))
+    kind = kind_of(folder, selection, xmp)
+    now = Seen(kind, None, _stamps(designs))
+    seen = _still_true(earlier, now, out, retry=retry)
+    changed = [one for one in designs if (one.name, one.location) not in seen.designs]
+    is_all = len(changed) == len(designs)
+    key = key_of(folder, changed, selection, xmp)
+    resumed = {journal_of(out if is_all else _fresh(out)): key}
+    found = {} if earlier.key == AGAIN else _from_killed_runs(out, now, resumed)
+    if found:
+        _take_over(found, designs, out, seen)
+        changed = [one for one in changed if (one.name, one.location) not in seen.designs]
+        is_all = False
+    options: dict[str, Any] = {"workers": workers, "xmp": xmp}
+    if is_all:
+        summary, journal = run_library(folder, designs, out, selection, **options)
+        _apply(journal, changed, now)
+        now.remember(out)
+        journal.path.unlink()
+        return summary
+    refuse_foreign(out, is_own_output, "hangtag tag")
+    with only_writer(out.with_name(f".{out.name}.lock"), out):
+        run = BulkSummary(0, 0, 0, {}, precision=folder.precision)
+        fresh = _fresh(out)
+        if changed:
+            run, journal = run_library(folder, changed, fresh, selection, **options)
+            _apply(journal, changed, now)
+        now.unwritten |= seen.unwritten & now.designs.keys()
+        merged = _merge(out, designs, {one.name for one in changed})
+        now.remember(out)
+        for path in (fresh, fresh.with_suffix(REJECTED), journal_of(fresh)):
+            path.unlink(missing_ok=True)
+    return replace(
+        run,
+        tagged=merged.tagged,
+        suggestions=merged.suggestions,
+        rejected=merged.rejected,
+        unchanged=len(designs) - len(changed),
+    )
 
 
-def join_seen(outs: Sequence[Path]) -> Seen | None:
-    """Return what several outputs of one run cover together; None where one does not say.
+def _is_begun(kind: str, earlier: Seen, out: Path) -> bool:
+    """Return whether an earlier run of this kind left its output, or its journal when killed."""
+    begun = map(beginning_of, (journal_of(out), journal_of(_fresh(out))))
+    return earlier.key == kind or journal_kind(kind) in [one[1] for one in begun if one]
 
-    Raises ConfigError for outputs of different models or options.
+
+def _stamps(designs: Iterable[Located]) -> dict[Names, Stamp]:
+    stamps = (((one.name, one.location), stamp_of(one.location)) for one in designs)
+    return {names: stamp for names, stamp in stamps if stamp is not None}
+
+
+def _still_true(seen: Seen, now: Seen, out: Path, *, retry: bool) -> Seen:
+    """Return what an earlier run of this kind remembered and what is as it was then."""
+    if seen.key != now.key or seen.out != stamp_of(str(out)):
+        return Seen(now.key)
+    again = seen.unwritten if retry else set()
+    same = {names: at for names, at in seen.designs.items() if now.designs.get(names) == at}
+    kept = {names: at for names, at in same.items() if names not in again}
+    return Seen(now.key, None, kept, seen.unwritten & kept.keys())
+
+
+def _apply(journal: Iterable[TaggedDesign], designs: Sequence[Located], now: Seen) -> None:
+    """Note what a run did with the files of `designs`: tags embedded, or metadata not written."""
+    names_of = {one.name: (one.name, one.location) for one in designs}
+    for design in journal:
+        names = names_of[design.image]
+        if design.stamp is not None:
+            now.designs[names] = design.stamp
+        if design.is_unwritten:
+            now.unwritten.add(names)
+
+
+def _from_killed_runs(
+    out: Path, now: Seen, resumed: Mapping[Path, str]
+) -> dict[Names, TaggedDesign]:
+    """Return what killed runs of this kind, but of other designs, have tagged.
+
+    A run that `resumed` (key by journal) names is resumed as it is. Designs that may have changed
+    since the run began are left out.
     """
-    found = [Seen.read(_state(out)) for out in outs]
-    known = [(one.key, out) for one, out in zip(found, outs, strict=True) if one.key]
-    for key, out in known:
-        if key != known[0][0]:
-            raise ConfigError(
-                f"{out} was tagged by another model, in another precision or with other options "
-                f"than {known[0][1].name}; tag it again, on different machines with --precision"
-            )
-    if len(known) < len(outs):
-        return None
-    return Seen(known[0][0], None, {name: at for one in found for name, at in one.designs.items()})
+    names_of = {names[0]: names for names in now.designs}
+    journals: dict[Path, int] = {}
+    is_resumed = True
+    for journal in (journal_of(out), journal_of(_fresh(out))):
+        key, kind, began = beginning_of(journal) or ("", "", 0)
+        if kind == journal_kind(now.key):
+            journals[journal] = began
+            is_resumed = is_resumed and resumed.get(journal) == key
+    found: dict[Names, TaggedDesign] = {}
+    for journal, began in () if is_resumed else journals.items():
+        for design in designs_in(journal):
+            names = names_of.get(design.image)
+            if names and _is_unchanged(design, now.designs[names], names[1], began):
+                found[names] = design
+    return found
 
 
-def forget(out: Path) -> None:
-    """Let the next run into `out` tag all designs."""
-    _state(out).unlink(missing_ok=True)
+def _is_unchanged(design: TaggedDesign, stamp: Stamp, location: str, began: int) -> bool:
+    if design.stamp is not None:
+        return design.stamp == stamp
+    return max(stamp[1], os.stat(location).st_ctime_ns) < began  # noqa: PTH116
 
 
-def _state(out: Path) -> Path:
-    return out.with_name(f".{out.name}.seen")
+def _take_over(
+    found: Mapping[Names, TaggedDesign], designs: Sequence[Located], out: Path, seen: Seen
+) -> None:
+    """Move what killed runs have tagged into `out`, and remember it in `seen` as well."""
+    note(f"resuming: an earlier run of other designs tagged {len(found):,} of these")
+    refuse_foreign(out, is_own_output, "hangtag tag")
+    fresh = _fresh(out)
+    with only_writer(out.with_name(f".{out.name}.lock"), out):
+        write_tagged(fresh, found.values())
+        write_rejected(fresh.with_suffix(REJECTED), found.values())
+        seen.designs |= _stamps(one for one in designs if (one.name, one.location) in found)
+        seen.unwritten |= {names for names, design in found.items() if design.is_unwritten}
+        covered = [one for one in designs if (one.name, one.location) in seen.designs]
+        _merge(out, covered, {name for name, _ in found})
+        seen.remember(out)
+        journals = (journal_of(out), journal_of(fresh))
+        for path in (fresh, fresh.with_suffix(REJECTED), *journals):
+            path.unlink(missing_ok=True)
 
 
-def _merged(
-    model: ModelFolder,
-    designs: Sequence[Located],
-    changed: Sequence[Located],
-    out: Path,
-    options: tuple[Selection, int, Xmp],
-) -> BulkSummary:
-    """Tag the changed designs into a file of their own, and merge it into `out`."""
-    selection, workers, xmp = options
-    fresh = out.with_name(f".{out.stem}.new{out.suffix}")
-    run = BulkSummary(0, 0, 0, {}, precision=model.precision)
-    if changed:
-        run = tag_library(model, changed, fresh, selection, workers=workers, xmp=xmp)
-    again = {one.name for one in changed}
-    names = [one.name for one in designs]
+def _fresh(out: Path) -> Path:
+    return out.with_name(f".{out.stem}.new{out.suffix}")
+
+
+def _merge(out: Path, designs: Sequence[Located], again: set[str]) -> BulkSummary:
+    """Write what `out` and the file of fresh tags hold of `designs`; `again` are in the latter."""
+    fresh, names = _fresh(out), [one.name for one in designs]
     tagged = _by_name(_records(out), again) | _by_name(_records(fresh), ())
-    _write(out, [tagged[name] for name in names if name in tagged])
+    kept = [tagged[name] for name in names if name in tagged]
+    _write(out, kept)
     rejected = _rejected(out, again) | _rejected(fresh, ())
     rows = [rejected[name] for name in names if name in rejected]
     _write_rejected(out, rows)
-    for path in (fresh, fresh.with_suffix(REJECTED)):
-        path.unlink(missing_ok=True)
-    reasons: dict[str, int] = {}
-    for row in rows:
-        reasons[row[1]] = reasons.get(row[1], 0) + 1
-    kept = [tagged[name] for name in names if name in tagged]
-    return replace(
-        run,
-        tagged=len(kept),
-        suggestions=sum(count for _, count, _ in kept),
-        rejected=dict(sorted(reasons.items())),
-        unchanged=len(designs) - len(changed),
-    )
+    reasons = dict(sorted(Counter(row[1] for row in rows).items()))
+    return BulkSummary(len(kept), sum(count for _, count, _ in kept), 0, reasons)
 
 
 _Record = tuple[str, int, Any]  # name, number of tags, the line or row
@@ -208,18 +251,3 @@ def _write_rejected(out: Path, rows: Sequence[tuple[str, ...]]) -> None:
     path.unlink(missing_ok=True)
     if rows:
         write_csv(path, REJECTED_COLUMNS, rows)
-
-
-def _stamp(location: str) -> Stamp | None:
-    """Return size in bytes and time in nanoseconds of a file; None for one that is not here."""
-    try:
-        found = os.stat(location)  # noqa: PTH116  # half a million of them
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _key(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
-    named = [folder.identity, *folder.key[1:]]
-    content = json.dumps([*named, selection.as_json(), xmp])
-    return hashlib.sha256(content.encode()).hexdigest()[:32]

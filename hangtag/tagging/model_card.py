@@ -155,14 +155,21 @@ def _tags(folder: ModelFolder) -> Iterator[str]:
     tags = sorted(folder.vocabulary.tags, key=lambda tag: (-tag.count, tag.name))
     yield "## Tags and thresholds\n"
     yield "A tag is suggested from `suggest`, and may be applied without a person from `apply`.\n"
-    yield "| tag | designs | suggest | apply |\n|---|---|---|---|"
+    has_names = any(tag.names for tag in tags)
+    more = (" names |", "---|") if has_names else ("", "")
+    yield f"| tag | designs | suggest | apply |{more[0]}\n|---|---|---|---|{more[1]}"
     for tag in tags[:_SHOWN]:
         suggest, apply = (
             "" if limit is None else f"{limit:.2f}"
             for limit in (tag.threshold, tag.apply_threshold)
         )
-        name = tag.name.replace("|", "\\|")
-        yield f"| {name} | {tag.count:,} | {suggest} | {apply} |"
+        names = ", ".join(f"{language}: {name}" for language, name in tag.names)
+        row = f"| {_cell(tag.name)} | {tag.count:,} | {suggest} | {apply} |"
+        yield f"{row} {_cell(names)} |" if has_names else row
     if len(tags) > _SHOWN:
         yield f"\n{len(tags) - _SHOWN:,} more in `tags.json`."
     yield ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -2,8 +2,9 @@
 
 import csv
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -20,6 +21,8 @@ from hangtag.tagging.tagger import Suggestion
 CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
 REJECTED: Final = ".rejected.csv"  # in place of the suffix of the output
 REJECTED_COLUMNS: Final = ("image", "reason", "message")
+Stamp = tuple[int, int]
+"""Size in bytes and time in nanoseconds of a file."""
 _NO_TAGS: Final = {"by": "model"}  # in the line of a design without tags
 
 
@@ -34,6 +37,12 @@ class TaggedDesign:
     """The kept ones, best first, with scores of six digits."""
 
     error: ImageError | None = None
+
+    stamp: Stamp | None = None
+    """The file as it is now, if tags were written into it."""
+
+    is_unwritten: bool = False
+    """Whether its metadata could not be written."""
 
     def marks(self, model: ModelFolder) -> list[MachineTag]:
         """Return the suggestions as `model` puts them on the design."""
@@ -56,22 +65,35 @@ class TaggedDesign:
 
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> "TaggedDesign":
-        """Return the design of a line that `as_json` made."""
+        """Return the design of a line that `as_json` made, or of a journal's."""
         if "reason" in line:
             return cls(line["image"], error=ImageError(line["reason"], line["message"]))
         suggestions = (
             Suggestion(tag["tag"], tag["score"], tag.get("mark"), tag.get("kind"))
             for tag in line["tags"]
         )
-        return cls(line["image"], tuple(suggestions))
+        stamp = tuple(line["stamp"]) if "stamp" in line else None
+        return cls(line["image"], tuple(suggestions), None, stamp, line.get("unwritten", False))
+
+    def for_journal(self) -> dict[str, Any]:
+        """Return a line of a journal: as in the output, with what became of the metadata."""
+        line = self.as_json()
+        if self.stamp is not None:
+            line["stamp"] = self.stamp
+        return {**line, "unwritten": True} if self.is_unwritten else line
 
 
 class Journal:
-    """The designs that a run has tagged so far, one a line: a killed run resumes from it."""
+    """The designs that a run has tagged so far, one a line: a killed run resumes from it.
 
-    def __init__(self, path: Path, key: str) -> None:
+    The first line holds the key of the run, the key of its model and options (`kind`), and the time
+    at which it began, in nanoseconds.
+    """
+
+    def __init__(self, path: Path, key: str, kind: str = "-") -> None:
         """Open or begin the journal of the run `key`; one of another run is replaced."""
         self.path = path
+        self._head = f"{key} {kind} {time.time_ns()}\n"
         self.done = self._resume(key)
         """How many designs a killed run of the same command left in it."""
 
@@ -79,7 +101,7 @@ class Journal:
         if self.path.exists():
             lines = 0
             with self.path.open("rb") as file:
-                is_same_run = file.readline().rstrip(b"\n") == key.encode()
+                is_same_run = file.readline().split()[:1] == [key.encode()]
                 whole = file.tell()
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -89,37 +111,45 @@ class Journal:
                 with self.path.open("rb+") as file:
                     file.truncate(whole)  # a kill may have cut the last line
                 return lines
-        write_text(self.path, key + "\n")
+        write_text(self.path, self._head)
         return 0
 
     def append(self, designs: Iterator[TaggedDesign]) -> None:
         """Add designs, each written before the next one is tagged."""
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             for design in designs:
-                file.write(_line(design))
+                file.write(json.dumps(design.for_journal(), ensure_ascii=False) + "\n")
                 file.flush()
 
     def __iter__(self) -> Iterator[TaggedDesign]:
         """Yield the designs one by one: those of a large library do not fit into memory."""
-        with self.path.open(encoding="utf-8", newline="\n") as file:
-            next(file)
-            for line in file:
+        return designs_in(self.path)
+
+
+def designs_in(journal: Path) -> Iterator[TaggedDesign]:
+    """Yield the designs in a journal; a line that a kill cut off is left out."""
+    with journal.open(encoding="utf-8", newline="\n") as file:
+        next(file)
+        for line in file:
+            if line.endswith("\n"):
                 yield TaggedDesign.from_json(json.loads(line))
 
 
-def is_journal(path: Path, key: str) -> bool:
-    """Return whether a killed run `key` left its journal."""
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        return file.readline().rstrip(b"\n") == key.encode()
+def beginning_of(journal: Path) -> tuple[str, str, int] | None:
+    """Return key, kind and time of a journal; None where there is none, or an earlier version's."""
+    try:
+        with journal.open(encoding="utf-8", newline="\n") as file:
+            key, kind, began = file.readline().split()
+            return key, kind, int(began)
+    except (OSError, ValueError):
+        return None
 
 
 def _line(design: TaggedDesign) -> str:
     return json.dumps(design.as_json(), ensure_ascii=False) + "\n"
 
 
-def write_tagged(out: Path, journal: Journal) -> None:
+def write_tagged(out: Path, journal: Iterable[TaggedDesign]) -> None:
     """Write the tagged designs of a run to `out` (.jsonl or .csv)."""
     tagged = (design for design in journal if design.error is None)
     if out.suffix == ".csv":
@@ -147,7 +177,7 @@ def _csv_row(design: TaggedDesign) -> tuple[str, ...]:
     return design.image, join_tags(suggestion.tag for suggestion in found), scores, applied
 
 
-def write_rejected(path: Path, journal: Journal) -> Counter[str]:
+def write_rejected(path: Path, journal: Iterable[TaggedDesign]) -> Counter[str]:
     """List the designs of a run that could not be read; return how many for each reason."""
     rows = [
         (design.image, design.error.reason, str(design.error))

@@ -14,8 +14,8 @@ from hangtag.storage.files import atomic_path, refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.storage.parts import all_parts
 from hangtag.tagging.bulk import BulkSummary
-from hangtag.tagging.incremental import Seen, join_seen
 from hangtag.tagging.output import REJECTED, is_own_output, number_of_tags
+from hangtag.tagging.seen import Seen, join_seen
 
 
 def merge_tagged(out: Path, folders: Sequence[Path] = ()) -> BulkSummary:

@@ -38,7 +38,7 @@ class UntagSummary:
     """Files that another program had changed since: the tags were cut out, the rest stayed."""
 
     failed: int
-    """Designs with metadata that cannot be read; it was left as it is."""
+    """Designs with metadata that cannot be read or written; it was left as it is."""
 
 
 def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
@@ -53,16 +53,19 @@ def untag_library(designs: Sequence[Located], which: Which) -> UntagSummary:
     models: Counter[str] = Counter()
     untagged = edited = failed = 0
     for design in track(designs, "taking tags back", total=len(designs)):
-        try:
-            image = Path(design.location)
-            changed: list[TakenBack | FileTakenBack] = [
-                *untag_sidecars(image, which),
-                *untag_embedded(image, which),
-            ]
-        except (CatalogError, OSError) as error:
-            note(f"not changed: {error}")
-            failed += 1
-            continue
+        image = Path(design.location)
+        changed: list[TakenBack | FileTakenBack] = []
+        is_failed = False
+        for untag in (untag_sidecars, untag_embedded):  # one may work where the other fails
+            try:
+                changed += untag(image, which)
+            except CatalogError as error:
+                note(f"not changed: {error}")
+                is_failed = True
+            except OSError as error:
+                note(f"not changed: {image}: {error.strerror or error}")
+                is_failed = True
+        failed += is_failed
         untagged += bool(changed)
         edited += sum(not was.exact for was in changed)
         # Once per design, also where the file and its sidecar have it.
@@ -82,5 +85,5 @@ def untag_line(summary: UntagSummary) -> str:
             " changes"
         )
     if summary.failed:
-        line += f"; {summary.failed:,} cannot be read and are as they were"
+        line += f"; {summary.failed:,} cannot be read or written and are as they were"
     return line

@@ -12,11 +12,13 @@ from watchfiles import Change, watch
 
 from hangtag.errors import CatalogError, ConfigError
 from hangtag.library.image_files import IMAGE_SUFFIXES
-from hangtag.tagging.bulk import BulkSummary, Selection, Xmp
+from hangtag.tagging.bulk import BulkSummary
 from hangtag.tagging.designs import Located, find_designs
 from hangtag.tagging.incremental import tag_changed
+from hangtag.tagging.metadata import Xmp
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.precision import Asked
+from hangtag.tagging.selection import Selection
 
 RECORD: Final = ".hangtag-watch.jsonl"
 _DEBOUNCE_MS: Final = 1000  # changes within this time are one round
@@ -52,14 +54,16 @@ def watch_folders(
         poll_delay_ms=_POLL_MS, stop_event=stop, yield_on_timeout=True, rust_timeout=_DEBOUNCE_MS,
         raise_interrupt=True,
     )  # fmt: skip
-    due = True
+    due = is_first = True
     for changes in rounds:
         due = due or bool(changes)
         if due:
             # Opened again: it may have been trained in between.
             opened = ModelFolder.open(model, asked)
-            yield tag_changed(opened, _designs(folders), out, selection, workers=workers, xmp=xmp)
-            due = False
+            yield tag_changed(
+                opened, _designs(folders), out, selection, workers=workers, xmp=xmp, retry=is_first
+            )
+            due = is_first = False
 
 
 def _designs(folders: Sequence[Path]) -> list[Located]:

@@ -103,6 +103,9 @@ class KernelFit:
     logits: Floats
     """(p, T)."""
 
+    left_out: Floats
+    """(M, T), logits of the landmarks likewise; none, (0, T), where `predict` was 0."""
+
     @property
     def outputs(self) -> Floats:
         """(p, T), what the regression says: near 0 for a no and near 1 for a yes."""
@@ -152,8 +155,8 @@ def fit(
 
     `features`: (n, F), in parts of `widths`. `labels`: (n, T), 1 yes; a tag that nobody gave counts
     as no. `groups`: (n,), designs that must not tell on each other share a number. `predict`: at
-    most about so many designs, of whole groups, are predicted from the other groups; by default
-    all. Deterministic for a seed, which chooses subsets of designs.
+    most about so many designs, of whole groups, are predicted from the other groups, beside all
+    landmarks; by default all designs. Deterministic for a seed, which chooses subsets of designs.
     """
     parts, rng = tuple(widths), np.random.default_rng(seed)
     designs, yes = Standardised(features, parts), labels == 1
@@ -163,18 +166,23 @@ def fit(
     if predict is not None:
         predicted = _whole_groups(groups, predict, rng)
     if len(designs) <= EXACT:
+        chosen = asked = np.arange(len(yes))
         landmarks = designs[:]
         targets = yes.astype(np.float32)
         weights, residuals = solved(
             kernel(landmarks, landmarks, settings), targets - bias, groups, settings.lam
         )
-        logits = to_logits(targets[predicted] - residuals[predicted])
+        logits = to_logits(targets - residuals)
     else:
         chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
         landmarks = designs[chosen]
-        weights, logits = _approximated(designs, chosen, yes, groups, settings, predicted)
+        asked = predicted
+        if predict != 0:
+            asked = np.union1d(predicted, np.flatnonzero(np.isin(groups, groups[chosen])))
+        weights, logits = _approximated(designs, chosen, yes, groups, settings, asked)
     head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
-    return KernelFit(head, predicted, logits)
+    left_out = logits[np.searchsorted(asked, chosen if predict != 0 else chosen[:0])]
+    return KernelFit(head, predicted, logits[np.searchsorted(asked, predicted)], left_out)
 
 
 def to_logits(outputs: Any) -> Any:

@@ -27,6 +27,7 @@ from hangtag.training.pixels import Stores, known_store
 from hangtag.training.progress import Origin, Progress, save_arrays, save_progress
 from hangtag.training.result import TrainResult, result_of
 from hangtag.training.session import Session
+from hangtag.training.taught import LEFT_OUT
 
 # The head multiplies the rounding of its features by weights of up to 5: it has been seen to differ
 # by 1e-4 of a probability, and a wrong graph by far more.
@@ -102,7 +103,8 @@ class KernelRun:
         # trained on these designs gives all of them away.
         honest = groups is not None and setup.is_pretrained_elsewhere
         predicted = (fitted.logits, labels) if honest else None
-        write = partial(self._write, fitted.head, self._checked(features))
+        left_out = fitted.left_out if honest else None
+        write = partial(self._write, fitted.head, left_out, self._checked(features))
         return Best(logits, features.validation_labels, features.validation_kept, write, predicted)
 
     def _take(self, record: history.Row) -> None:
@@ -118,19 +120,23 @@ class KernelRun:
         return store.inputs(range(min(CHECKED, len(store))))
 
     def _write(
-        self, head: kernel.KernelHead, checked: Pixels, weights: Path, onnx_file: Path
-    ) -> None:
+        self, head: kernel.KernelHead, left_out: kernel.Floats | None, checked: Pixels,
+        weights: Path, onnx_file: Path,
+    ) -> None:  # fmt: skip
         backbone = self.setup.backbone
-        save_arrays(weights, {**backbone.state, **_state_of(head)}, {})
+        save_arrays(weights, {**backbone.state, **_state_of(head, left_out)}, {})
         write_onnx(backbone.graph(), head, onnx_file)
         expected = head.logits(backbone.features(checked))
         check_difference(onnx_file, checked, expected, TOLERANCE)
 
 
-def _state_of(head: kernel.KernelHead) -> State:
+def _state_of(head: kernel.KernelHead, left_out: kernel.Floats | None) -> State:
     names = ("mean", "scale", "landmarks", "weights", "bias")
     values: dict[str, NDArray[Any]] = {f"head.{name}": getattr(head, name) for name in names}
-    return {**values, "head.landmarks": head.landmarks.astype(np.float16)}
+    values["head.landmarks"] = head.landmarks.astype(np.float16)
+    if left_out is not None:
+        values[LEFT_OUT] = left_out.astype(np.float16)
+    return values
 
 
 def run_kernel(setup: HeadSetup, session: Session) -> TrainResult:

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 import timm
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from timm.models.resnet import BasicBlock, downsample_conv
@@ -19,6 +18,7 @@ from hangtag.index.backbone import own_state
 from hangtag.index.own import OWN_NETWORK
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
+from hangtag.training.pooled import PooledParts
 from hangtag.training.weights import weights_file
 
 # SageMaker's image classification names thin residual networks for small images by their depth, 6n
@@ -29,11 +29,11 @@ THIN_RESNETS = {f"thin_resnet{6 * n + 2}": n for n in (3, 5, 7, 9, 18)}
 class TagNetwork(nn.Module):
     """Logits of every tag, from premultiplied RGBA inputs.
 
-    The head gets the backbone's own pooled features, or with `pooling` "all" also the mean and the
-    maximum of the earlier feature maps: edges and textures that the last map of a frozen backbone
-    has lost. `output_stride` is the number of input pixels per cell of the last map; at 16 timm
-    dilates the last stage's convolutions instead of striding (arXiv:1706.05587, section 3.2), with
-    the same weights.
+    The head gets the backbone's own pooled features, or with `pooling` "all" also those of the
+    earlier feature maps and of the design itself (`PooledParts`): edges, textures, places and
+    colours that the last map of a frozen backbone has lost. `output_stride` is the number of input
+    pixels per cell of the last map; at 16 timm dilates the last stage's convolutions instead of
+    striding (arXiv:1706.05587, section 3.2), with the same weights.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class TagNetwork(nn.Module):
         width: Any = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         stages = _stages(self.backbone, network) if pooling == "all" else {}
         self.stages = list(stages)
-        maps = list(stages.values())
-        self.widths = (width, *maps[:-1], *maps)  # of the parts of the features
+        self.pooled = PooledParts(width, list(stages.values())) if stages else None
+        self.widths = self.pooled.widths if self.pooled else (width,)  # of the features' parts
         self.head: nn.Module = tag_head(sum(self.widths), tags)
         self.head_is_fitted = False  # to designs, at least for some of the tags
 
@@ -79,17 +79,15 @@ class TagNetwork(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to the head's inputs, float (n, F)."""
-        planes = four_channels(inputs) + self.get_buffer("offset")
-        if not self.stages:
+        drawn = four_channels(inputs)
+        planes = drawn + self.get_buffer("offset")
+        if self.pooled is None:
             features: Tensor = self.backbone(planes)
             return features
         backbone: Any = self.backbone
         last, maps = backbone.forward_intermediates(planes, indices=self.stages)
-        pooled = [backbone.forward_head(last, pre_logits=True)]
-        pooled += [stage.mean((2, 3)) for stage in maps[:-1]]
-        pooled += [stage.amax((2, 3)) for stage in maps]
-        # On one scale: a maximum is many times a mean, and the head has one weight decay for all.
-        return torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in pooled], dim=1)
+        found: Tensor = self.pooled(drawn, backbone.forward_head(last, pre_logits=True), maps)
+        return found
 
 
 def network_of(config: ResolvedConfig, tags: int) -> TagNetwork:

@@ -3,12 +3,15 @@
 import copy
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.onnx import ONNXProgram
 
 from hangtag.dataset.images import Pixels
 from hangtag.index.backbone import INPUT, OUTPUT
@@ -20,30 +23,45 @@ from hangtag.training.onnx_model import check_difference
 TOLERANCE = 1e-4  # of probabilities
 
 
-def export_onnx(
-    network: nn.Module, input_size: int, path: Path, *, output: str = OUTPUT, optimize: bool = True
-) -> None:
-    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 `output` (n, T).
-
-    Without `optimize` every weight keeps the name and the value that torch gives it.
-    """
-    network = network.eval().cpu()
-    example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
+def export_onnx(network: nn.Module, input_size: int, path: Path, *, output: str = OUTPUT) -> None:
+    """Write a network as ONNX: uint8 (n, s, s, 4), premultiplied, to float32 `output` (n, T)."""
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's internals
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
+        program = traced(network, input_size, output)
+        program.optimize()
+        program.save(str(temporary), external_data=False)
+
+
+def traced(network: nn.Module, input_size: int, output: str) -> ONNXProgram:
+    """Return a network as ONNX in which every weight has the name and the value of torch's."""
+    example = torch.zeros(2, input_size, input_size, 4, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with _not_in_place(network.eval().cpu()):
+        program = torch.onnx.export(
             network,
             (example,),
-            str(temporary),
             input_names=[INPUT],
             output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("n", min=1, max=65536)},),
-            external_data=False,
             dynamo=True,
-            optimize=optimize,
+            optimize=False,
             verbose=False,
         )
+    assert program is not None  # as there is no file to write
+    return program
+
+
+@contextmanager
+def _not_in_place(network: nn.Module) -> Iterator[None]:
+    """Let activations not overwrite their inputs: half of the time to trace hangtag-base."""
+    overwriting = [one for one in network.modules() if getattr(one, "inplace", False) is True]
+    for one in overwriting:
+        one.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for one in overwriting:
+            one.inplace = True  # type: ignore[assignment]
 
 
 def without_head(network: TagNetwork) -> TagNetwork:

@@ -6,7 +6,7 @@ model.onnx it is a branch beside the head, so that all other columns stay what t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +22,15 @@ from hangtag.index.backbone import OUTPUT
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import ModelFolder
+from hangtag.training.few_examples import Fitted
 from hangtag.training.kernel import KernelSettings, to_logits
 
 TAUGHT_FILE: Final = "taught.safetensors"
 PREFIX: Final = "taught."
 TRAINED: Final = f"{PREFIX}trained"  # the logits of the head as it was trained
+# The tensor in weights.safetensors of what the head says of its landmarks without their groups;
+# models of before, and those whose backbone was trained on their designs, do not have it.
+LEFT_OUT: Final = "head.left_out"
 FLOAT: Final = onnx.TensorProto.FLOAT
 
 
@@ -48,17 +52,19 @@ class Column:
     """(k,), the weights of the examples."""
     bias: Floats
     """(1,)."""
+    others: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    """(T,), the weights of the logits of the head's tags; none in models of before."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedHead:
     """What a column shares with the kernel head of its model."""
 
-    settings: KernelSettings
+    fitted: Fitted
     mean: Floats
     scale: Floats
-    landmarks: Floats
-    """(M, F), standardised."""
+    tags: int
+    """T, of the head."""
     kernel_values: str
     """The value in the graph that holds the head's kernel values, (n, M), summed over the parts."""
     parts: tuple[str, ...]
@@ -80,9 +86,15 @@ class TrainedHead:
         widths = tuple(numpy_helper.to_array(constants[named["widths"][0]]).tolist())
         product = next(node for node in nodes if named["weights"][0] in node.input)
         divided = tuple(node.output[0] for node in nodes if node.output[0].startswith("head.Div."))
+        left_out = state.get(LEFT_OUT)
+        fitted = Fitted(
+            state["head.landmarks"].astype(np.float32),
+            KernelSettings(widths, float(slope) / 2, lam),
+            None if left_out is None else left_out.astype(np.float32),
+        )
         return cls(
-            KernelSettings(widths, float(slope) / 2, lam), state["head.mean"], state["head.scale"],
-            state["head.landmarks"].astype(np.float32), product.input[0], divided,
+            fitted, state["head.mean"], state["head.scale"], len(state["head.bias"]),
+            product.input[0], divided,
         )  # fmt: skip
 
 
@@ -96,10 +108,14 @@ def read_columns(model: Path) -> dict[str, Column]:
         return {}
     with safe_open(path, "numpy") as file:
         names = (file.metadata() or {}).get("tags", "").split("\n")
+        known = set(file.keys())
         return {
-            name: Column(**{one.name: file.get_tensor(f"{n}.{one.name}") for one in fields(Column)})
+            name: Column(**{
+                one.name: file.get_tensor(f"{n}.{one.name}")
+                for one in fields(Column) if f"{n}.{one.name}" in known
+            })
             for n, name in enumerate(filter(None, names))
-        }
+        }  # fmt: skip
 
 
 def write_columns(model: Path, columns: dict[str, Column]) -> None:
@@ -166,9 +182,10 @@ def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefi
         graph.node.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
         return name
 
-    one, slope = constant(np.float32(1)), constant(np.float32(2 * head.settings.gamma))
+    settings = head.fitted.settings
+    one, slope = constant(np.float32(1)), constant(np.float32(2 * settings.gamma))
     total = ""
-    for part, columns in zip(head.parts, part_slices(head.settings.widths), strict=True):
+    for part, columns in zip(head.parts, part_slices(settings.widths), strict=True):
         kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))
         products = node("MatMul", part, node("Cast", kept, to=FLOAT))
         values = node("Exp", node("Mul", node("Sub", products, one), slope))
@@ -183,4 +200,7 @@ def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefi
         node("MatMul", head.kernel_values, constant(shared)),
         node("MatMul", total, constant(own)),
     )
+    if len(column.others):
+        others = (to_logits(column.others) - zero).astype(np.float32)[:, None]
+        outputs = node("Add", outputs, node("MatMul", TRAINED, constant(others)))
     return node("Add", outputs, constant(to_logits(column.bias).astype(np.float32)))

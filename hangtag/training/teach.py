@@ -28,7 +28,7 @@ from hangtag.storage.locks import only_writer
 from hangtag.tagging.calibration import expit, logit
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import model_input
-from hangtag.training.few_examples import LAMBDA, Fit, column_logits, fit_column
+from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fit, fit_column
 from hangtag.training.taught import (
     Column,
     TrainedHead,
@@ -102,14 +102,17 @@ def teach(
         examples = _examples(opened, yes, no, columns.get(name))
         if np.count_nonzero(examples.labels) < FEWEST:
             raise ConfigError(f"{name!r}: name at least {FEWEST} designs that have the tag")
-        column, fitted = _learned(head, examples)
+        column, fitted = _learned(opened, head, examples)
         columns = {**columns, name: column}
         added = _tag(folder.vocabulary, name, column, fitted)
         _write(opened, head, columns, added)
         questions: list[Candidate] = []
         likely: list[Candidate] = []
         if index is not None:
-            questions, likely = _candidates(index, head, column, fitted, added)
+            outputs = ColumnOutputs(
+                head.fitted, head.mean, head.scale, column.landmarks.astype(np.float32), fitted
+            )
+            questions, likely = _candidates(index, opened, outputs, column, added)
     return Taught(
         name,
         int(np.count_nonzero(column.labels == 1)),
@@ -161,14 +164,14 @@ def _examples(
     return _Examples(features, labels, digests)
 
 
-def _learned(head: TrainedHead, examples: _Examples) -> tuple[Column, Fit]:
-    rows = standardised(
-        examples.features.astype(np.float32), head.mean, head.scale, head.settings.widths
-    ).astype(np.float16)
-    found = fit_column(head.landmarks, rows.astype(np.float32), examples.labels, head.settings)
+def _learned(opened: ModelGraph, head: TrainedHead, examples: _Examples) -> tuple[Column, Fit]:
+    features, settings = examples.features.astype(np.float32), head.fitted.settings
+    rows = standardised(features, head.mean, head.scale, settings.widths).astype(np.float16)
+    logits = opened.logits(features)[:, : head.tags]
+    found = fit_column(head.fitted, rows.astype(np.float32), logits, examples.labels)
     column = Column(
         examples.features, examples.labels, examples.digests, rows, found.shared, found.own,
-        np.array([found.bias], np.float32),
+        np.array([found.bias], np.float32), found.others,
     )  # fmt: skip
     return column, found
 
@@ -209,7 +212,7 @@ def _write(opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], ad
 
 
 def _candidates(
-    index: LibraryIndex, head: TrainedHead, column: Column, found: Fit, tag: Tag
+    index: LibraryIndex, opened: ModelGraph, outputs: ColumnOutputs, column: Column, tag: Tag
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the designs that are worth an answer, and those that most likely have the tag."""
     known = {row.tobytes() for row in column.digests}
@@ -221,15 +224,27 @@ def _candidates(
     if not len(rows):
         return [], []
     features = store_rows(index.folder, index.backbone, [index.designs[n].digest for n in rows])
-    logits = column_logits(
-        features, head.mean, head.scale, head.landmarks, column.landmarks.astype(np.float32),
-        found, head.settings,
-    )  # fmt: skip
+    logits = outputs.logits(features, _others(index, opened, rows, features, len(column.others)))
     slope, intercept = tag.calibration or (1.0, 0.0)
     scores: Floats = expit(slope * logits.astype(np.float64) + intercept).astype(np.float32)
     by_doubt = _once(index, rows, scores, np.argsort(np.abs(scores - (tag.threshold or 0.5))))
     by_score = _once(index, rows, scores, np.argsort(-scores))
     return by_doubt, by_score
+
+
+def _others(
+    index: LibraryIndex, opened: ModelGraph, rows: NDArray[np.int64], features: Floats, count: int
+) -> Floats:
+    """Return the logits of the first `count` tags of a model, (n, count), of designs of an index.
+
+    They are those in the index where it was made with this model, with or without taught tags.
+    """
+    tags = opened.folder.vocabulary.tags[:count]
+    if index.logits is not None and index.vocabulary and index.vocabulary.tags[:count] == tags:
+        found = index.logits[rows, :count].astype(np.float32)
+        if np.isfinite(found).all():
+            return found
+    return opened.logits(features)[:, :count]
 
 
 def _once(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hangtag.errors import ConfigError
+from hangtag.index import near_words
 from hangtag.index.build import build_index
 from hangtag.index.library_index import LibraryIndex
 from hangtag.index.search import Search
@@ -46,6 +47,26 @@ def test_colours_are_found_by_their_pixels(some: Catalog, search: Search) -> Non
 def test_an_unknown_name_gets_suggestions(search: Search) -> None:
     with pytest.raises(ConfigError, match="no tag 'squere' in this index; similar: square"):
         search.find("squere")
+
+
+@pytest.mark.skipif(not near_words.is_installed(), reason="needs the synonyms extra")
+def test_a_word_that_is_no_tag_means_the_tags_near_it(some: Catalog, search: Search) -> None:
+    hits = search.find("redness")
+    assert {hit.image for hit in hits} >= {one.image for one in some if "red" in one.tags}
+    assert hits[0].reasons[0].by == "meaning"
+    assert hits[0].reasons[0].name == "red"
+    assert near_words.NEAR <= hits[0].score < 1
+    assert names(search, "redness disc") == names(search, "red disc")
+    with pytest.raises(ConfigError, match="no tag 'redness'"):
+        search.find("disc -redness")
+
+
+def test_without_the_extra_the_error_names_it(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hangtag.index.search.is_installed", lambda: False)
+    with pytest.raises(ConfigError, match="synonyms"):
+        Search(search.index).find("crimson")
 
 
 @pytest.fixture(scope="module")

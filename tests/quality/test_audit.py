@@ -2,8 +2,6 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from hangtag.library.catalog import Catalog, Design
 from hangtag.quality.audit import HeldOut, audit, missing_confidence, wrong_confidence
 from hangtag.quality.other_tags import with_other_tags
+from tests.commands import hangtag
 
 
 def test_a_tag_that_is_there_or_was_reviewed_is_not_missing() -> None:
@@ -141,12 +140,8 @@ def test_the_command_finds_what_was_spoilt(library: Catalog, work: Path, tmp_pat
     mine.write_text("all of it")
     broken = tmp_path / "library" / rows[41].image
     broken.write_bytes(broken.read_bytes()[:40])
-    command = ["audit", work / "model", spoilt, "--out", tmp_path / "audit.csv",
-               "--work", mine.parent]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *map(str, command)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    out = ("--out", tmp_path / "audit.csv")
+    done = hangtag("audit", work / "model", spoilt, *out, "--work", mine.parent, check=True)
     assert "likely missing" in done.stdout
     assert "1 left out (1 truncated)" in done.stderr
     assert list(mine.parent.iterdir()) == [mine]  # nothing left behind, nothing else removed

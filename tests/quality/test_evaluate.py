@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -24,11 +22,7 @@ from hangtag.quality.compare import compare
 from hangtag.quality.compare import table_lines as compared_lines
 from hangtag.quality.evaluate import _remember, evaluate, read_evaluations, table_lines
 from hangtag.quality.report import write_report
-
-
-def hangtag(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+from tests.commands import hangtag
 
 
 def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
@@ -40,7 +34,9 @@ def test_evaluation_measures_the_model_that_ships(work: Path) -> None:
     assert figures["tags"] == 9
     assert figures["macro_map"] > 0.4
     assert 0.7 < figures["tag_nothing_accuracy"] < 0.85  # two of nine tags on each design
-    said = json.loads(hangtag("evaluate", work / "model", work / "dataset", "--json").stdout)
+    said = json.loads(
+        hangtag("evaluate", work / "model", work / "dataset", "--json", check=True).stdout
+    )
     for name in ("macro_map", "micro_map", "accuracy", "tag_nothing_accuracy", "designs", "tags"):
         assert said[name] == pytest.approx(figures[name], abs=1e-9)
     shown = "\n".join(table_lines(evaluation))

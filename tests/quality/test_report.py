@@ -3,6 +3,7 @@
 import html
 import re
 import shutil
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_it_is_one_file_that_asks_for_nothing(page: str) -> None:
 def test_every_tag_has_its_row(page: str, evaluated: tuple[Evaluation, Scored]) -> None:
     for row in evaluated[0].per_tag:
         assert f"<tr><td>{row['tag']}</td><td>{row['designs']}</td>" in page
+
+
+def test_names_in_other_languages_stand_below_the_tag(
+    evaluated: tuple[Evaluation, Scored], work: Path, tmp_path: Path
+) -> None:
+    evaluation, scored = evaluated
+    folder = scored.tagger.folder
+    named = folder.vocabulary.with_names({"red": {"de": "rot <i>", "ar": "أحمر"}})
+    tagger = copy(scored.tagger)
+    tagger.vocabulary = named
+    page = write_report(evaluation, replace(scored, tagger=tagger), tmp_path / "report.html")
+    row = re.search(r"<tr><td>red<small>(.*?)</small></td>", page.read_text(encoding="utf-8"))
+    assert row is not None
+    assert '<i>ar</i> <bdi lang="ar">أحمر</bdi>' in row[1]
+    assert '<bdi lang="de">rot &lt;i&gt;</bdi>' in row[1]
 
 
 def test_names_with_markup_stay_text(work: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -17,6 +16,7 @@ from hangtag.library.rules import normalise_tag
 from hangtag.review.exports import labelled, write_fiftyone, write_label_studio
 from hangtag.review.store import ReviewStore
 from hangtag.tagging.tagger import Tagger
+from tests.commands import hangtag
 
 
 @pytest.fixture
@@ -201,8 +201,7 @@ def test_the_command_puts_in_what_people_answered(
     command = ["review", "export", str(catalog), str(out), "--to", to, "--answers", str(answers)]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        whole = [sys.executable, "-m", "hangtag", *command, *more]
-        return subprocess.run(whole, capture_output=True, text=True, check=False)
+        return hangtag(*command, *more)
 
     done = run("--model", str(work / "model"))
     assert done.returncode == 0, done.stderr
@@ -231,11 +230,8 @@ def test_a_catalog_takes_no_suggestions(library: Catalog, work: Path, tmp_path: 
     answers = tmp_path / "review.sqlite"
     ReviewStore(answers)
     catalog = Path(library.root) / "designs.csv"
-    command = [sys.executable, "-m", "hangtag", "review", "export", str(catalog)]
-    options = ["--answers", str(answers), "--model", str(work / "model")]
-    done = subprocess.run(
-        [*command, str(tmp_path / "out.csv"), *options], capture_output=True, text=True, check=False
-    )
+    options = ["--answers", answers, "--model", work / "model"]
+    done = hangtag("review", "export", catalog, tmp_path / "out.csv", *options)
     assert done.returncode == 1
     assert "--model" in done.stderr
     assert len(done.stderr.splitlines()) == 1

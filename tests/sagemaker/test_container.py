@@ -24,6 +24,7 @@ from hangtag.library.catalog import Catalog
 from hangtag.sagemaker import container
 from hangtag.sagemaker.inputs import dataset_of
 from hangtag.tagging.model_folder import ModelFolder
+from tests.commands import QUICK, TORCH, Command
 from tests.sagemaker.test_inputs import LST, image_channels, record_channels
 
 pytestmark = pytest.mark.slow  # runs jobs and a server in processes of their own
@@ -51,17 +52,24 @@ def job(root: Path, hyperparameters: dict[str, str], **resources: object) -> Non
     (config / "resourceconfig.json").write_text(json.dumps(hosts))
 
 
-def start(root: Path, command: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "hangtag.sagemaker.container", command],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(root), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+SCRIPT = """
+import faulthandler
+from hangtag.sagemaker.container import main
+faulthandler.enable()
+main()
+"""
+
+
+def start(root: Path, command: str, **environment: str) -> Command:
+    return Command(
+        command,
+        environment={**os.environ, "SAGEMAKER_BASE_DIR": str(root), **environment},
+        imported=TORCH if command == "train" else QUICK,
+        script=SCRIPT,
     )
 
 
-def outputs(process: subprocess.Popen[str]) -> tuple[str, str]:
+def outputs(process: Command) -> tuple[str, str]:
     """What a process and its children print; those that never end tell where their threads are."""
     try:
         return process.communicate(timeout=180)
@@ -199,8 +207,11 @@ def test_a_stopped_job_goes_on_and_continues_a_model(
         tar.add(earlier / "model", ".")
     job(tmp_path, {**OWN, "backbone": "thin_resnet20", "input_size": "28", "epochs": "10"})
     process = start(tmp_path, "train")
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("epoch=1 ")
+    until = time.monotonic() + 180
+    while not process.out.read_text().startswith("epoch=1 "):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
@@ -226,7 +237,7 @@ def test_two_hosts_train_one_model(work: Path, tmp_path: Path) -> None:
         given = {**OWN, "tracker": "tensorboard"}
         job(root, given, current_host=host, hosts=hosts, network_interface_name="lo")
         record_channels(work / "dataset", root / "input" / "data")
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = {"OMP_NUM_THREADS": "1"}
     processes = [start(root, "train", **environment) for root in roots]
     with ThreadPoolExecutor() as pool:  # who is not read from may wait for it
         ends = list(pool.map(outputs, processes))

@@ -3,9 +3,7 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,51 +11,38 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.commands import Command
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
 @dataclass
 class Server:
-    process: subprocess.Popen[str]
+    process: Command
     url: str
-    said: list[str]
-    reader: threading.Thread
+
+    @property
+    def said(self) -> str:
+        """What it has written to standard error."""
+        return self.process.err.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(timeout=40)
-        self.reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code
+        self.process.send_signal(number)
+        return self.process.wait(timeout=40)
 
 
 def start(
     model: Path, *options: object, token: str | None = None, command: str = "serve"
 ) -> Server:
     """Start `hangtag serve` and wait until it says where it listens."""
-    arguments = [sys.executable, "-m", "hangtag", command, str(model)]
     environment = {**os.environ, **({"HANGTAG_TOKEN": token} if token else {})}
-    process = subprocess.Popen(
-        [*arguments, *map(str, options), "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    said: list[str] = []
-    assert process.stderr is not None
-    for line in process.stderr:
-        said.append(line)
-        if found := re.search(r"at (http://\S+)", line):
-            break
-    else:
-        raise AssertionError("".join(said))
-    # Read on, or a full pipe would stop the server.
-    reader = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
-    reader.start()
-    return Server(process, found[1], said, reader)
+    process = Command(command, model, *options, "--port", "0", environment=environment)
+    while not (found := re.search(r"at (http://\S+)\s", process.err.read_text())):
+        if process.poll() is not None:
+            raise AssertionError(process.err.read_text())
+        time.sleep(0.01)
+    return Server(process, found[1])
 
 
 @pytest.fixture
@@ -82,7 +67,7 @@ def server(work: Path) -> Iterator[Server]:
     started = start(work / "model")
     yield started
     assert started.stop() == 0
-    assert "Traceback" not in "".join(started.said)
+    assert "Traceback" not in started.said
 
 
 CHROMIUM = Path("/usr/bin/chromium")

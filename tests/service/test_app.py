@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -28,6 +27,7 @@ import hangtag
 from hangtag.library.catalog import Catalog
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.tagging.tagger import Tagger
+from tests import commands
 
 PNG = {"Content-Type": "image/png"}
 JSON = {"Content-Type": "application/json"}
@@ -80,8 +80,7 @@ def test_served_tags_are_those_of_the_command(
     server, work: Path, library: Catalog, tmp_path: Path
 ) -> None:
     paths = [library.location(design) for design in library.designs[:12]]
-    command = [sys.executable, "-m", "hangtag", "tag", str(work / "model"), *paths]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = commands.hangtag("tag", work / "model", *paths, check=True).stdout
     expected = [json.loads(line)["tags"] for line in said.splitlines()]
     files = [("image", (path, Path(path).read_bytes())) for path in paths]
     answer = httpx.post(f"{server.url}/tag", files=files).json()["images"]
@@ -318,8 +317,7 @@ def test_without_the_token_only_health_is_told(serve: Callable, work: Path, imag
 
 
 def test_it_does_not_listen_beyond_this_machine_unasked(work: Path) -> None:
-    command = [sys.executable, "-m", "hangtag", "serve", str(work / "model"), "--host", "0.0.0.0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = commands.hangtag("serve", work / "model", "--host", "0.0.0.0")
     assert done.returncode == 1
     assert "HANGTAG_TOKEN" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -462,14 +460,13 @@ def test_a_drawing_that_would_freeze_the_renderer_costs_only_itself(
     assert server.stop() == 0
 
 
-def test_where_it_cannot_listen_one_line_says_so(serve: Callable, work: Path) -> None:
+def test_where_it_cannot_listen_one_line_says_so(
+    serve: Callable, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANGTAG_TOKEN", "secret")
     taken = serve(work / "model").url.rpartition(":")[2]
     for options in (("--port", taken), ("--host", "no.such.host.invalid")):
-        command = [sys.executable, "-m", "hangtag", "serve", str(work / "model"), *options]
-        environment = {**os.environ, "HANGTAG_TOKEN": "secret"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env=environment
-        )
+        done = commands.hangtag("serve", work / "model", *options)
         assert done.returncode == 1
         assert "cannot listen on" in done.stderr
         assert "Traceback" not in done.stderr

@@ -38,7 +38,7 @@ def library_server(folder: Path, headed: Path) -> Iterator[Server]:
     started = start(model, "--index", folder / "index", "--teach")
     yield started
     assert started.stop() == 0
-    assert "Traceback" not in "".join(started.said)
+    assert "Traceback" not in started.said
 
 
 def post(server: Server, path: str, content: dict[str, object]) -> httpx.Response:
@@ -264,7 +264,7 @@ def test_a_review_starts_with_the_scores_of_the_index(
     assert store.counts()[0] > 0
     assert httpx.post(f"{began.url}/teach", json={}).status_code == 404  # without --teach
     assert not (tmp_path / "review.sqlite.features").exists()  # those of the index were used
-    assert "scores of another model" not in "".join(began.said)
+    assert "scores of another model" not in began.said
 
 
 def test_a_server_without_an_index_has_no_tab(

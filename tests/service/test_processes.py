@@ -16,6 +16,7 @@ from hangtag.errors import ModelError
 from hangtag.library.catalog import Catalog
 from hangtag.service.config import ServeConfig
 from hangtag.service.serve import serve as run
+from tests.service.conftest import Server
 
 PNG = {"Content-Type": "image/png"}
 
@@ -64,22 +65,22 @@ def test_several_processes_answer_count_together_and_are_replaced(
 
     (model / "config.json").rename(model / "kept.json")
     server.process.send_signal(signal.SIGHUP)
-    wait_for(server.said, "still serving the old model")
+    wait_for(server, "still serving the old model")
     assert tags() == first
     (model / "kept.json").rename(model / "config.json")
     server.process.send_signal(signal.SIGHUP)
-    wait_for(server.said, f"reloaded {model}")
+    wait_for(server, f"reloaded {model}")
     assert not set(serving(server.process.pid)) & now
     assert tags() == first
 
     assert server.stop() == 0
-    assert "Traceback" not in "".join(server.said)
+    assert "Traceback" not in server.said
 
 
-def wait_for(said: list[str], text: str) -> None:
+def wait_for(server: Server, text: str) -> None:
     until = time.monotonic() + 90
-    while not any(text in line for line in said):
-        assert time.monotonic() < until, said
+    while text not in server.said:
+        assert time.monotonic() < until, server.said
         time.sleep(0.1)
 
 

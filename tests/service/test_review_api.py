@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,10 +26,12 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.review.answers import merged
 from hangtag.review.store import ReviewStore
 from hangtag.service.review_api import PICTURE_BYTES
+from tests.commands import hangtag
+from tests.service.conftest import start
 
 
-@pytest.fixture
-def spoilt(library: Catalog, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def spoilt(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library with every fourth design's colour taken away and every seventh's shape wrong."""
     designs = []
     for n, design in enumerate(library):
@@ -40,12 +40,26 @@ def spoilt(library: Catalog, tmp_path: Path) -> Path:
         if n % 7 == 0:
             tags = ("ring" if shape != "ring" else "bar", *tags[1:])
         designs.append(replace(design, image=library.location(design), tags=tags))
-    replace(library, designs=tuple(designs)).write(tmp_path / "spoilt.csv")
-    return tmp_path / "spoilt.csv"
+    path = tmp_path_factory.mktemp("spoilt") / "spoilt.csv"
+    replace(library, designs=tuple(designs)).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def begun(work: Path, spoilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the answers file of a review that has begun: questions, features, no answer."""
+    folder = tmp_path_factory.mktemp("begun")
+    arguments = (work / "model", spoilt, "--answers", folder / "review.sqlite")
+    server = start(*arguments, command="review")
+    assert httpx.get(f"{server.url}/review").json()["open"] > 20
+    assert server.stop() == 0
+    return folder
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Path:
+def answers(begun: Path, tmp_path: Path) -> Path:
+    """The answers file of a review that has begun, as most tests find it."""
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     return tmp_path / "review.sqlite"
 
 
@@ -156,10 +170,10 @@ def test_a_no_is_also_one_to_what_says_the_same(
     assert len(undone) == 3
 
 
-def test_only_designs_of_the_catalog_are_shown(url: str, spoilt: Path, tmp_path: Path) -> None:
+def test_only_designs_of_the_catalog_are_shown(url: str, spoilt: Path) -> None:
     inside = Catalog.read(spoilt).designs[0].image
     assert httpx.get(f"{url}/review/image", params={"image": inside}).content[:4] == b"\x89PNG"
-    for outside in ("/etc/passwd", "../../etc/passwd", str(tmp_path / "spoilt.csv")):
+    for outside in ("/etc/passwd", "../../etc/passwd", str(spoilt)):
         answer = httpx.get(f"{url}/review/image", params={"image": outside})
         assert (answer.status_code, answer.json()["reason"]) == (404, "unknown-design")
     bad = {"reviewer": "ann", "answers": [{"image": "x", "tag": "disc", "answer": "yes"}]}
@@ -380,11 +394,8 @@ def test_what_people_said_reaches_the_next_dataset(
     said = [{"image": q["image"], "tag": q["tag"], "answer": "no"} for q in grid["questions"]]
     said[0]["answer"] = "yes"
     httpx.post(f"{url}/review/answers", json={"reviewer": "ann", "answers": said})
-    command = ["review", "export", spoilt, tmp_path / "reviewed.jsonl", "--answers", answers]
-    done = subprocess.run(
-        [sys.executable, "-m", "hangtag", *map(str, command)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    out = tmp_path / "reviewed.jsonl"
+    done = hangtag("review", "export", spoilt, out, "--answers", answers, check=True)
     assert done.stdout.startswith(f"1 yes and {len(said) - 1} no")
     exported = Catalog.read(tmp_path / "reviewed.jsonl")
     pack(exported, tmp_path / "d", PackConfig(size=32, min_count=3))
@@ -404,8 +415,10 @@ def test_what_people_said_reaches_the_next_dataset(
     assert [labels[one["image"]] for one in said] == [1] + [0] * (len(said) - 1)
 
 
-def test_started_again_it_goes_on(serve: Callable, work: Path, spoilt: Path, answers: Path) -> None:
-    options = (work / "model", spoilt, "--answers", answers)
+def test_started_again_it_goes_on(
+    serve: Callable, work: Path, spoilt: Path, tmp_path: Path
+) -> None:
+    options = (work / "model", spoilt, "--answers", tmp_path / "new.sqlite")
     first = serve(*options, command="review")
     one = next_design(first.url)["questions"][0]
     said = [{"image": one["image"], "tag": one["tag"], "answer": "yes"}]
@@ -430,7 +443,7 @@ def test_an_answer_renews_the_questions_about_its_tag(
     asked = [q for q in store.open_questions(tag=tag, limit=100) if tag in truth[q.image]]
     scores = {q.image: q.score for q in store.open_questions(tag=tag, limit=100)}
     others = [q for q in store.open_questions(limit=1000) if q.tag != tag]
-    before = httpx.get(f"{url}/review").json()["gain"]
+    before = eventually(lambda: httpx.get(f"{url}/review").json()["gain"])
     assert before["after"] == before["before"]
     given = [{"image": q.image, "tag": tag, "answer": "yes"} for q in asked[:3]]
     httpx.post(f"{url}/review/answers", json={"reviewer": "ann", "answers": given})
@@ -547,9 +560,6 @@ def test_an_audit_is_the_queue(
         ("image,tag\nété".encode("cp1252"), "none.csv: not UTF-8 text"),
     ):
         (tmp_path / "none.csv").write_bytes(content)
-        done = subprocess.run(
-            [sys.executable, "-m", "hangtag", *map(str, command)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = hangtag(*command)
         assert done.returncode == 1
         assert problem in done.stderr

@@ -19,14 +19,15 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
-from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
+from tests import commands
 
 
 def hangtag(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hangtag", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=check)
+    return commands.hangtag(*arguments, check=check)
 
 
 def lines(path: Path) -> list[dict]:

@@ -8,8 +8,9 @@ import pytest
 
 from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.library.catalog import Catalog
-from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import hangtag
 from hangtag.api import Model
 from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
-from hangtag.tagging import incremental
+from hangtag.tagging import bulk, incremental, seen
 from tests.commands import hangtag as command
 from tests.tagging.test_bulk import with_tags
 
@@ -35,13 +36,13 @@ def model(work: Path) -> Model:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The names of the designs of each run that tags some."""
     found: list[list[str]] = []
-    tag_library = incremental.tag_library
+    run_library = incremental.run_library
 
     def noted(model: Path, designs: list, *rest: object, **options: object) -> object:
         found.append([Path(one.location).name for one in designs])
-        return tag_library(model, designs, *rest, **options)
+        return run_library(model, designs, *rest, **options)
 
-    monkeypatch.setattr(incremental, "tag_library", noted)
+    monkeypatch.setattr(incremental, "run_library", noted)
     return found
 
 
@@ -88,7 +89,7 @@ def test_another_model_option_or_output_tags_everything(
     assert [len(run) for run in runs] == [9, 9, 9]
     changes = {
         "another time": lambda: os.utime(out, ns=(0, out.stat().st_mtime_ns + 10**9)),
-        "no record": lambda: incremental.forget(out),
+        "no record": lambda: seen.forget(out),
         "damaged record": lambda: (tmp_path / ".tags.jsonl.seen").write_text("damaged"),
         "no output": lambda: out.unlink(),
     }
@@ -131,3 +132,62 @@ def test_the_command_says_what_was_unchanged(work: Path, folder: Path, tmp_path:
     assert "9 designs unchanged since the last run" in command(*arguments).stdout
     assert "unchanged" not in command(*arguments, "--again").stdout
     assert json.loads(command(*arguments, "--json").stdout)["unchanged"] == 9
+
+
+def test_metadata_that_could_not_be_written_is_tried_again(
+    model: Model, folder: Path, runs: list[list[str]], tmp_path: Path
+) -> None:
+    out, (first, *_) = tmp_path / "tags.jsonl", sorted(folder.glob("*.png"))
+    first.chmod(0o444)
+    found = model.tag_library([folder], out, all_tags=True, xmp="embed")
+    assert (found.tagged, found.unwritten) == (8, 1)
+    assert read_keywords(first).machine == []
+    first.chmod(0o644)
+    tag = {"all_tags": True, "xmp": "embed"}
+    assert model.tag_library([folder], out, **tag).unwritten == 0
+    assert runs[1:] == [[first.name]]
+    assert read_keywords(first).machine
+    model.tag_library([folder], out, **tag)
+    assert len(runs) == 2
+
+
+class Killed(BaseException):
+    """What a killed process does not get to catch."""
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_what_a_killed_run_tagged_is_not_tagged_again_when_designs_are_added(
+    library: Catalog, model: Model, folder: Path, runs: list[list[str]], suffix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    out = folder.parent / f"tags{suffix}"
+    shutil.copy(library.location(library.designs[30]), folder / "a.png")
+    tag_designs = bulk.tag_designs
+    killed_after = {"designs": 3}
+
+    def killed(*arguments: object, **options: object) -> Iterator[object]:
+        for number, design in enumerate(tag_designs(*arguments, **options)):
+            if number == killed_after["designs"]:
+                raise Killed
+            yield design
+
+    monkeypatch.setattr(bulk, "tag_designs", killed)
+    for number in (31, 32):  # a first run, then one of what is new
+        with pytest.raises(Killed):
+            model.tag_library([folder], out, workers=1, xmp="embed")
+        shutil.copy(library.location(library.designs[number]), folder / f"new{number}.png")
+    killed_after["designs"] = 99
+    changed = sorted(folder.glob("*.png"))[0]
+    shutil.copy(library.location(library.designs[33]), changed)
+    found = model.tag_library([folder], out, workers=1, xmp="embed")
+    assert [len(run) for run in runs] == [10, 8, 7]
+    assert set(runs[2]) >= {"new31.png", "new32.png", changed.name}
+    assert (found.tagged, found.rejected) == (11, {"unreadable": 1})
+    assert hangtag.untag([folder]).failed == 0
+    fresh = folder.parent / f"fresh{suffix}"
+    model.tag_library([folder], fresh, workers=1)
+    assert out.read_bytes() == fresh.read_bytes()
+    hidden = {f".{name}{suffix}.seen" for name in ("tags", "fresh")}
+    assert {path.name for path in folder.parent.iterdir()} - {out.name, fresh.name, *hidden} <= {
+        "designs", "tags.rejected.csv", "fresh.rejected.csv"
+    }  # fmt: skip

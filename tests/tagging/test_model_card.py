@@ -40,3 +40,15 @@ def test_a_readme_of_somebody_else_stays(work: Path, tmp_path: Path) -> None:
     (tmp_path / "m" / "README.md").write_text("mine")
     write_card(ModelFolder.open(tmp_path / "m"))
     assert (tmp_path / "m" / "README.md").read_text() == "mine"
+
+
+def test_names_in_other_languages_are_in_the_card(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "model", tmp_path / "m")
+    card = tmp_path / "m" / "README.md"
+    assert "names" not in card.read_text().partition("## Tags")[2].partition("\n\n## ")[0]
+    tags = ModelFolder.open(tmp_path / "m").vocabulary.tags
+    often = max(tags, key=lambda tag: (tag.count, tag.name)).name
+    hangtag.set_names(tmp_path / "m", {often: {"de": "a|b", "fr": "chat"}})
+    (row,) = (line for line in card.read_text().splitlines() if line.startswith(f"| {often} |"))
+    assert row.endswith("| de: a\\|b, fr: chat |")
+    assert "| tag | designs | suggest | apply | names |" in card.read_text()

@@ -6,8 +6,9 @@ import pytest
 
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
-from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import find_designs
+from hangtag.tagging.selection import Selection
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

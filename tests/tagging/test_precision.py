@@ -12,10 +12,11 @@ import hangtag
 from hangtag.errors import ConfigError, ModelError
 from hangtag.library.catalog import Catalog
 from hangtag.tagging import model_folder, precision
-from hangtag.tagging.bulk import Selection, tag_library
+from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.model_folder import INT8_FILE, ONNX_FILE, ModelFolder
 from hangtag.tagging.output import Journal, TaggedDesign
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 from tests.commands import hangtag as command
 

@@ -77,6 +77,17 @@ def test_one_tag_is_taken_back(work: Path, folder: Path) -> None:
     assert len(read_keywords(image).machine) == len(model.vocabulary) - 1
 
 
+def test_an_unreadable_sidecar_does_not_keep_the_tags_in_the_file(
+    work: Path, folder: Path, tmp_path: Path
+) -> None:
+    before = contents(folder)
+    model = hangtag.load_model(work / "model")
+    model.tag_library([folder], tmp_path / "t.jsonl", all_tags=True, xmp="embed")
+    found = hangtag.untag([folder])
+    assert (found.untagged, found.failed) == (10, 1)
+    assert contents(folder) == before
+
+
 def test_designs_must_be_on_this_machine() -> None:
     with pytest.raises(ConfigError, match=r"s3://library/a\.png is not on it"):
         untag_library([Located("a.png", "s3://library/a.png")], Which())

@@ -17,7 +17,7 @@ import pytest
 import hangtag
 from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
-from hangtag.tagging.bulk import Selection
+from hangtag.tagging.selection import Selection
 from hangtag.tagging.watch import RECORD, watch_folders
 
 SECONDS = 120.0  # for a round on a busy machine

@@ -44,6 +44,12 @@ def moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     return features.mean(axis=0), 1 / (features.std(axis=0) + np.float32(kernel.NOISE))
 
 
+def positions(landmarks: NDArray[np.float32], designs: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.flatnonzero(
+        [any(np.allclose(one, other, atol=1e-4) for other in landmarks) for one in designs]
+    )
+
+
 def only(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
     """Leave one gamma and lambda to choose from, so that results can be computed in other ways."""
     for name, value in {"GAMMAS": (0.7, 0.7), "LAMBDAS": (0.1, 0.1), **values}.items():
@@ -55,6 +61,7 @@ def test_predictions_without_a_group_equal_those_of_a_head_fitted_without_it(
 ) -> None:
     only(monkeypatch)
     fitted = fit(*drawn, WIDTHS)
+    np.testing.assert_array_equal(fitted.left_out, fitted.logits)
     for group in range(8):
         left_out, found = refitted(drawn, np.arange(240), group)
         expected = kernel.to_logits(found)
@@ -67,19 +74,32 @@ def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
     only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
     fitted = fit(*drawn, WIDTHS)
     designs = standardised(drawn[0], *moments(drawn[0]), WIDTHS)
-    landmarks = np.flatnonzero(
-        [
-            any(np.allclose(one, other, atol=1e-4) for other in fitted.head.landmarks)
-            for one in designs
-        ]
-    )
+    landmarks = positions(fitted.head.landmarks, designs)
     assert len(landmarks) == 80
+    np.testing.assert_array_equal(fitted.left_out, fitted.logits[landmarks])
     shared = set(drawn[2][landmarks][:6])
     assert shared
     for group in shared:
         left_out, found = refitted(drawn, landmarks, group)
         expected = kernel.to_logits(found)
         np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-2)
+
+
+def test_landmarks_are_predicted_in_any_case(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
+    fitted = fit(*drawn, WIDTHS, predict=60)
+    assert 0 < len(fitted.predicted) <= 60
+    assert fitted.left_out.shape == (80, drawn[1].shape[1])
+    designs = standardised(drawn[0], *moments(drawn[0]), WIDTHS)
+    landmarks = positions(fitted.head.landmarks, designs)
+    both, one, other = np.intersect1d(landmarks, fitted.predicted, return_indices=True)
+    assert len(both) > 5
+    np.testing.assert_array_equal(fitted.left_out[one], fitted.logits[other])
+    group = drawn[2][np.setdiff1d(landmarks, both)[0]]
+    left_out, found = refitted(drawn, landmarks, group)
+    expected = kernel.to_logits(found)[np.isin(np.flatnonzero(left_out), landmarks)]
+    np.testing.assert_allclose(fitted.left_out[left_out[landmarks]], expected, atol=2e-2)
+    assert len(fit(*drawn, WIDTHS, predict=0).left_out) == 0
 
 
 def test_all_designs_as_landmarks_give_the_exact_head(

@@ -6,14 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ConfigError, ModelError
-from hangtag.index.build import build_index
+from hangtag.index.build import build_index, store_rows
 from hangtag.index.library_index import LibraryIndex
+from hangtag.index.model_graph import ModelGraph
+from hangtag.index.parts import standardised
 from hangtag.library.catalog import Catalog
+from hangtag.quality.metrics import average_precision
+from hangtag.tagging.calibration import expit
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.taught import TAUGHT_FILE, read_columns
+from hangtag.training import few_examples
+from hangtag.training.taught import TAUGHT_FILE, TrainedHead, read_columns
 from hangtag.training.teach import teach
 
 # Designs in whose upper left corner is a mark: those that the fixture turned least.
@@ -91,6 +97,43 @@ def test_an_index_gives_candidates(
     assert right >= 6  # by chance 2
     doubts = [abs(one.score - found.threshold) for one in found.questions]
     assert doubts == sorted(doubts)
+
+
+def test_candidates_are_scored_as_if_the_head_had_not_seen_them(
+    library: Catalog, headed: Path, model: Path, tmp_path: Path
+) -> None:
+    """The fixture's library is what the model learned from: 128 of 160 designs are landmarks."""
+    build_index(library.root, tmp_path / "index", model=headed / "model", workers=1)
+    weights, graph = load_file(model / "weights.safetensors"), ModelGraph(model)
+    head = TrainedHead.of(graph.folder, graph.graph, 1.0)
+    index = LibraryIndex(tmp_path / "index")
+    features = store_rows(index.folder, index.backbone, [one.digest for one in index.designs])
+    rows = standardised(features, head.mean, head.scale, head.fitted.settings.widths)
+    own = graph.logits(features)
+    found = few_examples.without_groups(head.fitted, rows, own)
+    changed = (found != own).any(axis=1)
+    assert np.count_nonzero(changed) >= len(weights["head.left_out"])
+    known = {row.tobytes() for row in weights["head.left_out"].astype(np.float32)}
+    assert all(row.tobytes() in known for row in found[changed])
+
+
+def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Path) -> None:
+    """Also in a model of before, which does not know what it says without a design's group."""
+    bars = [n for n, one in enumerate(library) if "bar" in one.tags]
+    others = np.array([n for n in range(160) if n not in bars[:5]])
+    wanted = np.isin(others, bars)[:, None].astype(np.int8)
+    found = []
+    for without in (False, True):
+        weights = load_file(model / "weights.safetensors")
+        tags = weights["head.bias"].shape
+        if without:
+            del weights["head.left_out"]
+            save_file(weights, model / "weights.safetensors")
+        teach(model, "stick", data(library, tuple(bars[:5])))
+        assert read_columns(model)["stick"].others.shape == ((0,) if without else tags)
+        scores = expit(logits(model, data(library, tuple(others.tolist())))[:, -1:])
+        found.append(float(average_precision(scores, wanted)[0]))
+    assert found[0] >= found[1] > 0.4  # by chance 0.17
 
 
 def test_mistakes_change_nothing(library: Catalog, model: Path, work: Path) -> None:

@@ -55,6 +55,7 @@ from hangtag.training.session import Session
 from hangtag.training.setup import Setup
 from hangtag.training.train import train
 from tests import traced_graphs
+from tests.commands import TORCH, Command
 
 MADE = Path(__file__).parents[1] / "sagemaker" / "mxnet"
 TINY = resolved(
@@ -134,10 +135,9 @@ def signalled(
 ) -> str:
     """Train in a process that gets a signal after a step; return its standard error."""
     given = [dataset, model, json.dumps(asdict(config)), step, int(number)]
-    command = [sys.executable, "-c", SCRIPT, *map(str, given)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
-    assert done.returncode != 0
-    return done.stderr
+    command = Command(*given, script=SCRIPT, imported=TORCH)
+    assert command.wait(300) != 0
+    return command.err.read_text()
 
 
 def stop_after(epoch: int) -> OnEpoch:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +42,8 @@ from hangtag.tuning.study import open_study
 from hangtag.tuning.summary import Summary
 from hangtag.tuning.tune import tune
 from hangtag.tuning.worker import Worker
+from tests import traced_graphs
+from tests.commands import TORCH, Command
 
 TINY = TrainConfig(
     backbone="test_resnet", input_size=32, epochs=4, batch_size=32, precision="fp32", ema=0.1
@@ -236,19 +237,19 @@ EPOCHS = 16  # enough for a stop to find the trial under way
 
 def command(
     dataset: Path, folder: Path, *options: str, trials: int = 2, epochs: int = EPOCHS
-) -> subprocess.Popen:
+) -> Command:
     """`hangtag tune` in a process of its own, with trials of some seconds."""
     space = folder.parent / "space.json"
     space.write_text(json.dumps({"dropout": {"low": 0, "high": 0.5}}))
     settings = {"backbone": "test_resnet", "input-size": 32, "epochs": epochs, "batch-size": 32,
                 "precision": "fp32", "trials": trials, "space": space}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    arguments = [sys.executable, "-m", "hangtag", "tune", str(dataset), str(folder), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with (folder.parent / "log.txt").open("a") as log:
-        return subprocess.Popen(
-            [*arguments, "--no-prune", *options], stdout=log, stderr=log, env=environment
-        )
+    return Command(
+        "tune", dataset, folder, *words, "--no-prune", *options,
+        environment=environment, imported=TORCH, log=folder.parent / "log.txt",
+        script=traced_graphs.command(),
+    )  # fmt: skip
 
 
 def wait_for(state: Callable[[], bool], folder: Path, seconds: float = 90) -> None:

@@ -29,10 +29,10 @@ from hangtag.library.keywords.containers import (
 from hangtag.library.keywords.encodings import decoded_xml
 from hangtag.library.keywords.iim_keywords import with_keywords, without_keywords
 from hangtag.library.keywords.machine_tags import MachineTag
+from hangtag.library.keywords.xmp_content import People
 from hangtag.library.keywords.xmp_packet import NEW_EMBEDDED, recorded, tagged
 from hangtag.library.keywords.xmp_reader import located
 from hangtag.library.keywords.xmp_undo import without_machine_tags
-from hangtag.library.rules import normalise_tag
 
 _CHANGE: Final = re.compile(r"(\d+)\+(\d+):([\w+/=]*)")
 _MAX_REMOVED: Final = 64 << 20
@@ -64,17 +64,15 @@ def container_of(data: bytes) -> ModuleType | None:
     return None
 
 
-def embedded(data: bytes, marks: Sequence[MachineTag], people: Sequence[str]) -> bytes:
+def embedded(data: bytes, marks: Sequence[MachineTag], people: People) -> bytes:
     """Return a file, which has no machine tags, with those of `marks` that people lack.
 
-    `people` are the keywords of people in it, for a file without XMP. Raises one of XML_ERRORS,
+    `people` are all keywords of people in it, also those outside of XMP. Raises one of XML_ERRORS,
     ValueError among them for a file that is damaged or too odd to be sure of.
     """
     container = _container(data)
     parts: Parts = container.read(data)
-    known = set(map(normalise_tag, people))
-    new_marks = [mark for mark in marks if not mark.names() & known]
-    packet = tagged(parts.xmp, new_marks, people=people, start=NEW_EMBEDDED)
+    packet = tagged(parts.xmp, marks, people=people, start=NEW_EMBEDDED)
     if packet == (parts.xmp or b""):
         return data
     written = located(decoded_xml(packet).text).machine

@@ -3,11 +3,14 @@
 A mark is a structure in the XMP property `hangtag:tags`: tag, score and model.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from hangtag.console import warn
 from hangtag.library.rules import normalise_tag
 
 HANGTAG: Final = "urn:hangtag:xmp/1.0/"
@@ -17,6 +20,8 @@ _TAG, _SCORE, _MODEL, _SUBJECT = (
     f"{{{HANGTAG}}}{name}" for name in ("tag", "score", "model", "subject")
 )
 _DIGITS: Final = 4
+# Control characters and surrogates, and a carriage return, which readers make a line end.
+_NOT_IN_XML: Final = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +85,25 @@ def merged(old: Iterable[MachineTag], new: Iterable[MachineTag]) -> list[Machine
     """Return both, each tag once, without blank ones: in the order of `old`, with the scores and
     models of `new`.
 
-    Tags are stripped and scores rounded, as they are read back from XMP.
+    Tags are stripped and scores rounded, as they are read back from XMP. One with characters that
+    XML cannot hold, such as control characters, is left out with a warning.
     """
     found = {normalise_tag(mark.tag): mark for mark in old}
     latest: dict[str, MachineTag] = {}
     for mark in new:
-        if name := normalise_tag(mark.tag):
+        if (name := normalise_tag(mark.tag)) and _is_writable(mark.tag):
             plain = replace(mark, tag=mark.tag.strip(), score=round(mark.score, _DIGITS))
             latest.setdefault(name, plain)
     return list({**found, **latest}.values())
+
+
+@lru_cache(maxsize=4096)
+def _is_writable(tag: str) -> bool:
+    """Return whether XML can hold a tag, and gives it back; warn once if it cannot."""
+    if not _NOT_IN_XML.search(tag.strip()):
+        return True
+    warn(f"left out of metadata: the tag {tag!a} has characters that XML cannot hold")
+    return False
 
 
 def read_marks(element: Element) -> list[MachineTag]:

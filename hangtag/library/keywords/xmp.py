@@ -4,6 +4,7 @@ Tags that hangtag marked as a model's are not among them.
 """
 
 import gzip
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from hangtag.library.keywords.image_metadata import Blocks, read_blocks
 from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.keywords.separators import distinct_keywords, split_semicolons
 from hangtag.library.keywords.sidecars import sidecars
-from hangtag.library.keywords.xmp_content import Packet
+from hangtag.library.keywords.xmp_content import Packet, People
 from hangtag.library.keywords.xmp_reader import MAX_XML, XML_ERRORS, read
 from hangtag.library.paths import SIGN
 from hangtag.library.rules import normalise_tag
@@ -35,6 +36,12 @@ class Keywords:
     """One line for each file, which names it."""
     machine: list[MachineTag] = field(default_factory=list)
     """The tags in it that a model put on the image, which are not among `tags`."""
+    paths: list[tuple[str, ...]] = field(default_factory=list)
+    """The tags as paths: those with levels, then those that are no level of a path."""
+
+    def people(self) -> People:
+        """Return the tags, for a packet whose new fields must not hide them."""
+        return People(self.tags, self.paths)
 
     def or_raise(self) -> list[str]:
         """Return the tags. Raises CatalogError if there are problems and no tags."""
@@ -79,23 +86,36 @@ class _Found:
         }
         return list(dict.fromkeys(path_of.get(normalise_tag(tag), tag) for tag in tags))
 
+    def paths(self, tags: Iterable[str], beside: Iterable[Packet]) -> list[tuple[str, ...]]:
+        """Return the paths in the packets, then those of `tags` that are no level of one."""
+        found = dict.fromkeys(
+            path for packet in (*self.packets, *beside) for path in packet.paths() if len(path) > 1
+        )
+        levels = {normalise_tag(level) for path in found for level in path}
+        return [*found, *((tag,) for tag in tags if normalise_tag(tag) not in levels)]
 
-def read_keywords(image: Path, *, paths: bool = False) -> Keywords:
+
+def read_keywords(image: Path, *, paths: bool = False, leave_out: Path | None = None) -> Keywords:
     """Return the keywords inside an image, then those in NAME.EXT.xmp, then those in NAME.xmp.
 
     Stripped, each once, whatever the case of a sidecar's suffix; with `paths`, `animal/cat` for
-    `cat` below `animal`. The result names what cannot be read; the rest is returned.
+    `cat` below `animal`. The sidecar `leave_out` is not read. The result names what cannot be read;
+    the rest is returned.
     """
     found = _embedded(image)
     problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
     beside = []
     for sidecar in sidecars(image, SUFFIX):
+        if sidecar == leave_out:
+            continue
         try:
             beside.append(packet_of_file(sidecar))
         except XML_ERRORS as cause:
             problems.append(_unreadable(sidecar, reason_of(cause)))
     machine = [mark for packet in (*found.packets, *beside) for mark in packet.machine]
-    return Keywords(found.tags(beside, paths=paths), problems, machine)
+    tags = found.tags(beside)
+    levels = found.paths(tags, beside)
+    return Keywords(found.tags(beside, paths=True) if paths else tags, problems, machine, levels)
 
 
 def keywords(image: Path) -> list[str]:
@@ -109,15 +129,30 @@ def embedded_keywords(image: Path) -> list[str]:
     From XMP (PNG, JPEG, GIF, WebP, TIFF, AVIF, SVG and SVGZ), EXIF XPKeywords, and IPTC-IIM 2:25.
     Raises CatalogError, naming the file, where it is damaged and no keyword can be read.
     """
-    found = _embedded(image)
+    return _inside(image).or_raise()
+
+
+def people_inside(image: Path, data: bytes) -> People:
+    """Return the keywords in the bytes of an image file, which is no SVG. Raises CatalogError."""
+    found = _inside(image, data)
+    found.or_raise()
+    return found.people()
+
+
+def _inside(image: Path, data: bytes | None = None) -> Keywords:
+    found = _embedded(image, data)
     problems = [_unreadable(image, "; ".join(found.problems))] if found.problems else []
-    return Keywords(found.tags(), problems).or_raise()
+    tags = found.tags()
+    return Keywords(tags, problems, paths=found.paths(tags, ()))
 
 
-def _embedded(image: Path) -> _Found:
+def _embedded(image: Path, data: bytes | None = None) -> _Found:
+    """Read an image file, or what its bytes would be."""
     found = _Found()
     try:
-        if image.suffix.lower() in (".svg", ".svgz"):
+        if data is not None:
+            _sort(read_blocks(io.BytesIO(data)), found)
+        elif image.suffix.lower() in (".svg", ".svgz"):
             found.packets.append(packet_of_file(image))
         else:
             with image.open("rb") as file:

@@ -1,8 +1,9 @@
 """What an XMP packet says about keywords, and where in its text."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.keywords.xmp_properties import (
@@ -18,6 +19,18 @@ from hangtag.library.keywords.xmp_properties import (
 from hangtag.library.rules import normalise_tag
 
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class People:
+    """Keywords of people in other places than a packet, which its new fields must not hide."""
+
+    keywords: Sequence[str] = ()
+    paths: Sequence[tuple[str, ...]] = ()
+    """The same with their levels, as `Packet.paths`."""
+
+
+NOBODY: Final = People()
 
 
 class Element(NamedTuple):
@@ -89,9 +102,11 @@ class Packet:
         return [text for text in found if normalise_tag(text) not in names]
 
     def paths(self) -> list[tuple[str, ...]]:
-        """Return the keywords as paths: those with levels first, then subjects at no level."""
+        """Return people's keywords as paths: those with levels, then subjects at no level."""
         subjects = list(without_levels(self.subjects, self.whole))
         found = dict.fromkeys(all_levels(self._hierarchical(), subjects, self.whole))
+        machine = {normalise_tag(mark.subject) for mark in self.machine}
+        found = {path: None for path in found if normalise_tag(path[-1]) not in machine}
         levels = {normalise_tag(level) for path in found for level in path}
         flat = [(text,) for text in self.keywords() if normalise_tag(text) not in levels]
         return [*found, *dict.fromkeys(flat)]

@@ -11,7 +11,7 @@ from typing import Final
 from hangtag.library.keywords.encodings import decoded_xml
 from hangtag.library.keywords.machine_tags import MARKS, UNDO, MachineTag
 from hangtag.library.keywords.separators import distinct_keywords
-from hangtag.library.keywords.xmp_content import Packet
+from hangtag.library.keywords.xmp_content import NOBODY, Packet, People
 from hangtag.library.keywords.xmp_edits import Edited, digest, name_at
 from hangtag.library.keywords.xmp_properties import FIELDS, RDF, SUBJECT, WHOLE, without_levels
 from hangtag.library.keywords.xmp_reader import located
@@ -40,34 +40,27 @@ def tagged(
     packet: bytes | None,
     marks: Sequence[MachineTag],
     *,
-    people: Sequence[str] = (),
+    people: People = NOBODY,
     start: bytes = NEW_PACKET,
 ) -> bytes:
     """Return `packet`, which has no machine tags, with those of `marks` that people lack.
 
-    A field that is not there yet begins with the keywords that people put into the others: programs
-    read the first one that they find. A packet that is None or blank begins as `start`, with the
-    keywords `people`. Without new tags the packet is returned as it is, b"" for None. The encoding
-    stays; characters that a declared code page may lack are written as references. Raises one of
-    XML_ERRORS.
+    A field that is not there yet begins with the keywords that people put into the others and
+    elsewhere (`people`): programs read the first one that they find, in a sidecar before the image.
+    A packet that is None or blank begins as `start`. Without new tags the packet is returned as it
+    is, b"" for None. The encoding stays; characters that a declared code page may lack are written
+    as references. Raises one of XML_ERRORS.
     """
     is_new = packet is None or not packet.strip(BLANK)
     source = decoded_xml(start if packet is None or is_new else packet)
-    known = set(map(normalise_tag, distinct_keywords(people)))
-    if is_new:
-        new = [mark for mark in marks if not mark.names() & known]
-    else:
-        new = _lacking(located(source.text), marks)
+    found = located(source.text)
+    new = _lacking(found, marks, people)
     if not new:
         return packet or b""
     if not is_new and source.encode(source.text) != packet:
         raise ValueError("its encoding does not reproduce the same bytes")
     edited = Edited(source.text, only_ascii=not source.agrees)
-    if is_new and people:
-        edited.add(SUBJECT, people)
-        if whole := [text for text in people if not _is_plain(text)]:
-            edited.add(WHOLE, whole)
-    _fill(edited, located(edited.text), new)
+    _fill(edited, found, new, people)
     edits = edited.edits
     if is_new:
         edits = [FILLED + base64.b64encode(packet).decode()] if packet is not None else [CREATED]
@@ -97,32 +90,44 @@ def recorded(packet: bytes, text: str) -> bytes:
     return source.encode((data[:end] + added + data[end:]).decode())
 
 
-def _lacking(found: Packet, marks: Sequence[MachineTag]) -> list[MachineTag]:
+def _lacking(found: Packet, marks: Sequence[MachineTag], people: People) -> list[MachineTag]:
     """Return those of `marks` that are no keyword of people, whole or as a last level."""
     levels = without_levels(found.subjects, found.whole)
     names = [*distinct_keywords(levels, found.whole), *found.keywords()]
-    known = {normalise_tag(text) for text in (*names, *found.subjects)}
+    elsewhere = [*people.keywords, *distinct_keywords(people.keywords)]
+    known = {normalise_tag(text) for text in (*names, *found.subjects, *elsewhere)}
     return [mark for mark in marks if not mark.names() & known]
 
 
-def _fill(edited: Edited, found: Packet, marks: Sequence[MachineTag]) -> None:
+def _fill(edited: Edited, found: Packet, marks: Sequence[MachineTag], people: People) -> None:
     """Add `marks` to every field of a packet whose content is `found`."""
     subjects = list(dict.fromkeys(mark.subject for mark in marks))
+    flat, paths = _begin(found, people)
     if found.has_subject and not found.offsets.lists(SUBJECT):
         edited.change(emptied(edited.text, found))
-        subjects = [*(found.subjects or found.keywords()), *subjects]
+        subjects = [*(found.subjects or flat), *subjects]
     elif not found.subjects:
-        subjects = [*found.keywords(), *subjects]
+        subjects = [*flat, *subjects]
     edited.add(SUBJECT, subjects)
     for name, sign in list(FIELDS.items())[1:]:
-        paths = [mark.path for mark in marks]
+        added = [mark.path for mark in marks]
         if not found.values.get(name):
-            paths = [*found.paths(), *paths]
+            added = [*paths, *added]
         if name not in found.values or found.offsets.lists(name):
-            edited.add(name, [sign.join(path) for path in paths])
+            edited.add(name, [sign.join(path) for path in added])
     whole = [text for text in subjects if text not in found.subjects and not _is_plain(text)]
     if whole:
         edited.add(WHOLE, whole)
+
+
+def _begin(found: Packet, people: People) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return what a new field begins with: keywords, and the same with levels."""
+    flat, paths = found.keywords(), found.paths()
+    names = {normalise_tag(text) for text in flat}
+    flat += [text for text in people.keywords if normalise_tag(text) not in names]
+    levels = {normalise_tag(level) for path in paths for level in path}
+    paths += [path for path in people.paths if normalise_tag(path[-1]) not in levels]
+    return flat, paths
 
 
 def _is_plain(tag: str) -> bool:

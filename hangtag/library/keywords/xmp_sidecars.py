@@ -1,7 +1,6 @@
 """XMP sidecars: machine tags written into them, and taken back."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from hangtag.errors import CatalogError
@@ -13,11 +12,11 @@ from hangtag.library.keywords.sidecars import (
     sidecars,
     stem_sidecars,
 )
-from hangtag.library.keywords.xmp import SUFFIX, keywords, packet_of_file, reason_of
+from hangtag.library.keywords.xmp import SUFFIX, packet_of_file, read_keywords, reason_of
 from hangtag.library.keywords.xmp_packet import BLANK, tagged
 from hangtag.library.keywords.xmp_reader import XML_ERRORS
 from hangtag.library.keywords.xmp_undo import TakenBack, without_machine_tags
-from hangtag.storage.files import atomic_path
+from hangtag.storage.rewriting import remove, rewrite
 
 
 def write_sidecar(image: Path, tags: Sequence[MachineTag]) -> Path:
@@ -84,10 +83,8 @@ def _extend(target: Path, image: Path, tags: Sequence[MachineTag]) -> Path:
 
 
 def _with_tags(target: Path, image: Path, base: bytes | None, marks: Sequence[MachineTag]) -> bytes:
-    people: list[str] = []
-    if base is None or not base.strip(BLANK):
-        with suppress(CatalogError):  # no program can read these, so the sidecar hides nothing
-            people = keywords(image)
+    # What cannot be read, no program can read, so the sidecar does not hide it.
+    people = read_keywords(image, leave_out=target).people()
     try:
         return tagged(base, marks, people=people)
     except XML_ERRORS as cause:
@@ -97,10 +94,9 @@ def _with_tags(target: Path, image: Path, base: bytes | None, marks: Sequence[Ma
 def _write(target: Path, new: bytes | None) -> None:
     """Write a sidecar, or remove one that hangtag made."""
     if new is None:
-        target.unlink()
+        remove(target)
         return
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(new)
+    rewrite(target, new)
     remember(target)
 
 

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hangtag.errors import CatalogError
 from hangtag.library.importers import import_catalog
+from hangtag.library.keywords import embedded_tags
 from hangtag.library.keywords.embedded_tags import untag_embedded, write_embedded, write_tags
 from hangtag.library.keywords.machine_tags import Which
 from hangtag.library.keywords.xmp import embedded_keywords, keywords, read_keywords
@@ -277,10 +278,19 @@ def extended(data: bytes) -> bytes:
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
 
 
+def pictures(data: bytes) -> bytes:
+    """Further pictures (MPF), announced before the XMP: their offsets would change with it."""
+    xmp = b"http://ns.adobe.com/xap/1.0/\0" + packet("mine")
+    blocks = (b"\xff\xe2", b"MPF\0II*\0" + bytes(90)), (b"\xff\xe1", xmp)
+    segments = (mark + struct.pack(">H", len(block) + 2) + block for mark, block in blocks)
+    return data[:20] + b"".join(segments) + data[20:]
+
+
 ODD = {
     "jpg cut": ("jpg", lambda data: data[:300]),
     "jpg cut in its pixels": ("jpg", lambda data: data[:-200]),
     "jpg extended": ("jpg", extended),
+    "jpg further pictures": ("jpg", pictures),
     "jpg only its start": ("jpg", lambda data: data[:3]),
     "png cut": ("png", lambda data: data[:-30]),
     "png two packets": ("png", two_packets),
@@ -358,3 +368,45 @@ def test_many_tags_do_not_fit_into_a_jpeg(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="64 kB"):
         write_embedded(path, [mark(f"tag {zlib.crc32(bytes(n))}") for n in range(400)])
     assert path.read_bytes() == old
+
+
+def test_a_file_that_somebody_is_changing_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path, "png")
+    verify = embedded_tags._verify
+
+    def changed_meanwhile(old: bytes, new: bytes) -> None:
+        verify(old, new)
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(embedded_tags, "_verify", changed_meanwhile)
+    with pytest.raises(CatalogError, match="another program is changing it"):
+        write_embedded(path, [mark("cat")])
+    assert path.read_bytes().endswith(b"more")
+    assert embedded_keywords(path) == []
+
+
+def test_keywords_in_iptc_are_not_hidden_by_new_fields(tmp_path: Path) -> None:
+    """Programs read the first field that is not empty, and XMP comes before IPTC."""
+    path = make(tmp_path, "jpg")
+    run_exiftool(
+        "-overwrite_original", "-codedcharacterset=utf8", "-IPTC:Keywords=mine",
+        "-XMP-dc:Title=x", path,
+    )  # fmt: skip
+    old = path.read_bytes()
+    write_embedded(path, [mark("cat")])
+    assert exiftool(path)["IPTC:Keywords"] == ["mine", "cat"]
+    same_in_all(path, ["mine", "cat"])
+    untag_embedded(path, Which())
+    assert path.read_bytes() == old
+
+
+def test_tags_that_cannot_be_taken_back_are_an_error(tmp_path: Path) -> None:
+    path = make(tmp_path, "jpg")
+    write_embedded(path, [mark("cat")])
+    path.write_bytes(changed := extended(path.read_bytes()))
+    with pytest.raises(CatalogError, match=r"cannot be taken back .* continues in further"):
+        untag_embedded(path, Which())
+    assert path.read_bytes() == changed

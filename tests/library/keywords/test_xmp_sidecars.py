@@ -287,10 +287,47 @@ def test_what_people_have_is_not_marked_as_a_machines(tmp_path: Path) -> None:
     assert (tmp_path / "a.png.xmp").read_bytes() == packet("animal|cat", "Heart; Love")
 
 
-def test_tag_that_xml_cannot_hold_leaves_the_sidecar_as_it_is(tmp_path: Path) -> None:
+def test_tag_that_xml_cannot_hold_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     save_png(tmp_path / "a.png")
-    write(tmp_path / "a.png", ["cat"])
+    write(tmp_path / "a.png", ["cat", "bell\a", "line\rend", "half \ud83d", "dog"])
+    assert everything(tmp_path / "a.png") == ["cat", "dog"]
+    assert "the tag 'bell\\x07' has characters that XML cannot hold" in caplog.text
     before = (tmp_path / "a.png.xmp").read_bytes()
-    with pytest.raises(CatalogError, match="left as it is"):
-        write(tmp_path / "a.png", ["bell\a"])
+    write(tmp_path / "a.png", ["bell\a"])
     assert (tmp_path / "a.png.xmp").read_bytes() == before
+
+
+def test_a_new_field_hides_nothing_that_is_inside_the_image(tmp_path: Path) -> None:
+    """Programs take each field from the sidecar, else from the image: its levels stay, too."""
+    tree = rdf("mine").replace(
+        "</rdf:Description>",
+        '<lr:hierarchicalSubject xmlns:lr="http://ns.adobe.com/lightroom/1.0/"><rdf:Bag>'
+        "<rdf:li>kept|mine</rdf:li><rdf:li>other|mine</rdf:li></rdf:Bag>"
+        "</lr:hierarchicalSubject></rdf:Description>",
+    )
+    inside = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{tree}</x:xmpmeta>'.encode()
+    for name, before in {
+        "a": None, "rated": described("<x:Rating xmlns:x='urn:x'>3</x:Rating>"),
+        "b": described("<dc:subject><rdf:Bag><rdf:li>flat</rdf:li></rdf:Bag></dc:subject>"),
+    }.items():  # fmt: skip
+        image, sidecar = tmp_path / f"{name}.webp", tmp_path / f"{name}.webp.xmp"
+        picture().save(image, xmp=inside)
+        if before is not None:
+            sidecar.write_text(before)
+        write(image, ["cat", "Mine"])
+        text = sidecar.read_text()
+        flat = ["flat"] if name == "b" else []
+        assert fields(text)["subject"] == [*(flat or ["mine"]), "cat"]
+        for field, sign in (("hierarchicalSubject", "|"), ("TagsList", "/")):
+            paths = [f"kept{sign}mine", f"other{sign}mine"]
+            assert fields(text)[field] == [*flat, *paths, "cat"]
+        (was,) = untag_sidecars(image, Which())
+        assert was.exact
+        assert (sidecar.read_text() if sidecar.exists() else None) == before
+
+
+def fields(text: str) -> dict[str, list[str]]:
+    found = re.findall(r"<\w+:(subject|hierarchicalSubject|TagsList)[ >](.*?)</\w+:\1>", text, re.S)
+    return {name: re.findall("<rdf:li>(.*?)</rdf:li>", inside) for name, inside in found}

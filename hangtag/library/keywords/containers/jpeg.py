@@ -12,6 +12,8 @@ _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED: Final = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF: Final = b"Exif\0\0"
 _PHOTOSHOP: Final = b"Photoshop 3.0\0"
+# Further pictures in the file (CIPA DC-007), at offsets from here: gain maps, depth, previews.
+_PICTURES: Final = b"MPF\0"
 _LARGEST: Final = 0xFFFF - 2
 
 
@@ -48,6 +50,10 @@ def splices(data: bytes, xmp: bytes | None, iim: bytes | None) -> list[Splice]:
         block = _PHOTOSHOP + photoshop.with_iim(old.data[len(_PHOTOSHOP) :], iim)
         if block != old.data:
             found.append(Splice(old.start, old.end, _segment(0xED, block)))
+    last = max(splice.start for splice in found)
+    if any(one.marker == 0xE2 and one.data.startswith(_PICTURES) and one.start < last
+           for one in _segments(data)):  # fmt: skip
+        raise ValueError("the offsets of further pictures in it would change")
     return found
 
 

@@ -1,0 +1,82 @@
+"""What a head gets beside a backbone's own features."""
+
+import numpy as np
+import pytest
+import torch
+
+from hangtag.training.pooled import LEVELS, OUTLINE, PooledParts, SignProjection, random_signs
+
+LAST, MAPS = 600, (16, 24, 40, 200)
+
+
+def maps_of(designs: int = 3) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    sides = (40, 20, 10, 5)
+    return [
+        torch.randn(designs, width, side, side, generator=random)
+        for width, side in zip(MAPS, sides, strict=True)
+    ]
+
+
+def planes_of(designs: int = 3) -> torch.Tensor:
+    return torch.rand(designs, 4, 160, 160, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def parts_of(
+    pooled: PooledParts, planes: torch.Tensor, last: torch.Tensor, maps: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    return list(pooled(planes, last, maps).split(pooled.widths, dim=1))
+
+
+def test_signs_are_the_same_everywhere() -> None:
+    signs = random_signs(40, 18)
+    assert signs.shape == (40, 18)
+    assert set(np.unique(signs)) == {-1, 1}
+    assert signs[0, :8].tolist() == [-1, 1, 1, -1, -1, 1, 1, -1]
+    assert abs(float(signs.mean())) < 0.1
+
+
+def test_a_projection_keeps_lengths_and_leaves_what_is_narrow() -> None:
+    values = torch.randn(50, 600, generator=torch.Generator().manual_seed(0))
+    ratio = SignProjection(600, 448)(values).norm(dim=1) / values.norm(dim=1)
+    assert abs(ratio.mean().item() - 1) < 0.05
+    narrow = torch.randn(2, 10, 3, 3)
+    assert SignProjection(10, 18)(narrow) is narrow
+
+
+@pytest.mark.parametrize("maps", [MAPS, MAPS[1:], MAPS[2:], MAPS[3:]])
+def test_any_number_of_maps_gives_features_of_the_stated_widths(maps: tuple[int, ...]) -> None:
+    pooled = PooledParts(LAST, maps)
+    chosen = maps_of()[-len(maps) :]
+    found = pooled(planes_of(), torch.randn(3, LAST), chosen)
+    assert found.shape == (3, sum(pooled.widths))
+    assert torch.isfinite(found).all()
+
+
+def test_a_mirror_image_moves_the_layout_but_not_the_sums() -> None:
+    pooled, last = PooledParts(LAST, MAPS), torch.randn(3, LAST)
+    maps = maps_of()
+    plain = parts_of(pooled, planes_of(), last, maps)
+    mirrored = parts_of(pooled, planes_of().flip(3), last, [one.flip(3) for one in maps])
+    for part in (1, 2, 3, 4, 5, 6, 7):  # rows, columns with their mirror images, unlike halves
+        torch.testing.assert_close(plain[part], mirrored[part], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(plain[8], mirrored[8], atol=0.01)  # quarters
+
+
+def test_covariances_are_those_of_numpy() -> None:
+    pooled = PooledParts(LAST, (8, 12, 10, 20))
+    maps = [torch.randn(1, width, 6, 6) for width in (8, 12, 10, 20)]
+    part = parts_of(pooled, planes_of(1), torch.randn(1, LAST), maps)[5]
+    expected = np.cov(maps[1][0].flatten(1).numpy(), bias=True)[np.triu_indices(12)]
+    np.testing.assert_allclose(part[0].numpy(), expected, atol=1e-5)
+
+
+def test_a_transparent_design_has_no_colours_and_no_outline() -> None:
+    pooled = PooledParts(LAST, MAPS)
+    empty = torch.zeros(1, 4, 160, 160)
+    empty[:, 3] = -1
+    outline, colours = parts_of(pooled, empty, torch.randn(1, LAST), maps_of(1))[-2:]
+    assert outline.shape == (1, OUTLINE**2 + 1)
+    assert outline.abs().max() == 0
+    assert colours.shape == (1, LEVELS**3)
+    assert colours.max() < 0.01
