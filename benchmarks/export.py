@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("designs", type=Path)
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
-    tagger = Tagger.open(options.model, threads=1)
+    tagger = Tagger.open(options.model, threads=1, asked="fp32")
     names = [name for name in image_files(options.designs) if Path(name).suffix == ".png"]
     drawings = [
         Image.open(options.designs / name).convert("RGBA")

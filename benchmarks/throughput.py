@@ -3,7 +3,9 @@
     python benchmarks/throughput.py /usr/share/openclipart --model MODEL
 
 For Linux on x86-64. Packs and tags the same designs in interleaved rounds, every run a new process
-with two workers or threads, and prints medians in designs per second. An image of im2rec has a
+with two workers or threads, and prints medians in designs per second, and in milliseconds of a core
+per design, which say more on a busy machine. hangtag tags in float, as the loop does, and in 8 bits
+where the model has such a network. An image of im2rec has a
 shorter side of 256 px, one of hangtag a longer side of 256 px; hangtag also checks every file and
 finds near-duplicates. The first run makes an environment with MXNet (430 MB). The defaults take
 eight minutes, `--count 1000 --rounds 2` two.
@@ -11,6 +13,7 @@ eight minutes, `--count 1000 --rounds 2` two.
 
 import argparse
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -64,10 +67,23 @@ class Task:
     designs: int
     run: Callable[[], None]
     seconds: list[float] = field(default_factory=list)
+    core_seconds: list[float] = field(default_factory=list)
 
     @property
     def rates(self) -> list[float]:
         return sorted(self.designs / one for one in self.seconds)
+
+    def time(self) -> None:
+        start, before = time.monotonic(), core_seconds()
+        self.run()
+        self.seconds.append(time.monotonic() - start)
+        self.core_seconds.append(core_seconds() - before)
+
+
+def core_seconds() -> float:
+    """Return the seconds of a core that ended child processes took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -76,6 +92,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder; without one, only packing")
     parser.add_argument("--count", type=int, default=2500)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only-tag", action="store_true", help="no packing")
     parser.add_argument("--venv", type=Path, default=MXNET)
     parser.add_argument("--python", default="python3.11", help="Python 3.10 or 3.11 for MXNet")
     options = parser.parse_args()
@@ -84,20 +101,22 @@ def main() -> None:
     random.Random(0).shuffle(drawings)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        tasks = packing(paths, make_venv(options.venv, options.python), work)
-        if drawings:
+        tasks: list[Task] = []
+        if not options.only_tag:
+            tasks += packing(paths, make_venv(options.venv, options.python), work)
+        if drawings and not options.only_tag:
             tasks.append(packing_of("pack, SVG: hangtag", drawings[: options.count // 4], work))
         if options.model:
             tasks += tagging(paths, options.model, work)
         for _ in range(options.rounds):
             for task in tasks:
-                start = time.monotonic()
-                task.run()
-                task.seconds.append(time.monotonic() - start)
-    print("| task | designs/s | slowest and fastest run |\n|---|---|---|")
+                task.time()
+    print("| task | designs/s | slowest and fastest run | ms of a core |\n|---|---|---|---|")
     for task in tasks:
         low, high = task.rates[0], task.rates[-1]
-        print(f"| {task.name} | {statistics.median(task.rates):.0f} | {low:.0f}, {high:.0f} |")
+        core = 1000 * statistics.median(task.core_seconds) / task.designs
+        rate = statistics.median(task.rates)
+        print(f"| {task.name} | {rate:.0f} | {low:.0f}, {high:.0f} | {core:.1f} |")
 
 
 def readable(folder: Path, count: int) -> list[str]:
@@ -149,7 +168,7 @@ def packing_of(name: str, paths: list[str], work: Path) -> Task:
 
     def pack() -> None:
         shutil.rmtree(dataset, ignore_errors=True)
-        run([hangtag(), "pack", str(catalog), str(dataset), "--size", "256", "--workers", "2",
+        run([*hangtag(), "pack", str(catalog), str(dataset), "--size", "256", "--workers", "2",
              "--min-count", "1", "--quiet"])  # fmt: skip
 
     return Task(name, len(paths), pack)
@@ -158,27 +177,31 @@ def packing_of(name: str, paths: list[str], work: Path) -> Task:
 def tagging(paths: list[str], model: Path, work: Path) -> list[Task]:
     from hangtag.tagging.model_folder import ModelFolder
 
-    side = ModelFolder.open(model).preprocessing.input_size
+    folder = ModelFolder.open(model)
+    side = folder.preprocessing.input_size
     (work / "paths.txt").write_text("\n".join(paths))
     (work / "paths.csv").write_text("image,tags\n" + "".join(f'"{path}",\n' for path in paths))
     (work / "loop.py").write_text(LOOP)
     out = work / "tags.jsonl"
 
-    def tag() -> None:
+    def tag(precision: str) -> None:
         out.unlink(missing_ok=True)
-        run([hangtag(), "tag", str(model), str(work / "paths.csv"), "--out", str(out),
-             "--workers", "2", "--quiet"])  # fmt: skip
+        run([*hangtag(), "tag", str(model), str(work / "paths.csv"), "--out", str(out),
+             "--workers", "2", "--quiet", "--precision", precision])  # fmt: skip
 
     loop = [sys.executable, str(work / "loop.py"), str(work / "paths.txt"),
             str(model / "model.onnx"), str(side), str(work / "loop.jsonl")]  # fmt: skip
-    return [
-        Task("tag: hangtag", len(paths), tag),
+    tasks = [
         Task("tag: the loop", len(paths), lambda: run(loop)),
+        Task("tag: hangtag, in float", len(paths), lambda: tag("fp32")),
     ]
+    if folder.int8.exists():
+        tasks.append(Task("tag: hangtag, in 8 bits", len(paths), lambda: tag("int8")))
+    return tasks
 
 
-def hangtag() -> str:
-    return str(Path(sys.executable).with_name("hangtag"))
+def hangtag() -> list[str]:
+    return [sys.executable, "-m", "hangtag"]
 
 
 def run(command: list[str]) -> None:

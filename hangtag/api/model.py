@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hangtag.tagging.metadata import Xmp
     from hangtag.tagging.model_folder import ModelFolder
     from hangtag.tagging.output import TaggedDesign
+    from hangtag.tagging.precision import Asked, Precision
     from hangtag.tagging.selection import Selection
     from hangtag.tagging.tagger import Suggestion, Tagger
     from hangtag.training.result import TrainResult
@@ -41,6 +42,20 @@ class Model:
     def path(self) -> Path:
         """The model folder."""
         return self._folder.path
+
+    @property
+    def asked(self) -> "Asked":
+        """The precision that `load_model` was asked for."""
+        return self._folder.asked
+
+    @property
+    def precision(self) -> "Precision":
+        """In which the network computes here: fp32, or int8 for 8 bits."""
+        return self._folder.precision
+
+    def _opened(self) -> "ModelFolder":
+        """Return the model folder as it is now."""
+        return type(self._folder).open(self.path, self.asked)
 
     @property
     def input_size(self) -> int:
@@ -132,7 +147,9 @@ class Model:
         if again:
             forget(target)
         with on_cluster(cluster):
-            return tag_changed(self.path, designs, target, selection, workers=workers or 0, xmp=xmp)
+            return tag_changed(
+                self._opened(), designs, target, selection, workers=workers or 0, xmp=xmp
+            )
 
     def tag_each(
         self, paths: Sequence[StrPath], *, top: int | None = None, min_score: float | None = None,
@@ -149,7 +166,7 @@ class Model:
             Selection(all_tags, top, min_score, colours, _palette(palette), words, language)
         )
         designs = find_designs([local(path) for path in paths])
-        return bulk.stream(self.path, designs, selection, workers=workers or 0, xmp=xmp)
+        return bulk.stream(self._opened(), designs, selection, workers=workers or 0, xmp=xmp)
 
     def _checked(self, selection: "Selection") -> "Selection":
         """Return the options, after a look whether there are names in their language."""
@@ -165,7 +182,7 @@ class Model:
         """
         from hangtag.quality.evaluate import evaluate
 
-        return Report(*evaluate(self.path, dataset_of(dataset), split=split))
+        return Report(*evaluate(self.path, dataset_of(dataset), split=split, asked=self.asked))
 
 
 def _palette(path: StrPath | None) -> "Palette | None":
@@ -208,8 +225,12 @@ class Report:
         return write_report(self.evaluation, self.scored, optional(path))
 
 
-def load_model(model: StrPath) -> Model:
-    """Open a model folder or a model.tar.gz. Raises ModelError."""
+def load_model(model: StrPath, *, precision: "Asked" = "auto") -> Model:
+    """Open a model folder or a model.tar.gz. Raises ModelError.
+
+    `precision` is fp32, or int8 for the network in 8 bits that most models have; by default int8
+    where there is one and this machine's processor computes it faster.
+    """
     from hangtag.tagging.model_folder import ModelFolder
 
     path = local(model)
@@ -217,7 +238,7 @@ def load_model(model: StrPath) -> Model:
         from hangtag.storage.mirror import unpacked
 
         path = unpacked(path)
-    return Model(ModelFolder.open(path))
+    return Model(ModelFolder.open(path, precision))
 
 
 def train(

@@ -64,6 +64,7 @@ def watch(
     return watch_folders(
         opened.path, [local(folder) for folder in folders], Selection(language=language),
         out=optional(out), xmp=xmp, poll=poll, workers=workers or 0,
+        asked=opened.asked,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import docstring_parser
 from cyclopts import Group, Parameter, Token
@@ -56,6 +56,14 @@ Shard = Annotated[
     Parameter(
         metavar="I/N",
         help="Do one of N parts, I from 0, into a file of its own; `hangtag merge` joins them.",
+    ),
+]
+
+Precision = Annotated[
+    Literal["auto", "fp32", "int8"],
+    Parameter(
+        help="Compute in 8 bits (int8) or not (fp32); auto: in 8 bits where the model has a network"
+        " for that and this machine's processor is quicker by it.",
     ),
 ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Cluster, Output, Result, TagsFile, Workers
+from hangtag.cli.options import Cluster, Output, Precision, Result, TagsFile, Workers
 from hangtag.errors import ConfigError
 
 Split = Annotated[
@@ -26,6 +26,7 @@ def evaluate(
     *,
     split: Split = None,
     tags_file: TagsFile = None,
+    precision: Precision = "auto",
     output: Output | None = None,
 ) -> Result:
     """Measure a model on designs it has not seen, and write report.html into its folder.
@@ -40,7 +41,7 @@ def evaluate(
     from hangtag import api
     from hangtag.quality.evaluate import table_lines
 
-    opened = api.load_model(model)
+    opened = api.load_model(model, precision=precision)
     report = opened.evaluate(api.load_dataset(dataset, tags_file=tags_file), split=split)
     page = report.save()
     lines = [*table_lines(report.evaluation), f"\nreport: {page}"]

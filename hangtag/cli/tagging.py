@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
+from hangtag.cli.options import (
+    Cluster,
+    Output,
+    Precision,
+    Result,
+    Shard,
+    Workers,
+    config_of,
+    options_of,
+)
 from hangtag.errors import ConfigError
 from hangtag.service.config import ServeConfig
 
@@ -35,6 +44,7 @@ def tag(
     embed: bool = False,
     language: str | None = None,
     again: bool = False,
+    precision: Precision = "auto",
     shard: Shard = None,
     workers: Workers = None,
     cluster: Cluster = None,
@@ -92,7 +102,7 @@ def tag(
         raise ConfigError("--shard writes a part of a file; name the file with --out")
     if cluster is not None and out is None:
         raise ConfigError("--cluster writes a file; name it with --out")
-    opened = api.load_model(model)
+    opened = api.load_model(model, precision=precision)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,
         "palette": palette, "words": words,
@@ -154,6 +164,7 @@ def watch(
     embed: bool = False,
     poll: bool = False,
     language: str | None = None,
+    precision: Precision = "auto",
     workers: Workers = None,
     output: Output | None = None,
 ) -> Result:
@@ -185,8 +196,8 @@ def watch(
         raise ConfigError("--embed says where --xmp writes; give both")
     target = out or folders[0] / RECORD
     for found in api.watch(
-        model, folders, out=target, xmp="embed" if embed else xmp, poll=poll, language=language,
-        workers=workers,
+        api.load_model(model, precision=precision), folders, out=target,
+        xmp="embed" if embed else xmp, poll=poll, language=language, workers=workers,
     ):  # fmt: skip
         as_json = output is not None and output.json
         line = json.dumps(asdict(found)) if as_json else summary_line(found, target)

@@ -19,6 +19,7 @@ from zlib_ng import zlib_ng
 from hangtag.dataset.config import MAX_MEGAPIXELS
 from hangtag.dataset.raster import png
 from hangtag.dataset.raster.decoder import decode_raster, is_raster
+from hangtag.dataset.raster.memory import pixels_of
 from hangtag.dataset.raster.resize import resized, scaled, shrunk
 from hangtag.dataset.svg import drawing
 from hangtag.errors import ImageError
@@ -57,7 +58,8 @@ def decode(data: bytes, size: int, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
             image = shrunk(_render_svg(data, 4 * size, max_pixels), size)
     else:
         image = decode_raster(data, size, max_pixels)
-    pixels = np.array(image, dtype=np.uint8)
+    shape = image.height, image.width, 4
+    pixels: Pixels = np.frombuffer(pixels_of(image), np.uint8).reshape(shape).copy()
     visible = pixels[..., 3] > 0
     if not visible.any():
         raise ImageError("blank", "every pixel is fully transparent")

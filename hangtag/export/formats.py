@@ -10,11 +10,10 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.errors import ConfigError, Remedy
 from hangtag.export import huggingface, photoprism
-from hangtag.export.int8 import Quantised, quantised
 from hangtag.export.onnx_file import is_ours, standalone, write_standalone
 from hangtag.storage.files import refuse_foreign
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.tagging.tagger import Tagger
+from hangtag.training.int8_loss import Quantised, judged_in_8_bits
 
 Format = Literal["onnx", "huggingface", "photoprism"]
 COMMAND: Final = "hangtag export"
@@ -44,13 +43,13 @@ def write_export(
     """
     if dataset is not None and to == "huggingface":
         raise ConfigError("a Hugging Face folder has float weights: quantise with --to onnx")
-    folder = ModelFolder.open(model)
+    folder = ModelFolder.open(model, "fp32")
     _check(out, to)
     if dataset is None:
         return Exported(out, to, _write(folder, out, to, None))
     eight = _eight_bits(folder, dataset, max_loss)
     difference = _write(folder, out, to, eight.network)
-    return Exported(out, to, difference, eight.macro_map, eight.macro_map_int8)
+    return Exported(out, to, difference, eight.exact.macro_map, eight.eight.macro_map)
 
 
 def _check(out: Path, to: Format) -> None:
@@ -73,14 +72,12 @@ def _write(folder: ModelFolder, out: Path, to: Format, network: onnx.ModelProto 
 
 
 def _eight_bits(folder: ModelFolder, dataset: Dataset, max_loss: float) -> Quantised:
-    found = quantised(Tagger(folder), dataset)
-    note(
-        f"macro mAP on validation: {found.macro_map:.4f}, with 8 bits {found.macro_map_int8:.4f}"
-        f" ({-found.loss:+.4f})"
-    )
-    if not found.loss <= max_loss:
+    found = judged_in_8_bits(folder, dataset)
+    exact, eight = found.exact.macro_map, found.eight.macro_map
+    note(f"macro mAP on validation: {exact:.4f}, with 8 bits {eight:.4f} ({eight - exact:+.4f})")
+    if not exact - eight <= max_loss:
         raise ConfigError(
-            f"8 bits would lose {found.loss:.4f} of macro mAP on validation, more than"
-            f" {max_loss:g}; export without them, or allow it with --max-loss {found.loss:.3f}"
+            f"8 bits would lose {exact - eight:.4f} of macro mAP on validation, more than"
+            f" {max_loss:g}; export without them, or allow it with --max-loss {exact - eight:.3f}"
         )
     return found

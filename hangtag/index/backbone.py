@@ -22,9 +22,11 @@ from hangtag.dataset.images import Pixels
 from hangtag.index.own import OWN_BACKBONE
 
 OWN_FILE: Final = Path(__file__).with_name(f"{OWN_BACKBONE}.onnx")
+INT8_FILE: Final = OWN_FILE.with_name(f"{OWN_BACKBONE}.int8.onnx")
 # Names in this graph and in every exported model.
 INPUT, FEATURES, OUTPUT = "squares", "features", "logits"
 WIDTHS: Final = "widths"  # the name of a property of the graph
+MADE_OF: Final = "made of"  # likewise, of the graph in 8 bits: the digest of the other
 
 State = Mapping[str, NDArray[Any]]
 """Weights by the names that torch gives them."""
@@ -91,6 +93,30 @@ class OnnxBackbone:
         copy = onnx.ModelProto()
         copy.CopyFrom(self._graph)
         return copy
+
+
+def file_digest() -> str:
+    """Return what identifies the file of hangtag-base."""
+    return hashlib.sha256(OWN_FILE.read_bytes()).hexdigest()
+
+
+def own_in_8_bits() -> onnx.ModelProto | None:
+    """Return hangtag-base in 8 bits, from INPUT to FEATURES; None where it is of other weights.
+
+    `benchmarks/quality/int8_backbone.py` made it.
+    """
+    if not INT8_FILE.exists():
+        return None
+    found = onnx.load(INT8_FILE)
+    about = {entry.key: entry.value for entry in found.metadata_props}
+    return found if about.get(MADE_OF) == file_digest() else None
+
+
+def is_own(graph: onnx.ModelProto) -> bool:
+    """Return whether a model has the weights that hangtag-base comes with."""
+    own = {one.name: numpy_helper.to_array(one) for one in weights_of(onnx.load(OWN_FILE))}
+    found = {one.name: numpy_helper.to_array(one) for one in weights_of(graph)}
+    return own.keys() == found.keys() and all(np.array_equal(own[n], found[n]) for n in own)
 
 
 def own_state() -> dict[str, NDArray[Any]]:

@@ -16,7 +16,15 @@ from hangtag.console import track
 from hangtag.cores import limited_cores
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import ImageError
-from hangtag.index.backbone import FEATURES, OUTPUT, OnnxBackbone, state_of, weights_of
+from hangtag.index.backbone import (
+    FEATURES,
+    OUTPUT,
+    OnnxBackbone,
+    is_own,
+    own_in_8_bits,
+    state_of,
+    weights_of,
+)
 from hangtag.index.design_features import PACKED
 from hangtag.index.own import SIDE_OF_OWN
 from hangtag.tagging.model_folder import ModelFolder
@@ -90,6 +98,23 @@ class ModelGraph:
             pixels = [one for one in batch if not isinstance(one, ImageError)]
             found[good] = tagger.logits(pixels)
             yield found
+
+
+def in_8_bits(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """Return a model with the backbone in 8 bits and the head as it is.
+
+    None where the backbone is not hangtag-base as it comes, which alone is there in 8 bits.
+    """
+    eight = own_in_8_bits() if is_own(model) else None
+    if eight is None:
+        return None
+    head = head_graph(model)
+    eight.graph.node.extend(head.graph.node)
+    eight.graph.initializer.extend(head.graph.initializer)
+    eight.functions.extend(head.functions)
+    del eight.graph.output[:]
+    eight.graph.output.extend(model.graph.output)
+    return eight
 
 
 def head_graph(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -68,7 +68,10 @@ def compare(
     out. `split` None takes test, or validation without one. Raises ModelError, DatasetError.
     """
     folder = Dataset.open(dataset, tags_file)
-    a, b = (score(Tagger.open(model), folder, split) for model in (model_a, model_b))
+    taggers = [Tagger.open(model) for model in (model_a, model_b)]
+    if taggers[0].folder.precision != taggers[1].folder.precision:  # which is no difference of them
+        taggers = [Tagger.open(model, asked="fp32") for model in (model_a, model_b)]
+    a, b = (score(tagger, folder, split) for tagger in taggers)
     names_a, names_b = a.tagger.vocabulary.names, b.tagger.vocabulary.names
     column_b = {name: n for n, name in enumerate(names_b)}
     common = [

@@ -25,6 +25,7 @@ from hangtag.storage.files import write_text
 from hangtag.storage.locks import one_at_a_time
 from hangtag.tagging.model_card import write_card
 from hangtag.tagging.model_folder import METRICS_FILE
+from hangtag.tagging.precision import Asked, Precision
 from hangtag.tagging.tagger import Tagger
 
 RESAMPLES: Final = 1000
@@ -68,6 +69,8 @@ class Evaluation:
     """Date and time in UTC, ISO 8601."""
     figures: dict[str, float | None]
     """Metrics by name, `macro_map` first. None where there was nothing to measure."""
+    precision: Precision
+    """Of the network that was measured: fp32, or int8 for 8 bits."""
     per_tag: list[dict[str, Any]]
     """tag, `designs` that have it, `average_precision` with its 95 % interval (None without any),
     `threshold`, precision, recall and F1 at it, and the same for `apply_threshold`."""
@@ -79,6 +82,7 @@ class Evaluation:
             "dataset": asdict(self.dataset),
             "when": self.when,
             "hangtag": __version__,
+            "precision": self.precision,
             **self.figures,
             "per_tag": self.per_tag,
         }
@@ -90,15 +94,16 @@ def evaluate(
     *,
     split: str | None = None,
     tags_file: Path | None = None,
+    asked: Asked = "auto",
 ) -> tuple[Evaluation, Scored]:
     """Measure a model folder on a split of a packed dataset and add the result to metrics.json
     and to the model card.
 
     It replaces an earlier evaluation on the same split of the same dataset, and no other. `split`
     None takes test, or validation without one. Tags are matched by name: the dataset may have been
-    packed again since. Raises ModelError, DatasetError.
+    packed again since. For `asked` see `ModelFolder.precision`. Raises ModelError, DatasetError.
     """
-    scored = score(Tagger.open(model), Dataset.open(dataset, tags_file), split)
+    scored = score(Tagger.open(model, asked=asked), Dataset.open(dataset, tags_file), split)
     evaluation = measure(scored)
     _remember(model / METRICS_FILE, evaluation)
     write_card(scored.tagger.folder, read_evaluations(model))
@@ -131,6 +136,7 @@ def measure(scored: Scored) -> Evaluation:
         MeasuredOn.of(scored.folder),
         datetime.now(UTC).isoformat(timespec="seconds"),
         {name: _finite(value) for name, value in figures.items()},
+        scored.tagger.folder.precision,
         list(_per_tag(scored, drawn, metrics.count_chosen(suggested, labels), apply_counts)),
     )
 
@@ -221,7 +227,8 @@ def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
         name: math.nan if value is None else value for name, value in evaluation.figures.items()
     }
     on = f"{figures['designs']:,.0f} {evaluation.split} designs of {evaluation.dataset.name}"
-    yield f"{on}, {figures['tags']:,.0f} tags"
+    network = ", network in 8 bits" if evaluation.precision == "int8" else ""
+    yield f"{on}, {figures['tags']:,.0f} tags{network}"
     low, high = figures["macro_map_low"], figures["macro_map_high"]
     bounds = f"95 % interval {low:.4f} to {high:.4f}"
     yield f"macro mAP              {figures['macro_map']:.4f}   ({bounds})"

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from hangtag.errors import ConfigError
+from hangtag.tagging.precision import Asked
 
 RETRY_SECONDS: Final = 1  # of the Retry-After header
 # Where prometheus_client lets the processes of one server count together.
@@ -61,6 +62,10 @@ class ServeConfig:
 
     queue: int = 256
     """Most images in progress; beyond it requests get 503 and Retry-After."""
+
+    precision: Asked = "auto"
+    """Compute in 8 bits (int8) or not (fp32); auto: in 8 bits where the model has a network for
+    that and this machine's processor is quicker by it."""
 
     processes: int = 1
     """Processes that answer side by side, each with its share of the cores, a queue and memory of

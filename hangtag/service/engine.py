@@ -20,6 +20,7 @@ from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError
 from hangtag.service.budget import PixelBudget
+from hangtag.tagging.precision import Asked
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 R = TypeVar("R")
@@ -72,10 +73,13 @@ class Engine:
     @classmethod
     def open(
         cls, model: Path, queue: int, timeout: float, max_megapixels: float,
-        threads: int = 0,
+        threads: int = 0, asked: Asked = "auto",
     ) -> "Engine":  # fmt: skip
-        """Open MODEL/; `threads` is for decoding and the network. Raises ModelError."""
-        return cls(_warm(model, threads), queue, timeout, max_megapixels, threads)
+        """Open MODEL/; `threads` is for decoding and the network. Raises ModelError.
+
+        For `asked` see `ModelFolder.precision`.
+        """
+        return cls(_warm(model, threads, asked), queue, timeout, max_megapixels, threads)
 
     def reserve(self, images: int) -> None:
         """Reserve places in the queue, until `release`. Raises Busy, reserving none."""
@@ -153,8 +157,10 @@ class Engine:
 
         Raises ModelError, and keeps the old model, when the new one cannot be opened.
         """
-        loop, path = asyncio.get_running_loop(), self.tagger.folder.path
-        self.tagger = await loop.run_in_executor(None, _warm, path, self.threads)
+        loop, folder = asyncio.get_running_loop(), self.tagger.folder
+        self.tagger = await loop.run_in_executor(
+            None, _warm, folder.path, self.threads, folder.asked
+        )
 
     def close(self) -> None:
         """Stop the threads and processes."""
@@ -165,9 +171,9 @@ class Engine:
         self._svgs.close()
 
 
-def _warm(model: Path, threads: int) -> Tagger:
+def _warm(model: Path, threads: int, asked: Asked) -> Tagger:
     """Open MODEL/ and score one blank input, so that the first request is quick."""
-    tagger = Tagger.open(model, threads)
+    tagger = Tagger.open(model, threads, asked)
     size = tagger.folder.preprocessing.input_size
     tagger.scores([np.zeros((size, size, 4), np.uint8)])
     return tagger

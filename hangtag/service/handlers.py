@@ -59,6 +59,7 @@ class Handlers:
             version=__version__,
             model=tagger.folder.path.resolve().name,
             identity=tagger.folder.identity,
+            precision=tagger.folder.precision,
             tags=len(tagger.vocabulary),
             under_way=self.engine.under_way,
             queue=self.config.queue,

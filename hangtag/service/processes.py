@@ -23,6 +23,7 @@ from hangtag.errors import ConfigError, HangtagError
 from hangtag.processes import hidden_main
 from hangtag.service.config import METRICS_VARIABLE, ServeConfig
 from hangtag.service.server import address_of, uvicorn_config
+from hangtag.tagging.precision import Asked
 from hangtag.tagging.tagger import Tagger
 
 START_SECONDS: Final = 120
@@ -33,13 +34,13 @@ def run_several(model: Path, config: ServeConfig, application: Callable[[], Fast
 
     Raises ModelError, before any process starts, and ConfigError for a port in use.
     """
-    Tagger.open(model)
+    Tagger.open(model, asked=config.precision)
     settings = uvicorn_config(application, config, factory=True, workers=config.processes)
     with tempfile.TemporaryDirectory(prefix="hangtag-metrics-") as metrics:
         os.environ[METRICS_VARIABLE] = metrics
         listening = settings.bind_socket()
         try:
-            supervisor = _Supervisor(model, settings, listening)
+            supervisor = _Supervisor(model, config.precision, settings, listening)
             supervisor.run()
         finally:
             listening.close()
@@ -66,9 +67,11 @@ def leave_with_parent() -> None:
 class _Supervisor(Multiprocess):
     """uvicorn's, with hangtag's messages; a model that cannot be opened replaces none."""
 
-    def __init__(self, model: Path, config: uvicorn.Config, listening: socket) -> None:
+    def __init__(
+        self, model: Path, asked: Asked, config: uvicorn.Config, listening: socket
+    ) -> None:
         super().__init__(config, [listening])
-        self.model, self.failed = model, False
+        self.model, self.asked, self.failed = model, asked, False
 
     def init_processes(self) -> None:
         with hidden_main():
@@ -90,7 +93,7 @@ class _Supervisor(Multiprocess):
 
     def handle_hup(self) -> None:
         try:
-            Tagger.open(self.model)
+            Tagger.open(self.model, asked=self.asked)
         except HangtagError as error:
             note(f"still serving the old model: {error}")
             return

@@ -44,6 +44,7 @@ class Health(BaseModel):
     version: str
     model: str
     identity: str = Field(description="NAME@FINGERPRINT, as in the marks of the model's tags.")
+    precision: str = Field(description="Of the network: fp32, or int8 for 8 bits.")
     tags: int
     under_way: int
     queue: int

@@ -202,6 +202,7 @@ def _engine(model: Path, config: ServeConfig) -> Engine:
     return Engine.open(
         model, config.queue, config.timeout_seconds, config.max_megapixels,
         threads=0 if config.processes == 1 else max(1, cores() // config.processes),
+        asked=config.precision,
     )  # fmt: skip
 
 

@@ -28,12 +28,14 @@ from hangtag.tagging.output import (
     REJECTED,
     Journal,
     TaggedDesign,
+    beginning_of,
     is_own_output,
     write_rejected,
     write_tagged,
 )
+from hangtag.tagging.precision import Precision, has_gpu
 from hangtag.tagging.selection import Selection
-from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, has_gpu, model_input
+from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
 from hangtag.tagging.words import check_words, words_of
 
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
@@ -61,6 +63,9 @@ class BulkSummary:
     unwritten: int = 0
     """Designs of this run whose metadata could not be written; the next run tries again."""
 
+    precision: Precision = "fp32"
+    """In which the network computed: fp32, or int8 for 8 bits."""
+
 
 def tag_designs(
     folder: ModelFolder,
@@ -77,7 +82,7 @@ def tag_designs(
     if selection.words:
         check_words()
     prepare = partial(_prepared, preprocessing=folder.preprocessing, selection=selection)
-    score = _Scoring(folder.path, selection)
+    score = _Scoring(folder.path, selection, folder.precision)
     locations = (design.location for design in designs)
     found: Iterator[tuple[Suggestion, ...] | ImageError]
     if has_gpu() and not is_elsewhere():
@@ -124,13 +129,15 @@ class _Scoring:
     folder: Path
     """The model."""
     selection: Selection
+    precision: Precision
+    """The same for all workers, whatever their processors."""
 
     def at(self, folder: Path) -> "_Scoring":
         """Return the same with a copy of the model."""
         return replace(self, folder=folder)
 
     def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
-        tagger = _opened(self.folder)
+        tagger = _opened(self.folder, self.precision)
         scores = tagger.scores([design.pixels for design in designs])
         found: list[tuple[Suggestion, ...]] = []
         for design, row in zip(designs, scores, strict=True):
@@ -142,8 +149,8 @@ class _Scoring:
 
 
 @functools.lru_cache(1)
-def _opened(model: Path) -> Tagger:
-    return Tagger.open(model, threads=1)
+def _opened(model: Path, precision: Precision) -> Tagger:
+    return Tagger.open(model, threads=1, asked=precision)
 
 
 def _in_batches(
@@ -160,7 +167,7 @@ def _rounded(suggestion: Suggestion) -> Suggestion:
 
 
 def tag_library(
-    model: Path,
+    model: Path | ModelFolder,
     designs: Sequence[Located],
     out: Path,
     selection: Selection,
@@ -171,7 +178,8 @@ def tag_library(
     """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
 
     Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
-    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Raises
+    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Where a model
+    chooses its own precision, a killed run is resumed in that with which it began. Raises
     ConfigError, ModelError.
     """
     summary, journal = run_library(model, designs, out, selection, workers=workers, xmp=xmp)
@@ -180,7 +188,7 @@ def tag_library(
 
 
 def run_library(
-    model: Path,
+    model: Path | ModelFolder,
     designs: Sequence[Located],
     out: Path,
     selection: Selection,
@@ -195,7 +203,10 @@ def run_library(
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:
             check_local(designs)
-        folder = ModelFolder.open(model)
+        folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+        begun = beginning_of(journal_of(out))
+        keys = begun[:1] if begun else ()
+        folder = folder.begun(lambda one: key_of(one, designs, selection, xmp) in keys)
         key = key_of(folder, designs, selection, xmp)
         kind = journal_kind(kind_of(folder, selection, xmp))
         journal = Journal(journal_of(out), key, kind)
@@ -206,7 +217,8 @@ def run_library(
         journal.append(track(tagged, "tagging", total=len(designs), done=done))
         write_tagged(out, journal)
         rejected = write_rejected(out.with_suffix(REJECTED), journal)
-        return _summary(journal, done, rejected), journal
+        summary = _summary(journal, done, rejected)
+        return replace(summary, precision=folder.precision), journal
 
 
 def _summary(journal: Journal, done: int, rejected: Mapping[str, int]) -> BulkSummary:
@@ -228,13 +240,14 @@ def journal_of(out: Path) -> Path:
 def key_of(folder: ModelFolder, designs: Sequence[Located], selection: Selection, xmp: Xmp) -> str:
     """Return a digest of what the result depends on: a journal of another run is not resumed."""
     pairs = [(design.name, design.location) for design in designs]
-    content = json.dumps([folder.digest, selection.as_json(), xmp, pairs])
+    content = json.dumps([*folder.key, selection.as_json(), xmp, pairs])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def kind_of(folder: ModelFolder, selection: Selection, xmp: Xmp) -> str:
     """Return a digest of model, thresholds and options: of what the tags of a design depend on."""
-    content = json.dumps([folder.identity, selection.as_json(), xmp])
+    named = [folder.identity, *folder.key[1:]]
+    content = json.dumps([*named, selection.as_json(), xmp])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -244,7 +257,7 @@ def journal_kind(kind: str) -> str:
 
 
 def stream(
-    model: Path,
+    folder: ModelFolder,
     designs: Sequence[Located],
     selection: Selection,
     *,
@@ -257,7 +270,7 @@ def stream(
     """
     if xmp:
         check_local(designs)
-    yield from _tagged(ModelFolder.open(model), designs, selection, workers, xmp)
+    yield from _tagged(folder, designs, selection, workers, xmp)
 
 
 def _tagged(
@@ -271,6 +284,8 @@ def _tagged(
 def summary_line(summary: BulkSummary, out: Path) -> str:
     """Return the closing line for a person."""
     line = f"{summary.suggestions:,} tags on {summary.tagged:,} designs -> {out}"
+    if summary.precision == "int8":
+        line += " (8 bits)"
     if summary.unchanged:
         line += f"; {summary.unchanged:,} designs unchanged since the last run"
     if summary.unwritten:

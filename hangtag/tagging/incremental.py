@@ -45,7 +45,7 @@ from hangtag.tagging.selection import Selection
 
 
 def tag_changed(
-    model: Path,
+    model: Path | ModelFolder,
     designs: Sequence[Located],
     out: Path,
     selection: Selection,
@@ -58,13 +58,14 @@ def tag_changed(
 
     A design is tagged again when its size or time changed, and with `retry` when its metadata could
     not be written; all are when the model, its thresholds or the options changed. What is no longer
-    among `designs` is left out of `out`. The summary counts what is in `out`. Raises ConfigError,
-    ModelError.
+    among `designs` is left out of `out`. The summary counts what is in `out`. Where a model chooses
+    its own precision, `out` keeps that with which it began. Raises ConfigError, ModelError.
     """
-    folder = ModelFolder.open(model)
+    folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+    earlier = Seen.read(state_of(out))
+    folder = folder.begun(lambda one: _is_begun(kind_of(one, selection, xmp), earlier, out))
     kind = kind_of(folder, selection, xmp)
     now = Seen(kind, None, _stamps(designs))
-    earlier = Seen.read(state_of(out))
     seen = _still_true(earlier, now, out, retry=retry)
     changed = [one for one in designs if (one.name, one.location) not in seen.designs]
     is_all = len(changed) == len(designs)
@@ -77,17 +78,17 @@ def tag_changed(
         is_all = False
     options: dict[str, Any] = {"workers": workers, "xmp": xmp}
     if is_all:
-        summary, journal = run_library(model, designs, out, selection, **options)
+        summary, journal = run_library(folder, designs, out, selection, **options)
         _apply(journal, changed, now)
         now.remember(out)
         journal.path.unlink()
         return summary
     refuse_foreign(out, is_own_output, "hangtag tag")
     with only_writer(out.with_name(f".{out.name}.lock"), out):
-        run = BulkSummary(0, 0, 0, {})
+        run = BulkSummary(0, 0, 0, {}, precision=folder.precision)
         fresh = _fresh(out)
         if changed:
-            run, journal = run_library(model, changed, fresh, selection, **options)
+            run, journal = run_library(folder, changed, fresh, selection, **options)
             _apply(journal, changed, now)
         now.unwritten |= seen.unwritten & now.designs.keys()
         merged = _merge(out, designs, {one.name for one in changed})
@@ -101,6 +102,12 @@ def tag_changed(
         rejected=merged.rejected,
         unchanged=len(designs) - len(changed),
     )
+
+
+def _is_begun(kind: str, earlier: Seen, out: Path) -> bool:
+    """Return whether an earlier run of this kind left its output, or its journal when killed."""
+    begun = map(beginning_of, (journal_of(out), journal_of(_fresh(out))))
+    return earlier.key == kind or journal_kind(kind) in [one[1] for one in begun if one]
 
 
 def _stamps(designs: Iterable[Located]) -> dict[Names, Stamp]:

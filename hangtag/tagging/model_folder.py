@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +12,13 @@ from hangtag import __version__
 from hangtag.errors import ModelError
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.files import read_text, write_text
+from hangtag.tagging.precision import Asked, Precision, int8_is_quicker
 
 FORMAT: Final = 1
 CONFIG_FILE: Final = "config.json"
 TAGS_FILE: Final = "tags.json"
 ONNX_FILE: Final = "model.onnx"
+INT8_FILE: Final = "model.int8.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
 METRICS_FILE: Final = "metrics.json"
 HISTORY_FILE: Final = "history.csv"
@@ -57,9 +60,13 @@ class ModelFolder:
     vocabulary: Vocabulary
     """Tags in the order of the network's outputs, with thresholds and calibration."""
 
+    asked: Asked = "fp32"
+    """In which numbers the network is to compute: see `precision`."""
+
     @classmethod
-    def open(cls, path: Path) -> "ModelFolder":
-        """Open MODEL/. Raises ModelError when it is missing, unfinished or of another format."""
+    def open(cls, path: Path, asked: Asked = "auto") -> "ModelFolder":
+        """Open MODEL/. Raises ModelError when it is missing, unfinished or of another format, and
+        where a network in 8 bits is asked for and there is none."""
         path = Path(path)
         config_file = path / CONFIG_FILE
         if not config_file.exists():
@@ -83,7 +90,12 @@ class ModelFolder:
         for name in (TAGS_FILE, ONNX_FILE):
             if not (path / name).exists():
                 raise ModelError(f"{path} is incomplete: it has no {name}")
-        return cls(path, preprocessing, training, dataset, Vocabulary.read(path / TAGS_FILE))
+        if asked == "int8" and not (path / INT8_FILE).exists():
+            raise ModelError(
+                f"{path} has no network in 8 bits ({INT8_FILE}): it was trained before there were "
+                "any, or its scores would suffer; leave out --precision int8, or train it again"
+            )
+        return cls(path, preprocessing, training, dataset, Vocabulary.read(path / TAGS_FILE), asked)
 
     def write(self) -> None:
         """Write tags.json, then config.json, whose presence marks the folder complete."""
@@ -121,6 +133,44 @@ class ModelFolder:
     def onnx(self) -> Path:
         """The network, as ONNX Runtime reads it."""
         return self.path / ONNX_FILE
+
+    @property
+    def int8(self) -> Path:
+        """The same network in 8 bits; missing where that would harm its scores."""
+        return self.path / INT8_FILE
+
+    @cached_property
+    def precision(self) -> Precision:
+        """The numbers that the network computes in: what is asked for.
+
+        "auto" is 8 bits where there is such a network and it is quicker on this machine.
+        """
+        if self.asked != "auto":
+            return self.asked
+        return "int8" if self.int8.exists() and int8_is_quicker() else "fp32"
+
+    def begun(self, is_of: Callable[["ModelFolder"], bool]) -> "ModelFolder":
+        """Return this model in the precision of work that is to be continued.
+
+        Only a model that chooses its precision itself changes it, where `is_of` says that the work
+        was begun in the other one: results of two are not mixed.
+        """
+        if self.asked != "auto":
+            return self
+        there: list[Precision] = ["fp32", "int8"] if self.int8.exists() else ["fp32"]
+        there.sort(key=lambda one: one != self.precision)
+        both = (replace(self, asked=one) for one in there)
+        return next((one for one in both if is_of(one)), self)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What its scores depend on."""
+        return (self.digest,) if self.precision == "fp32" else (self.digest, self.precision)
+
+    @property
+    def network(self) -> Path:
+        """The network in its `precision`."""
+        return self.int8 if self.precision == "int8" else self.onnx
 
     @property
     def weights(self) -> Path:

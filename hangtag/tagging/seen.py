@@ -64,8 +64,8 @@ def join_seen(outs: Sequence[Path]) -> Seen | None:
     for key, out in known:
         if key != known[0][0]:
             raise ConfigError(
-                f"{out} was tagged by another model or with other options than {known[0][1].name}; "
-                "tag it again"
+                f"{out} was tagged by another model, in another precision or with other options "
+                f"than {known[0][1].name}; tag it again, on different machines with --precision"
             )
     if len(known) < len(outs):
         return None

@@ -15,9 +15,9 @@ from hangtag.errors import ImageError, ModelError
 from hangtag.storage.reading import read_bytes
 from hangtag.tagging.calibration import Calibration, with_implied
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
+from hangtag.tagging.precision import Asked
 
 BATCH: Final = 32  # designs scored at once
-_GPUS: Final = ("CUDA", "Tensorrt", "ROCM", "MIGraphX", "Dml")  # its providers begin so
 MAP_CELLS: Final = 8  # per side of the map that `Tagger.explain` returns
 
 Mark = Literal["apply", "suggest"]
@@ -61,16 +61,16 @@ class Tagger:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                folder.onnx, options, providers=onnxruntime.get_available_providers()
+                folder.network, options, providers=onnxruntime.get_available_providers()
             )
         except Exception as cause:  # ONNX Runtime's own exceptions have no common base class
             reason = str(cause).splitlines()[0]
-            raise ModelError(f"{folder.onnx} cannot be loaded: {reason}") from cause
+            raise ModelError(f"{folder.network} cannot be loaded: {reason}") from cause
         self._input = self._session.get_inputs()[0].name
         tags, columns = folder.vocabulary.tags, self._session.get_outputs()[0].shape[-1]
         if isinstance(columns, int) and columns != len(tags):
             raise ModelError(
-                f"{folder.onnx} has {columns} tags, {folder.path / TAGS_FILE} has {len(tags)}; "
+                f"{folder.network} has {columns} tags, {folder.path / TAGS_FILE} has {len(tags)}; "
                 "copy the whole model folder again"
             )
         self._calibration = Calibration.of(tags)
@@ -88,9 +88,9 @@ class Tagger:
         """Lowest score at which each tag is applied automatically: float64 (T,), inf for never."""
 
     @classmethod
-    def open(cls, path: Path, threads: int = 0) -> Self:
-        """Open MODEL/. Raises ModelError."""
-        return cls(ModelFolder.open(path), threads)
+    def open(cls, path: Path, threads: int = 0, asked: Asked = "auto") -> Self:
+        """Open MODEL/; for `asked` see `ModelFolder.precision`. Raises ModelError."""
+        return cls(ModelFolder.open(path, asked), threads)
 
     def tag(
         self,
@@ -126,7 +126,11 @@ class Tagger:
 
         A tag scores at least as high as every tag that implies it.
         """
-        scores = self._calibration.apply(self.logits(inputs))
+        return self.calibrated(self.logits(inputs))
+
+    def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores, (n, T), of the network's logits, (n, T)."""
+        scores = self._calibration.apply(logits)
         return with_implied(scores, self.vocabulary.implied).astype(np.float32)
 
     def input_of(self, data: bytes) -> Pixels:
@@ -207,11 +211,6 @@ class Tagger:
             raise ImageError(cause.reason, f"{name}: {cause}") from cause
         except OSError as cause:
             raise ImageError("missing", f"{name}: {cause.strerror or cause}") from cause
-
-
-def has_gpu() -> bool:
-    """Return whether ONNX Runtime computes on a GPU here."""
-    return any(name.startswith(_GPUS) for name in onnxruntime.get_available_providers())
 
 
 def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:

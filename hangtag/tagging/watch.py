@@ -16,6 +16,8 @@ from hangtag.tagging.bulk import BulkSummary
 from hangtag.tagging.designs import Located, find_designs
 from hangtag.tagging.incremental import tag_changed
 from hangtag.tagging.metadata import Xmp
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.precision import Asked
 from hangtag.tagging.selection import Selection
 
 RECORD: Final = ".hangtag-watch.jsonl"
@@ -32,13 +34,15 @@ def watch_folders(
     xmp: Xmp = False,
     poll: bool = False,
     workers: int = 0,
+    asked: Asked = "auto",
     stop: threading.Event | None = None,
 ) -> Iterator[BulkSummary]:
     """Tag what is new or changed in folders, now and whenever that happens, until `stop` is set.
 
     Yields a summary after every round. `out` (default: RECORD in the first folder) holds the tags
     and what was tagged, so that a later call continues. `poll` looks at all files every two
-    seconds, for drives that do not report changes. Raises ConfigError for what is no folder.
+    seconds, for drives that do not report changes. For `asked` see `ModelFolder.precision`. Raises
+    ConfigError for what is no folder, ModelError.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -54,8 +58,10 @@ def watch_folders(
     for changes in rounds:
         due = due or bool(changes)
         if due:
+            # Opened again: it may have been trained in between.
+            opened = ModelFolder.open(model, asked)
             yield tag_changed(
-                model, _designs(folders), out, selection, workers=workers, xmp=xmp, retry=is_first
+                opened, _designs(folders), out, selection, workers=workers, xmp=xmp, retry=is_first
             )
             due = is_first = False
 

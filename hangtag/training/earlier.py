@@ -14,6 +14,7 @@ from hangtag.tagging.model_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
     HISTORY_FILE,
+    INT8_FILE,
     METRICS_FILE,
     ONNX_FILE,
     REPORT_FILE,
@@ -33,7 +34,8 @@ _FREE: Final = ("cache_gib", "checkpoint_minutes", "tracker")
 _DATASET: Final = "fingerprint"  # the field of Origin that identifies it
 # The files of a model, config.json first: without it the others are not one.
 _MODEL_FILES: Final = (
-    CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, WEIGHTS_FILE, TAGS_FILE,
+    CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, INT8_FILE, WEIGHTS_FILE,
+    TAGS_FILE,
 )  # fmt: skip
 # "hangtag" is where trackers write; the model card begins with words of the owner.
 _OF_A_RUN: Final = (CHECKPOINTS, *_MODEL_FILES, CARD_FILE, "hangtag")

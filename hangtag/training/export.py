@@ -14,6 +14,7 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality import thresholds
 from hangtag.tagging.model_card import write_card
 from hangtag.tagging.model_folder import CHECKPOINTS, ModelFolder, Preprocessing
+from hangtag.training.int8_loss import HeldOut, write_int8
 from hangtag.training.progress import Progress
 
 # Designs on which the exported model is compared with the network.
@@ -29,6 +30,9 @@ class Best:
 
     labels: NDArray[np.int8]
     """(m, T)."""
+
+    records: NDArray[np.int64]
+    """(m,), the records of the validation designs."""
 
     write: Callable[[Path, Path], None]
     """Writes weights.safetensors and model.onnx, and checks that both say the same."""
@@ -55,6 +59,7 @@ def write_model(folder: Dataset, model: Path, progress: Progress, best: Best) ->
         _with_thresholds(folder.vocabulary, best),
     )  # fmt: skip
     best.write(written.weights, written.onnx)
+    write_int8(written, folder, HeldOut(best.logits, best.labels, best.records))
     written.write()
     write_card(written)
     shutil.rmtree(model / CHECKPOINTS)

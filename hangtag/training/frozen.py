@@ -80,5 +80,6 @@ class FrozenRun:
         return Best(
             head_logits(setup.network.head, features),
             features.validation_labels,
+            features.validation_kept,
             partial(write_network, setup.network, setup.config.input_size, checked),
         )

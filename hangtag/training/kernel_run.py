@@ -105,7 +105,7 @@ class KernelRun:
         predicted = (fitted.logits, labels) if honest else None
         left_out = fitted.left_out if honest else None
         write = partial(self._write, fitted.head, left_out, self._checked(features))
-        return Best(logits, features.validation_labels, write, predicted)
+        return Best(logits, features.validation_labels, features.validation_kept, write, predicted)
 
     def _take(self, record: history.Row) -> None:
         self.progress.history = [record]

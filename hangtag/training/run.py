@@ -276,6 +276,7 @@ class Run:
         return Best(
             self._logits(network, "fp32"),
             self.data.validation_labels,
+            self.data.validation_store.kept,
             partial(write_network, network, self.config.input_size, inputs),
         )
 

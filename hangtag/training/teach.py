@@ -202,9 +202,12 @@ def _write(opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], ad
     taught = {tag.name: tag for tag in (*folder.vocabulary.tags, added)}
     tags = (*trained, *(taught[name] for name in columns))
     write_columns(folder.path, columns)
-    graph = with_columns(opened.graph, head, list(columns.values()))
-    with atomic_path(folder.onnx) as temporary:
-        onnx.save(graph, temporary)
+    networks = {folder.onnx: opened.graph}
+    if folder.int8.exists():  # its head is the same
+        networks[folder.int8] = onnx.load(folder.int8)
+    for path, network in networks.items():
+        with atomic_path(path) as temporary:
+            onnx.save(with_columns(network, head, list(columns.values())), temporary)
     replace(folder, vocabulary=replace(folder.vocabulary, tags=tags)).write()
 
 

@@ -39,7 +39,7 @@ def probabilities(session: onnxruntime.InferenceSession, image: Image.Image) -> 
 def test_a_design_of_the_input_size_gets_the_taggers_numbers(
     exported: Path, library: Catalog
 ) -> None:
-    tagger, session = Tagger.open(exported / "m"), session_of(exported / "out.onnx")
+    tagger, session = Tagger.open(exported / "m", asked="fp32"), session_of(exported / "out.onnx")
     size = tagger.folder.preprocessing.input_size
     for design in library.designs[:6]:
         image = Image.open(library.location(design)).convert("RGBA").resize((size, size))
@@ -54,7 +54,7 @@ def test_a_design_of_the_input_size_gets_the_taggers_numbers(
 
 @pytest.mark.parametrize("size", [(60, 60), (97, 31), (300, 517)])
 def test_other_sizes_are_fitted_as_the_tagger_does(exported: Path, size: tuple[int, int]) -> None:
-    tagger, session = Tagger.open(exported / "m"), session_of(exported / "out.onnx")
+    tagger, session = Tagger.open(exported / "m", asked="fp32"), session_of(exported / "out.onnx")
     random = np.random.default_rng(0)
     rough = Image.fromarray(random.integers(0, 256, (9, 7, 4), np.uint8))
     image = rough.resize(size, Image.Resampling.BICUBIC)
@@ -67,7 +67,7 @@ def test_other_sizes_are_fitted_as_the_tagger_does(exported: Path, size: tuple[i
 def test_wide_margins_are_trimmed_for_each_design_of_a_batch(
     exported: Path, library: Catalog
 ) -> None:
-    tagger, session = Tagger.open(exported / "m"), session_of(exported / "out.onnx")
+    tagger, session = Tagger.open(exported / "m", asked="fp32"), session_of(exported / "out.onnx")
     assert tagger.folder.preprocessing.trim
     files, pictures = [], []
     for number, design in enumerate(library.designs[:3]):
@@ -121,7 +121,10 @@ def test_photoprism_gets_a_distribution_over_the_suggested_tags(
     """Its sum is 1, as PhotoPrism demands; black bars around a design are no part of it."""
     hangtag.export_model(exported / "m", tmp_path / "Shop", to="photoprism")
     labels = (tmp_path / "Shop" / "labels.txt").read_text().splitlines()
-    tagger, session = Tagger.open(exported / "m"), session_of(tmp_path / "Shop" / "shop.onnx")
+    tagger, session = (
+        Tagger.open(exported / "m", asked="fp32"),
+        session_of(tmp_path / "Shop" / "shop.onnx"),
+    )
     assert labels == [*tagger.vocabulary.names, "none"]
     size = tagger.folder.preprocessing.input_size
     assert session.get_inputs()[0].shape == [1, 3, size, size]

@@ -2,9 +2,20 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
-from hangtag.index.backbone import OWN_FILE, OnnxBackbone, own_state
+from hangtag.index.backbone import (
+    FEATURES,
+    INPUT,
+    OWN_FILE,
+    OnnxBackbone,
+    is_own,
+    own_in_8_bits,
+    own_state,
+    weights_of,
+)
+from hangtag.index.model_graph import in_8_bits
 
 INPUTS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 4), dtype=np.uint8)
 
@@ -45,6 +56,27 @@ def test_it_is_small_and_in_half_precision() -> None:
     assert OWN_FILE.stat().st_size < 12e6
     kinds = {one.data_type for one in onnx.load(OWN_FILE).graph.initializer if "conv" in one.name}
     assert kinds == {onnx.TensorProto.FLOAT16}
+
+
+def test_it_is_there_in_8_bits() -> None:
+    """Made of the weights as they are now: see benchmarks/quality/int8_backbone.py."""
+    network = own_in_8_bits()
+    assert network is not None, "run benchmarks/quality/int8_backbone.py: the weights have changed"
+    session = onnxruntime.InferenceSession(network.SerializeToString())
+    rounded, exact = session.run([FEATURES], {INPUT: INPUTS})[0], OnnxBackbone().features(INPUTS)
+    lengths = np.linalg.norm(rounded, axis=1) * np.linalg.norm(exact, axis=1)
+    assert ((rounded * exact).sum(axis=1) / lengths).min() > 0.95
+    assert (rounded != exact).any()
+
+
+def test_only_a_model_with_its_own_weights_has_them_in_8_bits() -> None:
+    graph = OnnxBackbone().graph()
+    assert is_own(graph)
+    weight = next(one for one in weights_of(graph) if one.name.endswith("conv_stem.weight"))
+    values = onnx.numpy_helper.to_array(weight) * np.float16(0.5)
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    assert not is_own(graph)
+    assert in_8_bits(graph) is None
 
 
 def test_other_weights_of_the_same_network_replace_its_own() -> None:

@@ -93,7 +93,7 @@ def scored(library: Catalog, headed: Path, tmp_path_factory: pytest.TempPathFact
 
 
 def test_the_model_s_scores_are_those_of_the_tagger(scored: Path, library: Catalog) -> None:
-    index, tagger = LibraryIndex(scored / "index"), Tagger.open(scored / "model")
+    index, tagger = LibraryIndex(scored / "index"), Tagger.open(scored / "model", asked="fp32")
     assert index.logits is not None
     inputs = [tagger.input_of(Path(one.location).read_bytes()) for one in index.designs]
     np.testing.assert_allclose(index.logits, tagger.logits(inputs), atol=0.05)
@@ -131,7 +131,7 @@ def test_a_model_with_another_backbone_scores_from_pixels(
     for design in library.designs[:4]:
         shutil.copy(library.location(design), tmp_path)
     build_index(tmp_path, tmp_path / "index", model=work / "model", workers=1)
-    index, tagger = LibraryIndex(tmp_path / "index"), Tagger.open(work / "model")
+    index, tagger = LibraryIndex(tmp_path / "index"), Tagger.open(work / "model", asked="fp32")
     assert index.logits is not None
     inputs = [tagger.input_of(Path(one.location).read_bytes()) for one in index.designs]
     np.testing.assert_allclose(index.logits, tagger.logits(inputs), atol=0.02)

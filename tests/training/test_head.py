@@ -102,7 +102,7 @@ def test_the_model_folder_is_complete_and_the_backbone_as_it_was(
 def test_the_exported_model_is_the_head_on_the_features(
     work: Path, model: Path, ready: Features
 ) -> None:
-    tagger, weights = Tagger.open(model), load_file(model / "weights.safetensors")
+    tagger, weights = Tagger.open(model, asked="fp32"), load_file(model / "weights.safetensors")
     with Dataset.open(work / "dataset").records("validation") as records:
         inputs = [tagger.input_of(record.data) for record in records]
     expected = ready.validation @ weights["head.weight"].numpy().T + weights["head.bias"].numpy()

@@ -97,7 +97,7 @@ def test_a_model_learns_and_its_folder_is_complete(dataset: Path, model: Path) -
 
 
 def test_the_exported_model_says_what_the_weights_say(dataset: Path, model: Path) -> None:
-    tagger = Tagger.open(model)
+    tagger = Tagger.open(model, asked="fp32")
     network = TagNetwork("test_resnet", len(tagger.vocabulary)).eval()
     network.load_state_dict(load_file(model / "weights.safetensors"))
     with Dataset.open(dataset).records("validation") as records:

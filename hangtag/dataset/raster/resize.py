@@ -16,11 +16,11 @@ from cykooz_resizer import (
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from hangtag.dataset.raster.memory import pixels_of
 from hangtag.errors import ImageError
 
 STRIP_PIXELS: Final = 2**22
 _UINT16_MAX: Final = 65535
-_OPAQUE: Final = {"L": PixelType.U8, "RGB": PixelType.U8x3}
 _AVERAGE, _INTERPOLATE = (
     ResizeOptions(resize_alg=ResizeAlg.convolution(kind), use_alpha=False)
     for kind in (FilterType.box, FilterType.bilinear)
@@ -64,11 +64,9 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
     image.load()  # before its size is used: loading a TIFF may exchange its sides
     if max(image.size) <= size:  # unchanged: a packed design decodes to itself
         return eight_bit(image).convert("RGBA")
-    opaque = _OPAQUE.get(image.mode)
-    if opaque and "transparency" not in image.info and image.width * image.height <= STRIP_PIXELS:
-        target = scaled(image.size, size)
-        pixels = _averaged(ImageData(*image.size, opaque, image.tobytes()), target, opaque)
-        return Image.frombytes(image.mode, target, pixels).convert("RGBA")
+    is_small = image.width * image.height <= STRIP_PIXELS
+    if image.mode in ("L", "RGB") and "transparency" not in image.info and is_small:
+        return _opaque(image, scaled(image.size, size))
     shift = _shift(image)
 
     def rows(top: int, bottom: int) -> Image.Image:
@@ -77,6 +75,16 @@ def shrunk(image: Image.Image, size: int) -> Image.Image:
         return _rgba(eight_bit(strip, shift))
 
     return shrunk_by_rows(image.size, rows, size)
+
+
+def _opaque(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+    """Return an image of mode L or RGB in another size, as RGBA."""
+    if image.mode == "L":
+        grey = ImageData(*image.size, PixelType.U8, image.tobytes())
+        return Image.frombytes("L", target, _averaged(grey, target, PixelType.U8)).convert("RGBA")
+    pixels = ImageData(*image.size, PixelType.U8x4, pixels_of(image))
+    averaged = _averaged(pixels, target, PixelType.U8x4)
+    return Image.frombuffer("RGB", target, averaged, "raw", "RGBX", 0, 1).convert("RGBA")
 
 
 def shrunk_by_rows(
@@ -92,13 +100,13 @@ def shrunk_by_rows(
     target = scaled(size, min(longest, max(size)))
     factor = max(width, height) // (4 * longest)
     if factor < 2 or width * height <= STRIP_PIXELS:
-        return _straight(resized(rows(0, height).tobytes(), size, target), target)
+        return _straight(resized(pixels_of(rows(0, height)), size, target), target)
     reduced = Image.new("RGBa", (-(-width // factor), -(-height // factor)))
     step = max(1, STRIP_PIXELS // width // factor) * factor
     for top in range(0, height, step):
         strip = rows(top, min(height, top + step))
         same = strip.size
-        averaged = _premultiplied(resized(strip.tobytes(), same, same), same).reduce(factor)
+        averaged = _premultiplied(resized(pixels_of(strip), same, same), same).reduce(factor)
         reduced.paste(averaged, (0, top // factor))
     # The last row and column of `reduced` may stand for fewer pixels than the others. Hamming's
     # filter weighs pixels at an edge by how far they are inside; the other takes or leaves them.

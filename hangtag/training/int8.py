@@ -3,12 +3,12 @@
 Convolutions and the activations behind them are quantised, per channel, on training designs. The
 first five convolutions stay in float: they see single lines, and what they round away is lost to
 all later ones. So does the tag head: a kernel head takes exponentials of small differences.
+hangtag-base comes quantised: see `index.model_graph.in_8_bits`.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -16,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -29,11 +28,8 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
 from hangtag.errors import DatasetError, ImageError, ModelError
-from hangtag.export.onnx_file import session_of
-from hangtag.quality import metrics
-from hangtag.quality.scoring import Scored, score
-from hangtag.tagging.calibration import Calibration, with_implied
-from hangtag.tagging.tagger import BATCH, Tagger
+from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.tagger import BATCH, model_input
 
 DESIGNS: Final = 300  # training designs that give the ranges of activations
 FLOAT_CONVOLUTIONS: Final = 5
@@ -41,47 +37,23 @@ _ACTIVATIONS: Final = ("Clip", "Relu")
 _HALVED: Final = 2**16  # weights from which on a matrix is stored in half precision
 
 
-@dataclass(frozen=True, eq=False)
-class Quantised:
-    """A quantised network, and what it costs on the validation split."""
-
-    network: onnx.ModelProto
-    macro_map: float
-    """Of the network in float, 0 to 1."""
-    macro_map_int8: float
-
-    @property
-    def loss(self) -> float:
-        """How much lower the macro mAP of the quantised network is."""
-        return self.macro_map - self.macro_map_int8
-
-
-def quantised(tagger: Tagger, dataset: Dataset) -> Quantised:
-    """Quantise a model's network on designs of the training split, and measure on validation.
+def quantised_on(dataset: Dataset, folder: ModelFolder) -> onnx.ModelProto:
+    """Return a model's network in 8 bits, by ranges on designs of the training split.
 
     Raises DatasetError without readable designs, ModelError for a network without convolutions
     that can be quantised.
     """
     note(f"quantising on {DESIGNS} training designs ...")
-    inputs = _training_inputs(tagger, dataset)
-    with TemporaryDirectory() as name, _silent():
-        network = _quantise(tagger.folder.onnx, inputs, Path(name))
-    exact = score(tagger, dataset, "validation")
-    found = _scores(network, tagger, dataset, exact)
-    return Quantised(
-        network,
-        metrics.macro_map(exact.scores, exact.labels),
-        metrics.macro_map(found, exact.labels),
-    )
+    return quantised(folder.onnx, _training_inputs(folder, dataset))
 
 
-def _training_inputs(tagger: Tagger, dataset: Dataset) -> Pixels:
+def _training_inputs(folder: ModelFolder, dataset: Dataset) -> Pixels:
     with dataset.records("train") as records:
         order = np.random.default_rng(0).permutation(len(records))[:DESIGNS]
         inputs = []
         for number in order:
             try:
-                inputs.append(tagger.input_of(records[int(number)].data))
+                inputs.append(model_input(records[int(number)].data, folder.preprocessing))
             except ImageError:
                 continue
     if not inputs:
@@ -89,21 +61,26 @@ def _training_inputs(tagger: Tagger, dataset: Dataset) -> Pixels:
     return np.stack(inputs)
 
 
-def _quantise(network: Path, inputs: Pixels, folder: Path) -> onnx.ModelProto:
-    plain, written = folder / "plain.onnx", folder / "int8.onnx"
-    # With weights in float, and each normalisation in the convolution before it.
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(plain)
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    chosen = _chosen(onnx.load(plain), network)
-    quantize_static(
-        plain, written, _Batches(session.get_inputs()[0].name, inputs),
-        quant_format=QuantFormat.QDQ, nodes_to_quantize=chosen, per_channel=True,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-    )  # fmt: skip
-    return _halved(onnx.load(written))
+def quantised(network: Path, inputs: Pixels) -> onnx.ModelProto:
+    """Return a network with weights and activations of 8 bits, by ranges on `inputs`, (n, s, s, 4).
+
+    Raises ModelError for a network without convolutions that can be quantised.
+    """
+    with TemporaryDirectory() as name, _silent():
+        plain, written = Path(name) / "plain.onnx", Path(name) / "int8.onnx"
+        # With weights in float, and each normalisation in the convolution before it.
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(plain)
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        chosen = _chosen(onnx.load(plain), network)
+        quantize_static(
+            plain, written, _Batches(session.get_inputs()[0].name, inputs),
+            quant_format=QuantFormat.QDQ, nodes_to_quantize=chosen, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+        return _halved(onnx.load(written))
 
 
 def _chosen(network: onnx.ModelProto, path: Path) -> list[str]:
@@ -111,10 +88,7 @@ def _chosen(network: onnx.ModelProto, path: Path) -> list[str]:
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
     later = convolutions[FLOAT_CONVOLUTIONS:]
     if not later:
-        raise ModelError(
-            f"{path} has {len(convolutions)} convolutions: too few to be worth 8 bits; export it"
-            " without --int8"
-        )
+        raise ModelError(f"{path} has {len(convolutions)} convolutions: too few to be worth 8 bits")
     made = {name for node in later for name in node.output}
     behind = [
         node
@@ -152,27 +126,6 @@ def _halved(network: onnx.ModelProto) -> onnx.ModelProto:
     del graph.node[:]
     graph.node.extend([*casts, *nodes])
     return network
-
-
-def _scores(
-    network: onnx.ModelProto, tagger: Tagger, dataset: Dataset, exact: Scored
-) -> NDArray[np.float32]:
-    """Return the calibrated scores of the designs that `exact` has, float32 (n, T)."""
-    with TemporaryDirectory() as name:
-        path = Path(name) / "network.onnx"
-        onnx.save(network, path)
-        session = session_of(path)
-    given = session.get_inputs()[0].name
-    rows = []
-    with dataset.records(exact.split) as records:
-        for start in range(0, len(exact.records), BATCH):
-            inputs = [
-                tagger.input_of(records[int(number)].data)
-                for number in exact.records[start : start + BATCH]
-            ]
-            rows.append(session.run(None, {given: np.stack(inputs)})[0])
-    scores = Calibration.of(tagger.vocabulary.tags).apply(np.concatenate(rows))
-    return with_implied(scores, tagger.vocabulary.implied).astype(np.float32)
 
 
 @contextmanager
