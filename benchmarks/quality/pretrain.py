@@ -22,12 +22,10 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir
 import onnxruntime
 import timm
 import torch
@@ -37,6 +35,7 @@ from losses import run
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from onnx_ir import to_proto
 from onnxscript import optimizer
 from torch import Tensor, nn
 from wordnet import WordNet
@@ -49,7 +48,7 @@ from hangtag.index.own import OWN_NETWORK
 from hangtag.storage.files import atomic_path
 from hangtag.training.config import OWN_BACKBONE
 from hangtag.training.network import TagNetwork, four_channels
-from hangtag.training.onnx_export import export_onnx, without_head
+from hangtag.training.onnx_export import export_onnx, traced, without_head
 
 SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280
 # Stages that stay as ImageNet's are; below them a design has 80 channels of 8 x 8.
@@ -320,13 +319,10 @@ def write_backbone(network: nn.Module, path: Path) -> None:
     whole = TagNetwork(OWN_BACKBONE, 1, pooling="all")
     whole.backbone = network
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
-    with TemporaryDirectory() as folder:
-        raw = Path(folder) / "raw.onnx"
-        export_onnx(without_head(whole), SIDE, raw, output=FEATURES, optimize=False)
-        graph = onnx_ir.load(raw)
-        optimizer.fold_constants(graph)
-        optimizer.remove_unused_nodes(graph)
-        plain = onnx_ir.to_proto(graph)
+    graph = traced(without_head(whole), SIDE, FEATURES).model
+    optimizer.fold_constants(graph)
+    optimizer.remove_unused_nodes(graph)
+    plain = to_proto(graph)
     with atomic_path(path) as temporary:
         onnx.save(halved(plain, whole.widths), temporary)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

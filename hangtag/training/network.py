@@ -79,14 +79,13 @@ class TagNetwork(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Map uint8 (n, s, s, 4), premultiplied, to the head's inputs, float (n, F)."""
-        drawn = four_channels(inputs)
-        planes = drawn + self.get_buffer("offset")
+        planes = four_channels(inputs) + self.get_buffer("offset")
         if self.pooled is None:
             features: Tensor = self.backbone(planes)
             return features
         backbone: Any = self.backbone
         last, maps = backbone.forward_intermediates(planes, indices=self.stages)
-        found: Tensor = self.pooled(drawn, backbone.forward_head(last, pre_logits=True), maps)
+        found: Tensor = self.pooled(inputs, backbone.forward_head(last, pre_logits=True), maps)
         return found
 
 

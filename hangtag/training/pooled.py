@@ -40,7 +40,7 @@ class SignProjection(nn.Module):
         """Map float (n, C) to (n, width), or (n, C, h, w) to (n, width, h, w)."""
         if self.signs is None:
             return values
-        scaled = self.get_buffer("signs").to(values.dtype) / self.width**0.5
+        scaled: Tensor = self.get_buffer("signs").to(values.dtype) / self.width**0.5
         if values.ndim == 2:
             return values @ scaled
         return F.conv2d(values, scaled.t()[:, :, None, None])
@@ -73,11 +73,11 @@ class PooledParts(nn.Module):
             LEVELS**3,
         )
 
-    def forward(self, planes: Tensor, last: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def forward(self, inputs: Tensor, last: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return float (n, F).
 
-        `planes`: (n, 4, s, s), the design as the network gets it (see `four_channels`); `last`: (n,
-        L), pooled; `maps`: feature maps, each (n, C, h, w), from the largest to the smallest.
+        `inputs`: uint8 (n, s, s, 4), premultiplied; `last`: (n, L), pooled; `maps`: feature maps,
+        each (n, C, h, w), from the largest to the smallest.
         """
         # On one scale: a maximum is many times a mean, and the head has one weight decay for all.
         parts = [
@@ -89,7 +89,7 @@ class PooledParts(nn.Module):
             parts.append(_covariances(project(stage.float())))
         parts.append(self._layout(_resized(maps[-2:][0].float(), CELLS)))
         parts.append(_quarters(self.quarters(_resized(maps[-1].float(), CELLS))))
-        return torch.cat([*parts, *_drawn(planes)], dim=1)
+        return torch.cat([*parts, *_drawn(inputs)], dim=1)
 
     def _layout(self, cells: Tensor) -> Tensor:
         """Return rows, columns with their mirror images, and how unlike the halves are."""
@@ -133,21 +133,30 @@ def _quarters(cells: Tensor) -> Tensor:
     return torch.cat([cells[:, :, rows, columns].mean((2, 3)) for rows, columns in corners], dim=1)
 
 
-def _drawn(planes: Tensor) -> list[Tensor]:
-    """Return outline, (n, 65), and colours, (n, 125), of a design.
+def _drawn(inputs: Tensor) -> list[Tensor]:
+    """Return outline, (n, 65), and colours, (n, 125), of designs, uint8 (n, s, s, 4).
 
     The outline is how opaque it is in 8 x 8 places, and altogether. The colours are the square
     roots of the shares of 5 x 5 x 5 levels of red, green and blue in what is not transparent; a
     colour between two levels counts for both.
     """
-    alpha = (planes[:, 3:] + 1) / 2
+    alpha = inputs[..., 3:].squeeze(3).unsqueeze(1).float() / 255
     outline = _resized(F.avg_pool2d(alpha, STEP), OUTLINE).flatten(1)
-    pixels, opaque = planes[:, :3, ::STEP, ::STEP], alpha[:, :, ::STEP, ::STEP]
-    colours = ((pixels / opaque.clamp(1 / 255) + 1) / 2).clamp(0, 1) * (LEVELS - 1)
-    levels = torch.arange(LEVELS, dtype=planes.dtype, device=planes.device).view(1, LEVELS, 1, 1)
-    shares = [(1 - (colours[:, n : n + 1] - levels).abs()).clamp(0) for n in range(3)]
-    red, green, blue = np.unravel_index(np.arange(LEVELS**3), (LEVELS,) * 3)
-    counts = _channels(shares[0], red) * _channels(shares[1], green) * _channels(shares[2], blue)
-    whole = opaque.mean((2, 3))
-    found = (counts * opaque).mean((2, 3)) / whole.clamp(1e-3)
-    return [torch.cat([outline, whole], dim=1), (found + 1e-6).sqrt()]
+    pixels = inputs[:, ::STEP, ::STEP].float()
+    opaque = pixels[..., 3:]
+    levels = torch.arange(LEVELS, dtype=torch.float32, device=inputs.device)
+    places = (pixels[..., :3] / opaque.clamp(1)).clamp(0, 1) * (LEVELS - 1)
+    red = (1 - (places[..., :1].squeeze(3).unsqueeze(2) - levels.unsqueeze(1)).abs()).clamp(
+        0
+    )  # (n, h, 5, w)
+    green, blue = (
+        (1 - (places[..., n : n + 1] - levels).abs()).clamp(0) for n in (1, 2)
+    )  # (n, h, w, 5)
+    # A sum over pixels as one product of small matrices for each row of pixels: without reshaping
+    # an exported graph takes designs of any size, and without transposing it is quick.
+    weighted = red * opaque.squeeze(3).unsqueeze(2)
+    shares = [(weighted @ (green[..., n : n + 1] * blue)).sum(1) for n in range(LEVELS)]
+    counts = torch.stack(shares, dim=2).flatten(1)  # red, green, blue
+    total = opaque.sum((1, 2))
+    whole = opaque.mean((1, 2)) / 255
+    return [torch.cat([outline, whole], dim=1), (counts / total.clamp(255) + 1e-6).sqrt()]

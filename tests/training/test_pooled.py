@@ -18,14 +18,16 @@ def maps_of(designs: int = 3) -> list[torch.Tensor]:
     ]
 
 
-def planes_of(designs: int = 3) -> torch.Tensor:
-    return torch.rand(designs, 4, 160, 160, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def inputs_of(designs: int = 3) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    opaque = torch.randint(0, 256, (designs, 160, 160, 4), dtype=torch.uint8, generator=random)
+    return torch.minimum(opaque, opaque[..., 3:])
 
 
 def parts_of(
-    pooled: PooledParts, planes: torch.Tensor, last: torch.Tensor, maps: list[torch.Tensor]
+    pooled: PooledParts, inputs: torch.Tensor, last: torch.Tensor, maps: list[torch.Tensor]
 ) -> list[torch.Tensor]:
-    return list(pooled(planes, last, maps).split(pooled.widths, dim=1))
+    return list(pooled(inputs, last, maps).split(pooled.widths, dim=1))
 
 
 def test_signs_are_the_same_everywhere() -> None:
@@ -48,7 +50,7 @@ def test_a_projection_keeps_lengths_and_leaves_what_is_narrow() -> None:
 def test_any_number_of_maps_gives_features_of_the_stated_widths(maps: tuple[int, ...]) -> None:
     pooled = PooledParts(LAST, maps)
     chosen = maps_of()[-len(maps) :]
-    found = pooled(planes_of(), torch.randn(3, LAST), chosen)
+    found = pooled(inputs_of(), torch.randn(3, LAST), chosen)
     assert found.shape == (3, sum(pooled.widths))
     assert torch.isfinite(found).all()
 
@@ -56,8 +58,8 @@ def test_any_number_of_maps_gives_features_of_the_stated_widths(maps: tuple[int,
 def test_a_mirror_image_moves_the_layout_but_not_the_sums() -> None:
     pooled, last = PooledParts(LAST, MAPS), torch.randn(3, LAST)
     maps = maps_of()
-    plain = parts_of(pooled, planes_of(), last, maps)
-    mirrored = parts_of(pooled, planes_of().flip(3), last, [one.flip(3) for one in maps])
+    plain = parts_of(pooled, inputs_of(), last, maps)
+    mirrored = parts_of(pooled, inputs_of().flip(2), last, [one.flip(3) for one in maps])
     for part in (1, 2, 3, 4, 5, 6, 7):  # rows, columns with their mirror images, unlike halves
         torch.testing.assert_close(plain[part], mirrored[part], atol=1e-4, rtol=1e-4)
     assert not torch.allclose(plain[8], mirrored[8], atol=0.01)  # quarters
@@ -66,15 +68,14 @@ def test_a_mirror_image_moves_the_layout_but_not_the_sums() -> None:
 def test_covariances_are_those_of_numpy() -> None:
     pooled = PooledParts(LAST, (8, 12, 10, 20))
     maps = [torch.randn(1, width, 6, 6) for width in (8, 12, 10, 20)]
-    part = parts_of(pooled, planes_of(1), torch.randn(1, LAST), maps)[5]
+    part = parts_of(pooled, inputs_of(1), torch.randn(1, LAST), maps)[5]
     expected = np.cov(maps[1][0].flatten(1).numpy(), bias=True)[np.triu_indices(12)]
     np.testing.assert_allclose(part[0].numpy(), expected, atol=1e-5)
 
 
 def test_a_transparent_design_has_no_colours_and_no_outline() -> None:
     pooled = PooledParts(LAST, MAPS)
-    empty = torch.zeros(1, 4, 160, 160)
-    empty[:, 3] = -1
+    empty = torch.zeros(1, 160, 160, 4, dtype=torch.uint8)
     outline, colours = parts_of(pooled, empty, torch.randn(1, LAST), maps_of(1))[-2:]
     assert outline.shape == (1, OUTLINE**2 + 1)
     assert outline.abs().max() == 0
