@@ -94,5 +94,6 @@ def _set_weights(path: Path, weights: dict[str, Any]) -> None:
 
     model = onnx.load(path)
     for tensor in model.graph.initializer:
-        tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name].numpy(), tensor.name))
+        if tensor.name in weights:  # what is left is no weight: it is the same in every network
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name].numpy(), tensor.name))
     onnx.save(model, path)

@@ -62,8 +62,7 @@ class OnnxBackbone:
         self._graph = onnx.load(OWN_FILE)
         if state is not None:
             _replace(self._graph, state)
-        about = {entry.key: entry.value for entry in self._graph.metadata_props}
-        self.widths: tuple[int, ...] = tuple(json.loads(about[WIDTHS]))
+        self.widths: tuple[int, ...] = tuple(json.loads(_about(self._graph)[WIDTHS]))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = limited_cores() or 0
         options.log_severity_level = 3
@@ -108,15 +107,21 @@ def own_in_8_bits() -> onnx.ModelProto | None:
     if not INT8_FILE.exists():
         return None
     found = onnx.load(INT8_FILE)
-    about = {entry.key: entry.value for entry in found.metadata_props}
-    return found if about.get(MADE_OF) == file_digest() else None
+    return found if _about(found).get(MADE_OF) == file_digest() else None
 
 
 def is_own(graph: onnx.ModelProto) -> bool:
-    """Return whether a model has the weights that hangtag-base comes with."""
-    own = {one.name: numpy_helper.to_array(one) for one in weights_of(onnx.load(OWN_FILE))}
+    """Return whether a model has hangtag-base with its own weights, and all of its features."""
+    shipped = onnx.load(OWN_FILE)
+    own = {one.name: numpy_helper.to_array(one) for one in weights_of(shipped)}
     found = {one.name: numpy_helper.to_array(one) for one in weights_of(graph)}
-    return own.keys() == found.keys() and all(np.array_equal(own[n], found[n]) for n in own)
+    if own.keys() != found.keys() or _about(graph).get(WIDTHS) != _about(shipped)[WIDTHS]:
+        return False
+    return all(np.array_equal(own[n], found[n]) for n in own)
+
+
+def _about(graph: onnx.ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in graph.metadata_props}
 
 
 def own_state() -> dict[str, NDArray[Any]]:

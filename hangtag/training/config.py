@@ -42,8 +42,8 @@ class TrainConfig:
 
     pooling: Pooling | None = None
     """The features that the tag head gets: last, the last stage as the backbone pools it, or all,
-    the mean and the maximum of all stages. By default all when frozen, else last, or as in the
-    model to start from."""
+    also those of earlier stages, layout, outline and colours. By default all when frozen, else
+    last, or as in the model to start from."""
 
     output_stride: Stride | None = None
     """Pixels of the input per cell of the backbone's last feature map. With the same weights, 16

@@ -26,7 +26,7 @@ WEIGHT: Final = 16.0
 OTHERS: Final = 0.2
 # Kernel values from which an example is a design that the head was fitted to.
 SAME: Final = 1 - 1e-3
-# Cosines of every part from which a design is one that the head was fitted to, or nearly: in an
+# Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or nearly: in an
 # index, features are rounded to a byte.
 ALIKE: Final = 0.99
 # Standard deviations of a logit below which it counts less.
@@ -158,7 +158,7 @@ def without_groups(fitted: Fitted, rows: Floats, logits: Floats) -> Floats:
         np.einsum("nf,nf->n", rows[:, part], fitted.landmarks[nearest, part]) for part in parts
     ]
     left_out = fitted.left_out[nearest]
-    same = (np.stack(cosines) > ALIKE).all(axis=0) & np.isfinite(left_out).all(axis=1)
+    same = (np.mean(cosines, axis=0) > ALIKE) & np.isfinite(left_out).all(axis=1)
     found: Floats = np.where(same[:, None], left_out, logits)
     return found
 

@@ -53,7 +53,9 @@ def test_what_does_not_belong_together_is_refused(headed: Path, some: Path, tmp_
     with pytest.raises(ConfigError, match="1 of 2 shards are missing: 1/2"):
         merge_tags(out)
     model.tag_library([some], out, shard="1/2", top=2, workers=1)
-    with pytest.raises(ConfigError, match="another model or with other options"):
+    with pytest.raises(
+        ConfigError, match="another model, in another precision or with other options"
+    ):
         merge_tags(out)
     with pytest.raises(ConfigError, match=r"name a \.jsonl or \.csv"):
         merge_tags(tmp_path / "tags.txt")

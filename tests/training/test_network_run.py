@@ -62,7 +62,12 @@ def test_the_better_one_is_chosen(score: float, shipped: str) -> None:
         best_epoch=0, best_score=0.6, history=[record],
     )  # fmt: skip
     of_network, of_head = (
-        Best(np.zeros((1, 1), np.float32), np.ones((1, 1), np.int8), lambda *_: None)
+        Best(
+            np.zeros((1, 1), np.float32),
+            np.ones((1, 1), np.int8),
+            np.zeros(1, np.int64),
+            lambda *_: None,
+        )
         for _ in range(2)
     )
     progress, best = better_of(whole, lambda: of_network, alone, of_head)
