@@ -24,10 +24,10 @@ BACKGROUND: Final = 1_500
 LAMBDA: Final = 2.0
 WEIGHT: Final = 16.0
 OTHERS: Final = 0.2
-# Kernel values from which an example is a design that the head was fitted to.
-SAME: Final = 1 - 1e-3
-# Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or nearly: in an
-# index, features are rounded to a byte.
+# Kernel values from which an example is a design that the head was fitted to, rounded to bytes.
+SAME: Final = 0.99
+# Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or
+# nearly: in an index, features are rounded to a byte.
 ALIKE: Final = 0.99
 # Standard deviations of a logit below which it counts less.
 STILL: Final = 5e-3
