@@ -86,9 +86,10 @@ class PooledParts(nn.Module):
             self.maxima(_normalised(maps[-1].amax((2, 3)))),
         ]
         for stage, project in zip(maps[-3:-1], self.paired, strict=True):
-            parts.append(_covariances(project(stage.float())))
-        parts.append(self._layout(_resized(maps[-2:][0].float(), CELLS)))
-        parts.append(_quarters(self.quarters(_resized(maps[-1].float(), CELLS))))
+            parts.append(_normalised(_covariances(project(stage.float()))))
+        parts.append(_normalised(self._layout(_resized(maps[-2:][0].float(), CELLS))))
+        cells = self.quarters(_resized(maps[-1].float(), CELLS))
+        parts.append(_normalised(_quarters(cells)))
         return torch.cat([*parts, *_drawn(inputs)], dim=1)
 
     def _layout(self, cells: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ def test_covariances_are_those_of_numpy() -> None:
     maps = [torch.randn(1, width, 6, 6) for width in (8, 12, 10, 20)]
     part = parts_of(pooled, inputs_of(1), torch.randn(1, LAST), maps)[5]
     expected = np.cov(maps[1][0].flatten(1).numpy(), bias=True)[np.triu_indices(12)]
-    np.testing.assert_allclose(part[0].numpy(), expected, atol=1e-5)
+    expected = (expected - expected.mean()) / expected.std()
+    np.testing.assert_allclose(part[0].numpy(), expected, atol=1e-3)
 
 
 def test_a_transparent_design_has_no_colours_and_no_outline() -> None:
