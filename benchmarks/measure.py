@@ -1,12 +1,17 @@
 """Runs a command and measures it as a user meets it: wall time, and the peak memory of the whole
 process tree (proportional set size, so that shared libraries count once; Linux)."""
 
+import ctypes
+import os
+import resource
 import subprocess
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+ORPHANS = 20  # seconds that workers of an ended command may take to end
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 LONGEST = 24 * 3600  # seconds, after which a command is ended
 
 
@@ -41,6 +46,32 @@ def run(command: list[str], every: float = 0.5) -> Measured:
 def memory_mb(pid: int) -> float:
     """Return the memory of a process and its descendants at this moment."""
     return sum(map(_pss_kb, _tree(pid))) / 1024
+
+
+def adopt_orphans() -> None:
+    """Let what ended commands leave running become children of this process (Linux).
+
+    Workers are forks of a process that outlives the command by a moment: without this, what they
+    took would be counted by nobody.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def core_seconds() -> float:
+    """Return the seconds of a core that ended child processes took, with all of their workers.
+
+    Waits for those that `adopt_orphans` has made children, when no command runs.
+    """
+    until = time.monotonic() + ORPHANS
+    while time.monotonic() < until:
+        try:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.01)
+        except ChildProcessError:
+            break
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _watch(process: subprocess.Popen[str], peak: list[float], every: float) -> None:

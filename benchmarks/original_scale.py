@@ -14,7 +14,6 @@ quarter of an hour for the defaults.
 
 import argparse
 import csv
-import resource
 import shutil
 import sys
 import tempfile
@@ -43,6 +42,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args()
+    measure.adopt_orphans()
     print("| step | designs | seconds | of a core | ms per design | peak MB | against above |")
     print("|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as temporary:
@@ -60,9 +60,9 @@ def row(step: str, folder: Path, count: int, before: float | None) -> float:
     outputs = {"pack": "dataset", "train": "model", "epoch": "whole", "tag": "tags.jsonl"}
     if step in outputs:
         remove(folder / outputs[step])
-    began = core_seconds()
+    began = measure.core_seconds()
     done = measure.run([*HANGTAG, *located(STEPS[step], folder), "--quiet"], every=0.2)
-    core = core_seconds() - began
+    core = measure.core_seconds() - began
     if done.code:
         sys.exit(f"{step} of {count:,}: {done.err.strip()[-1000:]}")
     each = 1000 * core / count
@@ -87,11 +87,6 @@ def remove(path: Path) -> None:
     for file in (path, path.with_name(f".{path.name}.seen")):
         if file.is_file():
             file.unlink()
-
-
-def core_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def draw_library(folder: Path, count: int) -> None:

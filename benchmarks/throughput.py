@@ -13,7 +13,6 @@ eight minutes, `--count 1000 --rounds 2` two.
 
 import argparse
 import random
-import resource
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from measure import adopt_orphans, core_seconds
 from recordio_mxnet import make_venv
 
 LONGEST = 600  # seconds for one run
@@ -74,16 +74,10 @@ class Task:
         return sorted(self.designs / one for one in self.seconds)
 
     def time(self) -> None:
-        start, before = time.monotonic(), core_seconds()
+        before, start = core_seconds(), time.monotonic()
         self.run()
         self.seconds.append(time.monotonic() - start)
         self.core_seconds.append(core_seconds() - before)
-
-
-def core_seconds() -> float:
-    """Return the seconds of a core that ended child processes took."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -96,6 +90,7 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, default=MXNET)
     parser.add_argument("--python", default="python3.11", help="Python 3.10 or 3.11 for MXNet")
     options = parser.parse_args()
+    adopt_orphans()
     paths = readable(options.designs, options.count)
     drawings = sorted(map(str, options.designs.rglob("*.svg")))
     random.Random(0).shuffle(drawings)
