@@ -3,8 +3,9 @@
 The mean of a map says what a design shows somewhere. What it does not say, and what a tag may hang
 on: which features stand at the same place (the texture of a style), whether they stand above, below
 or in the middle, how alike the left and the right half are, the outline, the colours. Each of these
-is a part of the features of its own, and none of them costs a hundredth of the network. Wide parts
-are projected onto random signs (Achlioptas 2003), which keeps the distances that a kernel asks for.
+is a part of the features of its own; together they cost a twentieth of the network. Wide parts are
+projected onto random signs (doi:10.1016/S0022-0000(03)00025-4), which keeps the distances that a
+kernel asks for.
 """
 
 from collections.abc import Sequence
