@@ -203,7 +203,7 @@ def run_library(
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:
             check_local(designs)
-        folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+        folder = ModelFolder.of(model)
         begun = beginning_of(journal_of(out))
         keys = begun[:1] if begun else ()
         folder = folder.begun(lambda one: key_of(one, designs, selection, xmp) in keys)

@@ -61,7 +61,7 @@ def tag_changed(
     among `designs` is left out of `out`. The summary counts what is in `out`. Where a model chooses
     its own precision, `out` keeps that with which it began. Raises ConfigError, ModelError.
     """
-    folder = model if isinstance(model, ModelFolder) else ModelFolder.open(model)
+    folder = ModelFolder.of(model)
     earlier = Seen.read(state_of(out))
     folder = folder.begun(lambda one: _is_begun(kind_of(one, selection, xmp), earlier, out))
     kind = kind_of(folder, selection, xmp)

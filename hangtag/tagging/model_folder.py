@@ -64,6 +64,11 @@ class ModelFolder:
     """In which numbers the network is to compute: see `precision`."""
 
     @classmethod
+    def of(cls, model: "Path | ModelFolder") -> "ModelFolder":
+        """Return a model that may be open already. Raises ModelError as `open` does."""
+        return model if isinstance(model, ModelFolder) else cls.open(model)
+
+    @classmethod
     def open(cls, path: Path, asked: Asked = "auto") -> "ModelFolder":
         """Open MODEL/. Raises ModelError when it is missing, unfinished or of another format, and
         where a network in 8 bits is asked for and there is none."""

@@ -59,15 +59,14 @@ class PooledParts(nn.Module):
         """`last`: the width of the last layer; `maps`: the channels of each map, at least one."""
         super().__init__()
         self.last, self.maxima = SignProjection(last, LAST), SignProjection(maps[-1], MAXIMA)
-        self.paired = nn.ModuleList(SignProjection(width, PAIRED) for width in maps[-3:-1])
-        below = maps[-2:][0]
+        paired, below = [SignProjection(width, PAIRED) for width in maps[-3:-1]], maps[-2:][0]
+        self.paired = nn.ModuleList(paired)
         self.rows, self.quarters = SignProjection(below, ROWS), SignProjection(maps[-1], QUARTERS)
-        pairs = [min(width, PAIRED) for width in maps[-3:-1]]
         self.widths: tuple[int, ...] = (
             self.last.width,
             *maps[:-1],
             self.maxima.width,
-            *(width * (width + 1) // 2 for width in pairs),
+            *(one.width * (one.width + 1) // 2 for one in paired),
             self.rows.width * (CELLS + (CELLS + 1) // 2) + below,
             4 * self.quarters.width,
             OUTLINE**2 + 1,
