@@ -166,27 +166,6 @@ def _rounded(suggestion: Suggestion) -> Suggestion:
     return replace(suggestion, score=round(suggestion.score, SCORE_DIGITS))
 
 
-def tag_library(
-    model: Path | ModelFolder,
-    designs: Sequence[Located],
-    out: Path,
-    selection: Selection,
-    *,
-    workers: int = 0,
-    xmp: Xmp = False,
-) -> BulkSummary:
-    """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
-
-    Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
-    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Where a model
-    chooses its own precision, a killed run is resumed in that with which it began. Raises
-    ConfigError, ModelError.
-    """
-    summary, journal = run_library(model, designs, out, selection, workers=workers, xmp=xmp)
-    journal.path.unlink()
-    return summary
-
-
 def run_library(
     model: Path | ModelFolder,
     designs: Sequence[Located],
@@ -196,7 +175,14 @@ def run_library(
     workers: int = 0,
     xmp: Xmp = False,
 ) -> tuple[BulkSummary, Journal]:
-    """Do as `tag_library`, and leave the journal, by which nothing is tagged twice after a kill."""
+    """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
+
+    Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
+    writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Where a model
+    chooses its own precision, a killed run is resumed in that with which it began. The journal is
+    left, by which nothing is tagged twice after a kill: the caller deletes it. Raises ConfigError,
+    ModelError.
+    """
     if out.suffix not in (".jsonl", ".csv"):
         raise ConfigError(f"{out}: name a .jsonl or .csv file")
     with only_writer(out.with_name(f".{out.name}.lock"), out):

@@ -54,7 +54,7 @@ def tag_changed(
     xmp: Xmp = False,
     retry: bool = True,
 ) -> BulkSummary:
-    """Tag designs into `out` as `tag_library` does, but only those that an earlier run did not.
+    """Tag designs into `out` as `run_library` does, but only those that an earlier run did not.
 
     A design is tagged again when its size or time changed, and with `retry` when its metadata could
     not be written; all are when the model, its thresholds or the options changed. What is no longer

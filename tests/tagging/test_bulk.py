@@ -19,8 +19,9 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.locks import only_writer
-from hangtag.tagging.bulk import tag_library
+from hangtag.tagging.bulk import run_library
 from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.incremental import tag_changed
 from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 from tests import commands
@@ -55,7 +56,7 @@ def test_one_line_per_design_best_tag_first(library: Catalog, work: Path, tmp_pa
 
 def test_bulk_tagging_agrees_with_the_tagger(library: Catalog, work: Path, tmp_path: Path) -> None:
     paths = [Path(library.location(design)) for design in library.designs[:5]]
-    tag_library(work / "model", find_designs(paths), tmp_path / "t.jsonl", Selection(all=True))
+    tag_changed(work / "model", find_designs(paths), tmp_path / "t.jsonl", Selection(all=True))
     expected = Tagger.open(work / "model").tag(paths)
     for answer, suggestions in zip(lines(tmp_path / "t.jsonl"), expected, strict=True):
         for tag, suggestion in zip(answer["tags"], suggestions, strict=True):
@@ -156,7 +157,7 @@ def test_xmp_sidecars_gain_tags_and_lose_none(library: Catalog, work: Path, tmp_
 def test_sidecars_are_for_designs_on_this_machine(work: Path, tmp_path: Path) -> None:
     designs = [Located("a.png", "s3://library/a.png")]
     with pytest.raises(ConfigError, match=r"s3://library/a\.png is not on this machine"):
-        tag_library(work / "model", designs, tmp_path / "tags.jsonl", Selection(), xmp=True)
+        tag_changed(work / "model", designs, tmp_path / "tags.jsonl", Selection(), xmp=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -208,9 +209,9 @@ def test_an_output_without_a_tag_is_known_again(
         **{name: {"threshold": 2.0} for name in Vocabulary.read(work / "model/tags.json").names},
     )
     out, found = tmp_path / "t.jsonl", find_designs([Path(library.location(library.designs[0]))])
-    assert tag_library(model, found, out, Selection()).suggestions == 0
+    assert tag_changed(model, found, out, Selection()).suggestions == 0
     assert lines(out) == [{"image": found[0].name, "tags": [], "by": "model"}]
-    assert tag_library(model, [], out, Selection()).tagged == 0
+    assert tag_changed(model, [], out, Selection()).tagged == 0
 
 
 ODD_NAMES = ("heart; love", 'say "hi"', "red, hat", "a|b")
@@ -222,7 +223,7 @@ def test_odd_tag_names_are_read_back(library: Catalog, work: Path, tmp_path: Pat
     model = with_tags(work, tmp_path / "m", **renamed)
     image = tmp_path / "a.png"
     shutil.copy(library.location(library.designs[0]), image)
-    tag_library(model, [Located("a.png", str(image))], tmp_path / "t.csv", Selection(all=True))
+    tag_changed(model, [Located("a.png", str(image))], tmp_path / "t.csv", Selection(all=True))
     expected = {*ODD_NAMES, *names[len(ODD_NAMES) :]}
     with (tmp_path / "t.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
@@ -248,8 +249,9 @@ def test_a_second_run_does_not_write_into_the_first(
         only_writer(tmp_path / ".tags.jsonl.lock", out),
         pytest.raises(ConfigError, match=r"another hangtag process is writing .*tags\.jsonl"),
     ):
-        tag_library(work / "model", found, out, Selection())
-    tag_library(work / "model", found, out, Selection())
+        run_library(work / "model", found, out, Selection())
+    _, journal = run_library(work / "model", found, out, Selection())
+    journal.path.unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["tags.jsonl"]
 
 
@@ -289,7 +291,7 @@ def test_colours_are_tags_of_their_own_kind(library: Catalog, work: Path, tmp_pa
     kinds: list[set[str | None]] = []
     for least in (0.5, 1.0):
         selection = Selection(min_score=least, colours=True)
-        tag_library(work / "model", designs, out, selection, workers=1)
+        tag_changed(work / "model", designs, out, selection, workers=1)
         found = [json.loads(line) for line in out.read_text().splitlines()]
         kinds.append({tag.get("kind") for line in found for tag in line["tags"]})
         for line, design in zip(found, library, strict=False):

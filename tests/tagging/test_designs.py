@@ -8,8 +8,8 @@ import pytest
 
 from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.library.catalog import Catalog
-from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import Located, find_designs
+from hangtag.tagging.incremental import tag_changed
 from hangtag.tagging.selection import Selection
 from hangtag.tagging.tagger import Tagger
 
@@ -21,7 +21,7 @@ def test_paths_that_lead_nowhere(work: Path, tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="no designs in this folder"):
         find_designs([tmp_path / "empty"])
     with pytest.raises(ConfigError, match=r"\.jsonl or \.csv"):
-        tag_library(work / "model", [], tmp_path / "out.txt", Selection())
+        tag_changed(work / "model", [], tmp_path / "out.txt", Selection())
     with pytest.raises(ImageError, match="image 0: the file is empty"):
         Tagger.open(work / "model").tag([b""])
 
@@ -77,6 +77,6 @@ def test_a_name_that_no_file_can_hold_costs_only_itself(
     found = find_designs([odd, plain])
     assert [design.name for design in found] == [str(plain)]
     assert "caf\\udce9.png' is not a UTF-8 name" in capsys.readouterr().err
-    assert tag_library(work / "model", found, tmp_path / "t.jsonl", Selection()).tagged == 1
+    assert tag_changed(work / "model", found, tmp_path / "t.jsonl", Selection()).tagged == 1
     with pytest.raises(CatalogError, match="no designs"):
         find_designs([odd])

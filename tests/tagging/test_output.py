@@ -6,8 +6,8 @@ import pytest
 
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
-from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import find_designs
+from hangtag.tagging.incremental import tag_changed
 from hangtag.tagging.selection import Selection
 
 
@@ -20,10 +20,10 @@ def test_files_of_others_are_not_overwritten(
     before = mine.read_bytes()
     found = find_designs([image])
     with pytest.raises(ConfigError, match="exists and was not written by `hangtag tag`"):
-        tag_library(work / "model", found, mine, Selection())
+        tag_changed(work / "model", found, mine, Selection())
     assert mine.read_bytes() == before
     for _ in range(2):  # its own it replaces
-        tag_library(work / "model", found, tmp_path / f"tags{suffix}", Selection())
+        tag_changed(work / "model", found, tmp_path / f"tags{suffix}", Selection())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_is_not_an_output_is_not_overwritten(
     mine, image = tmp_path / name, Path(library.location(library.designs[0]))
     mine.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match="exists and was not written by `hangtag tag`"):
-        tag_library(work / "model", find_designs([image]), mine, Selection())
+        tag_changed(work / "model", find_designs([image]), mine, Selection())
     assert mine.read_bytes() == text.encode("latin-1")
 
 
@@ -70,5 +70,5 @@ def test_outputs_of_earlier_versions_are_replaced(
 ) -> None:
     out = tmp_path / name
     out.write_bytes(text.encode())
-    assert tag_library(work / "model", [], out, Selection()).tagged == 0
+    assert tag_changed(work / "model", [], out, Selection()).tagged == 0
     assert "a.png" not in out.read_text()

@@ -12,8 +12,8 @@ import hangtag
 from hangtag.errors import ConfigError, ModelError
 from hangtag.library.catalog import Catalog
 from hangtag.tagging import model_folder, precision
-from hangtag.tagging.bulk import tag_library
 from hangtag.tagging.designs import find_designs
+from hangtag.tagging.incremental import tag_changed
 from hangtag.tagging.model_folder import INT8_FILE, ONNX_FILE, ModelFolder
 from hangtag.tagging.output import Journal, TaggedDesign
 from hangtag.tagging.selection import Selection
@@ -126,10 +126,10 @@ def test_a_killed_run_is_resumed_in_its_precision(
     quicker(monkeypatch, False)
     monkeypatch.setattr(Journal, "append", killed)
     with pytest.raises(KeyboardInterrupt):
-        tag_library(model, found, out, Selection())
+        tag_changed(model, found, out, Selection())
     monkeypatch.setattr(Journal, "append", append)
     quicker(monkeypatch, True)
-    resumed = tag_library(model, found, out, Selection())
+    resumed = tag_changed(model, found, out, Selection())
     assert (resumed.precision, resumed.resumed) == ("fp32", 2)
 
 
