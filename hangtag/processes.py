@@ -17,6 +17,7 @@ from typing import Any, Final
 
 _LOCK = threading.Lock()
 _ORIGIN: Final = ("__spec__", "__file__")
+DECODING: Final = "hangtag.dataset.shards"  # what workers import that decode designs
 KEPT_BYTES: Final = 64 * 2**20
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of its settings
 _LONGEST_FOLDER: Final = 60  # characters; a socket's path in it has at most 107
@@ -91,6 +92,18 @@ def quick_context(*imported: str) -> _KeptLocks:
             multiprocessing.set_forkserver_preload(list(imported))
             return ForkedContext()
     return Context()
+
+
+def begin_workers() -> None:
+    """Start what workers that decode designs are forks of, where they are, and do not wait for it.
+
+    Called first, it imports what workers need while this process imports what it needs itself.
+    """
+    if sys.platform == "linux" and isinstance(quick_context(DECODING), ForkedContext):
+        from multiprocessing.forkserver import ensure_running  # which Windows does not have
+
+        with hidden_main(), _one_thread(), _no_interrupt():
+            ensure_running()
 
 
 def _can_fork() -> bool:

@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from hangtag.cores import cores as cores
 from hangtag.dataset.elsewhere import mapper_here
 from hangtag.errors import ConfigError, ImageError
-from hangtag.processes import keep_freed_memory, quick_context
+from hangtag.processes import DECODING, keep_freed_memory, quick_context
 from hangtag.storage.reading import Source, read_ahead, read_bytes
 
 R = TypeVar("R")
@@ -197,7 +197,7 @@ class Workers:
 
 def _pool(workers: int) -> ProcessPool:
     # No forks of this process: one with running threads (ONNX Runtime, torch) can hang.
-    context = quick_context("hangtag.dataset.shards")
+    context = quick_context(DECODING)
     return ProcessPool(max_workers=workers, initializer=_prepare_worker, context=context)
 
 
