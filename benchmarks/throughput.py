@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import adopt_orphans, core_seconds
+from measure import adopt_orphans, core_seconds, environment
 from recordio_mxnet import make_venv
 
 LONGEST = 600  # seconds for one run
@@ -200,7 +200,9 @@ def hangtag() -> list[str]:
 
 
 def run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LONGEST, check=False, env=environment()
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
 
