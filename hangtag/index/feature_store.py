@@ -20,6 +20,7 @@ from hangtag.storage.locks import one_at_a_time
 from hangtag.storage.mapping import release
 
 DIGEST_BYTES: Final = 16
+READ: Final = 256  # rows read at once: the system maps up to some hundred KB around each
 _DIGESTS, _ABOUT = "digests.bin", "about.json"
 _ROWS: Final = {np.dtype(np.float16): "features.f16", np.dtype(np.uint8): "features.u8"}
 
@@ -47,8 +48,12 @@ class Rows:
         return len(self), self._stored.shape[1]
 
     def __getitem__(self, chosen: Any) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._stored[self._positions[chosen]].astype(np.float32)
-        release(self._stored)  # or all rows would be in memory after one pass
+        positions = self._positions[chosen]
+        found = np.empty((*positions.shape, self._stored.shape[1]), np.float32)
+        for start in range(0, positions.size, READ):  # or all that was read would stay in memory
+            block = slice(start, start + READ) if positions.ndim else ...
+            found[block] = self._stored[positions[block]]
+            release(self._stored)
         return found
 
 
