@@ -15,7 +15,7 @@ from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.tuning.config import TuneConfig
 from hangtag.tuning.space import Space
-from hangtag.tuning.study import finished, open_study
+from hangtag.tuning.study import finished, first_number, open_study
 from tests.cluster.conftest import Nodes
 
 pytestmark = pytest.mark.slow  # starts a cluster
@@ -53,7 +53,11 @@ def test_all_trials_are_done_with_a_worker_killed(
     trials = open_study(folder).get_trials(deepcopy=False)
     ended = finished(trials)
     assert len(ended) == 3
-    assert len(trials) == 4  # the killed one was queued again
+    # Two workers may begin the last trial at the same moment; one of them then fails it.
+    lost = [one for one in trials if one.user_attrs.get("worker", {}).get("pid") == killed[0]]
+    again = [one for one in trials if first_number(one) in {first_number(gone) for gone in lost}]
+    assert len(again) == 2  # the killed one was queued again, once
+    assert again[1] in ended
     workers = {trial.user_attrs["worker"]["pid"] for trial in ended}
     assert killed[0] not in workers
     assert os.getpid() not in workers
