@@ -2,12 +2,14 @@
 killed in the middle."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import hangtag
 from hangtag.cluster.connection import designs_on
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import ConfigError, ImageError, MissingExtra
+from hangtag.index.model_graph import ModelGraph
 from hangtag.library.catalog import Catalog
 from tests.cluster.conftest import Nodes
 from tests.cluster.functions import large, length
@@ -34,12 +37,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def killed_in_the_middle(nodes: Nodes) -> Iterator[None]:
-    """Kill a node once the first designs have come, and the others have not."""
+def killed_in_the_middle(nodes: Nodes, stage: str = "") -> Iterator[None]:
+    """Kill a node once the first designs of a stage have come, and the others have not."""
     killed = []
 
     def report(progress: hangtag.Progress) -> None:
-        if progress.done and not killed:
+        if progress.done and not killed and progress.stage.startswith(stage):
             assert progress.total is None or progress.done < progress.total
             killed.append(progress.done)
             nodes.kill()
@@ -73,15 +76,46 @@ def test_tagging_is_the_same_with_a_node_killed(
     assert (tmp_path / "b.csv").read_bytes() == expected
 
 
-def test_an_index_is_the_same(library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path) -> None:
-    folders = tmp_path / "here", tmp_path / "there"
-    for folder, cluster in zip(folders, (None, nodes.address), strict=True):
-        hangtag.build_index(library.root, folder, cluster=cluster)
-    vectors = [
-        np.fromfile(next(folder.glob("rows-*/content.f16")), np.float16).astype(np.float32)
-        for folder in folders
-    ]
-    assert np.abs(vectors[0] - vectors[1]).max() < 0.01
+@pytest.mark.parametrize("trained", ["headed", "work"])  # a head on hangtag-base, a whole network
+def test_an_index_is_the_same_with_a_node_killed(
+    trained: str, library: Catalog, nodes: Nodes, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Features, scores, and the list of what cannot be read."""
+    model = request.getfixturevalue(trained) / "model"
+    root = shutil.copytree(library.root, tmp_path / "designs")
+    (root / "broken.png").write_bytes(b"no image")
+    hangtag.build_index(root, tmp_path / "here", model=model)
+    with killed_in_the_middle(nodes, "features"):
+        hangtag.build_index(root, tmp_path / "there", model=model, cluster=nodes.address)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert b"broken.png" in contents(tmp_path / "there")["rejected.csv"]
+
+
+def test_scores_are_computed_on_nodes(work: Path, library: Catalog, nodes: Nodes) -> None:
+    """Those of a whole network: the process of the command does not load it."""
+    locations = library.located()[:40]
+    graph = ModelGraph(work / "model")
+    expected = np.concatenate(list(graph.logits_of_files(locations)))
+    with designs_on(nodes.address), pytest.MonkeyPatch.context() as patch:
+        patch.delattr("hangtag.index.model_graph.Tagger")
+        found = np.concatenate(list(graph.logits_of_files([*locations, "none.png"])))
+    assert np.array_equal(found[:-1], expected)
+    assert np.isnan(found[-1]).all()
+
+
+def test_an_audit_finds_the_same_with_a_node_killed(
+    library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    model = headed / "model"
+    spoilt = replace(
+        library,
+        designs=tuple(replace(one, tags=one.tags[: n % 9]) for n, one in enumerate(library)),
+    )
+    expected = hangtag.audit(model, spoilt, work=tmp_path / "here")
+    with killed_in_the_middle(nodes):
+        found = hangtag.audit(model, spoilt, work=tmp_path / "there", cluster=nodes.address)
+    assert found == expected
+    assert any(one.problem == "missing" for one in found)
 
 
 def test_a_killed_driver_resumes(
