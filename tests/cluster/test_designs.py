@@ -21,9 +21,13 @@ from hangtag.dataset.workers import map_designs
 from hangtag.errors import ConfigError, ImageError, MissingExtra
 from hangtag.index.model_graph import ModelGraph
 from hangtag.library.catalog import Catalog
+from hangtag.storage import s3
 from tests.cluster.conftest import Nodes
 from tests.cluster.functions import large, length
 from tests.conftest import PACKED
+from tests.storage.conftest import Storage
+from tests.storage.test_mirror import hangtag as run_hangtag
+from tests.storage.test_mirror import upload
 
 pytestmark = pytest.mark.slow  # starts a cluster
 
@@ -140,6 +144,28 @@ def test_a_killed_driver_resumes(
     assert not (tmp_path / "d" / "dataset.json").exists()
     subprocess.run(command, check=True, capture_output=True)
     assert contents(tmp_path / "d") == contents(dataset)
+
+
+def test_designs_of_a_bucket_are_read_by_the_nodes(
+    library: Catalog, headed: Path, nodes: Nodes, storage: Storage, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """At the endpoint of the command, with credentials of their own; this process reads none."""
+    upload(library)
+    packing = ("pack", "s3://library/designs.csv", "--min-count", 2, "--quiet")
+    tagging = ("tag", headed / "model", "s3://library/designs.csv", "--all", "--quiet", "--out")
+    run_hangtag(monkeypatch, *packing, tmp_path / "here", "--workers", 1)
+    run_hangtag(monkeypatch, *tagging, tmp_path / "here.jsonl", "--workers", 1)
+    monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "another cache"))
+    monkeypatch.setattr("hangtag.storage.reading.read_bytes", None)
+    storage.requests.clear()
+    cluster = ("--cluster", nodes.address)
+    run_hangtag(monkeypatch, *packing, "s3://library/there", *cluster)
+    run_hangtag(monkeypatch, *tagging, "s3://library/there.jsonl", *cluster)
+    assert storage.gets(library.designs[0].image)
+    for name, data in contents(tmp_path / "here").items():
+        assert s3.read(f"s3://library/there/{name}") == data
+    assert s3.read("s3://library/there.jsonl") == (tmp_path / "here.jsonl").read_bytes()
 
 
 def test_one_bad_design_costs_that_design(nodes: Nodes, tmp_path: Path) -> None:
