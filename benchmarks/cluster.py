@@ -56,15 +56,16 @@ def run(words: Sequence[object], longest: float = LONGEST) -> None:
 
 
 def catalog_of(designs: Path, count: int, work: Path) -> Path:
-    """Write a catalog of some designs, each with one of forty tags.
+    """Write a catalog of some designs, each with the name of its folder for a tag.
 
     Where the folder has fewer, its designs are taken again, under other paths.
     """
     found = sorted(path for path in designs.rglob("*") if path.suffix.lower() in SUFFIXES)
     chosen = random.Random(0).sample(found, min(count, len(found)))
     for number in range(len(chosen), count):
-        chosen.append(linked(chosen[number % len(found)], work / "again" / str(number)))
-    rows = [f'"{path}",tag {number % 40}' for number, path in enumerate(chosen)]
+        design = chosen[number % len(found)]
+        chosen.append(linked(design, work / "again" / str(number) / design.parent.name))
+    rows = [f'"{path}","{path.parent.name}"' for path in chosen]
     file = work / "designs.csv"
     file.write_text("\n".join(["image,tags", *rows]) + "\n")
     return file

@@ -1,7 +1,6 @@
 """Commands on a real Ray cluster of several nodes: the same bytes as on one machine, whatever is
 killed in the middle."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -125,24 +124,28 @@ def test_an_audit_finds_the_same_with_a_node_killed(
 def test_a_killed_driver_resumes(
     library: Catalog, dataset: Path, nodes: Nodes, tmp_path: Path
 ) -> None:
+    """It is killed, -9, as soon as something is written."""
     code = (
-        "import sys; import hangtag; from hangtag.dataset import shards\n"
+        "import os, signal, sys; from pathlib import Path; import hangtag\n"
+        "from hangtag.dataset import shards\n"
         "shards.SHARD_DESIGNS = 16\n"
         "config = hangtag.PackConfig(size=48, min_count=3, split='70/15/15')\n"
-        "hangtag.pack(sys.argv[1], sys.argv[2], config=config, cluster=sys.argv[3])\n"
+        "def report(progress):\n"
+        "    if len(sys.argv) > 4 and list(Path(sys.argv[2], '.pack').glob('*.json')):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with hangtag.progress(report):\n"
+        "    hangtag.pack(sys.argv[1], sys.argv[2], config=config, cluster=sys.argv[3])\n"
     )
     command = [
         sys.executable, "-c", code, str(library.root / "designs.csv"), str(tmp_path / "d"),
         nodes.address,
     ]  # fmt: skip
-    with subprocess.Popen(command, start_new_session=True) as process:
-        while process.poll() is None and not list(tmp_path.glob("d/.pack/*.json")):
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+    killed = subprocess.run([*command, "kill"], capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("d/.pack/*.json")}
     assert done
     assert not (tmp_path / "d" / "dataset.json").exists()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert contents(tmp_path / "d") == contents(dataset)
 
 
