@@ -90,7 +90,8 @@ def merge(
     Parameters
     ----------
     out
-        The folder of the dataset, or the .jsonl or .csv file of the tags: what the runs were given.
+        The folder of the dataset, or the .jsonl, .csv or .parquet file of the tags: what the runs
+        were given.
     overwrite
         Replace another dataset in the folder.
     """
@@ -98,7 +99,7 @@ def merge(
     from hangtag.dataset.pack import summary_lines, summary_of
     from hangtag.tagging.bulk import summary_line
 
-    if out.suffix in (".jsonl", ".csv"):
+    if out.suffix in (".jsonl", ".csv", ".parquet"):
         tagged = api.merge_tags(out, folders)
         return Result([summary_line(tagged, out)], asdict(tagged))
     packed = api.merge_dataset(out, folders, overwrite=overwrite)

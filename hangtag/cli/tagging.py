@@ -60,7 +60,7 @@ def tag(
     paths
         Designs, folders of designs, or catalogs.
     out
-        The .jsonl or .csv file to write; by default JSON lines are printed.
+        The .jsonl, .csv or .parquet file to write; by default JSON lines are printed.
     top
         The TOP best tags of every design, instead of those above their thresholds.
     min_score
