@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.index.parts import Floats, part_slices, standardised
+from hangtag.index.parts import Floats, standardised
 from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
@@ -26,9 +26,6 @@ WEIGHT: Final = 16.0
 OTHERS: Final = 0.2
 # Kernel values from which an example is a design that the head was fitted to, rounded to bytes.
 SAME: Final = 0.99
-# Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or
-# nearly: in an index, features are rounded to a byte.
-ALIKE: Final = 0.99
 # Standard deviations of a logit below which it counts less.
 STILL: Final = 5e-3
 
@@ -142,27 +139,6 @@ def _honest(logits: Floats, same: NDArray[np.bool_], left_out: Floats) -> Floats
     return found
 
 
-def without_groups(fitted: Fitted, rows: Floats, logits: Floats) -> Floats:
-    """Return logits of designs, (n, T), those of landmarks as the head says without their groups.
-
-    `rows`: (n, F), standardised. Near-duplicates of a landmark are taken for it: they are of its
-    group.
-    """
-    if fitted.left_out is None or not len(rows):
-        return logits
-    parts = part_slices(fitted.settings.widths)
-    # One part of middle width finds the landmark that each design may be; all parts confirm it.
-    some = sorted(parts, key=lambda part: part.stop - part.start)[len(parts) // 2]
-    nearest = (rows[:, some] @ fitted.landmarks[:, some].T).argmax(axis=1)
-    cosines = [
-        np.einsum("nf,nf->n", rows[:, part], fitted.landmarks[nearest, part]) for part in parts
-    ]
-    left_out = fitted.left_out[nearest]
-    same = (np.mean(cosines, axis=0) > ALIKE) & np.isfinite(left_out).all(axis=1)
-    found: Floats = np.where(same[:, None], left_out, logits)
-    return found
-
-
 @dataclass(frozen=True, eq=False)
 class ColumnOutputs:
     """A fitted column as a function of designs."""
@@ -172,19 +148,23 @@ class ColumnOutputs:
     scale: Floats
     examples: Floats
     """As in `fit_column`."""
-    fit: Fit
+    shared: Floats
+    own: Floats
+    others: Floats
+    bias: float
+    """As in `Fit`."""
 
     def logits(self, features: Floats, logits: Floats) -> Floats:
         """Return the column's logits, (n,), of (n, F) features and (n, T) logits of the head.
 
-        Of designs that the head was fitted to, what it says without their groups counts.
+        The head's are those of designs that it has not seen (hangtag.index.left_out).
         """
-        settings, fit = self.fitted.settings, self.fit
+        settings = self.fitted.settings
         rows = standardised(features, self.mean, self.scale, settings.widths)
-        used = np.flatnonzero(fit.shared)
-        outputs = kernel(rows, self.fitted.landmarks[used], settings) @ fit.shared[used]
-        outputs += kernel(rows, self.examples, settings) @ fit.own
-        if len(fit.others):
-            outputs += without_groups(self.fitted, rows, logits) @ fit.others
-        found: Floats = to_logits(outputs + np.float32(fit.bias)).astype(np.float32)
+        used = np.flatnonzero(self.shared)
+        outputs = kernel(rows, self.fitted.landmarks[used], settings) @ self.shared[used]
+        outputs += kernel(rows, self.examples, settings) @ self.own
+        if len(self.others):
+            outputs += logits @ self.others
+        found: Floats = to_logits(outputs + np.float32(self.bias)).astype(np.float32)
         return found

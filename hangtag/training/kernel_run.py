@@ -14,6 +14,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.images import Pixels
 from hangtag.index.backbone import Backbone, State
+from hangtag.index.left_out import LEFT_OUT
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history, kernel
@@ -27,7 +28,6 @@ from hangtag.training.pixels import Stores, known_store
 from hangtag.training.progress import Origin, Progress, save_arrays, save_progress
 from hangtag.training.result import TrainResult, result_of
 from hangtag.training.session import Session
-from hangtag.training.taught import LEFT_OUT
 
 # The head multiplies the rounding of its features by weights of up to 5: it has been seen to differ
 # by 1e-4 of a probability, and a wrong graph by far more.

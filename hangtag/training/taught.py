@@ -5,6 +5,7 @@ model.onnx it is a branch beside the head, so that all other columns stay what t
 `taught.safetensors` holds the columns, and the examples to learn from again.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,18 +20,16 @@ from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ModelError
 from hangtag.index.backbone import OUTPUT
+from hangtag.index.left_out import LEFT_OUT
+from hangtag.index.model_graph import TAUGHT, ModelGraph
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.few_examples import Fitted
+from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fitted
 from hangtag.training.kernel import KernelSettings, to_logits
 
 TAUGHT_FILE: Final = "taught.safetensors"
-PREFIX: Final = "taught."
-TRAINED: Final = f"{PREFIX}trained"  # the logits of the head as it was trained
-# The tensor in weights.safetensors of what the head says of its landmarks without their groups;
-# models of before, and those whose backbone was trained on their designs, do not have it.
-LEFT_OUT: Final = "head.left_out"
+TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
 FLOAT: Final = onnx.TensorProto.FLOAT
 
 
@@ -54,6 +53,21 @@ class Column:
     """(1,)."""
     others: Floats = field(default_factory=lambda: np.empty(0, np.float32))
     """(T,), the weights of the logits of the head's tags; none in models of before."""
+
+    @property
+    def key(self) -> str:
+        """Identifies what the column says of designs."""
+        digest = hashlib.sha256()
+        for values in (self.landmarks, self.shared, self.own, self.bias, self.others):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:32]
+
+    def outputs(self, head: "TrainedHead") -> ColumnOutputs:
+        """Return the column as a function of designs."""
+        return ColumnOutputs(
+            head.fitted, head.mean, head.scale, self.landmarks.astype(np.float32), self.shared,
+            self.own, self.others, float(self.bias[0]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +132,28 @@ def read_columns(model: Path) -> dict[str, Column]:
         }  # fmt: skip
 
 
+class TaughtColumns:
+    """The taught tags of a model as functions of designs: `hangtag.index.scores.TaughtTags`."""
+
+    def __init__(self, model: Path) -> None:
+        """Raises ModelError where there is no model."""
+        self._columns = list(read_columns(model).values())
+        self._head: TrainedHead | None = None
+        if self._columns:
+            graph = ModelGraph(model)
+            self._head = TrainedHead.of(graph.folder, graph.graph, LAMBDA)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Identify what each column says."""
+        return tuple(one.key for one in self._columns)
+
+    def logits(self, number: int, features: Floats, logits: Floats) -> Floats:
+        """Return a column's logits, (n,), of (n, F) features and (n, T) logits of the head."""
+        assert self._head is not None
+        return self._columns[number].outputs(self._head).logits(features, logits)
+
+
 def write_columns(model: Path, columns: dict[str, Column]) -> None:
     """Write taught.safetensors."""
     values: dict[str, NDArray[Any]] = {
@@ -141,8 +177,8 @@ def with_columns(
     trained.output[list(trained.output).index(OUTPUT)] = TRAINED
     outputs = [TRAINED]
     for number, column in enumerate(columns):
-        outputs.append(_add_column(found.graph, head, column, f"{PREFIX}{number}."))
-    found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], PREFIX, axis=1))
+        outputs.append(_add_column(found.graph, head, column, f"{TAUGHT}{number}."))
+    found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], TAUGHT, axis=1))
     shape = found.graph.output[0].type.tensor_type.shape
     tags = numpy_helper.to_array(
         next(one for one in found.graph.initializer if one.name.startswith("head.bias."))
@@ -154,8 +190,8 @@ def with_columns(
 def _without_columns(graph: onnx.ModelProto) -> onnx.ModelProto:
     found = onnx.ModelProto()
     found.CopyFrom(graph)
-    nodes = [node for node in found.graph.node if not node.name.startswith(PREFIX)]
-    constants = [one for one in found.graph.initializer if not one.name.startswith(PREFIX)]
+    nodes = [node for node in found.graph.node if not node.name.startswith(TAUGHT)]
+    constants = [one for one in found.graph.initializer if not one.name.startswith(TAUGHT)]
     for node in nodes:
         if TRAINED in node.output:
             node.output[list(node.output).index(TRAINED)] = OUTPUT

@@ -18,6 +18,7 @@ from hangtag.index.feature_store import digest_of
 from hangtag.index.library_index import LibraryIndex
 from hangtag.index.model_graph import ModelGraph
 from hangtag.index.parts import Floats, standardised
+from hangtag.index.rescore import rescored
 from hangtag.library.rules import normalise_tag
 from hangtag.library.tags import Tag
 from hangtag.library.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ from hangtag.tagging.tagger import model_input
 from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fit, fit_column
 from hangtag.training.taught import (
     Column,
+    TaughtColumns,
     TrainedHead,
     read_columns,
     with_columns,
@@ -109,10 +111,7 @@ def teach(
         questions: list[Candidate] = []
         likely: list[Candidate] = []
         if index is not None:
-            outputs = ColumnOutputs(
-                head.fitted, head.mean, head.scale, column.landmarks.astype(np.float32), fitted
-            )
-            questions, likely = _candidates(index, opened, outputs, column, added)
+            questions, likely = _candidates(index, opened, column.outputs(head), column, added)
     return Taught(
         name,
         int(np.count_nonzero(column.labels == 1)),
@@ -121,6 +120,16 @@ def teach(
         tuple(questions),
         tuple(likely),
     )
+
+
+def update_index(index: LibraryIndex, model: Path) -> LibraryIndex | None:
+    """Add the scores of the tags that a model was taught to an index; return it with them.
+
+    None, and a note, where the index has no scores of this model or was changed by others. Raises
+    ConfigError while another process teaches the model or writes the index.
+    """
+    with only_writer(model / ".teach.lock", model):
+        return rescored(index, model, TaughtColumns(model))
 
 
 def _check(folder: ModelFolder, name: str, columns: dict[str, Column]) -> None:
@@ -237,14 +246,15 @@ def _others(
 ) -> Floats:
     """Return the logits of the first `count` tags of a model, (n, count), of designs of an index.
 
-    They are those in the index where it was made with this model, with or without taught tags.
+    They are those in the index where it was made with this model, with or without taught tags; of
+    designs that the head was fitted to, those without their groups.
     """
     tags = opened.folder.vocabulary.tags[:count]
     if index.logits is not None and index.vocabulary and index.vocabulary.tags[:count] == tags:
         found = index.logits[rows, :count].astype(np.float32)
         if np.isfinite(found).all():
             return found
-    return opened.logits(features)[:, :count]
+    return opened.unseen_logits(features)[:, :count]
 
 
 def _once(
