@@ -51,8 +51,8 @@ class Designs:
 
     def scored(self, fit: Fit, examples: NDArray[np.int64]) -> Floats:
         outputs = self.values @ fit.shared + self.values[:, examples] @ fit.own
-        if len(fit.others):
-            outputs = outputs + self.logits @ fit.others
+        if len(fit.scores):
+            outputs = outputs + expit(self.logits.astype(np.float64)) @ fit.scores
         return outputs + np.float32(fit.bias)
 
 

@@ -2,9 +2,10 @@
 
 The background is a part of the head's own landmarks, designs of the library that are not known to
 have the tag. Beside the kernel of the features there is a linear one on what the head says of its
-other tags: who has shown a few cats finds cats among what looks like an animal. Of a design that
-the head was fitted to, that is what it says without the design and its group. What the column says
-of each example without that example has a closed form, and is what the calibration is fitted on.
+other tags, as scores of 0 to 1: who has shown a few cats finds cats among what looks like an
+animal. Of a design that the head was fitted to, that is what it says without the design and its
+group. What the column says of each example without that example has a closed form, and is what the
+calibration is fitted on.
 """
 
 from dataclasses import dataclass
@@ -14,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.index.parts import Floats, standardised
+from hangtag.tagging.calibration import expit
 from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
 BACKGROUND: Final = 1_500
-# The ridge, how much more an example counts than a design of the background, and how much the
-# kernel of the other tags' logits counts beside that of the features. The best compromise for
-# 20 examples on three libraries (benchmarks/teach.py).
+# The ridge, how much more an example counts than a design of the background, how much the kernel of
+# the other tags' scores counts beside that of the features, and to which power of its spread each
+# of these scores is divided by it: 1 would make all tags equal, 0 let the frequent ones decide. The
+# best compromise for 20 examples on three libraries (benchmarks/teach.py).
 LAMBDA: Final = 2.0
 WEIGHT: Final = 16.0
-OTHERS: Final = 0.2
+OTHERS: Final = 0.3
+EVENNESS: Final = 0.4
 # Kernel values from which an example is a design that the head was fitted to, rounded to bytes.
 SAME: Final = 0.99
-# Standard deviations of a logit below which it counts less.
+# Standard deviations of a score below which it counts less.
 STILL: Final = 5e-3
 
 
@@ -49,8 +53,8 @@ class Fit(NamedTuple):
     """(M,)."""
     own: Floats
     """(k,)."""
-    others: Floats
-    """(T,), weights of the logits of the head's tags; none where those are not known."""
+    scores: Floats
+    """(T,), weights of the scores of the head's tags; none where those are not known."""
     bias: float
     logits: Floats
     """(k + b,), of the examples, then of the background, each without itself."""
@@ -97,33 +101,34 @@ def fit_column(
     outputs = targets - weights / np.diag(inverse)
     shared = np.zeros(len(fitted.landmarks), np.float32)
     shared[some] = weights[len(labels) :]
-    others = np.empty(0, np.float32)
+    scores = np.empty(0, np.float32)
     if linear is not None:
-        others, constant = linear.weights(weights @ rows)
+        scores, constant = linear.weights(weights @ rows)
         bias += constant
     own = weights[: len(labels)].astype(np.float32)
-    return Fit(shared, own, others, bias, to_logits(outputs).astype(np.float32))
+    return Fit(shared, own, scores, bias, to_logits(outputs).astype(np.float32))
 
 
 class _Linear(NamedTuple):
-    """The linear kernel of logits, each standardised by the landmarks."""
+    """The linear kernel of scores, evened out by what the landmarks have."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     @classmethod
     def of(cls, left_out: Floats) -> "_Linear":
-        known = left_out[np.isfinite(left_out).all(axis=1)].astype(np.float64)
+        known = expit(left_out[np.isfinite(left_out).all(axis=1)].astype(np.float64))
         spread = known.std(axis=0) + STILL
-        return cls(known.mean(axis=0), np.sqrt(OTHERS / known.shape[1]) / spread)
+        scale = spread**-EVENNESS
+        return cls(known.mean(axis=0), scale * np.sqrt(OTHERS / np.square(spread * scale).sum()))
 
     def standardised(self, logits: Floats) -> NDArray[np.float64]:
         """Return rows, (n, T), whose products are the kernel."""
-        found: NDArray[np.float64] = (logits - self.mean) * self.scale
+        found: NDArray[np.float64] = (expit(logits.astype(np.float64)) - self.mean) * self.scale
         return found
 
     def weights(self, weights: NDArray[np.float64]) -> tuple[Floats, float]:
-        """Return the weights of logits as they are, from those of rows, (T,), and the constant."""
+        """Return the weights of scores as they are, from those of rows, (T,), and the constant."""
         found = weights * self.scale
         return found.astype(np.float32), -float(found @ self.mean)
 
@@ -150,9 +155,11 @@ class ColumnOutputs:
     """As in `fit_column`."""
     shared: Floats
     own: Floats
-    others: Floats
+    scores: Floats
     bias: float
     """As in `Fit`."""
+    others: Floats
+    """(T,), weights of the head's logits, of tags that were taught before; else none."""
 
     def logits(self, features: Floats, logits: Floats) -> Floats:
         """Return the column's logits, (n,), of (n, F) features and (n, T) logits of the head.
@@ -164,6 +171,8 @@ class ColumnOutputs:
         used = np.flatnonzero(self.shared)
         outputs = kernel(rows, self.fitted.landmarks[used], settings) @ self.shared[used]
         outputs += kernel(rows, self.examples, settings) @ self.own
+        if len(self.scores):
+            outputs += expit(logits.astype(np.float64)).astype(np.float32) @ self.scores
         if len(self.others):
             outputs += logits @ self.others
         found: Floats = to_logits(outputs + np.float32(self.bias)).astype(np.float32)

@@ -52,13 +52,17 @@ class Column:
     bias: Floats
     """(1,)."""
     others: Floats = field(default_factory=lambda: np.empty(0, np.float32))
-    """(T,), the weights of the logits of the head's tags; none in models of before."""
+    """(T,), weights of the logits of the head's tags, of tags that were taught so; else none."""
+    scores: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    """(T,), the weights of the scores of the head's tags; none in models of before."""
 
     @property
     def key(self) -> str:
         """Identifies what the column says of designs."""
         digest = hashlib.sha256()
-        for values in (self.landmarks, self.shared, self.own, self.bias, self.others):
+        for values in (
+            self.landmarks, self.shared, self.own, self.bias, self.others, self.scores,
+        ):  # fmt: skip
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:32]
 
@@ -66,7 +70,7 @@ class Column:
         """Return the column as a function of designs."""
         return ColumnOutputs(
             head.fitted, head.mean, head.scale, self.landmarks.astype(np.float32), self.shared,
-            self.own, self.others, float(self.bias[0]),
+            self.own, self.scores, float(self.bias[0]), self.others,
         )  # fmt: skip
 
 
@@ -239,4 +243,7 @@ def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefi
     if len(column.others):
         others = (to_logits(column.others) - zero).astype(np.float32)[:, None]
         outputs = node("Add", outputs, node("MatMul", TRAINED, constant(others)))
+    if len(column.scores):
+        scores = (to_logits(column.scores) - zero).astype(np.float32)[:, None]
+        outputs = node("Add", outputs, node("MatMul", node("Sigmoid", TRAINED), constant(scores)))
     return node("Add", outputs, constant(to_logits(column.bias).astype(np.float32)))

@@ -180,7 +180,7 @@ def _learned(opened: ModelGraph, head: TrainedHead, examples: _Examples) -> tupl
     found = fit_column(head.fitted, rows.astype(np.float32), logits, examples.labels)
     column = Column(
         examples.features, examples.labels, examples.digests, rows, found.shared, found.own,
-        np.array([found.bias], np.float32), found.others,
+        np.array([found.bias], np.float32), scores=found.scores,
     )  # fmt: skip
     return column, found
 
@@ -233,7 +233,8 @@ def _candidates(
     if not len(rows):
         return [], []
     features = store_rows(index.folder, index.backbone, [index.designs[n].digest for n in rows])
-    logits = outputs.logits(features, _others(index, opened, rows, features, len(column.others)))
+    count = max(len(column.scores), len(column.others))
+    logits = outputs.logits(features, _others(index, opened, rows, features, count))
     slope, intercept = tag.calibration or (1.0, 0.0)
     scores: Floats = expit(slope * logits.astype(np.float64) + intercept).astype(np.float32)
     by_doubt = _once(index, rows, scores, np.argsort(np.abs(scores - (tag.threshold or 0.5))))

@@ -177,7 +177,7 @@ def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Pa
             del weights["head.left_out"]
             save_file(weights, model / "weights.safetensors")
         teach(model, "stick", data(library, tuple(bars[:5])))
-        assert read_columns(model)["stick"].others.shape == ((0,) if without else tags)
+        assert read_columns(model)["stick"].scores.shape == ((0,) if without else tags)
         scores = expit(logits(model, data(library, tuple(others.tolist())))[:, -1:])
         found.append(float(average_precision(scores, wanted)[0]))
     assert found[0] >= found[1] > 0.4  # by chance 0.17
