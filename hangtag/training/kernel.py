@@ -52,6 +52,8 @@ class KernelSettings(NamedTuple):
 
     gamma: float
     lam: float
+    parts: tuple[float, ...] = ()
+    """Weights of the parts in the kernel, which sum to one; none makes all count alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,13 +195,17 @@ def to_logits(outputs: Any) -> Any:
 def kernel(one: Floats, other: Floats, settings: KernelSettings) -> Floats:
     """Return (n, m) kernel values of standardised (n, F) and (m, F) features."""
     total = np.zeros((len(one), len(other)), np.float32)
-    for part in part_slices(settings.widths):
+    for number, part in enumerate(part_slices(settings.widths)):
         # |x - y|^2 is 2 - 2 x.y for vectors of length one.
         values = one[:, part] @ other[:, part].T
         values -= 1
         values *= np.float32(2 * settings.gamma)
-        total += np.exp(values, out=values)
-    total /= len(settings.widths)
+        np.exp(values, out=values)
+        if settings.parts:
+            values *= np.float32(settings.parts[number])
+        total += values
+    if not settings.parts:
+        total /= len(settings.widths)
     return total
 
 

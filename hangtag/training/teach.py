@@ -181,6 +181,7 @@ def _learned(opened: ModelGraph, head: TrainedHead, examples: _Examples) -> tupl
     column = Column(
         examples.features, examples.labels, examples.digests, rows, found.shared, found.own,
         np.array([found.bias], np.float32), scores=found.scores,
+        parts=np.array(settings.parts, np.float32),
     )  # fmt: skip
     return column, found
 
