@@ -21,7 +21,7 @@ from hangtag.tagging.calibration import expit
 from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
-BACKGROUND: Final = 1_500
+BACKGROUND: Final = 600
 # The ridge, how much more an example counts than a design of the background, how much the kernel of
 # the other tags' scores counts beside that of the features, and to which power of its spread each
 # of these scores is divided by it: 1 would make all tags equal, 0 let the frequent ones decide. The

@@ -36,7 +36,8 @@ def folder(library: Catalog, headed: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def library_server(folder: Path, headed: Path) -> Iterator[Server]:
     model = shutil.copytree(headed / "model", folder / "model")  # it is taught tags
-    started = start(model, "--index", folder / "index", "--teach")
+    index = shutil.copytree(folder / "index", folder / "taught index")  # and so is this
+    started = start(model, "--index", index, "--teach")
     yield started
     assert started.stop() == 0
     assert "Traceback" not in started.said
