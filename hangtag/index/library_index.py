@@ -71,7 +71,7 @@ class LibraryIndex:
         self.logits = _mapped(self.rows / LOGITS, len(self)) if self.vocabulary else None
         """Logits of the model, float16 (n, T), memory-mapped; None without one.
 
-        Of designs that it learned from, those that it has without them (`left_out`).
+        Of designs that it learned from, those that it has without them (`unseen`).
         """
 
     def with_scores_of(self, about: dict[str, Any]) -> "LibraryIndex":

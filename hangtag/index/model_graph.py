@@ -27,8 +27,8 @@ from hangtag.index.backbone import (
     weights_of,
 )
 from hangtag.index.design_features import PACKED
-from hangtag.index.left_out import LeftOut
 from hangtag.index.own import SIDE_OF_OWN
+from hangtag.index.unseen import Unseen
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
@@ -55,15 +55,15 @@ class ModelGraph:
         for one in sorted(self.graph.graph.initializer, key=lambda one: one.name):
             if not one.name.startswith(TAUGHT):
                 digest.update(one.SerializeToString(deterministic=True))
-        if self.left_out is not None:
-            digest.update(self.left_out.logits.tobytes())
+        if self.unseen is not None:
+            digest.update(self.unseen.logits.tobytes())
         return digest.hexdigest()[:32]
 
     @cached_property
-    def left_out(self) -> LeftOut | None:
+    def unseen(self) -> Unseen | None:
         """What its head says of its own designs as if it had not seen them; None if unknown."""
         own = self.own_backbone
-        return None if own is None else LeftOut.read(self.folder.weights, own.widths)
+        return None if own is None else Unseen.read(self.folder.weights, own.widths)
 
     @cached_property
     def own_backbone(self) -> OnnxBackbone | None:
@@ -107,9 +107,9 @@ class ModelGraph:
     def unseen_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the same, of designs that the head was fitted to as if it had not seen them."""
         found = self.logits(features)
-        if self.left_out is not None:
-            trained = self.left_out.logits.shape[1]
-            found[:, :trained] = self.left_out.applied(features, found[:, :trained])
+        if self.unseen is not None:
+            trained = self.unseen.logits.shape[1]
+            found[:, :trained] = self.unseen.applied(features, found[:, :trained])
         return found
 
     def logits_of_files(

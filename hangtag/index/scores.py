@@ -1,8 +1,8 @@
 """The scores of an index: what a model says of each design, kept by the design's content.
 
 What the head says is one store, and each tag that the model was taught since is another: a new tag
-costs its own column alone. Of designs that the head was fitted to, what it says without their
-groups counts (left_out).
+costs its own column alone. Of designs that the head was fitted to, what it says without them
+counts (unseen).
 """
 
 import shutil
@@ -67,7 +67,7 @@ class Scores:
         stores lack, and remove what they hold of other models and designs."""
         shutil.copyfile(self._graph.folder.path / TAGS, target / TAGS)
         with ExitStack() as opened:
-            head = self._opened(opened, self._width, {"left out": True, "model": self._head})
+            head = self._opened(opened, self._width, {"unseen": True, "model": self._head})
             self._add_head(head, designs, workers)
             stores = [head]
             for number, column in enumerate(self._columns):

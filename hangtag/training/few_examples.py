@@ -176,7 +176,7 @@ class ColumnOutputs:
     def logits(self, features: Floats, logits: Floats) -> Floats:
         """Return the column's logits, (n,), of (n, F) features and (n, T) logits of the head.
 
-        The head's are those of designs that it has not seen (hangtag.index.left_out).
+        The head's are those of designs that it has not seen (hangtag.index.unseen).
         """
         settings = self.fitted.settings
         rows = standardised(features, self.mean, self.scale, settings.widths)

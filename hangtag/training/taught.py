@@ -20,7 +20,6 @@ from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ModelError
 from hangtag.index.backbone import OUTPUT
-from hangtag.index.left_out import LEFT_OUT
 from hangtag.index.model_graph import TAUGHT, ModelGraph
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
@@ -30,6 +29,9 @@ from hangtag.training.kernel import KernelSettings, to_logits
 
 TAUGHT_FILE: Final = "taught.safetensors"
 TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
+# The tensor in weights.safetensors of what the head says of its landmarks without their groups;
+# models of before, and those whose backbone was trained on their designs, do not have it.
+LEFT_OUT: Final = "head.left_out"
 FLOAT: Final = onnx.TensorProto.FLOAT
 
 

@@ -249,7 +249,7 @@ def _others(
     """Return the logits of the first `count` tags of a model, (n, count), of designs of an index.
 
     They are those in the index where it was made with this model, with or without taught tags; of
-    designs that the head was fitted to, those without their groups.
+    designs that the head was fitted to, those without them.
     """
     tags = opened.folder.vocabulary.tags[:count]
     if index.logits is not None and index.vocabulary and index.vocabulary.tags[:count] == tags:

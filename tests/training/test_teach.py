@@ -108,8 +108,8 @@ def test_candidates_are_scored_as_if_the_head_had_not_seen_them(
     features = store_rows(index.folder, index.backbone, [one.digest for one in index.designs])
     own, found = graph.logits(features), graph.unseen_logits(features)
     changed = (found != own).any(axis=1)
-    assert np.count_nonzero(changed) >= len(weights["head.left_out"])
-    known = {row.tobytes() for row in weights["head.left_out"].astype(np.float32)}
+    assert np.count_nonzero(changed) >= len(weights["head.unseen"])
+    known = {row.tobytes() for row in weights["head.unseen"].astype(np.float32)}
     assert all(row.tobytes() in known for row in found[changed])
     assert index.logits is not None
     np.testing.assert_allclose(index.logits, found, atol=0.02)

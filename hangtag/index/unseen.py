@@ -1,8 +1,8 @@
 """What a model says of designs that it learned from, as if it had not seen them. Numpy only.
 
 A head says of the designs that it was fitted to what it was told of them. A kernel head also keeps
-what it says of each of its landmarks without the landmark's group of near-duplicates; in
-suggestions, doubts, questions and lessons of new tags that stands in place of the other.
+what it says of each of its landmarks without that design: by its near-duplicates and all others. In
+searches, suggestions, doubts and questions that stands in place of the other.
 """
 
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from hangtag.index.parts import Floats, part_slices, standardised
 
 # The tensor in weights.safetensors; models of before, and those whose backbone was trained on their
 # designs, do not have it.
-LEFT_OUT: Final = "head.left_out"
+UNSEEN: Final = "head.unseen"
 # Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or
 # nearly: in an index, features are rounded to a byte.
 ALIKE: Final = 0.99
 
 
-def without_groups(
-    landmarks: Floats, left_out: Floats, widths: tuple[int, ...], rows: Floats, logits: Floats
+def as_unseen(
+    landmarks: Floats, unseen: Floats, widths: tuple[int, ...], rows: Floats, logits: Floats
 ) -> Floats:
-    """Return logits of designs, (n, T), those of landmarks as the head says without their groups.
+    """Return logits of designs, (n, T), those of landmarks as the head says without them.
 
-    `landmarks`: (M, F), and `rows`: (n, F), standardised, in parts of `widths`; `left_out`: (M, T),
-    NaN where unknown. Near-duplicates of a landmark are taken for it: they are of its group.
+    `landmarks`: (M, F), and `rows`: (n, F), standardised, in parts of `widths`; `unseen`: (M, T),
+    NaN where unknown. A copy of a landmark is taken for it.
     """
     if not len(rows):
         return logits
@@ -38,15 +38,15 @@ def without_groups(
     some = sorted(parts, key=lambda part: part.stop - part.start)[len(parts) // 2]
     nearest = (rows[:, some] @ landmarks[:, some].T).argmax(axis=1)
     cosines = [np.einsum("nf,nf->n", rows[:, part], landmarks[nearest, part]) for part in parts]
-    known = left_out[nearest]
+    known = unseen[nearest]
     same = (np.mean(cosines, axis=0) > ALIKE) & np.isfinite(known).all(axis=1)
     found: Floats = np.where(same[:, None], known, logits)
     return found
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
-    """The landmarks of a kernel head, and what it says of them without their groups."""
+class Unseen:
+    """The landmarks of a kernel head, and what it says of each without it."""
 
     landmarks: Floats
     """(M, F), standardised."""
@@ -59,22 +59,20 @@ class LeftOut:
     widths: tuple[int, ...]
 
     @classmethod
-    def read(cls, weights: Path, widths: tuple[int, ...]) -> "LeftOut | None":
+    def read(cls, weights: Path, widths: tuple[int, ...]) -> "Unseen | None":
         """Read it from the weights of a model; None where they do not have it."""
         if not weights.exists():
             return None
         with safe_open(weights, "numpy") as file:
-            if LEFT_OUT not in set(file.keys()):
+            if UNSEEN not in set(file.keys()):
                 return None
             landmarks, mean, scale = (
                 file.get_tensor(f"head.{name}") for name in ("landmarks", "mean", "scale")
             )
-            logits = file.get_tensor(LEFT_OUT)
+            logits = file.get_tensor(UNSEEN)
         return cls(landmarks.astype(np.float32), logits, mean, scale, widths)
 
     def applied(self, features: Floats, logits: Floats) -> Floats:
-        """Return (n, T) logits of designs by their features, (n, F), as `without_groups`."""
+        """Return (n, T) logits of designs by their features, (n, F), as `as_unseen`."""
         rows = standardised(features, self.mean, self.scale, self.widths)
-        return without_groups(
-            self.landmarks, self.logits.astype(np.float32), self.widths, rows, logits
-        )
+        return as_unseen(self.landmarks, self.logits.astype(np.float32), self.widths, rows, logits)
