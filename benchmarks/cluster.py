@@ -1,14 +1,18 @@
 """What a cluster costs on one machine, what happens when parts of it are killed, and a large run.
 
     python benchmarks/cluster.py overhead /usr/share/openclipart --model MODEL --count 2000
-    python benchmarks/cluster.py drills /usr/share/openclipart --model MODEL --count 1000
+    python benchmarks/cluster.py drills /usr/share/openclipart --count 1100
     python benchmarks/cluster.py large --designs 1000000
 
 Needs the `cluster` extra. Every command is a process of its own. `overhead`: the same designs
 packed and tagged by two worker processes and by a Ray cluster of two nodes with a core each, in
-interleaved rounds; the cluster is up before. Expected: the same bytes, at most 15 % more. `drills`:
-a node (its raylet and workers) and then the command itself are killed with -9 in the middle; the
-bytes of the result have to be those of an undisturbed run. `large`: drawn designs of 32 px through
+interleaved rounds; the cluster is up before. Expected: the same bytes, at most 15 % more. A folder
+of fewer designs than --count gives them several times. `drills`: pack, tag, index, audit, train (a
+whole network, tiny) and tune; a node (its raylet and workers) and then the command itself are
+killed with -9 in the middle, and the command is started again. Expected: the bytes of an
+undisturbed run; of train and tune every epoch and trial once. `--task` chooses one. The model
+is a head that is trained first. Half an hour of two cores, 600 designs at least.
+`large`: drawn designs of 32 px through
 pack, train (a head) and tag, with the peak memory of the largest process of each.
 """
 
@@ -25,14 +29,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-LONGEST = 600  # seconds for one command of `overhead` and `drills`
+import hangtag
+from hangtag.errors import ConfigError
+from hangtag.training import history
+from hangtag.tuning.study import open_study
+
+LONGEST = 3600  # seconds for one command of `overhead` and `drills`
 NICENESS = "RAY_worker_niceness"
 STORE = 512 * 2**20  # bytes of a node's object store
+EPOCHS, TRIALS = 6, 4  # of the drills
 SUFFIXES = {".png", ".jpg", ".webp"}
 
 
@@ -45,13 +56,29 @@ def run(words: Sequence[object], longest: float = LONGEST) -> None:
 
 
 def catalog_of(designs: Path, count: int, work: Path) -> Path:
-    """Write a catalog of some designs, each with one of forty tags."""
+    """Write a catalog of some designs, each with the name of its folder for a tag.
+
+    Where the folder has fewer, its designs are taken again, under other paths.
+    """
     found = sorted(path for path in designs.rglob("*") if path.suffix.lower() in SUFFIXES)
     chosen = random.Random(0).sample(found, min(count, len(found)))
-    rows = [f'"{path}",tag {number % 40}' for number, path in enumerate(chosen)]
+    for number in range(len(chosen), count):
+        design = chosen[number % len(found)]
+        chosen.append(linked(design, work / "again" / str(number) / design.parent.name))
+    rows = [f'"{path}","{path.parent.name}"' for path in chosen]
     file = work / "designs.csv"
     file.write_text("\n".join(["image,tags", *rows]) + "\n")
     return file
+
+
+def linked(design: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    target = folder / design.name
+    try:
+        target.hardlink_to(design)
+    except OSError:  # on another file system
+        shutil.copyfile(design, target)
+    return target
 
 
 @contextmanager
@@ -74,7 +101,8 @@ def nodes(count: int = 2) -> Iterator[Any]:
 def contents(path: Path) -> dict[str, bytes]:
     if path.is_file():
         return {"": path.read_bytes()}
-    return {one.name: one.read_bytes() for one in sorted(path.rglob("*")) if one.is_file()}
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    return {str(one.relative_to(path)): one.read_bytes() for one in files}
 
 
 def tasks(catalog: Path, model: Path, work: Path) -> dict[str, Callable[[str], list[object]]]:
@@ -114,20 +142,74 @@ def overhead(chosen: dict[str, Callable[[str], list[object]]], work: Path, round
             )
 
 
-def drills(catalog: Path, model: Path, work: Path) -> None:
+@dataclass(frozen=True)
+class Drill:
+    """A command that is disturbed; `{}` in a pattern stands for the name of the run."""
+
+    words: Sequence[object]
+    """With the result as {}."""
+    result: str
+    """Pattern of a path below the working folder."""
+    begun: Callable[[str], bool]
+    """Whether a run is in the middle: it has written something that it would resume from."""
+    compare: Callable[[Path, Path], str]
+    """What to print of the results here and on the cluster; AssertionError for a wrong one."""
+
+
+def drills_of(catalog: Path, model: Path, dataset: Path, work: Path) -> dict[str, Drill]:
+    def large(pattern: str, least: int = 1) -> Callable[[str], bool]:
+        return lambda name: any(
+            path.stat().st_size >= least for path in work.glob(pattern.format(name))
+        )
+
+    tiny = [
+        "--backbone", "test_resnet", "--input-size", 32, "--precision", "fp32", "--epochs", EPOCHS,
+        "--batch-size", 32, "--learning-rate", 0.01,
+    ]  # fmt: skip
+    tags = ["tag", model, catalog, "--out", work / "tag-{}.jsonl", "--all"]
+    return {
+        "pack": Drill(
+            ["pack", catalog, work / "pack-{}", "--min-count", 1], "pack-{}",
+            large("pack-{}/.pack/*.json"), same_bytes,
+        ),
+        "tag": Drill(tags, "tag-{}.jsonl", large(".tag-{}.jsonl.part", 2000), same_bytes),
+        "index": Drill(
+            ["index", catalog, work / "index-{}", "--model", model], "index-{}",
+            large("index-{}/features/*/features.u8", 2000), same_bytes,
+        ),
+        "audit": Drill(
+            ["audit", model, catalog, "--out", work / "audit-{}.csv"], "audit-{}.csv",
+            large("audit-{}.csv.work/dataset/.pack/*.json"), same_bytes,
+        ),
+        "train": Drill(
+            ["train", dataset, work / "train-{}", *tiny], "train-{}",
+            lambda name: bool(history.read(work / f"train-{name}" / "history.csv")), same_epochs,
+        ),
+        "tune": Drill(
+            ["tune", dataset, work / "tune-{}", *tiny, "--trials", TRIALS, "--no-prune"], "tune-{}",
+            lambda name: any(trials_in(work / f"tune-{name}")), same_trials,
+        ),
+    }  # fmt: skip
+
+
+def drills(chosen: dict[str, Drill], work: Path) -> None:
     """Kill a node, then the command itself, in the middle of each task."""
     with nodes() as cluster:
-        for task, words in tasks(catalog, model, work).items():
-            suffix = ".jsonl" if task == "tag" else ""
-            run([*words("here"), "--workers", 2])
-            expected = contents(work / f"{task}-here{suffix}")
-            journal = {"pack": "pack-*/.pack/*.json", "tag": ".tag-*.part"}[task]
+        for task, drill in chosen.items():
+
+            def words(name: str, of: Drill = drill) -> list[object]:
+                return [str(word).format(name) for word in of.words]
+
+            run([*words("here"), *([] if task in ("train", "tune") else ["--workers", 2])])
+            expected = work / drill.result.format("here")
             for what in ("node", "driver"):
                 on_cluster = [*words(what), "--cluster", cluster.address]
+                began = time.perf_counter()
                 process = subprocess.Popen(command(on_cluster), start_new_session=True)
-                while process.poll() is None and not begun(work, journal, task, what):
+                while process.poll() is None and not drill.begun(what):
                     time.sleep(0.05)
-                assert process.poll() is None, f"{task}: too quick; give more designs"
+                assert process.poll() is None, f"{task}: failed, or too quick for {what}"
+                at = time.perf_counter() - began
                 if what == "node":
                     cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
                     cluster.add_node(num_cpus=1, object_store_memory=STORE)
@@ -136,15 +218,44 @@ def drills(catalog: Path, model: Path, work: Path) -> None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait(LONGEST)
                     run(on_cluster)
-                same = contents(work / f"{task}-{what}{suffix}") == expected
-                print(f"{task}: {what} killed with -9: {'same bytes' if same else 'OTHER BYTES'}",
-                      flush=True)  # fmt: skip
+                found = drill.compare(expected, work / drill.result.format(what))
+                print(f"{task}: {what} killed with -9 after {at:.0f} s, ended right after "
+                      f"{time.perf_counter() - began:.0f} s: {found}", flush=True)  # fmt: skip
 
 
-def begun(work: Path, pattern: str, task: str, what: str) -> bool:
-    """Return whether a command has written something that it would resume from."""
-    files = [one for one in work.glob(pattern) if f"{task}-{what}" in str(one)]
-    return any(one.stat().st_size > 2000 for one in files)
+def same_bytes(here: Path, there: Path) -> str:
+    assert contents(here) == contents(there), there
+    return "same bytes"
+
+
+def same_epochs(here: Path, there: Path) -> str:
+    epochs = [row["epoch"] for row in history.read(there / "history.csv")]
+    assert epochs == list(range(1, EPOCHS + 1)), epochs
+    alone, together = (hangtag.load_model(one).training.macro_map for one in (here, there))
+    return f"macro mAP {together:.3f}, in one process {alone:.3f}"
+
+
+def same_trials(here: Path, there: Path) -> str:
+    done, alone = ([one for one in trials_in(path) if one.state.is_finished()] for path in
+                   (there, here))  # fmt: skip
+    good = [one.value for one in done if one.value is not None]
+    assert len(good) == TRIALS, [one.state for one in done]
+    best = max(one.value for one in alone if one.value is not None)
+    return f"{len(good)} trials, best {max(good):.3f}, in one process {best:.3f}"
+
+
+def trials_in(study: Path) -> list[Any]:
+    try:
+        return open_study(study).get_trials(deepcopy=False)
+    except ConfigError:  # it has not begun
+        return []
+
+
+def trained(catalog: Path, work: Path) -> tuple[Path, Path]:
+    """Pack the designs and train a head; return the dataset and the model."""
+    run(["pack", catalog, work / "dataset", "--min-count", 1])
+    run(["train", work / "dataset", work / "model"])
+    return work / "dataset", work / "model"
 
 
 def large(designs: int, work: Path) -> None:
@@ -217,7 +328,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--task", choices=("pack", "tag"), help="of overhead; by default both")
+    parser.add_argument("--task", help="one of pack, tag and, of drills, index, audit, train, tune")
     parser.add_argument("--designs", type=int, default=50_000)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -227,10 +338,13 @@ def main() -> None:
             return
         catalog = catalog_of(given.library, given.count, work)
         if given.what == "overhead":
-            chosen = tasks(catalog, given.model.resolve(), work)
+            model = given.model.resolve() if given.model else trained(catalog, work)[1]
+            chosen = tasks(catalog, model, work)
             overhead({given.task: chosen[given.task]} if given.task else chosen, work, given.rounds)
         else:
-            drills(catalog, given.model.resolve(), work)
+            dataset, model = trained(catalog, work)
+            every = drills_of(catalog, model, dataset, work)
+            drills({given.task: every[given.task]} if given.task else every, work)
 
 
 if __name__ == "__main__":

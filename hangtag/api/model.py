@@ -120,7 +120,7 @@ class Model:
         again: bool = False, language: str | None = None, shard: str | None = None,
         workers: int | None = None, cluster: str | None = None,
     ) -> "BulkSummary":  # fmt: skip
-        """Tag files, folders and catalogs into `out`, a .jsonl or .csv file; resumable.
+        """Tag files, folders and catalogs into `out`, a .jsonl, .csv or .parquet file; resumable.
 
         A further call tags only designs that are new or changed since, or all if the model or an
         option changed, or with `again`. `all_tags` writes every tag with its score, `colours` also

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError
+from hangtag.processes import begin_workers
 
 if TYPE_CHECKING:
     PackOptions = PackConfig | None
@@ -45,6 +46,8 @@ def pack(
     overwrite
         Replace another dataset in the folder.
     """
+    if cluster is None:
+        begin_workers()
     from hangtag import api
     from hangtag.dataset.dataset_folder import OWN_FILES
     from hangtag.dataset.pack import summary_lines, summary_of
@@ -87,7 +90,8 @@ def merge(
     Parameters
     ----------
     out
-        The folder of the dataset, or the .jsonl or .csv file of the tags: what the runs were given.
+        The folder of the dataset, or the .jsonl, .csv or .parquet file of the tags: what the runs
+        were given.
     overwrite
         Replace another dataset in the folder.
     """
@@ -95,7 +99,7 @@ def merge(
     from hangtag.dataset.pack import summary_lines, summary_of
     from hangtag.tagging.bulk import summary_line
 
-    if out.suffix in (".jsonl", ".csv"):
+    if out.suffix in (".jsonl", ".csv", ".parquet"):
         tagged = api.merge_tags(out, folders)
         return Result([summary_line(tagged, out)], asdict(tagged))
     packed = api.merge_dataset(out, folders, overwrite=overwrite)

@@ -1,6 +1,7 @@
 """A Ray cluster, joined for a command: `--cluster auto` or `--cluster ADDRESS`."""
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from hangtag.dataset.elsewhere import mapped_by
 from hangtag.errors import ConfigError, HangtagError, JobError, MissingExtra
 
 _SECONDS: Final = 10.0
+# Where buckets are goes to the nodes with the job; credentials do not: Ray shows the environment of
+# a job on its dashboard, and nodes have roles of their own.
+_BUCKETS: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def need_ray() -> None:
@@ -36,24 +40,31 @@ def joined(address: str) -> Iterator[None]:
     if joins:
         try:
             _probe(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            buckets = {name: os.environ[name] for name in _BUCKETS if name in os.environ}
+            ray.init(
+                address, log_to_driver=False, logging_level=logging.ERROR,
+                runtime_env={"env_vars": buckets} if buckets else None,
+            )  # fmt: skip
         except (OSError, ValueError, RuntimeError) as cause:
             raise ConfigError(
                 f"--cluster {address}: no Ray cluster answers ({_first_line(cause)}); start one "
                 "with `ray start --head`, or name the address of one"
             ) from cause
-    found = ray.cluster_resources()
-    note(
-        f"cluster: {len(ray.nodes())} nodes, {found.get('CPU', 0):.0f} cores, "
-        f"{found.get('GPU', 0):.0f} GPUs"
-    )
+    note(f"cluster: {len(ray.nodes())} nodes, {count_of('CPU')} cores, {count_of('GPU')} GPUs")
     try:
         yield
     except ray.exceptions.RayError as error:
-        raise failure_of(error) from error
+        raise _failure_of(error) from error
     finally:
         if joins:
             ray.shutdown()
+
+
+def count_of(resource: str) -> int:
+    """Return how many of a resource the joined cluster has now: it may grow and shrink."""
+    import ray
+
+    return int(ray.cluster_resources().get(resource, 0))
 
 
 def _probe(address: str) -> None:
@@ -76,7 +87,7 @@ def designs_on(address: str) -> Iterator[None]:
         yield
 
 
-def failure_of(error: Exception) -> HangtagError:
+def _failure_of(error: Exception) -> HangtagError:
     """Return the error of a stage that ran on the cluster, or that of the cluster itself."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, HangtagError):

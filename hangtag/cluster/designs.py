@@ -1,16 +1,19 @@
 """`map_designs` on a cluster: what `pack`, `tag`, `index` and `audit` do with every design.
 
-Plain tasks, not Ray Data: results have to come in order, one for each design, while the next are
-computed, and a killed command resumes from what its stage has written. The number of tasks at once
-bounds what the driver and the object store hold.
+They decode, and the networks of `tag` and `index` (suggestions, features, scores) follow there;
+`audit` computes features where the command runs, from what was packed. Plain tasks, not Ray Data:
+results have to come in order, one for each design, while the next are computed, and a killed
+command resumes from what its stage has written. The number of tasks at once bounds what the driver
+and the object store hold.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
+from hangtag.cluster.connection import count_of
 from hangtag.cluster.tasks import Folder, Network, Then, decoded, shipped
 from hangtag.dataset.elsewhere import ReadsFolder
 from hangtag.errors import ConfigError, ImageError
@@ -39,18 +42,18 @@ class ClusterMap:
 
         # Nodes need not share the folder that `then` reads.
         folder = shipped(then.folder) if isinstance(then, ReadsFolder) else None
-        networks = _Networks(then, folder) if then is not None and _count("GPU") else None
+        networks = _on_gpus(then, folder) if then is not None and count_of("GPU") else None
         task = ray.remote(num_cpus=1, max_retries=-1)(decoded)
         waiting: deque[tuple[Any, list[str]]] = deque()
         rest, submitted = iter(locations), 0
         try:
             while True:
-                cores = max(1, _count("CPU"))
+                cores = max(1, count_of("CPU"))
                 size = FIRST if submitted < cores else DESIGNS
                 if some := list(islice(rest, size)):
                     first = None if networks is not None else then
                     found = task.remote(function, first, folder, some, timeout)
-                    waiting.append((networks.apply(found) if networks else found, some))
+                    waiting.append((networks(found) if networks else found, some))
                     submitted += 1
                 if not some or len(waiting) > _PER_CORE * cores:
                     if not waiting:
@@ -61,26 +64,13 @@ class ClusterMap:
                 ray.cancel(reference)
 
 
-def _count(resource: str) -> int:
-    """Return how many of a resource the cluster has now: it may grow and shrink."""
+def _on_gpus(then: Then, folder: Folder | None) -> Callable[[Any], Any]:
+    """Start an actor for each GPU; they get decoded designs in turn, by reference."""
     import ray
 
-    return int(ray.cluster_resources().get(resource, 0))
-
-
-class _Networks:
-    """An actor for each GPU; they get decoded designs in turn, by reference."""
-
-    def __init__(self, then: Then, folder: Folder | None) -> None:
-        import ray
-
-        actor = ray.remote(num_gpus=1, num_cpus=0, max_restarts=-1, max_task_retries=-1)(Network)
-        self._actors = deque(actor.remote() for _ in range(_count("GPU")))
-        self._then, self._folder = then, folder
-
-    def apply(self, decoded: Any) -> Any:
-        self._actors.rotate(-1)
-        return self._actors[0].apply.remote(self._then, self._folder, decoded)
+    actor = ray.remote(num_gpus=1, num_cpus=0, max_restarts=-1, max_task_retries=-1)(Network)
+    actors = cycle([actor.remote() for _ in range(count_of("GPU"))])
+    return lambda decoded: next(actors).apply.remote(then, folder, decoded)
 
 
 def _results(reference: Any, locations: Sequence[str]) -> list[Any]:

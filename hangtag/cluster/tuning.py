@@ -7,6 +7,7 @@ machine does: what it has decoded serves the next trial. A trial whose node died
 import time
 from typing import Any
 
+from hangtag.cluster.connection import count_of
 from hangtag.console import silenced
 from hangtag.errors import ConfigError
 from hangtag.processes import terminable
@@ -54,14 +55,10 @@ def _trials(job: Job) -> None:
 def _task() -> Any:
     import ray
 
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
-    return ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(_trials)
+    return ray.remote(num_cpus=1, num_gpus=min(1, count_of("GPU")), max_retries=-1)(_trials)
 
 
 def _at_once(job: Job) -> int:
     """Return how many trials to run: one for each GPU, else each core, at most --parallel."""
-    import ray
-
-    found = ray.cluster_resources()
-    slots = max(1, int(found.get("GPU", 0) or found.get("CPU", 0)))
+    slots = max(1, count_of("GPU") or count_of("CPU"))
     return slots if job.tuning.parallel == 1 else min(slots, job.tuning.parallel)

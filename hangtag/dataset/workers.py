@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from hangtag.cores import cores as cores
 from hangtag.dataset.elsewhere import mapper_here
 from hangtag.errors import ConfigError, ImageError
-from hangtag.processes import quick_context
+from hangtag.processes import DECODING, keep_freed_memory, quick_context
 from hangtag.storage.reading import Source, read_ahead, read_bytes
 
 R = TypeVar("R")
@@ -51,6 +51,17 @@ def map_designs(
 ) -> Iterator[S | ImageError]: ...
 
 
+@overload
+def map_designs(
+    function: Callable[[bytes], Any],
+    locations: Iterable[str],
+    *,
+    then: Callable[[list[Any]], Sequence[Any]] | None,
+    workers: int = 0,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Iterator[Any]: ...
+
+
 def map_designs(
     function: Callable[[bytes], Any],
     locations: Iterable[str],
@@ -62,11 +73,11 @@ def map_designs(
     """Yield `function(bytes of the design)` for every location, in order, from worker processes.
 
     `then` turns the results of some designs, at most BATCH, into as many others, in the same
-    process. Both functions and the results must be picklable; `workers` 0 takes every core. A
-    design that cannot be read or decoded, takes over `timeout` seconds or kills its worker (out of
-    memory, a crash in a native decoder) yields an ImageError instead; one with the reason
-    UNREACHABLE may work later. Only a window of designs is in memory. Other errors, such as a
-    missing extra or one that `then` raises, are raised.
+    process; the result of one must not depend on the others. Both functions and the results must be
+    picklable; `workers` 0 takes every core. A design that cannot be read or decoded, takes over
+    `timeout` seconds or kills its worker (out of memory, a crash in a native decoder) yields an
+    ImageError instead; one with the reason UNREACHABLE may work later. Only a window of designs is
+    in memory. Other errors, such as a missing extra or one that `then` raises, are raised.
     """
     if workers < 0:
         raise ConfigError(f"--workers {workers}: must be 0 (every core) or more")
@@ -163,6 +174,11 @@ def quiet_decoders() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def _prepare_worker() -> None:
+    quiet_decoders()
+    keep_freed_memory()
+
+
 class Workers:
     """Worker processes for designs that arrive one by one, as in a server; `close` ends them.
 
@@ -192,8 +208,8 @@ class Workers:
 
 def _pool(workers: int) -> ProcessPool:
     # No forks of this process: one with running threads (ONNX Runtime, torch) can hang.
-    context = quick_context("hangtag.dataset.shards")
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
+    context = quick_context(DECODING)
+    return ProcessPool(max_workers=workers, initializer=_prepare_worker, context=context)
 
 
 def _given(source: Source) -> str | bytes | ImageError:
@@ -233,10 +249,14 @@ def _call_batch(
     return found if then is None else applied(then, found)
 
 
-def applied(then: Callable[[list[Any]], Sequence[Any]], found: Sequence[Any]) -> list[Any]:
-    """Return the results with `then` applied to all together but the errors, which stay."""
+def applied(then: Callable[[list[Any]], Iterable[Any]], found: Sequence[Any]) -> list[Any]:
+    """Return the results with `then` applied to all together but the errors, which stay.
+
+    A single one is given twice: the libraries of networks compute one input by other kernels than
+    several, and the last bits of a result would depend on how designs were divided into batches.
+    """
     good = [one for one in found if not isinstance(one, ImageError)]
-    rest = iter(then(good) if good else ())
+    rest = iter(then(good * 2 if len(good) == 1 else good) if good else ())
     return [one if isinstance(one, ImageError) else next(rest) for one in found]
 
 

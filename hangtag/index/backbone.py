@@ -57,14 +57,17 @@ class Backbone(Protocol):
 class OnnxBackbone:
     """hangtag-base, with its own weights or with others."""
 
-    def __init__(self, state: State | None = None) -> None:
-        """`state`: weights in place of the network's own. Raises KeyError where one is missing."""
+    def __init__(self, state: State | None = None, threads: int = 0) -> None:
+        """`state`: weights in place of the network's own; `threads` 0 takes every core.
+
+        Raises KeyError where a weight is missing.
+        """
         self._graph = onnx.load(OWN_FILE)
         if state is not None:
             _replace(self._graph, state)
         self.widths: tuple[int, ...] = tuple(json.loads(_about(self._graph)[WIDTHS]))
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = limited_cores() or 0
+        options.intra_op_num_threads = threads or limited_cores() or 0
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
             self._graph.SerializeToString(),

@@ -1,30 +1,35 @@
 """Features, fingerprints and colours of designs, computed once by content and kept in a store."""
 
+import functools
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from hangtag.console import track
 from hangtag.dataset.config import MAX_MEGAPIXELS, PackConfig
+from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
-from hangtag.dataset.workers import MAX_FILE_BYTES, map_designs
+from hangtag.dataset.workers import MAX_FILE_BYTES, applied, map_designs
 from hangtag.errors import ImageError
-from hangtag.index.backbone import Backbone
+from hangtag.index.backbone import Backbone, OnnxBackbone, state_of
 from hangtag.index.feature_store import FeatureStore, digest_of, opened_store
 from hangtag.index.own import SIDE_OF_OWN
-from hangtag.index.packed_rows import PackedRows
+from hangtag.index.packed_rows import Bytes, PackedRows
 from hangtag.library.colours import NAMES, colour_shares
 from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 from hangtag.storage.reading import read_ahead, read_bytes
 
 BATCH: Final = 32
+_BACKBONE: Final = "backbone.onnx"
 PACKED: Final = PackConfig().size
 
 
@@ -33,12 +38,35 @@ class _Prepared:
     """A decoded design, from a worker process."""
 
     digest: bytes
-    pixels: Pixels | None
-    """The backbone's input; None for a design that cannot be decoded."""
+    pixels: Pixels | ImageError
+    """The backbone's input, or why the design cannot be decoded."""
     fingerprint: NDArray[np.uint8]
     """(FINGERPRINT_BYTES,)."""
     colours: NDArray[np.float32]
     """(12,)."""
+
+
+class _Row(NamedTuple):
+    """A design as the store keeps it."""
+
+    digest: bytes
+    packed: Bytes
+    """(size,), see `packed_rows`."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Decoded designs -> their rows: what the nodes of a cluster get."""
+
+    folder: Path
+    """With the backbone in a file."""
+
+    def at(self, folder: Path) -> "_Rows":
+        """Return the same with a copy of the backbone."""
+        return _Rows(folder)
+
+    def __call__(self, designs: Sequence[_Prepared]) -> list[_Row]:
+        return _rows(designs, _opened(self.folder))
 
 
 def store_of(kept: Path, backbone: Backbone) -> AbstractContextManager[FeatureStore]:
@@ -51,6 +79,10 @@ def store_of(kept: Path, backbone: Backbone) -> AbstractContextManager[FeatureSt
 
 def digests_of(locations: Sequence[str]) -> Iterator[bytes | None]:
     """Yield the digest of every design's bytes; None where they cannot be read."""
+    if is_elsewhere():
+        for found in map_designs(digest_of, locations):
+            yield None if isinstance(found, ImageError) else found
+        return
     for source in read_ahead(locations, MAX_FILE_BYTES):
         data = source.data
         try:
@@ -79,11 +111,21 @@ def add_missing(
     for digest, location in zip(digests, locations, strict=True):
         if digest is not None and digest not in store:
             first.setdefault(digest, location)
+    if not first:
+        return 0
     prepare = partial(_prepare, max_megapixels=max_megapixels)
-    designs = map_designs(prepare, first.values(), workers=workers)
-    found = track(designs, "features", len(first)) if first else iter(())
-    while batch := list(islice(found, BATCH)):
-        _append(store, backbone, [one for one in batch if not isinstance(one, ImageError)])
+    with tempfile.TemporaryDirectory() as shared:
+        then = None
+        if is_elsewhere():
+            onnx.save(backbone.graph(), Path(shared) / _BACKBONE)
+            then = _Rows(Path(shared))
+        found = map_designs(prepare, first.values(), then=then, workers=workers)
+        found = track(found, "features", len(first))
+        while batch := list(islice(found, BATCH)):
+            rows = batch if then else applied(partial(_rows, backbone=backbone), batch)
+            good = [one for one in rows if not isinstance(one, ImageError)]
+            if good:
+                store.append([row.digest for row in good], np.stack([row.packed for row in good]))
     return len(first)
 
 
@@ -91,24 +133,30 @@ def _prepare(data: bytes, max_megapixels: float) -> _Prepared:
     digest = digest_of(data)
     try:
         pixels = decode(data, PACKED, max_megapixels)
-    except ImageError:
+    except ImageError as cause:
         blank = np.zeros(FINGERPRINT_BYTES, np.uint8), np.zeros(len(NAMES), np.float32)
-        return _Prepared(digest, None, *blank)
+        return _Prepared(digest, cause, *blank)
     return _Prepared(digest, fit(pixels, SIDE_OF_OWN), fingerprint(pixels), colour_shares(pixels))
 
 
-def _append(store: FeatureStore, backbone: Backbone, designs: Sequence[_Prepared]) -> None:
-    """Store the features of decoded designs; NaN for those that cannot be decoded."""
-    if not designs:
-        return
+def _rows(designs: Sequence[_Prepared], backbone: Backbone) -> list[_Row]:
+    """Return the rows of decoded designs; NaN for the features of one that cannot be decoded."""
     features = np.full((len(designs), sum(backbone.widths)), np.nan, np.float32)
-    good = {n: one.pixels for n, one in enumerate(designs) if one.pixels is not None}
-    if good:
-        features[list(good)] = backbone.features(np.stack(list(good.values())))
+    found = applied(
+        lambda inputs: backbone.features(np.stack(inputs)), [one.pixels for one in designs]
+    )
+    for n, one in enumerate(found):
+        if not isinstance(one, ImageError):
+            features[n] = one
     prints = np.stack([one.fingerprint for one in designs])
     colours = np.stack([one.colours for one in designs])
-    rows = PackedRows(backbone.widths).packed(features, prints, colours)
-    store.append([one.digest for one in designs], rows)
+    packed = PackedRows(backbone.widths).packed(features, prints, colours)
+    return [_Row(one.digest, row) for one, row in zip(designs, packed, strict=True)]
+
+
+@functools.lru_cache(1)
+def _opened(folder: Path) -> OnnxBackbone:
+    return OnnxBackbone(state_of(onnx.load(folder / _BACKBONE)), threads=1)
 
 
 def readable(

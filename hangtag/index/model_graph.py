@@ -1,11 +1,13 @@
 """What an index needs of a model: its backbone, and logits from features or from pixels."""
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -15,7 +17,9 @@ from onnx import helper
 
 from hangtag.console import track
 from hangtag.cores import limited_cores
-from hangtag.dataset.workers import map_designs
+from hangtag.dataset.elsewhere import is_elsewhere
+from hangtag.dataset.images import Pixels
+from hangtag.dataset.workers import applied, map_designs
 from hangtag.errors import ImageError
 from hangtag.index.backbone import (
     FEATURES,
@@ -30,6 +34,7 @@ from hangtag.index.design_features import PACKED
 from hangtag.index.own import SIDE_OF_OWN
 from hangtag.index.unseen import Unseen
 from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.precision import Precision
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
 TAUGHT: Final = "taught."  # begins the names of what a tag adds to the graph that is taught
@@ -116,15 +121,36 @@ class ModelGraph:
         self, locations: Sequence[str], workers: int = 0
     ) -> Iterator[NDArray[np.float32]]:
         """Yield logits, (b, T), of batches of designs; NaN for one that cannot be decoded."""
-        tagger = Tagger(self.folder)
         prepare = partial(model_input, preprocessing=self.folder.preprocessing)
-        inputs = track(map_designs(prepare, locations, workers=workers), "scores", len(locations))
-        while batch := list(islice(inputs, BATCH)):
-            found = np.full((len(batch), len(tagger.vocabulary)), np.nan, np.float32)
-            good = [n for n, one in enumerate(batch) if not isinstance(one, ImageError)]
-            pixels = [one for one in batch if not isinstance(one, ImageError)]
-            found[good] = tagger.logits(pixels)
-            yield found
+        there = _Logits(self.folder.path, self.folder.precision) if is_elsewhere() else None
+        here = None if there else Tagger(self.folder).logits
+        found: Iterator[Any] = map_designs(prepare, locations, then=there, workers=workers)
+        found = track(found, "scores", len(locations))
+        unreadable = np.full(len(self.folder.vocabulary), np.nan, np.float32)
+        while batch := list(islice(found, BATCH)):
+            rows = batch if here is None else applied(here, batch)
+            yield np.stack([unreadable if isinstance(row, ImageError) else row for row in rows])
+
+
+@dataclass(frozen=True)
+class _Logits:
+    """Inputs of a model -> their logits: what the nodes of a cluster get."""
+
+    folder: Path
+    """The model."""
+    precision: Precision
+
+    def at(self, folder: Path) -> "_Logits":
+        """Return the same with a copy of the model."""
+        return _Logits(folder, self.precision)
+
+    def __call__(self, inputs: Sequence[Pixels]) -> list[NDArray[np.float32]]:
+        return list(_opened(self.folder, self.precision).logits(inputs))
+
+
+@functools.lru_cache(1)
+def _opened(model: Path, precision: Precision) -> Tagger:
+    return Tagger.open(model, threads=1, asked=precision)
 
 
 def in_8_bits(model: onnx.ModelProto) -> onnx.ModelProto | None:

@@ -24,7 +24,11 @@ ALIKE: Final = 0.99
 
 
 def as_unseen(
-    landmarks: Floats, unseen: Floats, widths: tuple[int, ...], rows: Floats, logits: Floats
+    landmarks: Floats,
+    unseen: NDArray[np.float16],
+    widths: tuple[int, ...],
+    rows: Floats,
+    logits: Floats,
 ) -> Floats:
     """Return logits of designs, (n, T), those of landmarks as the head says without them.
 
@@ -38,7 +42,7 @@ def as_unseen(
     some = sorted(parts, key=lambda part: part.stop - part.start)[len(parts) // 2]
     nearest = (rows[:, some] @ landmarks[:, some].T).argmax(axis=1)
     cosines = [np.einsum("nf,nf->n", rows[:, part], landmarks[nearest, part]) for part in parts]
-    known = unseen[nearest]
+    known = unseen[nearest].astype(np.float32)
     same = (np.mean(cosines, axis=0) > ALIKE) & np.isfinite(known).all(axis=1)
     found: Floats = np.where(same[:, None], known, logits)
     return found
@@ -75,4 +79,4 @@ class Unseen:
     def applied(self, features: Floats, logits: Floats) -> Floats:
         """Return (n, T) logits of designs by their features, (n, F), as `as_unseen`."""
         rows = standardised(features, self.mean, self.scale, self.widths)
-        return as_unseen(self.landmarks, self.logits.astype(np.float32), self.widths, rows, logits)
+        return as_unseen(self.landmarks, self.logits, self.widths, rows, logits)

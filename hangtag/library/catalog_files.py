@@ -97,8 +97,8 @@ def json_line(columns: Sequence[str], row: Values) -> str:
     return json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"
 
 
-def _pyarrow() -> tuple[Any, Any]:
-    """Return pyarrow and pyarrow.parquet."""
+def need_pyarrow() -> tuple[Any, Any]:
+    """Return pyarrow and pyarrow.parquet. Raises MissingExtra."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -108,7 +108,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    pa, pq = _pyarrow()
+    pa, pq = need_pyarrow()
     try:
         with pq.ParquetFile(path) as file:
             known = known_columns(file.schema_arrow.names, str(path), required=COLUMNS[:2])
@@ -122,7 +122,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Values]) -> None:
-    pa, pq = _pyarrow()
+    pa, pq = need_pyarrow()
     table = pa.table(
         {
             column: pa.array(

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hangtag.console import note
 from hangtag.dataset.dataset_folder import (
@@ -18,6 +18,7 @@ from hangtag.library.vocabulary import Vocabulary
 from hangtag.sagemaker.hyperparameters import config_of, from_hyperparameters
 from hangtag.storage import s3
 from hangtag.storage.addresses import S3
+from hangtag.storage.parts import complete, parts_among
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class PackedDataset:
     info: DatasetInfo | None
     tags: int | None
     extra_files: tuple[str, ...]
+    has_parts: bool = False
+    """Whether a split is in several files, train-00000-of-00016.rec."""
 
     @classmethod
     def at(cls, address: str) -> "PackedDataset":
@@ -39,12 +42,7 @@ class PackedDataset:
             )
         address = address.rstrip("/")
         next(s3.listed(address), None)  # raises where the bucket does not exist
-        for split in ("train", "validation"):
-            if s3.head(f"{address}/{RECORD_FILES[split].as_posix()}") is None:
-                raise DatasetError(
-                    f"{address} holds no {RECORD_FILES[split].as_posix()}; "
-                    f"`hangtag pack CATALOG {address}` makes it"
-                )
+        several = [_record_files(address, split) > 1 for split in ("train", "validation")]
         tags_file = next((n for n in TAGS_FILES if s3.head(f"{address}/{n}")), None)
         info_file = INFO_FILE if s3.head(f"{address}/{INFO_FILE}") else None
         files = tuple(name for name in (tags_file, info_file) if name)
@@ -55,7 +53,7 @@ class PackedDataset:
                 (Path(folder) / name).write_bytes(s3.read(f"{address}/{name}"))
             info = DatasetInfo.read(Path(folder))
             tags = len(Vocabulary.read(Path(folder) / tags_file)) if tags_file else None
-        return cls(address, info, tags, files + designs_file)
+        return cls(address, info, tags, files + designs_file, any(several))
 
     @property
     def designs(self) -> int | None:
@@ -63,16 +61,33 @@ class PackedDataset:
         return self.info.designs.get("train") if self.info else None
 
 
+def _record_files(address: str, split: str) -> int:
+    """Return the number of record files of a split. Raises DatasetError without all of them."""
+    path = PurePosixPath(RECORD_FILES[split].as_posix())
+    names = {PurePosixPath(one.key).name for one in s3.listed(f"{address}/{path.parent}/")}
+    if path.name in names:
+        return 1
+    parts = parts_among([path.with_name(name) for name in names], path)
+    if not parts:
+        raise DatasetError(f"{address} holds no {path}; `hangtag pack CATALOG {address}` makes it")
+    return len(complete(parts, path, DatasetError, f"copy them to {address}/{path.parent}"))
+
+
 def built_in_settings(dataset: PackedDataset, given: Mapping[str, str]) -> dict[str, str]:
     """Return the hyperparameters of SageMaker's image classification, with the counts it needs.
 
-    Raises ConfigError for unknown names, values out of range, counts that are wrong or unknown, and
-    for designs with transparency, which the algorithm would drop.
+    Raises ConfigError for unknown names, values out of range, counts that are wrong or unknown, for
+    records in several files, and for designs with transparency, which the algorithm would drop.
     """
     if dataset.info is not None and dataset.info.flatten == "none":
         raise ConfigError(
             f"{dataset.address} keeps transparency, which the built-in algorithm drops: the colour "
             "below it would show; pack another one with `--flatten white`"
+        )
+    if dataset.has_parts:
+        raise ConfigError(
+            f"{dataset.address} has several record files of a split, and the built-in algorithm "
+            f"reads one; write it with one `hangtag pack`, or train with hangtag's container"
         )
     found = dict(given)
     for name, counted in (

@@ -5,7 +5,7 @@ Source: the SageMaker developer guide, "Image Classification Algorithm", input i
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from hangtag.dataset.dataset_folder import (
     INFO_FILE,
     RECORD_FILES,
     TAGS_FILES,
+    record_files,
 )
 from hangtag.dataset.pack import pack
 from hangtag.dataset.recordio import RecordReader
@@ -26,6 +27,7 @@ from hangtag.library.lst import from_lst, label_columns
 from hangtag.library.manifest import from_manifest
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.storage.files import read_text, write_text
+from hangtag.storage.parts import complete, part_of, parts_among
 
 _MANIFESTS: Final = (".manifest", ".jsonl", ".json")
 _CLASS_ID: Final = "label-format=class-id"
@@ -47,9 +49,9 @@ def dataset_of(
                 f"channel {name} is sharded, but every host shuffles all designs; choose "
                 "FullyReplicated"
             )
-    whole = next(iter(channels.glob(f"*/{RECORD_FILES['train']}")), None)
-    if whole is not None:
-        return whole.parents[1]
+    for channel in sorted(channels.glob("*/")):
+        if record_files(channel, "train"):
+            return channel
     missing = [split for split in SPLITS[:2] if not (channels / split).is_dir()]
     if missing:
         there = ", ".join(sorted(path.name for path in channels.glob("*/"))) or "none"
@@ -73,13 +75,11 @@ def _linked(channels: Path, tags: Path | None, work: Path) -> Path:
         files = _rec_files(channels / split)
         if not files and split == "test":
             continue
-        if len(files) != 1:
-            raise DatasetError(f"channel {split} holds {len(files)} .rec files; one is needed")
         (work / target).parent.mkdir(parents=True)
-        (work / target).symlink_to(files[0])
-        index = files[0].with_suffix(".idx")
-        if index.exists():
-            (work / target).with_suffix(".idx").symlink_to(index)
+        for link, file in _as_named(files, split, work / target).items():
+            link.symlink_to(file)
+            if (index := file.with_suffix(".idx")).exists():
+                link.with_suffix(".idx").symlink_to(index)
     for name in (INFO_FILE, DESIGNS_FILE):
         found = _single(channels, (name,))
         if found is not None:
@@ -87,9 +87,27 @@ def _linked(channels: Path, tags: Path | None, work: Path) -> Path:
     if tags is not None:
         (work / tags.name).symlink_to(tags)
     else:
-        with RecordReader(work / RECORD_FILES["train"]) as records:
+        with RecordReader(record_files(work, "train")[0]) as records:
             _number_tags(work, records.labels().shape[1])
     return work
+
+
+def _as_named(files: Sequence[Path], split: str, target: Path) -> dict[Path, Path]:
+    """Return the record files of a channel by the paths that they have in a dataset.
+
+    One of any name, or all parts of one, as train-00000-of-00016.rec. Raises DatasetError.
+    """
+    whole = {file.with_name(f"{part_of(file)}{file.suffix}") for file in files if part_of(file)}
+    parts = parts_among(files, next(iter(whole))) if len(whole) == 1 else {}
+    if parts and len(parts) == len(files):
+        complete(parts, next(iter(whole)), DatasetError, f"copy them into channel {split}")
+        return {part.beside(target): file for part, file in parts.items()}
+    if len(files) != 1:
+        raise DatasetError(
+            f"channel {split} holds {len(files)} .rec files; one is needed, or all parts of one, "
+            f"as {target.stem}-00000-of-{len(files):05d}.rec"
+        )
+    return {target: files[0]}
 
 
 def _number_tags(work: Path, count: int) -> Path:

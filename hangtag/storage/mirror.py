@@ -6,6 +6,7 @@ does the output/ of a dataset, in which SageMaker keeps the results of its jobs.
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -37,7 +38,7 @@ MOST_OBJECTS: Final = 10_000
 _UPLOADS: Final = 8  # at once
 # Their presence says that a folder is complete: removed before other files of it change.
 _MARKERS: Final = ("config.json", "dataset.json")
-_OF_A_DATASET: Final = ("dataset.json", "training/train.rec")
+_OF_A_DATASET: Final = re.compile(r"dataset\.json|training/train(-\d{5}-of-\d{5})?\.rec")
 
 
 def local(address: str) -> Path:
@@ -229,7 +230,7 @@ def _is_hidden(name: str) -> bool:
 
 def _without_output(names: Collection[str]) -> set[str]:
     """Leave out the output/ of a dataset, which is SageMaker's; elsewhere output/ is kept."""
-    if not any(name in names for name in _OF_A_DATASET):
+    if not any(map(_OF_A_DATASET.fullmatch, names)):
         return set(names)
     return {name for name in names if not name.startswith("output/")}
 

@@ -4,14 +4,15 @@ hangtag tag MODEL LIBRARY --out tags.jsonl --shard 3/16     ->  tags-00003-of-00
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
 from hangtag.errors import ConfigError, HangtagError
 
 T = TypeVar("T")
+P = TypeVar("P", bound=PurePath)
 
 MOST: Final = 99_999  # that five digits can number
 _NAME: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})")
@@ -50,7 +51,7 @@ class Part:
         total = len(items)
         return items[total * self.index // self.count : total * (self.index + 1) // self.count]
 
-    def beside(self, path: Path) -> Path:
+    def beside(self, path: P) -> P:
         """Return the file of this part of `path`: a.csv -> a-00003-of-00016.csv."""
         return path.with_name(f"{path.stem}-{self.label}{path.suffix}")
 
@@ -64,10 +65,17 @@ def part_files(path: Path, folders: Iterable[Path] = ()) -> dict[Part, Path]:
     files = list(path.parent.glob(f"*{path.suffix}"))
     for folder in folders:
         files += folder.rglob(f"*{path.suffix}")
-    found: dict[Part, Path] = {}
-    for file in sorted({file.absolute(): file for file in files}.values()):
+    return parts_among({file.absolute(): file for file in files}.values(), path)
+
+
+def parts_among(files: Iterable[P], path: P) -> dict[Part, P]:
+    """Return those of some files that hold parts of `path`, in order. Raises as `part_files`."""
+    found: dict[Part, P] = {}
+    for file in sorted(files):
         match = _NAME.fullmatch(file.stem)
-        if match is None or match[1] != path.stem or not int(match[2]) < int(match[3]):
+        if match is None or match[1] != path.stem or file.suffix != path.suffix:
+            continue
+        if not int(match[2]) < int(match[3]):
             continue
         part = Part(int(match[3]), int(match[2]))
         if part in found:
@@ -82,6 +90,12 @@ def part_files(path: Path, folders: Iterable[Path] = ()) -> dict[Part, Path]:
     return dict(sorted(found.items()))
 
 
+def part_of(file: PurePath) -> str:
+    """Return the stem of the file that a file is a part of; empty where its name says nothing."""
+    match = _NAME.fullmatch(file.stem)
+    return match[1] if match else ""
+
+
 def all_parts(
     path: Path, folders: Iterable[Path] = (), error: type[HangtagError] = ConfigError,
     remedy: str = "run them again, with --shard",
@@ -90,7 +104,11 @@ def all_parts(
 
     Raises `error` where there is none or where some are missing.
     """
-    found = part_files(path, folders)
+    return complete(part_files(path, folders), path, error, remedy)
+
+
+def complete(found: Mapping[Part, P], path: P, error: type[HangtagError], remedy: str) -> list[P]:
+    """Return the files of all parts of `path`. Raises `error` where some are missing."""
     if not found:
         example = Part(16, 3).beside(path)
         raise error(f"{path}: there are no shards of it, such as {example.name}")

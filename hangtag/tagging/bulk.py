@@ -17,7 +17,7 @@ from hangtag.console import note, track
 from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import map_designs
-from hangtag.errors import ConfigError, ImageError
+from hangtag.errors import ImageError
 from hangtag.library.colours import TWELVE, Palette, colour_shares, main_colours
 from hangtag.storage.files import refuse_foreign
 from hangtag.storage.locks import only_writer
@@ -29,6 +29,7 @@ from hangtag.tagging.output import (
     Journal,
     TaggedDesign,
     beginning_of,
+    check_suffix,
     is_own_output,
     write_rejected,
     write_tagged,
@@ -175,7 +176,7 @@ def run_library(
     workers: int = 0,
     xmp: Xmp = False,
 ) -> tuple[BulkSummary, Journal]:
-    """Tag designs into `out` (.jsonl or .csv); the same call again resumes a killed one.
+    """Tag designs into `out` (.jsonl, .csv or .parquet); the same call again resumes a killed one.
 
     Designs that cannot be read are listed in `out` with the suffix .rejected.csv. `xmp` also
     writes the kept tags into `.xmp` sidecars of local files, "embed" into the files. Where a model
@@ -183,8 +184,7 @@ def run_library(
     left, by which nothing is tagged twice after a kill: the caller deletes it. Raises ConfigError,
     ModelError.
     """
-    if out.suffix not in (".jsonl", ".csv"):
-        raise ConfigError(f"{out}: name a .jsonl or .csv file")
+    check_suffix(out)
     with only_writer(out.with_name(f".{out.name}.lock"), out):
         refuse_foreign(out, is_own_output, "hangtag tag")
         if xmp:

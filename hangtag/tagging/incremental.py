@@ -40,6 +40,7 @@ from hangtag.tagging.output import (
     write_rejected,
     write_tagged,
 )
+from hangtag.tagging.parquet import read_parquet, write_parquet
 from hangtag.tagging.seen import AGAIN, Names, Seen, state_of
 from hangtag.tagging.selection import Selection
 
@@ -208,8 +209,11 @@ _Record = tuple[str, int, Any]  # name, number of tags, the line or row
 
 
 def _records(out: Path) -> Iterator[_Record]:
-    """Yield what an output holds: a line of JSON, or a row of CSV."""
+    """Yield what an output holds: a line of JSON, a row of CSV, or one of Parquet."""
     if not out.exists():
+        return
+    if out.suffix == ".parquet":
+        yield from ((row["image"], len(row["tags"]), row) for row in read_parquet(out))
         return
     is_csv = out.suffix == ".csv"
     with out.open(encoding="utf-8", newline="" if is_csv else "\n") as file:
@@ -232,6 +236,9 @@ def _by_name(records: Iterable[_Record], left_out: Iterable[str]) -> dict[str, _
 def _write(out: Path, records: Iterable[_Record]) -> None:
     if out.suffix == ".csv":
         write_csv(out, CSV_COLUMNS, (tuple(row) for _, _, row in records))
+        return
+    if out.suffix == ".parquet":
+        write_parquet(out, (row for _, _, row in records))
         return
     with atomic_path(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         file.writelines(line for _, _, line in records)

@@ -1,4 +1,4 @@
-"""What bulk tagging writes: tags.jsonl or tags.csv, rejected.csv, and the journal of a run."""
+"""What bulk tagging writes: tags (.jsonl, .csv, .parquet), rejected.csv, the journal of a run."""
 
 import csv
 import json
@@ -10,14 +10,17 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
-from hangtag.errors import ImageError
+from hangtag.errors import ConfigError, ImageError
 from hangtag.library.catalog_csv import write_csv
+from hangtag.library.catalog_files import need_pyarrow
 from hangtag.library.keywords.machine_tags import MachineTag
 from hangtag.library.tag_text import join_tags, split_tags
 from hangtag.storage.files import atomic_path, write_text
 from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.parquet import is_own_parquet, read_parquet, write_parquet
 from hangtag.tagging.tagger import Suggestion
 
+SUFFIXES: Final = (".jsonl", ".csv", ".parquet")  # of an output
 CSV_COLUMNS: Final = ("image", "tags", "scores", "apply")
 REJECTED: Final = ".rejected.csv"  # in place of the suffix of the output
 REJECTED_COLUMNS: Final = ("image", "reason", "message")
@@ -145,15 +148,29 @@ def beginning_of(journal: Path) -> tuple[str, str, int] | None:
         return None
 
 
+def check_suffix(out: Path, others: str = "") -> None:
+    """Raise ConfigError for an output of another format; `others` says what else may be named.
+
+    Raises MissingExtra for Parquet without the `parquet` extra.
+    """
+    if out.suffix not in SUFFIXES:
+        raise ConfigError(f"{out}: name a .jsonl, .csv or .parquet file{others}")
+    if out.suffix == ".parquet":
+        need_pyarrow()
+
+
 def _line(design: TaggedDesign) -> str:
     return json.dumps(design.as_json(), ensure_ascii=False) + "\n"
 
 
 def write_tagged(out: Path, journal: Iterable[TaggedDesign]) -> None:
-    """Write the tagged designs of a run to `out` (.jsonl or .csv)."""
+    """Write the tagged designs of a run to `out`, in the format of its suffix."""
     tagged = (design for design in journal if design.error is None)
     if out.suffix == ".csv":
         write_csv(out, CSV_COLUMNS, map(_csv_row, tagged))
+        return
+    if out.suffix == ".parquet":
+        write_parquet(out, (design.as_json() for design in tagged))
         return
     with atomic_path(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         file.writelines(map(_line, tagged))
@@ -161,6 +178,9 @@ def write_tagged(out: Path, journal: Iterable[TaggedDesign]) -> None:
 
 def number_of_tags(out: Path) -> Iterator[int]:
     """Yield how many tags every design of an output has."""
+    if out.suffix == ".parquet":
+        yield from (len(record["tags"]) for record in read_parquet(out))
+        return
     with out.open(encoding="utf-8", newline="" if out.suffix == ".csv" else "\n") as file:
         if out.suffix == ".csv":
             for row in csv.DictReader(file):
@@ -192,6 +212,8 @@ def write_rejected(path: Path, journal: Iterable[TaggedDesign]) -> Counter[str]:
 
 def is_own_output(out: Path) -> bool:
     """Return whether `write_tagged` made a file: it is not a catalog, nor edited by a person."""
+    if out.suffix == ".parquet":
+        return is_own_parquet(out)
     try:
         with out.open(encoding="utf-8", newline="" if out.suffix == ".csv" else None) as file:
             if out.suffix == ".csv":

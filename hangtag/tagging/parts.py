@@ -9,29 +9,31 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hangtag.errors import ConfigError
 from hangtag.storage.files import atomic_path, refuse_foreign
 from hangtag.storage.locks import only_writer
 from hangtag.storage.parts import all_parts
 from hangtag.tagging.bulk import BulkSummary
-from hangtag.tagging.output import REJECTED, is_own_output, number_of_tags
+from hangtag.tagging.output import REJECTED, check_suffix, is_own_output, number_of_tags
+from hangtag.tagging.parquet import read_parquet, write_parquet
 from hangtag.tagging.seen import Seen, join_seen
 
 
 def merge_tagged(out: Path, folders: Sequence[Path] = ()) -> BulkSummary:
-    """Write `out` (.jsonl or .csv) of its parts, byte for byte as one machine tags it.
+    """Write `out` (.jsonl, .csv or .parquet) of its parts, byte for byte as one machine tags it.
 
     Parts are beside `out` and in `folders`, and stay there; the designs that could not be read are
     merged, too. Raises ConfigError where parts are missing or come from different models or
     options.
     """
-    if out.suffix not in (".jsonl", ".csv"):
-        raise ConfigError(f"{out}: name a .jsonl or .csv file, or the folder of a dataset")
+    check_suffix(out, ", or the folder of a dataset")
     paths = all_parts(out, folders)
     seen = join_seen(paths)
     with only_writer(out.with_name(f".{out.name}.lock"), out):
         refuse_foreign(out, is_own_output, "hangtag tag")
-        _concatenate(out, paths, has_header=out.suffix == ".csv")
+        if out.suffix == ".parquet":
+            write_parquet(out, (record for path in paths for record in read_parquet(path)))
+        else:
+            _concatenate(out, paths, has_header=out.suffix == ".csv")
         rejected = out.with_suffix(REJECTED)
         rejected.unlink(missing_ok=True)
         lists = [path.with_suffix(REJECTED) for path in paths]

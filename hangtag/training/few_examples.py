@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from hangtag.index.parts import Floats, standardised
 from hangtag.index.projection import ALL_PARTS, PARTS
 from hangtag.tagging.calibration import expit
-from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
+from hangtag.training.inverse import inverted
+from hangtag.training.kernel import KernelSettings, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
 BACKGROUND: Final = 600

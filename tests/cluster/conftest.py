@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.storage.conftest import moto, storage
+
+__all__ = ["moto", "storage"]
 NICENESS = "RAY_worker_niceness"  # written so
 STORE = 80 * 2**20  # bytes; Ray's least
 
@@ -34,7 +37,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> Iterator[Nodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A cluster of two nodes with a core each."""
     from ray.cluster_utils import Cluster
 
@@ -43,6 +46,8 @@ def nodes() -> Iterator[Nodes]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ[NICENESS] = "0"  # with Ray's 15 they starve beside other tests
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["HANGTAG_CACHE"] = str(tmp_path_factory.mktemp("cache of the nodes"))
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "of the nodes"
     head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
     found = Nodes(Cluster(initialize_head=True, head_node_args=head))
     try:

@@ -1,13 +1,14 @@
 """Commands on a real Ray cluster of several nodes: the same bytes as on one machine, whatever is
 killed in the middle."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,15 @@ import hangtag
 from hangtag.cluster.connection import designs_on
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import ConfigError, ImageError, MissingExtra
+from hangtag.index.model_graph import ModelGraph
 from hangtag.library.catalog import Catalog
+from hangtag.storage import s3
 from tests.cluster.conftest import Nodes
 from tests.cluster.functions import large, length
 from tests.conftest import PACKED
+from tests.storage.conftest import Storage
+from tests.storage.test_mirror import hangtag as run_hangtag
+from tests.storage.test_mirror import upload
 
 pytestmark = pytest.mark.slow  # starts a cluster
 
@@ -34,12 +40,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def killed_in_the_middle(nodes: Nodes) -> Iterator[None]:
-    """Kill a node once the first designs have come, and the others have not."""
+def killed_in_the_middle(nodes: Nodes, stage: str = "") -> Iterator[None]:
+    """Kill a node once the first designs of a stage have come, and the others have not."""
     killed = []
 
     def report(progress: hangtag.Progress) -> None:
-        if progress.done and not killed:
+        if progress.done and not killed and progress.stage.startswith(stage):
             assert progress.total is None or progress.done < progress.total
             killed.append(progress.done)
             nodes.kill()
@@ -73,39 +79,96 @@ def test_tagging_is_the_same_with_a_node_killed(
     assert (tmp_path / "b.csv").read_bytes() == expected
 
 
-def test_an_index_is_the_same(library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path) -> None:
-    folders = tmp_path / "here", tmp_path / "there"
-    for folder, cluster in zip(folders, (None, nodes.address), strict=True):
-        hangtag.build_index(library.root, folder, cluster=cluster)
-    vectors = [
-        np.fromfile(next(folder.glob("rows-*/content.f16")), np.float16).astype(np.float32)
-        for folder in folders
-    ]
-    assert np.abs(vectors[0] - vectors[1]).max() < 0.01
+@pytest.mark.parametrize("trained", ["headed", "work"])  # a head on hangtag-base, a whole network
+def test_an_index_is_the_same_with_a_node_killed(
+    trained: str, library: Catalog, nodes: Nodes, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Features, scores, and the list of what cannot be read."""
+    model = request.getfixturevalue(trained) / "model"
+    root = shutil.copytree(library.root, tmp_path / "designs")
+    (root / "broken.png").write_bytes(b"no image")
+    hangtag.build_index(root, tmp_path / "here", model=model)
+    with killed_in_the_middle(nodes, "features"):
+        hangtag.build_index(root, tmp_path / "there", model=model, cluster=nodes.address)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert b"broken.png" in contents(tmp_path / "there")["rejected.csv"]
+
+
+def test_scores_are_computed_on_nodes(work: Path, library: Catalog, nodes: Nodes) -> None:
+    """Those of a whole network: the process of the command does not load it."""
+    locations = library.located()[:40]
+    graph = ModelGraph(work / "model")
+    expected = np.concatenate(list(graph.logits_of_files(locations)))
+    with designs_on(nodes.address), pytest.MonkeyPatch.context() as patch:
+        patch.delattr("hangtag.index.model_graph.Tagger")
+        found = np.concatenate(list(graph.logits_of_files([*locations, "none.png"])))
+    assert np.array_equal(found[:-1], expected)
+    assert np.isnan(found[-1]).all()
+
+
+def test_an_audit_finds_the_same_with_a_node_killed(
+    library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    model = headed / "model"
+    spoilt = replace(
+        library,
+        designs=tuple(replace(one, tags=one.tags[: n % 9]) for n, one in enumerate(library)),
+    )
+    expected = hangtag.audit(model, spoilt, work=tmp_path / "here")
+    with killed_in_the_middle(nodes):
+        found = hangtag.audit(model, spoilt, work=tmp_path / "there", cluster=nodes.address)
+    assert found == expected
+    assert any(one.problem == "missing" for one in found)
 
 
 def test_a_killed_driver_resumes(
     library: Catalog, dataset: Path, nodes: Nodes, tmp_path: Path
 ) -> None:
+    """It is killed, -9, as soon as something is written."""
     code = (
-        "import sys; import hangtag; from hangtag.dataset import shards\n"
+        "import os, signal, sys; from pathlib import Path; import hangtag\n"
+        "from hangtag.dataset import shards\n"
         "shards.SHARD_DESIGNS = 16\n"
         "config = hangtag.PackConfig(size=48, min_count=3, split='70/15/15')\n"
-        "hangtag.pack(sys.argv[1], sys.argv[2], config=config, cluster=sys.argv[3])\n"
+        "def report(progress):\n"
+        "    if len(sys.argv) > 4 and list(Path(sys.argv[2], '.pack').glob('*.json')):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with hangtag.progress(report):\n"
+        "    hangtag.pack(sys.argv[1], sys.argv[2], config=config, cluster=sys.argv[3])\n"
     )
     command = [
         sys.executable, "-c", code, str(library.root / "designs.csv"), str(tmp_path / "d"),
         nodes.address,
     ]  # fmt: skip
-    with subprocess.Popen(command, start_new_session=True) as process:
-        while process.poll() is None and not list(tmp_path.glob("d/.pack/*.json")):
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+    killed = subprocess.run([*command, "kill"], capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("d/.pack/*.json")}
     assert done
     assert not (tmp_path / "d" / "dataset.json").exists()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert contents(tmp_path / "d") == contents(dataset)
+
+
+def test_designs_of_a_bucket_are_read_by_the_nodes(
+    library: Catalog, headed: Path, nodes: Nodes, storage: Storage, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """At the endpoint of the command, with credentials of their own; this process reads none."""
+    upload(library)
+    packing = ("pack", "s3://library/designs.csv", "--min-count", 2, "--quiet")
+    tagging = ("tag", headed / "model", "s3://library/designs.csv", "--all", "--quiet", "--out")
+    run_hangtag(monkeypatch, *packing, tmp_path / "here", "--workers", 1)
+    run_hangtag(monkeypatch, *tagging, tmp_path / "here.jsonl", "--workers", 1)
+    monkeypatch.setenv("HANGTAG_CACHE", str(tmp_path / "another cache"))
+    monkeypatch.setattr("hangtag.storage.reading.read_bytes", None)
+    storage.requests.clear()
+    cluster = ("--cluster", nodes.address)
+    run_hangtag(monkeypatch, *packing, "s3://library/there", *cluster)
+    run_hangtag(monkeypatch, *tagging, "s3://library/there.jsonl", *cluster)
+    assert storage.gets(library.designs[0].image)
+    for name, data in contents(tmp_path / "here").items():
+        assert s3.read(f"s3://library/there/{name}") == data
+    assert s3.read("s3://library/there.jsonl") == (tmp_path / "here.jsonl").read_bytes()
 
 
 def test_one_bad_design_costs_that_design(nodes: Nodes, tmp_path: Path) -> None:

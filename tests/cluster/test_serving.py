@@ -44,9 +44,8 @@ def test_copies_answer_as_the_model_does(library: Catalog, headed: Path, nodes: 
                 except (URLError, OSError):
                     time.sleep(0.2)
             headers = {"Content-Type": "image/png"}
-            with urlopen(
-                Request(f"{place}/tag", design.read_bytes(), headers), timeout=30
-            ) as found:
+            request = Request(f"{place}/tag", design.read_bytes(), headers)
+            with urlopen(request, timeout=120) as found:
                 answers.append(json.load(found))
         finally:
             stop.set()

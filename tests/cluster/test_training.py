@@ -37,7 +37,7 @@ def test_the_metrics_are_those_of_one_process_with_a_node_killed(
             time.sleep(0.05)
         assert process.poll() is None
         nodes.kill()
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert f"epoch {EPOCHS}: loss" in errors
     rows = read(folder / "history.csv")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
+from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.errors import DatasetError
 from hangtag.library.catalog import Catalog
 from hangtag.sagemaker.inputs import dataset_of
+from hangtag.storage.parts import Part
 
 
 def record_channels(dataset: Path, channels: Path) -> None:
@@ -60,6 +62,37 @@ def test_tags_without_names_are_numbered(work: Path, tmp_path: Path) -> None:
     ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work"))
     count = len(Dataset.open(work / "dataset").vocabulary)
     assert ours.vocabulary.names == tuple(f"tag {number}" for number in range(count))
+
+
+def divide(folder: Path, name: str, count: int) -> None:
+    """Divide a record file into parts, as train-00000-of-00002.rec."""
+    with RecordReader(folder / f"{name}.rec") as records:
+        for part in (Part(count, index) for index in range(count)):
+            with RecordWriter(part.beside(folder / f"{name}.rec")) as writer:
+                for key, record in enumerate(part.of(list(records))):
+                    writer.write(key, record.labels, record.data, id=record.id)
+    for suffix in (".rec", ".idx"):
+        (folder / f"{name}{suffix}").unlink()
+
+
+def test_records_may_be_in_several_files(work: Path, tmp_path: Path) -> None:
+    """In a channel of its own, under its own name, or in the folder of a dataset."""
+    channels, packed = tmp_path / "data", Dataset.open(work / "dataset")
+    record_channels(work / "dataset", channels)
+    (channels / "train" / "train.rec").rename(channels / "train" / "mine.rec")
+    (channels / "train" / "train.idx").rename(channels / "train" / "mine.idx")
+    divide(channels / "train", "mine", 3)
+    ours = Dataset.open(dataset_of(channels, {}, tmp_path / "work"))
+    np.testing.assert_array_equal(ours.labels("train"), packed.labels("train"))
+    next(channels.glob("train/*-00001-of-00003.rec")).unlink()
+    with pytest.raises(DatasetError, match=r"shards are missing: 1/3; copy them into channel"):
+        dataset_of(channels, {}, tmp_path / "work")
+    shutil.rmtree(channels)
+    shutil.copytree(work / "dataset", channels / "dataset")
+    divide(channels / "dataset" / "training", "train", 2)
+    whole = dataset_of(channels, {}, tmp_path / "work")
+    assert whole == channels / "dataset"
+    np.testing.assert_array_equal(Dataset.open(whole).labels("train"), packed.labels("train"))
 
 
 def test_a_whole_dataset_may_be_one_channel(work: Path, tmp_path: Path) -> None:

@@ -216,6 +216,23 @@ def test_only_what_hangtag_made_is_listed_and_removed(
     }  # fmt: skip
 
 
+def test_records_in_several_files_are_for_our_container(
+    hangtag: Any, storage: Storage, packed: dict[str, Path]
+) -> None:
+    """All of them; the built-in algorithm reads one file."""
+    for name in ("tags.json", "dataset.json", "validation/val.rec"):
+        put(f"{DATASET}/{name}", (packed["white"] / name).read_bytes())
+    put(f"{DATASET}/training/train-00000-of-00002.rec", b"one")
+    train = ("sagemaker", "train", DATASET, *PAID, "--dry-run")
+    code, _, err = hangtag(*train, *IMAGE)
+    assert (code, "1 of 2 shards are missing: 1/2; copy them to" in err) == (1, True)
+    put(f"{DATASET}/training/train-00001-of-00002.rec", b"two")
+    code, _, err = hangtag(*train, *IMAGE)
+    assert code == 0, err
+    code, _, err = hangtag(*train, "--algorithm", "built-in")
+    assert (code, "built-in algorithm reads one" in " ".join(err.split())) == (1, True)
+
+
 def test_a_job_becomes_an_endpoint_and_a_transform(hangtag: Any, bucket: Storage) -> None:
     hangtag("sagemaker", "train", DATASET, *PAID, *IMAGE, "--name", "first")
     code, _, err = hangtag("sagemaker", "deploy", "first", *DEPLOY, "--name", "shop")

@@ -436,10 +436,11 @@ def test_a_folder_called_output_is_left_to_sagemaker_in_a_dataset_only(storage: 
     (models.local / "output" / "new.txt").write_text("new")
     models.push()
     assert "models/output/new.txt" in keys("s3://library/models")
-    for marker in ("dataset.json", "training/train.rec"):
-        put(f"s3://library/{marker[0]}/{marker}", b"{}")
-        put(f"s3://library/{marker[0]}/output/job/model.tar.gz", b"large")
-        mirror = Mirror(f"s3://library/{marker[0]}")
+    parts = "training/train-00000-of-00016.rec"
+    for number, marker in enumerate(("dataset.json", "training/train.rec", parts)):
+        put(f"s3://library/{number}/{marker}", b"{}")
+        put(f"s3://library/{number}/output/job/model.tar.gz", b"large")
+        mirror = Mirror(f"s3://library/{number}")
         mirror.pull()
         assert not (mirror.local / "output").exists()
 

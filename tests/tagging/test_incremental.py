@@ -13,6 +13,7 @@ from hangtag.api import Model
 from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
 from hangtag.tagging import bulk, incremental, seen
+from hangtag.tagging.output import SUFFIXES
 from tests.commands import hangtag as command
 from tests.tagging.test_bulk import with_tags
 
@@ -46,7 +47,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_only_what_is_new_or_changed_is_tagged(
     library: Catalog, model: Model, folder: Path, runs: list[list[str]], suffix: str
 ) -> None:
@@ -155,7 +156,7 @@ class Killed(BaseException):
     """What a killed process does not get to catch."""
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_a_killed_run_tagged_is_not_tagged_again_when_designs_are_added(
     library: Catalog, model: Model, folder: Path, runs: list[list[str]], suffix: str,
     monkeypatch: pytest.MonkeyPatch,

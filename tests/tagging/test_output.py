@@ -8,10 +8,11 @@ from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog
 from hangtag.tagging.designs import find_designs
 from hangtag.tagging.incremental import tag_changed
+from hangtag.tagging.output import SUFFIXES
 from hangtag.tagging.selection import Selection
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_files_of_others_are_not_overwritten(
     library: Catalog, work: Path, tmp_path: Path, suffix: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hangtag import load_model, merge_tags
 from hangtag.errors import ConfigError
 from hangtag.library.catalog import Catalog, Design
+from hangtag.tagging.output import SUFFIXES
 
 pytestmark = pytest.mark.slow  # worker processes decode
 
@@ -24,7 +25,7 @@ def some(library: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "some.csv"
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_same_bytes(headed: Path, some: Path, tmp_path: Path, suffix: str) -> None:
     """Then the next run tags nothing again; a part that is there is not tagged again either."""
     model = load_model(headed / "model")
@@ -57,7 +58,7 @@ def test_what_does_not_belong_together_is_refused(headed: Path, some: Path, tmp_
         ConfigError, match="another model, in another precision or with other options"
     ):
         merge_tags(out)
-    with pytest.raises(ConfigError, match=r"name a \.jsonl or \.csv"):
+    with pytest.raises(ConfigError, match=r"name a \.jsonl, \.csv or \.parquet file, or the"):
         merge_tags(tmp_path / "tags.txt")
 
 

@@ -46,10 +46,11 @@ from hangtag.training import export as finish
 from hangtag.training.config import OWN_BACKBONE, TrainConfig, from_stored
 from hangtag.training.data import Data, stores_of
 from hangtag.training.defaults import resolved
-from hangtag.training.history import OnEpoch
+from hangtag.training.history import OnEpoch, read
 from hangtag.training.network import TagNetwork, load_backbone
 from hangtag.training.network_run import first_network
 from hangtag.training.progress import Origin
+from hangtag.training.result import TrainResult
 from hangtag.training.run import Run
 from hangtag.training.session import Session
 from hangtag.training.setup import Setup
@@ -113,6 +114,7 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from hangtag.training.progress import Origin
+from hangtag.training.result import TrainResult
 from hangtag.training.config import TrainConfig
 from hangtag.training.run import Run
 from hangtag.training.session import Session
@@ -670,22 +672,35 @@ def test_an_unknown_network_and_a_dataset_without_validation(dataset: Path, tmp_
         train(tmp_path / "only", tmp_path / "m2", TINY)
 
 
-def test_two_processes_train_one_model(dataset: Path, tmp_path: Path) -> None:
-    """accelerate's data parallel run on the CPU: two processes, one first head, one model."""
+LAUNCHERS = {
+    "accelerate": [
+        "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+    ],
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_train_what_one_does(launcher: str, work: Path, tmp_path: Path) -> None:
+    """On the CPU, by gloo: every epoch once, one model, the metrics of one process."""
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", "0", "-m", "hangtag", "train", str(dataset), str(tmp_path / "m"),
-        "--input-size", "32", "--epochs", "2", "--batch-size", "16", "--precision", "fp32",
+        sys.executable, "-m", *LAUNCHERS[launcher], "-m", "hangtag", "train",
+        str(work / "dataset"), str(tmp_path / "m"), "--backbone", "test_resnet",
+        "--input-size", "32", "--epochs", "15", "--learning-rate", "0.01", "--precision", "fp32",
     ]  # fmt: skip
     done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=180,
+        command, capture_output=True, text=True, timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    alone, together = (
+        TrainResult.of(ModelFolder.open(path)) for path in (work / "model", tmp_path / "m")
+    )
+    epochs = [row["epoch"] for row in read(tmp_path / "m" / "history.csv")]
+    assert epochs == list(range(1, 16))
+    assert done.stderr.count("epoch 15:") == 1
+    assert together.macro_map == pytest.approx(alone.macro_map, abs=0.1)
     assert Tagger.open(tmp_path / "m").vocabulary.names
 
 
