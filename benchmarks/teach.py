@@ -30,7 +30,14 @@ from hangtag.tagging.calibration import expit
 from hangtag.training import kernel
 from hangtag.training.defaults import SIDE_OF_OWN
 from hangtag.training.features import FEATURES_FOLDER, stored_features
-from hangtag.training.few_examples import BACKGROUND, LAMBDA, Fit, Fitted, fit_column
+from hangtag.training.few_examples import (
+    BACKGROUND,
+    LAMBDA,
+    Fit,
+    Fitted,
+    fit_column,
+    weights_of_parts,
+)
 from hangtag.training.kernel import Floats
 from hangtag.training.teach import QUESTIONS
 
@@ -51,8 +58,8 @@ class Designs:
 
     def scored(self, fit: Fit, examples: NDArray[np.int64]) -> Floats:
         outputs = self.values @ fit.shared + self.values[:, examples] @ fit.own
-        if len(fit.others):
-            outputs = outputs + self.logits @ fit.others
+        if len(fit.scores):
+            outputs = outputs + expit(self.logits.astype(np.float64)) @ fit.scores
         return outputs + np.float32(fit.bias)
 
 
@@ -86,10 +93,12 @@ def main() -> None:
     rows = kernel.standardised(
         Rows(stored, judged.rows)[:], head.mean, head.scale, head.settings.widths
     )
-    values = kernel.kernel(rows, head.landmarks, head.settings)
-    logits = kernel.to_logits(values @ head.weights + head.bias)
-    known = Designs(kernel.kernel(head.landmarks, head.landmarks, head.settings), whole.left_out)
-    fitted = Fitted(head.landmarks, head.settings._replace(lam=LAMBDA), whole.left_out)
+    outputs_of_head = kernel.kernel(rows, head.landmarks, head.settings) @ head.weights + head.bias
+    logits = kernel.to_logits(outputs_of_head)
+    settings = head.settings._replace(lam=LAMBDA, parts=weights_of_parts(backbone.widths))
+    values = kernel.kernel(rows, head.landmarks, settings)
+    known = Designs(kernel.kernel(head.landmarks, head.landmarks, settings), whole.left_out)
+    fitted = Fitted(head.landmarks, settings, whole.left_out)
     enough = (labels.sum(axis=0) >= ENOUGH) & (wanted.sum(axis=0) >= JUDGED)
     rng = np.random.default_rng(0)
     tags = np.sort(rng.permutation(np.flatnonzero(enough))[: options.tags])

@@ -48,6 +48,11 @@ class Index:
 
         return Search(self.opened)
 
+    def _update(self, found: "LibraryIndex") -> None:
+        """Go on with an index that was brought up to date."""
+        self.__dict__["opened"] = found
+        self.__dict__.pop("searched", None)
+
     def similar(
         self, designs: StrPath | bytes | Sequence[StrPath | bytes], *,
         against: Sequence[StrPath | bytes] = (), by: Literal["content", "style"] = "content",
@@ -95,10 +100,14 @@ def build_index(
     ModelError, ConfigError.
     """
     from hangtag.index import build
+    from hangtag.training.taught import TaughtColumns
 
     used = model.path if isinstance(model, Model) else optional(model)
     with on_cluster(cluster):
-        summary = build.build_index(local(library), local(folder), model=used, workers=workers or 0)
+        summary = build.build_index(
+            local(library), local(folder), model=used,
+            taught=None if used is None else TaughtColumns(used), workers=workers or 0,
+        )  # fmt: skip
     return Index(local(folder), summary)
 
 
@@ -116,14 +125,22 @@ def teach(
     """Teach a model a new tag from designs that have it and some that have not; it is changed.
 
     All other tags stay as they are. Examples of earlier calls count too. With the `index` of the
-    library the result lists designs to answer next. Open the model again to use the tag. Raises
-    ConfigError, ModelError, and ImageError, naming the design.
+    library the result lists designs to answer next, and its search knows the tag. Open the model
+    again to use the tag. Raises ConfigError, ModelError, and ImageError, naming the design.
     """
     from hangtag.training.teach import teach as learn
+    from hangtag.training.teach import update_index
 
     used = model.path if isinstance(model, Model) else local(model)
-    opened = None if index is None else index_of(index).opened
-    return learn(used, tag, [_data(one) for one in yes], [_data(one) for one in no], index=opened)
+    examples = [_data(one) for one in yes], [_data(one) for one in no]
+    if index is None:
+        return learn(used, tag, *examples)
+    searched = index_of(index)
+    found = learn(used, tag, *examples, index=searched.opened)
+    updated = update_index(searched.opened, used)
+    if updated is not None:
+        searched._update(updated)
+    return found
 
 
 def index_of(index: Index | StrPath) -> Index:

@@ -5,6 +5,7 @@ hangtag index LIBRARY INDEX
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from hangtag.dataset.workers import map_designs
 from hangtag.errors import CatalogError, ConfigError, ImageError
 from hangtag.index.backbone import Backbone, OnnxBackbone
 from hangtag.index.design_features import PACKED, add_missing, digests_of, readable, store_of
-from hangtag.index.feature_store import FeatureStore, opened_store
+from hangtag.index.feature_store import FeatureStore
 from hangtag.index.files import (
     COLOURS,
     CONTENT,
@@ -32,17 +33,16 @@ from hangtag.index.files import (
     FEATURES,
     FORMAT,
     INDEX_FILE,
-    LOGITS,
     MARK,
     PROJECTION,
     REJECTED,
     SCORES,
     STYLE,
-    TAGS,
 )  # fmt: skip
-from hangtag.index.model_graph import ROWS, ModelGraph
+from hangtag.index.model_graph import ModelGraph
 from hangtag.index.packed_rows import PackedRows
 from hangtag.index.projection import FITTED, Projection
+from hangtag.index.scores import ROWS, Contents, Scores, TaughtTags
 from hangtag.index.table import Indexed, read_library, read_table, write_table
 from hangtag.library.catalog_csv import write_csv
 from hangtag.storage.files import atomic_path, read_object, write_text
@@ -68,13 +68,19 @@ class IndexSummary:
 
 
 def build_index(
-    library: Path, folder: Path, *, model: Path | None = None, workers: int = 0
+    library: Path,
+    folder: Path,
+    *,
+    model: Path | None = None,
+    taught: TaughtTags | None = None,
+    workers: int = 0,
 ) -> IndexSummary:
     """Index a catalog or a folder of designs; the same call again brings the index up to date.
 
     `model`: a model folder, whose backbone and scores are used; by default hangtag-base without
-    scores. Whatever is computed is kept by content: a call that was killed is resumed. Raises
-    CatalogError, ModelError, and ConfigError for a folder that holds something else.
+    scores; `taught`: the tags that it was taught, whose scores are then kept one by one. Whatever
+    is computed is kept by content: a call that was killed is resumed. Raises CatalogError,
+    ModelError, and ConfigError for a folder that holds something else.
     """
     _check(folder)
     designs = read_library(library)
@@ -93,7 +99,8 @@ def build_index(
             if not len(positions):
                 raise CatalogError(f"{library}: no design in it can be read")
             kept = [designs[n] for n in positions.tolist()]
-            written = _Rows(folder, kept, store, rows, backbone.widths, graph)
+            scores = None if graph is None else Scores(folder / SCORES, graph, taught)
+            written = IndexRows(folder, kept, store, rows, backbone.widths, scores)
             about = {
                 "format": FORMAT,
                 "library": str(library.resolve()),
@@ -103,7 +110,9 @@ def build_index(
                 "rows": written.write(workers),
             }
         write_text(folder / INDEX_FILE, json.dumps(about, indent=2) + "\n")
-        _remove_others(folder, str(about["rows"]), store, graph)
+        remove_others(folder, str(about["rows"]), store)
+        if graph is None:
+            shutil.rmtree(folder / SCORES, ignore_errors=True)
         good = set(positions.tolist())
         left_out = [one for n, one in enumerate(designs) if n not in good]
         return _summary(kept, before, computed, _rejected(folder, left_out, workers))
@@ -146,7 +155,7 @@ def _with_digests(designs: Sequence[Indexed], before: Sequence[Indexed]) -> list
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class IndexRows:
     """The rows of an index: one per readable design, in the same order in every file."""
 
     folder: Path
@@ -154,27 +163,41 @@ class _Rows:
     store: FeatureStore
     rows: NDArray[np.int64]
     widths: tuple[int, ...]
-    graph: ModelGraph | None
+    scores: Scores | None
 
     def write(self, workers: int) -> str:
         """Write a folder of rows, unless it is there; return its name."""
-        name = f"rows-{self._key()}"
+        key = self._key()
+        name = rows_name(key, self.scores)
         target = self.folder / name
         if (target / DESIGNS).exists():
             return name
         target.mkdir(exist_ok=True)
-        self._write_vectors(target)
-        if self.graph is not None:
-            self._write_logits(target, self.graph, workers)
-        write_table(target / DESIGNS, self.designs)  # last: it marks the folder as complete
+        same = next(self.folder.glob(f"rows-{key}-*/{DESIGNS}"), None)
+        if same is None:
+            self._write_vectors(target)
+        else:
+            link_vectors(same.parent, target)
+        if self.scores is not None:
+            self.scores.write(target, self.contents, workers)
+        # Last: it marks the folder as complete.
+        write_table(target / DESIGNS, self.designs)
         return name
 
     def _key(self) -> str:
-        digest = hashlib.sha256((self.graph.key if self.graph else "").encode())
-        digest.update(self.store.folder.name.encode())
+        """Identify the designs and their features."""
+        digest = hashlib.sha256(self.store.folder.name.encode())
         for one in self.designs:
             digest.update(repr(one).encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def contents(self) -> Contents:
+        """The designs as what is to be scored."""
+        digests, locations = zip(*((one.digest, one.location) for one in self.designs), strict=True)
+        return Contents(
+            list(digests), list(locations), lambda some: self._features(self.rows[some])
+        )
 
     def _features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._layout.features(self.store.stored()[rows])
@@ -201,40 +224,30 @@ class _Rows:
                 first.write(found["content"].astype(np.float16).tobytes())
                 second.write(found["style"].astype(np.float16).tobytes())
 
-    def _write_logits(self, target: Path, graph: ModelGraph, workers: int) -> None:
-        """Write the logits of every design; those of contents that are known are kept."""
-        shutil.copyfile(graph.folder.path / TAGS, target / TAGS)
-        digests = [one.digest for one in self.designs]
-        width = len(graph.folder.vocabulary)
-        with opened_store(self.folder / SCORES, width, {"model": graph.key}) as store:
-            first = {digest: n for n, digest in reversed(list(enumerate(digests)))}
-            missing = np.array(sorted(n for d, n in first.items() if d not in store), np.int64)
-            if graph.reads_stored_features:
-                blocks = _blocks(len(missing))
-                for block in track(blocks, "scores", len(blocks)):
-                    some = missing[block]
-                    logits = graph.logits(self._features(self.rows[some]))
-                    store.append([digests[n] for n in some.tolist()], logits)
-            else:
-                locations = [self.designs[n].location for n in missing.tolist()]
-                start = 0
-                for logits in graph.logits_of_files(locations, workers):
-                    some = missing[start : start + len(logits)]
-                    store.append([digests[n] for n in some.tolist()], logits)
-                    start += len(logits)
-            store.drop_unused(set(digests))
-            rows = store.positions(digests)
-            with atomic_path(target / LOGITS) as temporary, temporary.open("wb") as file:
-                for block in _blocks(len(rows)):
-                    file.write(store.stored()[rows[block]].tobytes())
+
+def rows_name(key: str, scores: Scores | None) -> str:
+    """Return the name of a folder of rows, by what identifies its designs and its scores."""
+    return f"rows-{key}-{scores.key[:16] if scores else 'none'}"
+
+
+def link_vectors(
+    source: Path, target: Path, names: Sequence[str] = (CONTENT, STYLE, COLOURS, PROJECTION)
+) -> None:
+    """Put files that say nothing of scores into another folder of rows of the same designs."""
+    for name in names:
+        (target / name).unlink(missing_ok=True)
+        try:
+            os.link(source / name, target / name)
+        except OSError:  # a file system without links
+            shutil.copyfile(source / name, target / name)
 
 
 def _blocks(count: int) -> list[slice]:
     return [slice(start, start + ROWS) for start in range(0, count, ROWS)]
 
 
-def _remove_others(folder: Path, rows: str, store: FeatureStore, graph: ModelGraph | None) -> None:
-    """Remove rows of before, features of other backbones and scores of other models."""
+def remove_others(folder: Path, rows: str, store: FeatureStore) -> None:
+    """Remove rows of before and features of other backbones."""
     for path in (folder / FEATURES).iterdir():
         if path.is_dir() and path != store.folder:
             shutil.rmtree(path, ignore_errors=True)
@@ -242,9 +255,6 @@ def _remove_others(folder: Path, rows: str, store: FeatureStore, graph: ModelGra
         if path.name != rows:
             with suppress(OSError):  # Windows: another process reads it
                 shutil.rmtree(path)
-    for about in (folder / SCORES).glob("*/about.json"):
-        if graph is None or graph.key not in about.read_text(encoding="utf-8"):
-            shutil.rmtree(about.parent, ignore_errors=True)
 
 
 def _rejected(folder: Path, left_out: Sequence[Indexed], workers: int) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """An index of a library, opened: the designs most like others, by what they show or by style."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,12 +61,25 @@ class LibraryIndex:
             np.float32
         )
         """How much of each design has each colour of `library.colours`, float32 (n, 12)."""
+        self._nearest: dict[By, Nearest] = {}
+        self._open_scores()
+
+    def _open_scores(self) -> None:
         tags = self.rows / TAGS
         self.vocabulary = Vocabulary.read(tags) if tags.exists() else None
         """The tags of the model that the index was made with; None without one."""
         self.logits = _mapped(self.rows / LOGITS, len(self)) if self.vocabulary else None
-        """Logits of the model, float16 (n, T), memory-mapped; None without one."""
-        self._nearest: dict[By, Nearest] = {}
+        """Logits of the model, float16 (n, T), memory-mapped; None without one.
+
+        Of designs that it learned from, those that it has without them (`unseen`).
+        """
+
+    def with_scores_of(self, about: dict[str, Any]) -> "LibraryIndex":
+        """Return the same designs with the scores in the rows that another index.json names."""
+        found = copy.copy(self)
+        found.about, found.rows = about, self.folder / str(about["rows"])
+        found._open_scores()
+        return found
 
     def __len__(self) -> int:
         return len(self.designs)

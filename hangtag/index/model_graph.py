@@ -1,6 +1,7 @@
 """What an index needs of a model: its backbone, and logits from features or from pixels."""
 
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,11 +32,12 @@ from hangtag.index.backbone import (
 )
 from hangtag.index.design_features import PACKED
 from hangtag.index.own import SIDE_OF_OWN
+from hangtag.index.unseen import Unseen
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.precision import Precision
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
 
-ROWS: Final = 1024  # designs whose logits are computed at a time
+TAUGHT: Final = "taught."  # begins the names of what a tag adds to the graph that is taught
 
 
 class ModelGraph:
@@ -50,6 +52,23 @@ class ModelGraph:
     def key(self) -> str:
         """Identifies the model's weights and tags."""
         return self.folder.digest[:32]
+
+    @cached_property
+    def trained_key(self) -> str:
+        """Identifies what the model learned in its training: no tag that it was taught since."""
+        digest = hashlib.sha256()
+        for one in sorted(self.graph.graph.initializer, key=lambda one: one.name):
+            if not one.name.startswith(TAUGHT):
+                digest.update(one.SerializeToString(deterministic=True))
+        if self.unseen is not None:
+            digest.update(self.unseen.logits.tobytes())
+        return digest.hexdigest()[:32]
+
+    @cached_property
+    def unseen(self) -> Unseen | None:
+        """What its head says of its own designs as if it had not seen them; None if unknown."""
+        own = self.own_backbone
+        return None if own is None else Unseen.read(self.folder.weights, own.widths)
 
     @cached_property
     def own_backbone(self) -> OnnxBackbone | None:
@@ -88,6 +107,14 @@ class ModelGraph:
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, T) logits of (n, F) features of the `own_backbone`."""
         found: NDArray[np.float32] = self.head.run([OUTPUT], {FEATURES: features})[0]
+        return found
+
+    def unseen_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the same, of designs that the head was fitted to as if it had not seen them."""
+        found = self.logits(features)
+        if self.unseen is not None:
+            trained = self.unseen.logits.shape[1]
+            found[:, :trained] = self.unseen.applied(features, found[:, :trained])
         return found
 
     def logits_of_files(

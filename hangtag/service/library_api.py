@@ -49,7 +49,7 @@ def add_library(
     """Add an index to an application; `teaches`: with what teaches the model tags from it."""
     library = _Library(index, engine, teaches)
     if teaches:
-        add_teaching(app, index, engine)
+        add_teaching(app, index, engine, library.use)
     router = APIRouter()
     router.get("/library", summary="What the index holds.")(library.state)
     router.get("/library/tags", summary="Human tags of the index.")(library.tags)
@@ -80,10 +80,14 @@ class _Library:
     """The handlers. FastAPI runs those that are not coroutines in threads."""
 
     def __init__(self, index: LibraryIndex, engine: Engine, teaches: bool) -> None:
-        self.index, self.engine, self.teaches = index, engine, teaches
-        self.words, self.doubts = Search(index), Doubts(index)
+        self.engine, self.teaches = engine, teaches
+        self.use(index)
         self.pictures = asyncio.Semaphore(PICTURES_AT_ONCE)
         self.row_of = {one.location: row for row, one in enumerate(index.designs)}
+
+    def use(self, index: LibraryIndex) -> None:
+        """Search an index from now on; its designs are those of the one before."""
+        self.index, self.words, self.doubts = index, Search(index), Doubts(index)
 
     def state(self) -> LibraryState:
         return LibraryState(

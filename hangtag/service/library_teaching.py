@@ -1,31 +1,40 @@
 """The library over HTTP: a new tag for the model from designs of the index."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 
-from hangtag.errors import ConfigError, ImageError, ModelError
+from hangtag.console import note
+from hangtag.errors import ConfigError, HangtagError, ImageError, ModelError
 from hangtag.index.library_index import LibraryIndex, read_design
 from hangtag.service.engine import Engine
 from hangtag.service.errors import ApiError
 from hangtag.service.library_schema import Found, TeachIn, TeachOut
-from hangtag.training.teach import Candidate, Taught, teach
+from hangtag.training.teach import Candidate, Taught, teach, update_index
 
 
-def add_teaching(app: FastAPI, index: LibraryIndex, engine: Engine) -> None:
-    """Add POST /teach, which changes the model folder of the engine and loads it."""
-    teaching = _Teaching(index, engine)
+def add_teaching(
+    app: FastAPI, index: LibraryIndex, engine: Engine, use: Callable[[LibraryIndex], None]
+) -> None:
+    """Add POST /teach, which changes the model folder of the engine and loads it.
+
+    `use` gets the index with the scores of the tag: after the answer, since of 100,000 designs they
+    take seconds.
+    """
+    teaching = _Teaching(index, engine, use)
     app.post("/teach", summary="Teach the model a tag from designs of the index.")(teaching.teach)
 
 
 class _Teaching:
-    def __init__(self, index: LibraryIndex, engine: Engine) -> None:
-        self.index, self.engine = index, engine
+    def __init__(
+        self, index: LibraryIndex, engine: Engine, use: Callable[[LibraryIndex], None]
+    ) -> None:
+        self.index, self.engine, self.use = index, engine, use
         self.row_of = {one.location: row for row, one in enumerate(index.designs)}
         self.one_at_a_time = asyncio.Lock()
 
-    async def teach(self, request: TeachIn) -> TeachOut:
+    async def teach(self, request: TeachIn, later: BackgroundTasks) -> TeachOut:
         for row in (*request.yes, *request.no):
             if not 0 <= row < len(self.index):
                 raise ApiError(404, "unknown-design", f"the index has no design {row}")
@@ -37,10 +46,24 @@ class _Teaching:
                 raise ApiError(422, "teach", str(error)) from error
             except ImageError as error:
                 raise ApiError(422, error.reason, str(error)) from error
+        later.add_task(self._update)
         return TeachOut(
             tag=taught.tag, yes=taught.yes, no=taught.no, threshold=taught.threshold,
             questions=self._found(taught.questions), likely=self._found(taught.likely),
         )  # fmt: skip
+
+    async def _update(self) -> None:
+        """Have the search know the tag; the index is brought up to date once for several."""
+        async with self.one_at_a_time:
+            try:
+                model = self.engine.tagger.folder.path
+                found = await asyncio.to_thread(update_index, self.index, model)
+            except HangtagError as error:  # another process writes the index
+                note(f"the search does not know what the model was taught: {error}")
+                return
+            if found is not None:
+                self.index = found
+                self.use(found)
 
     def _taught(self, request: TeachIn) -> Taught:
         yes, no = (

@@ -2,35 +2,40 @@
 
 The background is a part of the head's own landmarks, designs of the library that are not known to
 have the tag. Beside the kernel of the features there is a linear one on what the head says of its
-other tags: who has shown a few cats finds cats among what looks like an animal. Of a design that
-the head was fitted to, that is what it says without the design and its group. What the column says
-of each example without that example has a closed form, and is what the calibration is fitted on.
+other tags, as scores of 0 to 1: who has shown a few cats finds cats among what looks like an
+animal. Of a design that the head was fitted to, that is what it says without the design and its
+group. What the column says of each example without that example has a closed form, and is what the
+calibration is fitted on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.index.parts import Floats, part_slices, standardised
+from hangtag.index.parts import Floats, standardised
+from hangtag.index.projection import ALL_PARTS, PARTS
+from hangtag.tagging.calibration import expit
 from hangtag.training.inverse import inverted
 from hangtag.training.kernel import KernelSettings, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
-BACKGROUND: Final = 1_500
-# The ridge, how much more an example counts than a design of the background, and how much the
-# kernel of the other tags' logits counts beside that of the features. The best compromise for
-# 20 examples on three libraries (benchmarks/teach.py).
+BACKGROUND: Final = 600
+# The ridge, how much more an example counts than a design of the background, how much the kernel of
+# the other tags' scores counts beside that of the features, and to which power of its spread each
+# of these scores is divided by it: 1 would make all tags equal, 0 let the frequent ones decide. The
+# best compromise for 20 examples on three libraries (benchmarks/teach.py).
 LAMBDA: Final = 2.0
 WEIGHT: Final = 16.0
-OTHERS: Final = 0.2
+OTHERS: Final = 0.3
+EVENNESS: Final = 0.4
+# How much each of the parts that say what a design shows counts against one of the others.
+SHOWN: Final = 3.0
 # Kernel values from which an example is a design that the head was fitted to, rounded to bytes.
 SAME: Final = 0.99
-# Cosines, in the mean of the parts, from which a design is one that the head was fitted to, or
-# nearly: in an index, features are rounded to a byte.
-ALIKE: Final = 0.99
-# Standard deviations of a logit below which it counts less.
+# Standard deviations of a score below which it counts less.
 STILL: Final = 5e-3
 
 
@@ -41,9 +46,17 @@ class Fitted:
     landmarks: Floats
     """(M, F), standardised."""
     settings: KernelSettings
-    """The kernel; lambda is the column's."""
+    """The kernel; lambda and the weights of the parts are the column's."""
     left_out: Floats | None = None
     """(M, T), the head's logits of them without their groups; NaN rows, or None, if unknown."""
+
+
+def weights_of_parts(widths: Sequence[int]) -> tuple[float, ...]:
+    """Return the weights of the parts in the kernel of a column, which sum to one."""
+    weights = np.ones(len(widths))
+    if len(widths) == ALL_PARTS:
+        weights[list(PARTS["content"])] = SHOWN
+    return tuple((weights / weights.sum()).tolist())
 
 
 class Fit(NamedTuple):
@@ -53,8 +66,8 @@ class Fit(NamedTuple):
     """(M,)."""
     own: Floats
     """(k,)."""
-    others: Floats
-    """(T,), weights of the logits of the head's tags; none where those are not known."""
+    scores: Floats
+    """(T,), weights of the scores of the head's tags; none where those are not known."""
     bias: float
     logits: Floats
     """(k + b,), of the examples, then of the background, each without itself."""
@@ -101,33 +114,34 @@ def fit_column(
     outputs = targets - weights / np.diag(inverse)
     shared = np.zeros(len(fitted.landmarks), np.float32)
     shared[some] = weights[len(labels) :]
-    others = np.empty(0, np.float32)
+    scores = np.empty(0, np.float32)
     if linear is not None:
-        others, constant = linear.weights(weights @ rows)
+        scores, constant = linear.weights(weights @ rows)
         bias += constant
     own = weights[: len(labels)].astype(np.float32)
-    return Fit(shared, own, others, bias, to_logits(outputs).astype(np.float32))
+    return Fit(shared, own, scores, bias, to_logits(outputs).astype(np.float32))
 
 
 class _Linear(NamedTuple):
-    """The linear kernel of logits, each standardised by the landmarks."""
+    """The linear kernel of scores, evened out by what the landmarks have."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     @classmethod
     def of(cls, left_out: Floats) -> "_Linear":
-        known = left_out[np.isfinite(left_out).all(axis=1)].astype(np.float64)
+        known = expit(left_out[np.isfinite(left_out).all(axis=1)].astype(np.float64))
         spread = known.std(axis=0) + STILL
-        return cls(known.mean(axis=0), np.sqrt(OTHERS / known.shape[1]) / spread)
+        scale = spread**-EVENNESS
+        return cls(known.mean(axis=0), scale * np.sqrt(OTHERS / np.square(spread * scale).sum()))
 
     def standardised(self, logits: Floats) -> NDArray[np.float64]:
         """Return rows, (n, T), whose products are the kernel."""
-        found: NDArray[np.float64] = (logits - self.mean) * self.scale
+        found: NDArray[np.float64] = (expit(logits.astype(np.float64)) - self.mean) * self.scale
         return found
 
     def weights(self, weights: NDArray[np.float64]) -> tuple[Floats, float]:
-        """Return the weights of logits as they are, from those of rows, (T,), and the constant."""
+        """Return the weights of scores as they are, from those of rows, (T,), and the constant."""
         found = weights * self.scale
         return found.astype(np.float32), -float(found @ self.mean)
 
@@ -143,27 +157,6 @@ def _honest(logits: Floats, same: NDArray[np.bool_], left_out: Floats) -> Floats
     return found
 
 
-def without_groups(fitted: Fitted, rows: Floats, logits: Floats) -> Floats:
-    """Return logits of designs, (n, T), those of landmarks as the head says without their groups.
-
-    `rows`: (n, F), standardised. Near-duplicates of a landmark are taken for it: they are of its
-    group.
-    """
-    if fitted.left_out is None or not len(rows):
-        return logits
-    parts = part_slices(fitted.settings.widths)
-    # One part of middle width finds the landmark that each design may be; all parts confirm it.
-    some = sorted(parts, key=lambda part: part.stop - part.start)[len(parts) // 2]
-    nearest = (rows[:, some] @ fitted.landmarks[:, some].T).argmax(axis=1)
-    cosines = [
-        np.einsum("nf,nf->n", rows[:, part], fitted.landmarks[nearest, part]) for part in parts
-    ]
-    left_out = fitted.left_out[nearest]
-    same = (np.mean(cosines, axis=0) > ALIKE) & np.isfinite(left_out).all(axis=1)
-    found: Floats = np.where(same[:, None], left_out, logits)
-    return found
-
-
 @dataclass(frozen=True, eq=False)
 class ColumnOutputs:
     """A fitted column as a function of designs."""
@@ -173,19 +166,27 @@ class ColumnOutputs:
     scale: Floats
     examples: Floats
     """As in `fit_column`."""
-    fit: Fit
+    shared: Floats
+    own: Floats
+    scores: Floats
+    bias: float
+    """As in `Fit`."""
+    others: Floats
+    """(T,), weights of the head's logits, of tags that were taught before; else none."""
 
     def logits(self, features: Floats, logits: Floats) -> Floats:
         """Return the column's logits, (n,), of (n, F) features and (n, T) logits of the head.
 
-        Of designs that the head was fitted to, what it says without their groups counts.
+        The head's are those of designs that it has not seen (hangtag.index.unseen).
         """
-        settings, fit = self.fitted.settings, self.fit
+        settings = self.fitted.settings
         rows = standardised(features, self.mean, self.scale, settings.widths)
-        used = np.flatnonzero(fit.shared)
-        outputs = kernel(rows, self.fitted.landmarks[used], settings) @ fit.shared[used]
-        outputs += kernel(rows, self.examples, settings) @ fit.own
-        if len(fit.others):
-            outputs += without_groups(self.fitted, rows, logits) @ fit.others
-        found: Floats = to_logits(outputs + np.float32(fit.bias)).astype(np.float32)
+        used = np.flatnonzero(self.shared)
+        outputs = kernel(rows, self.fitted.landmarks[used], settings) @ self.shared[used]
+        outputs += kernel(rows, self.examples, settings) @ self.own
+        if len(self.scores):
+            outputs += expit(logits.astype(np.float64)).astype(np.float32) @ self.scores
+        if len(self.others):
+            outputs += logits @ self.others
+        found: Floats = to_logits(outputs + np.float32(self.bias)).astype(np.float32)
         return found

@@ -53,6 +53,8 @@ class KernelSettings(NamedTuple):
 
     gamma: float
     lam: float
+    parts: tuple[float, ...] = ()
+    """Weights of the parts in the kernel, which sum to one; none makes all count alike."""
 
 
 class Rows(Protocol):
@@ -115,6 +117,9 @@ class KernelFit:
     left_out: Floats
     """(M, T), logits of the landmarks likewise; none, (0, T), where `predict` was 0."""
 
+    unseen: Floats
+    """(M, T), logits of the landmarks without that design alone, its group included; or none."""
+
     @property
     def outputs(self) -> Floats:
         """(p, T), what the regression says: near 0 for a no and near 1 for a yes."""
@@ -170,20 +175,23 @@ def fit(
         chosen = asked = np.arange(len(labels))
         landmarks = designs[:]
         targets = (labels == 1).astype(np.float32)
-        weights, residuals = solved(
+        weights, residuals, own = solved(
             kernel(landmarks, landmarks, settings), targets - bias, groups, settings.lam
         )
-        logits = to_logits(targets - residuals)
+        logits, unseen = to_logits(targets - residuals), to_logits(targets - own)
     else:
         chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
         landmarks = designs[chosen]
         asked = predicted
         if predict != 0:
             asked = np.union1d(predicted, np.flatnonzero(np.isin(groups, groups[chosen])))
-        weights, logits = _approximated(designs, chosen, labels, groups, settings, asked)
+        weights, logits, unseen = _approximated(designs, chosen, labels, groups, settings, asked)
     head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
-    left_out = logits[np.searchsorted(asked, chosen if predict != 0 else chosen[:0])]
-    return KernelFit(head, predicted, logits[np.searchsorted(asked, predicted)], left_out)
+    kept = chosen if predict != 0 else chosen[:0]
+    return KernelFit(
+        head, predicted, logits[np.searchsorted(asked, predicted)],
+        logits[np.searchsorted(asked, kept)], unseen[: len(kept)],
+    )  # fmt: skip
 
 
 def _frequencies(labels: Labels) -> NDArray[np.float64]:
@@ -201,13 +209,17 @@ def to_logits(outputs: Any) -> Any:
 def kernel(one: Floats, other: Floats, settings: KernelSettings) -> Floats:
     """Return (n, m) kernel values of standardised (n, F) and (m, F) features."""
     total = np.zeros((len(one), len(other)), np.float32)
-    for part in part_slices(settings.widths):
+    for number, part in enumerate(part_slices(settings.widths)):
         # |x - y|^2 is 2 - 2 x.y for vectors of length one.
         values = one[:, part] @ other[:, part].T
         values -= 1
         values *= np.float32(2 * settings.gamma)
-        total += np.exp(values, out=values)
-    total /= len(settings.widths)
+        np.exp(values, out=values)
+        if settings.parts:
+            values *= np.float32(settings.parts[number])
+        total += values
+    if not settings.parts:
+        total /= len(settings.widths)
     return total
 
 
@@ -263,7 +275,7 @@ def choose_settings(
     for gamma in track(GAMMAS, "choosing gamma and lambda", len(GAMMAS)):
         values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0))
         for lam in LAMBDAS:
-            _, residuals = solved(values, centred, groups, lam)
+            _, residuals, _ = solved(values, centred, groups, lam)
             scores = expit(to_logits(targets - residuals).astype(np.float64))
             score = float(np.nanmean(average_precision(scores, judges)))
             if score > best:
@@ -285,17 +297,19 @@ def _whole_groups(
 
 def solved(
     values: Floats, centred: Floats, groups: NDArray[np.int64], lam: float
-) -> tuple[Floats, Floats]:
-    """Return the exact weights, (n, T), and the residuals without each design's group, (n, T)."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the exact weights, (n, T), and the residuals without each design's group, (n, T), and
+    without the design alone, (n, T)."""
     inverse = ridge_inverse(values, lam)
     weights: Floats = inverse @ centred
-    residuals: Floats = weights / np.diag(inverse)[:, None]
+    own: Floats = weights / np.diag(inverse)[:, None]
+    residuals = own.copy()
     for members in grouped(groups):
         if len(members) > 1:
             residuals[members] = np.linalg.solve(
                 inverse[np.ix_(members, members)], weights[members]
             )
-    return weights, residuals
+    return weights, residuals, own
 
 
 def ridge_inverse(values: Floats, lam: float) -> Floats:
@@ -313,8 +327,9 @@ def _approximated(
     groups: NDArray[np.int64],
     settings: KernelSettings,
     predicted: NDArray[np.int64],
-) -> tuple[Floats, Floats]:
-    """Return the landmarks' weights, (M, T), and logits without each design's group, (p, T).
+) -> tuple[Floats, Floats, Floats]:
+    """Return the landmarks' weights, (M, T), logits without each design's group, (p, T), and logits
+    of the landmarks without that design alone, (M, T); none where nothing is predicted.
 
     `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), of whole groups. The normal
     equations are summed up block by block, so that memory is bounded.
@@ -337,7 +352,14 @@ def _approximated(
         yes = labels[members] == 1
         residuals = without.residuals(rows, yes - bias, members, groups[members])
         logits[np.searchsorted(predicted, members)] = to_logits(yes - residuals)
-    return without.weights.astype(np.float32), logits
+    unseen = np.empty((len(chosen) if len(predicted) else 0, labels.shape[1]), np.float32)
+    for start in range(0, len(unseen), BLOCK):
+        block = slice(start, start + BLOCK)
+        rows = kernel(landmarks[block], landmarks, settings).astype(np.float64)
+        members, yes = chosen[block], labels[chosen[block]] == 1
+        residuals = without.residuals(rows, yes - bias, members, np.arange(len(members)))
+        unseen[block] = to_logits(yes - residuals)
+    return without.weights.astype(np.float32), logits, unseen
 
 
 class _Without:

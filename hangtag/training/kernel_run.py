@@ -14,6 +14,7 @@ from hangtag.console import note
 from hangtag.dataset.dataset_folder import Dataset, judged
 from hangtag.dataset.images import Pixels
 from hangtag.index.backbone import Backbone, State
+from hangtag.index.unseen import UNSEEN
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.model_folder import CHECKPOINTS, HISTORY_FILE
 from hangtag.training import history, kernel
@@ -103,8 +104,8 @@ class KernelRun:
         # trained on these designs gives all of them away.
         honest = groups is not None and setup.is_pretrained_elsewhere
         predicted = (fitted.logits, labels) if honest else None
-        left_out = fitted.left_out if honest else None
-        write = partial(self._write, fitted.head, left_out, self._checked(features))
+        said = {LEFT_OUT: fitted.left_out, UNSEEN: fitted.unseen} if honest else {}
+        write = partial(self._write, fitted.head, said, self._checked(features))
         return Best(logits, features.validation_labels, features.validation_kept, write, predicted)
 
     def _take(self, record: history.Row) -> None:
@@ -120,23 +121,21 @@ class KernelRun:
         return store.inputs(range(min(CHECKED, len(store))))
 
     def _write(
-        self, head: kernel.KernelHead, left_out: kernel.Floats | None, checked: Pixels,
+        self, head: kernel.KernelHead, kept: dict[str, kernel.Floats], checked: Pixels,
         weights: Path, onnx_file: Path,
     ) -> None:  # fmt: skip
         backbone = self.setup.backbone
-        save_arrays(weights, {**backbone.state, **_state_of(head, left_out)}, {})
+        save_arrays(weights, {**backbone.state, **_state_of(head, kept)}, {})
         write_onnx(backbone.graph(), head, onnx_file)
         expected = head.logits(backbone.features(checked))
         check_difference(onnx_file, checked, expected, TOLERANCE)
 
 
-def _state_of(head: kernel.KernelHead, left_out: kernel.Floats | None) -> State:
+def _state_of(head: kernel.KernelHead, kept: dict[str, kernel.Floats]) -> State:
     names = ("mean", "scale", "landmarks", "weights", "bias")
     values: dict[str, NDArray[Any]] = {f"head.{name}": getattr(head, name) for name in names}
     values["head.landmarks"] = head.landmarks.astype(np.float16)
-    if left_out is not None:
-        values[LEFT_OUT] = left_out.astype(np.float16)
-    return values
+    return values | {name: logits.astype(np.float16) for name, logits in kept.items()}
 
 
 def run_kernel(setup: HeadSetup, session: Session) -> TrainResult:

@@ -5,8 +5,9 @@ model.onnx it is a branch beside the head, so that all other columns stay what t
 `taught.safetensors` holds the columns, and the examples to learn from again.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +20,15 @@ from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ModelError
 from hangtag.index.backbone import OUTPUT
+from hangtag.index.model_graph import TAUGHT, ModelGraph
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import ModelFolder
-from hangtag.training.few_examples import Fitted
+from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fitted, weights_of_parts
 from hangtag.training.kernel import KernelSettings, to_logits
 
 TAUGHT_FILE: Final = "taught.safetensors"
-PREFIX: Final = "taught."
-TRAINED: Final = f"{PREFIX}trained"  # the logits of the head as it was trained
+TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
 # The tensor in weights.safetensors of what the head says of its landmarks without their groups;
 # models of before, and those whose backbone was trained on their designs, do not have it.
 LEFT_OUT: Final = "head.left_out"
@@ -53,7 +54,31 @@ class Column:
     bias: Floats
     """(1,)."""
     others: Floats = field(default_factory=lambda: np.empty(0, np.float32))
-    """(T,), the weights of the logits of the head's tags; none in models of before."""
+    """(T,), weights of the logits of the head's tags, of tags that were taught so; else none."""
+    scores: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    """(T,), the weights of the scores of the head's tags; none in models of before."""
+    parts: Floats = field(default_factory=lambda: np.empty(0, np.float32))
+    """(P,), the weights of the parts in its kernel; none where all count alike."""
+
+    @property
+    def key(self) -> str:
+        """Identifies what the column says of designs."""
+        digest = hashlib.sha256()
+        for values in (
+            self.landmarks, self.shared, self.own, self.bias, self.others, self.scores,
+            self.parts,
+        ):  # fmt: skip
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:32]
+
+    def outputs(self, head: "TrainedHead") -> ColumnOutputs:
+        """Return the column as a function of designs."""
+        settings = head.fitted.settings._replace(parts=tuple(self.parts.tolist()))
+        fitted = replace(head.fitted, settings=settings)
+        return ColumnOutputs(
+            fitted, head.mean, head.scale, self.landmarks.astype(np.float32), self.shared,
+            self.own, self.scores, float(self.bias[0]), self.others,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +92,8 @@ class TrainedHead:
     """T, of the head."""
     kernel_values: str
     """The value in the graph that holds the head's kernel values, (n, M), summed over the parts."""
+    kernel_parts: tuple[str, ...]
+    """The values that hold those of each part."""
     parts: tuple[str, ...]
     """The values that hold the standardised parts of a design."""
 
@@ -85,16 +112,19 @@ class TrainedHead:
         slope = numpy_helper.to_array(constants[named["slope"][0]])
         widths = tuple(numpy_helper.to_array(constants[named["widths"][0]]).tolist())
         product = next(node for node in nodes if named["weights"][0] in node.input)
-        divided = tuple(node.output[0] for node in nodes if node.output[0].startswith("head.Div."))
+        divided, kernel_parts = (
+            tuple(node.output[0] for node in nodes if node.output[0].startswith(f"head.{kind}."))
+            for kind in ("Div", "Exp")
+        )
         left_out = state.get(LEFT_OUT)
         fitted = Fitted(
             state["head.landmarks"].astype(np.float32),
-            KernelSettings(widths, float(slope) / 2, lam),
+            KernelSettings(widths, float(slope) / 2, lam, weights_of_parts(widths)),
             None if left_out is None else left_out.astype(np.float32),
         )
         return cls(
             fitted, state["head.mean"], state["head.scale"], len(state["head.bias"]),
-            product.input[0], divided,
+            product.input[0], kernel_parts, divided,
         )  # fmt: skip
 
 
@@ -116,6 +146,28 @@ def read_columns(model: Path) -> dict[str, Column]:
             })
             for n, name in enumerate(filter(None, names))
         }  # fmt: skip
+
+
+class TaughtColumns:
+    """The taught tags of a model as functions of designs: `hangtag.index.scores.TaughtTags`."""
+
+    def __init__(self, model: Path) -> None:
+        """Raises ModelError where there is no model."""
+        self._columns = list(read_columns(model).values())
+        self._head: TrainedHead | None = None
+        if self._columns:
+            graph = ModelGraph(model)
+            self._head = TrainedHead.of(graph.folder, graph.graph, LAMBDA)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Identify what each column says."""
+        return tuple(one.key for one in self._columns)
+
+    def logits(self, number: int, features: Floats, logits: Floats) -> Floats:
+        """Return a column's logits, (n,), of (n, F) features and (n, T) logits of the head."""
+        assert self._head is not None
+        return self._columns[number].outputs(self._head).logits(features, logits)
 
 
 def write_columns(model: Path, columns: dict[str, Column]) -> None:
@@ -141,8 +193,8 @@ def with_columns(
     trained.output[list(trained.output).index(OUTPUT)] = TRAINED
     outputs = [TRAINED]
     for number, column in enumerate(columns):
-        outputs.append(_add_column(found.graph, head, column, f"{PREFIX}{number}."))
-    found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], PREFIX, axis=1))
+        outputs.append(_add_column(found.graph, head, column, f"{TAUGHT}{number}."))
+    found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], TAUGHT, axis=1))
     shape = found.graph.output[0].type.tensor_type.shape
     tags = numpy_helper.to_array(
         next(one for one in found.graph.initializer if one.name.startswith("head.bias."))
@@ -154,8 +206,8 @@ def with_columns(
 def _without_columns(graph: onnx.ModelProto) -> onnx.ModelProto:
     found = onnx.ModelProto()
     found.CopyFrom(graph)
-    nodes = [node for node in found.graph.node if not node.name.startswith(PREFIX)]
-    constants = [one for one in found.graph.initializer if not one.name.startswith(PREFIX)]
+    nodes = [node for node in found.graph.node if not node.name.startswith(TAUGHT)]
+    constants = [one for one in found.graph.initializer if not one.name.startswith(TAUGHT)]
     for node in nodes:
         if TRAINED in node.output:
             node.output[list(node.output).index(TRAINED)] = OUTPUT
@@ -167,40 +219,46 @@ def _without_columns(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefix: str) -> str:
     """Add the branch of a column; return the value that holds its logits, (n, 1)."""
-    count = 0
+    made = 0
 
     def constant(value: Any) -> str:
-        nonlocal count
-        count += 1
-        graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{prefix}c{count}"))
-        return f"{prefix}c{count}"
+        nonlocal made
+        made += 1
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{prefix}c{made}"))
+        return f"{prefix}c{made}"
 
     def node(kind: str, *inputs: str, **attributes: Any) -> str:
-        nonlocal count
-        count += 1
-        name = f"{prefix}{kind}{count}"
+        nonlocal made
+        made += 1
+        name = f"{prefix}{kind}{made}"
         graph.node.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
         return name
 
     settings = head.fitted.settings
     one, slope = constant(np.float32(1)), constant(np.float32(2 * settings.gamma))
-    total = ""
-    for part, columns in zip(head.parts, part_slices(settings.widths), strict=True):
-        kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))
-        products = node("MatMul", part, node("Cast", kept, to=FLOAT))
-        values = node("Exp", node("Mul", node("Sub", products, one), slope))
-        total = node("Add", total, values) if total else values
     zero = to_logits(np.zeros(1, np.float32))
-    shared, own = (
-        ((to_logits(weights) - zero) / len(head.parts)).astype(np.float32)[:, None]
-        for weights in (column.shared, column.own)
-    )
-    outputs = node(
-        "Add",
-        node("MatMul", head.kernel_values, constant(shared)),
-        node("MatMul", total, constant(own)),
-    )
+    count = len(head.parts)
+    weights = column.parts.tolist() or [1 / count] * count
+    shared, own = (to_logits(some) - zero for some in (column.shared, column.own))
+    least = min(weights)  # of the head's kernel values, summed; some parts count more than that
+
+    def product(values: str, of: Floats, weight: float) -> str:
+        return node("MatMul", values, constant((of * weight).astype(np.float32)[:, None]))
+
+    outputs = product(head.kernel_values, shared, least)
+    for values, weight in zip(head.kernel_parts, weights, strict=True):
+        if weight > least:
+            outputs = node("Add", outputs, product(values, shared, weight - least))
+    parts = part_slices(settings.widths)
+    for part, columns, weight in zip(head.parts, parts, weights, strict=True):
+        kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))
+        cosines = node("MatMul", part, node("Cast", kept, to=FLOAT))
+        values = node("Exp", node("Mul", node("Sub", cosines, one), slope))
+        outputs = node("Add", outputs, product(values, own, weight))
     if len(column.others):
         others = (to_logits(column.others) - zero).astype(np.float32)[:, None]
         outputs = node("Add", outputs, node("MatMul", TRAINED, constant(others)))
+    if len(column.scores):
+        scores = (to_logits(column.scores) - zero).astype(np.float32)[:, None]
+        outputs = node("Add", outputs, node("MatMul", node("Sigmoid", TRAINED), constant(scores)))
     return node("Add", outputs, constant(to_logits(column.bias).astype(np.float32)))

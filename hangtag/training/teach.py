@@ -18,6 +18,7 @@ from hangtag.index.feature_store import digest_of
 from hangtag.index.library_index import LibraryIndex
 from hangtag.index.model_graph import ModelGraph
 from hangtag.index.parts import Floats, standardised
+from hangtag.index.rescore import rescored
 from hangtag.library.rules import normalise_tag
 from hangtag.library.tags import Tag
 from hangtag.library.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ from hangtag.tagging.tagger import model_input
 from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fit, fit_column
 from hangtag.training.taught import (
     Column,
+    TaughtColumns,
     TrainedHead,
     read_columns,
     with_columns,
@@ -109,10 +111,7 @@ def teach(
         questions: list[Candidate] = []
         likely: list[Candidate] = []
         if index is not None:
-            outputs = ColumnOutputs(
-                head.fitted, head.mean, head.scale, column.landmarks.astype(np.float32), fitted
-            )
-            questions, likely = _candidates(index, opened, outputs, column, added)
+            questions, likely = _candidates(index, opened, column.outputs(head), column, added)
     return Taught(
         name,
         int(np.count_nonzero(column.labels == 1)),
@@ -121,6 +120,16 @@ def teach(
         tuple(questions),
         tuple(likely),
     )
+
+
+def update_index(index: LibraryIndex, model: Path) -> LibraryIndex | None:
+    """Add the scores of the tags that a model was taught to an index; return it with them.
+
+    None, and a note, where the index has no scores of this model or was changed by others. Raises
+    ConfigError while another process teaches the model or writes the index.
+    """
+    with only_writer(model / ".teach.lock", model):
+        return rescored(index, model, TaughtColumns(model))
 
 
 def _check(folder: ModelFolder, name: str, columns: dict[str, Column]) -> None:
@@ -171,7 +180,8 @@ def _learned(opened: ModelGraph, head: TrainedHead, examples: _Examples) -> tupl
     found = fit_column(head.fitted, rows.astype(np.float32), logits, examples.labels)
     column = Column(
         examples.features, examples.labels, examples.digests, rows, found.shared, found.own,
-        np.array([found.bias], np.float32), found.others,
+        np.array([found.bias], np.float32), scores=found.scores,
+        parts=np.array(settings.parts, np.float32),
     )  # fmt: skip
     return column, found
 
@@ -224,7 +234,8 @@ def _candidates(
     if not len(rows):
         return [], []
     features = store_rows(index.folder, index.backbone, [index.designs[n].digest for n in rows])
-    logits = outputs.logits(features, _others(index, opened, rows, features, len(column.others)))
+    count = max(len(column.scores), len(column.others))
+    logits = outputs.logits(features, _others(index, opened, rows, features, count))
     slope, intercept = tag.calibration or (1.0, 0.0)
     scores: Floats = expit(slope * logits.astype(np.float64) + intercept).astype(np.float32)
     by_doubt = _once(index, rows, scores, np.argsort(np.abs(scores - (tag.threshold or 0.5))))
@@ -237,14 +248,15 @@ def _others(
 ) -> Floats:
     """Return the logits of the first `count` tags of a model, (n, count), of designs of an index.
 
-    They are those in the index where it was made with this model, with or without taught tags.
+    They are those in the index where it was made with this model, with or without taught tags; of
+    designs that the head was fitted to, those without them.
     """
     tags = opened.folder.vocabulary.tags[:count]
     if index.logits is not None and index.vocabulary and index.vocabulary.tags[:count] == tags:
         found = index.logits[rows, :count].astype(np.float32)
         if np.isfinite(found).all():
             return found
-    return opened.logits(features)[:, :count]
+    return opened.unseen_logits(features)[:, :count]
 
 
 def _once(

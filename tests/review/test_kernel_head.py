@@ -32,7 +32,7 @@ def test_its_predictions_are_those_of_training(drawn: Drawn) -> None:
         features, features.mean(axis=0), 1 / (features.std(axis=0) + kernel.NOISE), WIDTHS
     )
     values = kernel.kernel(designs, designs, SETTINGS)
-    weights, residuals = solved(values, targets - targets.mean(axis=0), groups, SETTINGS.lam)
+    weights, residuals, _ = solved(values, targets - targets.mean(axis=0), groups, SETTINGS.lam)
     assert np.allclose(head.weights, weights, atol=1e-4)
     assert np.allclose(head.logits([0, 1, 2, 3]), to_logits(targets - residuals), atol=1e-3)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,7 +36,8 @@ def folder(library: Catalog, headed: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def library_server(folder: Path, headed: Path) -> Iterator[Server]:
     model = shutil.copytree(headed / "model", folder / "model")  # it is taught tags
-    started = start(model, "--index", folder / "index", "--teach")
+    index = shutil.copytree(folder / "index", folder / "taught index")  # and so is this
+    started = start(model, "--index", index, "--teach")
     yield started
     assert started.stop() == 0
     assert "Traceback" not in started.said
@@ -43,6 +45,16 @@ def library_server(folder: Path, headed: Path) -> Iterator[Server]:
 
 def post(server: Server, path: str, content: dict[str, object]) -> httpx.Response:
     return httpx.post(f"{server.url}{path}", json=content, timeout=60)
+
+
+def searched_when_known(server: Server, query: str) -> dict[str, Any]:
+    """Search for a tag that was just taught: its scores are added after the answer."""
+    until = time.monotonic() + 60
+    while (answer := post(server, "/search", {"query": query})).status_code == 422:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 @pytest.mark.slow
@@ -116,6 +128,9 @@ def test_a_tag_is_taught_from_designs(
     )
     assert "red disc" in answer.text  # the server has loaded the model that it taught
     assert "red disc" in (folder / "model" / "tags.json").read_text()
+    found = searched_when_known(library_server, "red disc")
+    assert found["total"] >= 5
+    assert found["designs"][0]["id"] in red
 
 
 @pytest.mark.slow

@@ -68,6 +68,17 @@ def test_predictions_without_a_group_equal_those_of_a_head_fitted_without_it(
         np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("exact", [1000, 100])
+def test_predictions_without_the_design_alone_know_its_group(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch, exact: int
+) -> None:
+    only(monkeypatch, EXACT=exact, LANDMARKS=80, BLOCK=32)
+    features, labels, _ = drawn
+    fitted, alone = fit(*drawn, WIDTHS), fit(features, labels, np.arange(240), WIDTHS)
+    np.testing.assert_allclose(fitted.unseen, alone.left_out, atol=2e-3)
+    assert (np.abs(fitted.unseen - fitted.left_out).max(axis=1) > 0.01).mean() > 0.5
+
+
 def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
     drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +110,8 @@ def test_landmarks_are_predicted_in_any_case(drawn: Drawn, monkeypatch: pytest.M
     left_out, found = refitted(drawn, landmarks, group)
     expected = kernel.to_logits(found)[np.isin(np.flatnonzero(left_out), landmarks)]
     np.testing.assert_allclose(fitted.left_out[left_out[landmarks]], expected, atol=2e-2)
-    assert len(fit(*drawn, WIDTHS, predict=0).left_out) == 0
+    nothing = fit(*drawn, WIDTHS, predict=0)
+    assert len(nothing.left_out) == len(nothing.unseen) == 0
 
 
 def test_all_designs_as_landmarks_give_the_exact_head(

@@ -12,15 +12,14 @@ from hangtag.errors import ConfigError, ModelError
 from hangtag.index.build import build_index, store_rows
 from hangtag.index.library_index import LibraryIndex
 from hangtag.index.model_graph import ModelGraph
-from hangtag.index.parts import standardised
+from hangtag.index.search import Search
 from hangtag.library.catalog import Catalog
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training import few_examples
-from hangtag.training.taught import TAUGHT_FILE, TrainedHead, read_columns
-from hangtag.training.teach import teach
+from hangtag.training.taught import TAUGHT_FILE, TaughtColumns, read_columns
+from hangtag.training.teach import teach, update_index
 
 # Designs in whose upper left corner is a mark: those that the fixture turned least.
 YES, NO = (0, 1, 2, 3, 4), (150, 151, 152)
@@ -105,16 +104,64 @@ def test_candidates_are_scored_as_if_the_head_had_not_seen_them(
     """The fixture's library is what the model learned from: 128 of 160 designs are landmarks."""
     build_index(library.root, tmp_path / "index", model=headed / "model", workers=1)
     weights, graph = load_file(model / "weights.safetensors"), ModelGraph(model)
-    head = TrainedHead.of(graph.folder, graph.graph, 1.0)
     index = LibraryIndex(tmp_path / "index")
     features = store_rows(index.folder, index.backbone, [one.digest for one in index.designs])
-    rows = standardised(features, head.mean, head.scale, head.fitted.settings.widths)
-    own = graph.logits(features)
-    found = few_examples.without_groups(head.fitted, rows, own)
+    own, found = graph.logits(features), graph.unseen_logits(features)
     changed = (found != own).any(axis=1)
-    assert np.count_nonzero(changed) >= len(weights["head.left_out"])
-    known = {row.tobytes() for row in weights["head.left_out"].astype(np.float32)}
+    assert np.count_nonzero(changed) >= len(weights["head.unseen"])
+    known = {row.tobytes() for row in weights["head.unseen"].astype(np.float32)}
     assert all(row.tobytes() in known for row in found[changed])
+    assert index.logits is not None
+    np.testing.assert_allclose(index.logits, found, atol=0.02)
+
+
+def test_the_search_knows_the_tag_at_once(
+    library: Catalog, headed: Path, model: Path, tmp_path: Path
+) -> None:
+    """What is computed is the column alone, and what a new index says is the same."""
+    folder, catalog = tmp_path / "index", library.root / "designs.csv"
+    build_index(catalog, folder, model=headed / "model", taught=TaughtColumns(model), workers=1)
+    index = LibraryIndex(folder)
+    bars = [n for n, one in enumerate(library) if "bar" in one.tags]
+    teach(model, "stick", data(library, tuple(bars[:5])))
+    teach(model, "rod", data(library, tuple(bars[5:10])))
+    with pytest.raises(ConfigError, match="no tag 'stick'"):
+        Search(index).find("stick")
+    found = update_index(index, model)
+    assert found is not None
+    for searched in (found, LibraryIndex(folder)):
+        hits = Search(searched).find("stick", count=5)
+        assert [hit.reasons[0].by for hit in hits] == ["model"] * 5
+        assert sum("-bar" in hit.image for hit in hits) >= 3
+        assert Search(searched).find("rod")
+    assert found.logits is not None
+    assert index.logits is not None
+    np.testing.assert_array_equal(found.logits[:, :-2], index.logits)
+    features = store_rows(folder, found.backbone, [one.digest for one in found.designs])
+    graph = ModelGraph(model)
+    unseen = (graph.logits(features) == graph.unseen_logits(features)).all(axis=1)
+    assert unseen.any()
+    np.testing.assert_allclose(found.logits[unseen], graph.logits(features)[unseen], atol=0.01)
+    before = found.rows
+    build_index(catalog, folder, model=model, taught=TaughtColumns(model), workers=1)
+    after = LibraryIndex(folder)
+    assert after.logits is not None
+    np.testing.assert_array_equal(after.logits, found.logits)
+    assert [path.name for path in folder.glob("rows-*")] == [before.name]
+    teach(model, "stick", data(library, tuple(bars[10:12])))  # further: a column changes
+    again = update_index(after, model)
+    assert again is not None
+    assert again.logits is not None
+    assert (again.logits[:, -2] != found.logits[:, -2]).any()
+    np.testing.assert_array_equal(again.logits[:, -1], found.logits[:, -1])
+
+
+def test_an_index_of_another_model_stays_as_it_is(
+    library: Catalog, model: Path, tmp_path: Path
+) -> None:
+    build_index(library.root, tmp_path / "index", workers=1)
+    teach(model, "stick", data(library, YES))
+    assert update_index(LibraryIndex(tmp_path / "index"), model) is None
 
 
 def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Path) -> None:
@@ -130,7 +177,7 @@ def test_what_the_head_says_of_its_other_tags_counts(library: Catalog, model: Pa
             del weights["head.left_out"]
             save_file(weights, model / "weights.safetensors")
         teach(model, "stick", data(library, tuple(bars[:5])))
-        assert read_columns(model)["stick"].others.shape == ((0,) if without else tags)
+        assert read_columns(model)["stick"].scores.shape == ((0,) if without else tags)
         scores = expit(logits(model, data(library, tuple(others.tolist())))[:, -1:])
         found.append(float(average_precision(scores, wanted)[0]))
     assert found[0] >= found[1] > 0.4  # by chance 0.17
