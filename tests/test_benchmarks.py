@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import json
 import os
+import re
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +35,21 @@ def test_nothing_is_waited_for_without_end(path: Path) -> None:
             assert any(one.arg == "timeout" for one in node.keywords), f"line {node.lineno}"
         if name == "wait" and owner != "asyncio":
             assert node.args or node.keywords, f"line {node.lineno}"
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    lines = (FOLDER / "quality" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    table = next(line for line in readme.splitlines() if line.startswith("| **hangtag** |"))
+    written = [float(one) for one in re.findall(r"\*\*(0\.\d+)\*\*", table)]
+    measured = [
+        statistics.mean(
+            one["macro_map"] for one in found if (one["row"], one["set"]) == ("hangtag", name)
+        )
+        for name in ("openclipart", "emoji", "icons")
+    ]
+    assert written == pytest.approx(measured, abs=0.00501)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -67,3 +68,38 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path: Path) -> None:
     while any(process.is_running() and process.status() != "zombie" for process in started):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def output_of(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no settings")
+def test_freed_memory_is_used_again() -> None:
+    code = (
+        "import resource\n"
+        "from hangtag.processes import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "def faults():\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(4):\n"
+        "    before, pixels = faults(), [b'x' * 20_000_000 for _ in range(2)]\n"
+        "    del pixels\n"
+        "print(faults() - before)\n"
+    )
+    assert int(output_of(code)) < 1000  # of 9,766 pages
+
+
+def test_what_workers_are_forks_of_can_be_started_before() -> None:
+    code = (
+        "from multiprocessing.forkserver import _forkserver as server\n"
+        "from hangtag.processes import begin_workers\n"
+        "begin_workers()\n"
+        "started = server._forkserver_pid\n"
+        "from hangtag.dataset.workers import map_designs\n"
+        "import hangtag.errors as some\n"
+        "print(started > 0, *map_designs(bool, iter([some.__file__])))\n"
+        "print(server._forkserver_pid == started)\n"
+    )
+    assert output_of(code).split() == ["True", "True", "True"]

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from hangtag.cli.options import Cluster, Output, Result, Shard, Workers, config_of, options_of
 from hangtag.dataset.config import PackConfig
 from hangtag.errors import ConfigError
+from hangtag.processes import begin_workers
 
 if TYPE_CHECKING:
     PackOptions = PackConfig | None
@@ -45,6 +46,8 @@ def pack(
     overwrite
         Replace another dataset in the folder.
     """
+    if cluster is None:
+        begin_workers()
     from hangtag import api
     from hangtag.dataset.dataset_folder import OWN_FILES
     from hangtag.dataset.pack import summary_lines, summary_of

@@ -19,6 +19,7 @@ from hangtag.cli.options import (
     options_of,
 )
 from hangtag.errors import ConfigError
+from hangtag.processes import begin_workers
 from hangtag.service.config import ServeConfig
 
 if TYPE_CHECKING:
@@ -84,10 +85,6 @@ def tag(
     again
         Tag all designs, also those that an earlier run into OUT tagged and that have not changed.
     """
-    from hangtag import api
-    from hangtag.storage.parts import Part
-    from hangtag.tagging.bulk import summary_line
-
     if out is not None and out.resolve() in {path.resolve() for path in paths}:
         raise ConfigError(f"{out} is to be tagged itself; name another file with --out")
     if top is not None and top < 1:
@@ -102,6 +99,12 @@ def tag(
         raise ConfigError("--shard writes a part of a file; name the file with --out")
     if cluster is not None and out is None:
         raise ConfigError("--cluster writes a file; name it with --out")
+    if cluster is None:
+        begin_workers()
+    from hangtag import api
+    from hangtag.storage.parts import Part
+    from hangtag.tagging.bulk import summary_line
+
     opened = api.load_model(model, precision=precision)
     settings: dict[str, Any] = {
         "top": top, "min_score": min_score, "all_tags": all_tags, "colours": colours,

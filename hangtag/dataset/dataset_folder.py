@@ -37,6 +37,7 @@ OWN_FILES: Final = (INFO_FILE, TAGS_FILES[0], DESIGNS_FILE, REJECTED_FILE)
 WORK_FOLDER: Final = ".pack"
 SHARDS_FOLDER: Final = "shards"
 ENOUGH_REVIEWED: Final = 10
+COUNTED: Final = 16_384  # designs whose labels are counted at once
 
 
 @dataclass(frozen=True)
@@ -214,22 +215,25 @@ class Dataset:
 
     def labels(self, split: str) -> NDArray[np.int8]:
         """Return int8 (n, T): 1 yes, 0 no, -1 unknown. Raises DatasetError, RecordError."""
+        file, tags = self.path / RECORD_FILES[split], len(self.vocabulary)
         with self.records(split) as records:
-            values = records.labels()
-        tags = len(self.vocabulary)
-        if values.shape[1] != tags:
-            raise DatasetError(
-                f"{self.path / RECORD_FILES[split]} has {values.shape[1]} labels a record, but "
-                f"the vocabulary has {tags} tags; give the right tags file (--tags-file)"
-            )
-        labels = values.astype(np.int8)
-        odd = np.argwhere((labels != values) | (labels < -1) | (labels > 1))
-        if len(odd):
-            record, column = odd[0]
-            raise DatasetError(
-                f"{self.path / RECORD_FILES[split]}: record {record} has the label "
-                f"{values[record, column]:g} for tag {column}; only 0, 1 and -1 are known"
-            )
+            labels, begin = np.empty((len(records), tags), np.int8), 0
+            for values in records.label_blocks():
+                if values.shape[1] != tags:
+                    raise DatasetError(
+                        f"{file} has {values.shape[1]} labels a record, but "
+                        f"the vocabulary has {tags} tags; give the right tags file (--tags-file)"
+                    )
+                block = labels[begin : begin + len(values)]
+                block[:] = values
+                odd = np.argwhere((block != values) | (block < -1) | (block > 1))
+                if len(odd):
+                    record, column = odd[0]
+                    raise DatasetError(
+                        f"{file}: record {begin + record} has the label "
+                        f"{values[record, column]:g} for tag {column}; only 0, 1 and -1 are known"
+                    )
+                begin += len(values)
         return labels
 
     def reviewed_labels(self, split: str) -> NDArray[np.int8]:
@@ -276,16 +280,24 @@ class Dataset:
         return Dataset(self.path, replace(self.vocabulary, tags=tags), self.info)
 
 
-def judged(labels: NDArray[np.int8]) -> NDArray[np.int8]:
+def judged(
+    labels: NDArray[np.int8], chosen: slice | NDArray[np.int64] = slice(None)
+) -> NDArray[np.int8]:
     """Return labels, int8 (n, T) of 1 yes, 0 reviewed no, -1 unknown, as scores are measured.
+
+    Of a million designs those of the `chosen` rows alone take a bounded memory.
 
     Where people reviewed enough designs for a tag (ENOUGH_REVIEWED no, and as many no as yes),
     unreviewed designs stay unknown and are not measured. For any other tag an unknown counts as no:
     measured on all its yes and a handful of no, every model would look perfect.
     """
-    yes, no = (np.count_nonzero(labels == value, axis=0) for value in (1, 0))
-    thin = no < np.maximum(yes, ENOUGH_REVIEWED)
-    return np.where(thin & (labels < 0), np.int8(0), labels)
+    yes, no = np.zeros((2, labels.shape[1]), np.int64)
+    for start in range(0, len(labels), COUNTED):
+        block = labels[start : start + COUNTED]
+        yes += np.count_nonzero(block == 1, axis=0)
+        no += np.count_nonzero(block == 0, axis=0)
+    thin, rows = no < np.maximum(yes, ENOUGH_REVIEWED), labels[chosen]
+    return np.where(thin & (rows < 0), np.int8(0), rows)
 
 
 def record_files(folder: Path, split: str) -> list[Path]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.errors import RecordError
+from hangtag.storage.mapping import release
 
 MARK = 0xCED7230A
 MARK_BYTES = struct.pack("<I", MARK)
@@ -27,6 +28,9 @@ _BEGINS, _CONTINUES = (_WHOLE, _FIRST), (_MIDDLE, _LAST)
 _FRAME = struct.Struct("<II")  # mark, part flag << 29 | length
 HEADER = struct.Struct("<IfQQ")  # flag (how many labels follow), label if flag is 0, id, id2
 _BLOCK = 64 * 1024  # bytes searched for a mark at once
+_INDEX_BYTES = 2**20  # of an index read at once: numbers as texts take ten times as much
+_READS = 4096  # records after which the pages that were read are given back
+_STARTS = 65_536  # records whose framing is checked at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +55,7 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data: mmap.mmap | bytes = b""  # an empty file cannot be mapped
+        self._reads = 0
         try:
             with path.open("rb") as file:
                 if path.stat().st_size:
@@ -87,14 +92,17 @@ class RecordFile:
         if outside or self.size % 4 or (starts % 4).any():
             return False
         words = np.frombuffer(self.data, "<u4", self.size // 4)
-        first = starts // 4
-        following = words[first + 1].astype(np.int64)
-        ends = (starts + _FRAME.size + (following & MAX_PAYLOAD) + 3) & ~3
-        return bool(
-            (words[first] == MARK).all()
-            and (following >> 29 == _WHOLE).all()
-            and np.array_equal(ends, np.append(starts[1:], self.size))
-        )
+        for begin in range(0, len(starts), _STARTS):
+            block, after = starts[begin : begin + _STARTS], starts[begin + 1 : begin + 1 + _STARTS]
+            first = block // 4
+            following = words[first + 1].astype(np.int64)
+            ends = (block + _FRAME.size + (following & MAX_PAYLOAD) + 3) & ~3
+            if (words[first] != MARK).any() or (following >> 29 != _WHOLE).any():
+                return False
+            if not np.array_equal(ends, after if len(after) == len(block) else [*after, self.size]):
+                return False
+            release(self.data)
+        return True
 
     def parts(self, start: int, number: int) -> list[tuple[int, int]]:
         """Return the (begin, end) offsets of each part of the record at `start`."""
@@ -123,6 +131,9 @@ class RecordFile:
 
     def record(self, start: int, number: int, key: int) -> tuple[Record, int]:
         """Return the record at `start` and the offset behind it."""
+        self._reads += 1
+        if self._reads % _READS == 0:
+            release(self.data)
         parts = self.parts(start, number)
         for begin, end in parts:
             if find_mark(self.data, begin, end) < end or any(self.data[end : _padded(end)]):
@@ -203,7 +214,12 @@ def index_beside(path: Path) -> Path | None:
 def read_index(index: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the keys and offsets of an `.idx` file; both are empty if it is not one."""
     try:
-        table = np.fromiter(map(int, index.read_bytes().split()), np.int64).reshape(-1, 2)
+        with index.open("rb") as file:
+            blocks = [
+                np.fromiter(map(int, b"".join(lines).split()), np.int64)
+                for lines in iter(lambda: file.readlines(_INDEX_BYTES), [])
+            ]
+        table = np.concatenate([np.empty(0, np.int64), *blocks]).reshape(-1, 2)
     except OSError as cause:
         raise RecordError(f"{index}: {cause.strerror or cause}") from cause
     except (ValueError, OverflowError):

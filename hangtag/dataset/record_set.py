@@ -48,14 +48,21 @@ class RecordSet:
 
         Raises RecordError where files differ in the number of labels.
         """
-        found = [(part, part.labels()) for part in self._parts if len(part)]
-        for part, values in found:
-            if values.shape[1] != found[0][1].shape[1]:
-                raise RecordError(
-                    f"{part.path}: has {values.shape[1]} labels a record, {found[0][0].path.name} "
-                    f"has {found[0][1].shape[1]}; pack them again with one list of tags"
-                )
-        return np.concatenate([values for _, values in found]) if found else np.zeros((0, 0), "f4")
+        blocks = list(self.label_blocks())
+        return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+
+    def label_blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the labels of some thousand records at a time; raises as `labels` does."""
+        first: tuple[RecordReader, int] | None = None
+        for part in self._parts:
+            for values in part.label_blocks():
+                reader, width = first = first or (part, values.shape[1])
+                if values.shape[1] != width:
+                    raise RecordError(
+                        f"{part.path}: has {values.shape[1]} labels a record, {reader.path.name} "
+                        f"has {width}; pack them again with one list of tags"
+                    )
+                yield values
 
     def close(self) -> None:
         """Close the files; nothing can be read afterwards."""

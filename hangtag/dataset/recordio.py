@@ -27,6 +27,7 @@ from hangtag.dataset.record_framing import (
 )
 from hangtag.errors import RecordError
 from hangtag.storage.files import atomic_path
+from hangtag.storage.mapping import release
 
 _ROWS = 4096  # records whose labels are gathered at once
 
@@ -51,7 +52,7 @@ class RecordReader:
         index = index_beside(self.path) if index is None else Path(index)
         if index is None:
             self._starts = self._file.starts()
-            self.keys: list[int] = list(range(len(self._starts)))
+            self.keys: Sequence[int] = range(len(self._starts))
         else:
             self._read_with(index)
 
@@ -65,9 +66,10 @@ class RecordReader:
         named = offsets[order]
         self._starts = named if self._file.are_starts(named) else self._file.starts()
         if np.array_equal(named, self._starts):
-            self.keys = keys[order].tolist()
+            keys, count = keys[order], range(len(order))
+            self.keys = count if np.array_equal(keys, count) else keys.tolist()
             return
-        self.keys = list(range(len(self._starts)))
+        self.keys = range(len(self._starts))
         for offset in np.setdiff1d(offsets, self._starts).tolist():
             if self._file.begins_record(offset):
                 number = int(np.searchsorted(self._starts, offset)) - 1
@@ -110,39 +112,50 @@ class RecordReader:
     def labels(self) -> NDArray[np.float32]:
         """Return the labels of all records, float32 of shape (records, labels), in file order.
 
-        Image data is not read. Raises RecordError if a record has another number of labels than the
-        first one; an empty file gives shape (0, 0).
+        An empty file gives shape (0, 0). Raises RecordError as `label_blocks` does.
         """
+        blocks = list(self.label_blocks())
+        return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+
+    def label_blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the labels of some thousand records at a time, float32 (records, labels).
+
+        Image data is not read. Raises RecordError if a record has another number of labels than the
+        first one.
+        """
+        width = None
+        for start in range(0, len(self), _ROWS):
+            found = self._labels(range(start, min(start + _ROWS, len(self))), width)
+            width = found.shape[1]
+            release(self._file.data)
+            yield found
+
+    def _labels(self, numbers: range, width: int | None) -> NDArray[np.float32]:
+        """Return the labels of some records in a row; `width`: of each before them."""
         words = np.frombuffer(self._file.data, "<u4", self._file.size // 4)
-        first = self._starts // 4
+        first = self._starts[numbers.start : numbers.stop] // 4
         length = (words[first + 1] & MAX_PAYLOAD).astype(np.int64)
-        flags = np.zeros(len(self), np.int64)
+        flags = np.zeros(len(first), np.int64)
         has_header = length >= HEADER.size
         flags[has_header] = words[first[has_header] + 2]
         plain = has_header & (length >= HEADER.size + 4 * flags)
         # The others have the mark inside of their header or labels, or are damaged and raise.
-        cut = {int(number): self[int(number)].labels for number in np.flatnonzero(~plain)}
+        cut = {int(row): self[numbers[int(row)]].labels for row in np.flatnonzero(~plain)}
         widths = np.maximum(flags, 1)
         widths[list(cut)] = [len(labels) for labels in cut.values()]
-        self._check_widths(widths)
-        table = np.zeros((len(self), int(widths[0]) if len(self) else 0), np.float32)
-        values = words.view("<f4")
-        column = first + np.where(flags > 0, 2 + HEADER.size // 4, 3)
-        for rows in np.split(np.flatnonzero(plain), range(_ROWS, int(plain.sum()), _ROWS)):
-            table[rows] = values[column[rows, None] + np.arange(table.shape[1])]
-        for number, labels in cut.items():
-            table[number] = labels
-        return table
-
-    def _check_widths(self, widths: NDArray[np.int64]) -> None:
-        odd = np.flatnonzero(widths != widths[:1])
-        if len(odd):
-            number = int(odd[0])
+        width = int(widths[0]) if width is None else width
+        for row in np.flatnonzero(widths != width)[:1].tolist():
             raise RecordError(
-                f"{self.path}: record {number} at byte {self._starts[number]} has "
-                f"{widths[number]} labels, the records before it have {widths[0]}; "
+                f"{self.path}: record {numbers[row]} at byte {self._starts[numbers[row]]} has "
+                f"{widths[row]} labels, the records before it have {width}; "
                 "pack it again with one list of tags"
             )
+        table = np.zeros((len(first), width), np.float32)
+        column = first + np.where(flags > 0, 2 + HEADER.size // 4, 3)
+        table[plain] = words.view("<f4")[column[plain, None] + np.arange(width)]
+        for row, labels in cut.items():
+            table[row] = labels
+        return table
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""

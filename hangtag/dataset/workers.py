@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from hangtag.cores import cores as cores
 from hangtag.dataset.elsewhere import mapper_here
 from hangtag.errors import ConfigError, ImageError
-from hangtag.processes import quick_context
+from hangtag.processes import DECODING, keep_freed_memory, quick_context
 from hangtag.storage.reading import Source, read_ahead, read_bytes
 
 R = TypeVar("R")
@@ -174,6 +174,11 @@ def quiet_decoders() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def _prepare_worker() -> None:
+    quiet_decoders()
+    keep_freed_memory()
+
+
 class Workers:
     """Worker processes for designs that arrive one by one, as in a server; `close` ends them.
 
@@ -203,8 +208,8 @@ class Workers:
 
 def _pool(workers: int) -> ProcessPool:
     # No forks of this process: one with running threads (ONNX Runtime, torch) can hang.
-    context = quick_context("hangtag.dataset.shards")
-    return ProcessPool(max_workers=workers, initializer=quiet_decoders, context=context)
+    context = quick_context(DECODING)
+    return ProcessPool(max_workers=workers, initializer=_prepare_worker, context=context)
 
 
 def _given(source: Source) -> str | bytes | ImageError:

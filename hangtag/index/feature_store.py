@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hangtag.storage.files import atomic_path, write_text
 from hangtag.storage.locks import one_at_a_time
+from hangtag.storage.mapping import release
 
 DIGEST_BYTES: Final = 16
 _DIGESTS, _ABOUT = "digests.bin", "about.json"
@@ -47,6 +48,7 @@ class Rows:
 
     def __getitem__(self, chosen: Any) -> NDArray[np.float32]:
         found: NDArray[np.float32] = self._stored[self._positions[chosen]].astype(np.float32)
+        release(self._stored)  # or all rows would be in memory after one pass
         return found
 
 

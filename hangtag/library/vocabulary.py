@@ -101,20 +101,16 @@ class Vocabulary:
         """Return `labels` of many designs, (N, T) int8."""
         matrix = np.full((len(designs), len(self)), -1, np.int8)
         yes, no = self._columns
-        for value, columns_of, field_name in ((0, no, "not_tags"), (1, yes, "tags")):
-            rows: list[int] = []
-            columns: list[int] = []
-            for row, design in enumerate(designs):
+        for row, design in enumerate(designs):
+            for value, columns_of, field_name in ((0, no, "not_tags"), (1, yes, "tags")):
                 names: Iterable[str] = map(normalise_tag, getattr(design, field_name))
                 if value == 1 and self.splits:
                     names = split_names(
                         (self._tag_of.get(name, name) for name in names), self.splits
                     )
                 for name in names:
-                    found = columns_of.get(name, ())
-                    columns += found
-                    rows += [row] * len(found)
-            matrix[rows, columns] = value
+                    for column in columns_of.get(name, ()):
+                        matrix[row, column] = value
         return matrix
 
     def means(self, name: str) -> tuple[int, ...]:

@@ -56,8 +56,9 @@ class ExactHead:
         6,000 designs.
         """
         parts, rng = tuple(widths), np.random.default_rng(0)
+        judges = (targets > 0.5).astype(np.int8)
         designs = Standardised(rows, parts)
-        self.settings = settings or choose_settings(designs, targets > 0.5, groups, parts, rng)
+        self.settings = settings or choose_settings(designs, judges, groups, parts, rng)
         landmarks = designs[:]
         values = kernel(landmarks, landmarks, self.settings)
         self.inverse = ridge_inverse(values, self.settings.lam)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,14 @@ from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import DatasetError, ImageError, Stopped
 from hangtag.index.backbone import Backbone
 from hangtag.index.feature_store import FeatureStore, Rows, digest_of, opened_store
+from hangtag.storage.mapping import release
 from hangtag.tagging.model_folder import CHECKPOINTS
 from hangtag.training.pixels import Stores, labels_of
 
 SPLITS: Final = ("train", "validation")
 FEATURES_FOLDER: Final = "features"
 BATCH: Final = 32
+BLOCK: Final = 4_096  # designs that are looked up at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Features:
     train_kept: NDArray[np.int64]
     """(n,), the records that could be decoded."""
 
-    validation: NDArray[np.float32]
+    validation: Rows | NDArray[np.float32]
     """(m, F), likewise."""
 
     validation_labels: NDArray[np.int8]
@@ -85,12 +87,17 @@ def features_of(
     train, validation = positions["train"], positions["validation"]
     return Features(
         Rows(rows, train.rows),
-        labels["train"][train.records],
+        _of(labels["train"], train),
         train.records,
-        Rows(rows, validation.rows)[:],
-        labels["validation"][validation.records],
+        Rows(rows, validation.rows),
+        _of(labels["validation"], validation),
         validation.records,
     )
+
+
+def _of(labels: NDArray[np.int8], readable: "Readable") -> NDArray[np.int8]:
+    """Return the labels of readable designs, not copied where all are."""
+    return labels if len(readable.records) == len(labels) else labels[readable.records]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +125,17 @@ def stored_features(
 
     As `features_of`. Raises DatasetError where no design of a split can be read.
     """
-    about = {
-        "backbone": backbone.digest,
-        "packed_size": folder.info.size,
-        "input_size": input_size,
-        "trim": True,
-    }
+    about = made_with(backbone, folder.info.size, input_size)
     with opened_store(kept, sum(backbone.widths), about) as store:
         digests: dict[str, list[bytes]] = {}
         for split in splits:
             with folder.records(split) as records:
                 digests[split] = [digest_of(record.data) for record in records]
-            first = {one: n for n, one in reversed(list(enumerate(digests[split])))}
-            missing = sorted(n for one, n in first.items() if one not in store)
+            unknown: dict[bytes, int] = {}
+            for n, one in enumerate(digests[split]):
+                if one not in store:
+                    unknown.setdefault(one, n)
+            missing = list(unknown.values())
             pixels = _Pixels(folder, split, input_size, stores)
             _compute(backbone, store, digests[split], missing, pixels, stopped)
         store.drop_unused({digest for found in digests.values() for digest in found})
@@ -139,6 +144,16 @@ def stored_features(
             split: _readable(folder, split, rows, store.positions(found))
             for split, found in digests.items()
         }
+
+
+def made_with(backbone: Backbone, packed_size: int, input_size: int) -> dict[str, Any]:
+    """Return what the features of a dataset depend on, beside the designs."""
+    return {
+        "backbone": backbone.digest,
+        "packed_size": packed_size,
+        "input_size": input_size,
+        "trim": True,
+    }
 
 
 class _Pixels:
@@ -218,7 +233,11 @@ def _ahead(
 def _readable(
     folder: Dataset, split: str, rows: NDArray[np.float16], positions: NDArray[np.int64]
 ) -> Readable:
-    good = np.isfinite(rows[positions, 0])
+    good = np.empty(len(positions), np.bool_)
+    for start in range(0, len(positions), BLOCK):
+        block = slice(start, start + BLOCK)
+        good[block] = np.isfinite(rows[positions[block], 0])
+        release(rows)
     bad = np.flatnonzero(~good).tolist()
     if not good.any():
         raise DatasetError(f"{folder.path}: no image of the {split} split can be read")

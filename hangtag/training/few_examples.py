@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.index.parts import Floats, part_slices, standardised
-from hangtag.training.kernel import KernelSettings, inverted, kernel, to_logits
+from hangtag.training.inverse import inverted
+from hangtag.training.kernel import KernelSettings, kernel, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
 BACKGROUND: Final = 1_500

@@ -68,7 +68,7 @@ def head_logits(head: nn.Module, features: Features) -> NDArray[np.float32]:
     device = next(head.parameters()).device
     with torch.inference_mode():
         logits: NDArray[np.float32] = (
-            head(torch.from_numpy(features.validation).to(device)).cpu().numpy()
+            head(torch.from_numpy(features.validation[:]).to(device)).cpu().numpy()
         )
     return logits
 

@@ -24,6 +24,7 @@ from hangtag.index.parts import NOISE, part_slices
 from hangtag.index.parts import standardised as standardised
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
+from hangtag.training.inverse import inverted
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -54,6 +55,14 @@ class KernelSettings(NamedTuple):
     lam: float
 
 
+class Rows(Protocol):
+    """Features of n designs: an array (n, F), or what reads its rows when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: Any, /) -> Any: ...
+
+
 @dataclass(frozen=True, eq=False)
 class KernelHead:
     """A fitted head."""
@@ -75,7 +84,7 @@ class KernelHead:
     bias: Floats
     """(T,)."""
 
-    def logits(self, features: Floats) -> Floats:
+    def logits(self, features: Rows) -> Floats:
         """Return (n, T) logits for (n, F) features."""
         blocks = [
             self._outputs(features[start : start + BLOCK])
@@ -111,14 +120,6 @@ class KernelFit:
         """(p, T), what the regression says: near 0 for a no and near 1 for a yes."""
         found: Floats = self.logits / np.float32(SLOPE) + np.float32(CENTRE)
         return found
-
-
-class Rows(Protocol):
-    """Features of n designs: an array (n, F), or what reads its rows when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, chosen: Any, /) -> Any: ...
 
 
 class Standardised:
@@ -159,16 +160,16 @@ def fit(
     landmarks; by default all designs. Deterministic for a seed, which chooses subsets of designs.
     """
     parts, rng = tuple(widths), np.random.default_rng(seed)
-    designs, yes = Standardised(features, parts), labels == 1
-    bias = yes.mean(axis=0, dtype=np.float64).astype(np.float32)
-    settings = choose_settings(designs, yes, groups, parts, rng)
-    predicted = np.arange(len(yes))
+    designs = Standardised(features, parts)
+    bias = _frequencies(labels).astype(np.float32)
+    settings = choose_settings(designs, labels, groups, parts, rng)
+    predicted = np.arange(len(labels))
     if predict is not None:
         predicted = _whole_groups(groups, predict, rng)
     if len(designs) <= EXACT:
-        chosen = asked = np.arange(len(yes))
+        chosen = asked = np.arange(len(labels))
         landmarks = designs[:]
-        targets = yes.astype(np.float32)
+        targets = (labels == 1).astype(np.float32)
         weights, residuals = solved(
             kernel(landmarks, landmarks, settings), targets - bias, groups, settings.lam
         )
@@ -179,10 +180,17 @@ def fit(
         asked = predicted
         if predict != 0:
             asked = np.union1d(predicted, np.flatnonzero(np.isin(groups, groups[chosen])))
-        weights, logits = _approximated(designs, chosen, yes, groups, settings, asked)
+        weights, logits = _approximated(designs, chosen, labels, groups, settings, asked)
     head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
     left_out = logits[np.searchsorted(asked, chosen if predict != 0 else chosen[:0])]
     return KernelFit(head, predicted, logits[np.searchsorted(asked, predicted)], left_out)
+
+
+def _frequencies(labels: Labels) -> NDArray[np.float64]:
+    """Return the share of designs, (T,), that have each tag."""
+    blocks = (labels[start : start + BLOCK] == 1 for start in range(0, len(labels), BLOCK))
+    counts = sum(np.count_nonzero(block, axis=0) for block in blocks)
+    return np.asarray(counts, np.float64) / len(labels)
 
 
 def to_logits(outputs: Any) -> Any:
@@ -238,7 +246,7 @@ def choose_landmarks(
 
 def choose_settings(
     designs: Rows,
-    yes: NDArray[np.bool_],
+    labels: Labels,
     groups: NDArray[np.int64],
     widths: tuple[int, ...],
     rng: np.random.Generator,
@@ -246,17 +254,18 @@ def choose_settings(
     """Return the gamma and lambda with the best macro mAP of predictions from other groups."""
     some = _whole_groups(groups, CHOOSING, rng)
     rows, groups = designs[some], groups[some]
-    targets = yes[some][:, yes[some].any(axis=0)].astype(np.float32)
+    yes = labels[some] == 1
+    targets = yes[:, yes.any(axis=0)].astype(np.float32)
     if not targets.size:  # nobody gave any tag
         return KernelSettings(widths, GAMMAS[1], LAMBDAS[0])
     best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
-    labels, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
+    judges, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
     for gamma in track(GAMMAS, "choosing gamma and lambda", len(GAMMAS)):
         values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0))
         for lam in LAMBDAS:
             _, residuals = solved(values, centred, groups, lam)
             scores = expit(to_logits(targets - residuals).astype(np.float64))
-            score = float(np.nanmean(average_precision(scores, labels)))
+            score = float(np.nanmean(average_precision(scores, judges)))
             if score > best:
                 best, found = score, KernelSettings(widths, gamma, lam)
     return found
@@ -297,30 +306,10 @@ def ridge_inverse(values: Floats, lam: float) -> Floats:
     return inverse
 
 
-def inverted(values: NDArray[np.float64]) -> NDArray[Any]:
-    """Return the inverse of a positive definite matrix by halves, in half the time of LAPACK's LU.
-
-    In float32 the error would be that of the second digit.
-    """
-    if len(values) <= BLOCK:
-        return np.linalg.inv(values)
-    half = len(values) // 2
-    found = np.empty_like(values)
-    first, upper, lower = found[:half, :half], found[:half, half:], found[half:, half:]
-    first[:] = inverted(values[:half, :half])
-    across = first @ values[:half, half:]
-    lower[:] = inverted(values[half:, half:] - values[half:, :half] @ across)
-    np.matmul(across, lower, out=upper)
-    first += upper @ across.T
-    np.negative(upper, out=upper)
-    found[half:, :half] = upper.T
-    return found
-
-
 def _approximated(
     designs: Rows,
     chosen: NDArray[np.int64],
-    yes: NDArray[np.bool_],
+    labels: Labels,
     groups: NDArray[np.int64],
     settings: KernelSettings,
     predicted: NDArray[np.int64],
@@ -330,24 +319,24 @@ def _approximated(
     `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), of whole groups. The normal
     equations are summed up block by block, so that memory is bounded.
     """
-    landmarks, bias = designs[chosen], yes.mean(axis=0, dtype=np.float64)
+    landmarks, bias = designs[chosen], _frequencies(labels)
     system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
     system[np.diag_indices_from(system)] += 1e-8 * len(designs)  # float32 kernels are that exact
-    right = np.zeros((len(chosen), yes.shape[1]))
+    right = np.zeros((len(chosen), labels.shape[1]))
     steps = [slice(start, start + BLOCK) for start in range(0, len(designs), BLOCK)]
     for step in track(steps, "fitting", len(steps)):
         rows = kernel(designs[step], landmarks, settings).astype(np.float64)
         system += rows.T @ rows
-        right += rows.T @ (yes[step] - bias)
-    without = _Without(np.linalg.inv(system), right, chosen)
+        right += rows.T @ ((labels[step] == 1) - bias)
+    without = _Without(inverted(system), right, chosen)
     order = predicted[np.argsort(groups[predicted], kind="stable")]
     blocks = [order[block] for block in _blocks(groups[order])]
-    logits = np.empty((len(predicted), yes.shape[1]), np.float32)
+    logits = np.empty((len(predicted), labels.shape[1]), np.float32)
     for members in track(blocks, "predicting", len(blocks)):
         rows = kernel(designs[members], landmarks, settings).astype(np.float64)
-        targets = yes[members] - bias
-        residuals = without.residuals(rows, targets, members, groups[members])
-        logits[np.searchsorted(predicted, members)] = to_logits(yes[members] - residuals)
+        yes = labels[members] == 1
+        residuals = without.residuals(rows, yes - bias, members, groups[members])
+        logits[np.searchsorted(predicted, members)] = to_logits(yes - residuals)
     return without.weights.astype(np.float32), logits
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note
-from hangtag.dataset.dataset_folder import Dataset
+from hangtag.dataset.dataset_folder import Dataset, judged
 from hangtag.dataset.images import Pixels
 from hangtag.index.backbone import Backbone, State
 from hangtag.quality.scoring import groups_of
@@ -89,7 +89,7 @@ class KernelRun:
             f"kernel ridge regression with gamma {settings.gamma:g} and lambda {settings.lam:g}, "
             f"{len(fitted.head.landmarks):,} landmarks"
         )
-        labels = setup.folder.judged_labels("train")[features.train_kept][fitted.predicted]
+        labels = judged(features.train_labels, fitted.predicted)
         logits = fitted.head.logits(features.validation)
         record = history.measured(
             0, 0.0, history.cross_entropy(fitted.logits, labels), logits,

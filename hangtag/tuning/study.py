@@ -4,6 +4,7 @@ Trials whose process died are requeued: at once by the same machine, which sees 
 by any other machine once the trial's heartbeat has stopped.
 """
 
+import copy
 import os
 import socket
 import time
@@ -107,9 +108,7 @@ def _storage(url: str) -> RDBStorage:
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
-                DEATHS, inherit_intermediate_values=True
-            ),
+            heartbeat_stale_trial_callback=_Retry(DEATHS),
         )
     if sqlite:
         event.listen(storage.engine, "begin", _begin_at_once)
@@ -162,7 +161,7 @@ def requeue(study: Study, number: int, most: int | None = None) -> None:
 
     `most`: how many times at most, for a trial found dead, which only one finder may queue.
     """
-    trial = study.get_trials(deepcopy=True)[number]
+    trial = study.get_trials(deepcopy=False)[number]
     if trial.state == TrialState.RUNNING:
         try:
             study.tell(number, state=TrialState.FAIL)
@@ -170,9 +169,24 @@ def requeue(study: Study, number: int, most: int | None = None) -> None:
             return  # another process was first, and queues it
     elif trial.state != TrialState.FAIL or most is not None:
         return  # it has ended, or another process found it dead first
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)(study, trial)
+    _Retry(most)(study, trial)
+
+
+class _Retry:
+    """Queues a dead trial once more, with all that it recorded but the process that ran it.
+
+    Between its beginning and its signature the new one would look as dead as the old one.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._queue = RetryHeartbeatStaleTrialCallback(most, inherit_intermediate_values=True)
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        unsigned = copy.deepcopy(trial)
+        unsigned.user_attrs.pop("worker", None)
+        self._queue(study, unsigned)
 
 
 def requeue_stale(study: Study) -> None:

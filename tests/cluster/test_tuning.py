@@ -8,13 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
 
 import hangtag
 from hangtag.errors import ConfigError
 from hangtag.training.config import TrainConfig
 from hangtag.tuning.config import TuneConfig
 from hangtag.tuning.space import Space
-from hangtag.tuning.study import finished, open_study
+from hangtag.tuning.study import finished, first_number, open_study
 from tests.cluster.conftest import Nodes
 
 pytestmark = pytest.mark.slow  # starts a cluster
@@ -57,7 +58,15 @@ def test_all_trials_are_done_with_a_worker_killed(
     trials = open_study(folder).get_trials(deepcopy=False)
     done = finished(trials)
     assert len(done) == 3
-    assert len(trials) == 4  # the killed one was queued again
+    # Two workers may begin the last trial at the same moment; one of them then fails it.
+    lost = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.FAIL and trial.user_attrs["worker"]["pid"] == killed[0]
+    ]
+    again = [one for one in trials if first_number(one) in {first_number(gone) for gone in lost}]
+    assert len(again) == 2  # the killed one was queued again, once
+    assert again[1] in done
     workers = {trial.user_attrs["worker"]["pid"] for trial in done}
     assert killed[0] not in workers
     assert os.getpid() not in workers

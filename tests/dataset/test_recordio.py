@@ -76,7 +76,7 @@ def test_reads_what_mxnet_wrote(name: str) -> None:
     with RecordReader(VECTORS / f"{name}.rec") as reader:
         expected = EXPECTED[name]["records"]
         assert len(reader) == len(expected)
-        assert reader.keys == [row["key"] for row in expected]
+        assert list(reader.keys) == [row["key"] for row in expected]
         for record, row in zip(reader, expected, strict=True):
             label = row["label"]
             assert record.flag == (len(label) if isinstance(label, list) else 0)
@@ -193,7 +193,7 @@ def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
         pass
     with RecordReader(tmp_path / "a.rec") as reader:
         assert len(reader) == 0
-        assert list(reader) == reader.keys == []
+        assert list(reader) == list(reader.keys) == []
         assert reader.labels().shape == (0, 0)
     assert list(salvage(tmp_path / "a.rec")) == []
 
@@ -219,7 +219,7 @@ def test_a_missing_index_is_rebuilt(small: Path, capsys: pytest.CaptureFixture[s
     before = contents(small)
     small.with_suffix(".idx").unlink()
     with RecordReader(small) as reader:
-        assert reader.keys == [0, 1, 2, 3]
+        assert list(reader.keys) == [0, 1, 2, 3]
         assert [content(record)[1:] for record in reader] == [row[1:] for row in before]
     assert capsys.readouterr().err == ""
     with pytest.raises(RecordError, match=r"other\.idx: No such file"):
@@ -246,7 +246,7 @@ def test_an_index_that_does_not_fit_is_noted_and_rebuilt(
     before = contents(small)
     small.with_suffix(".idx").write_text(text, encoding="latin-1")
     with RecordReader(small) as reader:
-        assert reader.keys == [0, 1, 2, 3]
+        assert list(reader.keys) == [0, 1, 2, 3]
         assert [content(record)[1:] for record in reader] == [row[1:] for row in before]
     assert "small.idx: does not match the 4 records" in capsys.readouterr().err
 

@@ -173,12 +173,3 @@ def test_hardly_any_designs_and_tags_that_nobody_gave(drawn: Drawn, designs: int
             fitted = fit(features, given, known, WIDTHS)
             assert np.isfinite(fitted.logits).all()
             assert np.isfinite(fitted.head.logits(drawn[0])).all()
-
-
-def test_the_inverse_by_halves_is_the_inverse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "BLOCK", 8)
-    rows = np.random.default_rng(0).normal(size=(61, 20))
-    values = rows @ rows.T + 0.2 * np.eye(61)
-    kept = values.copy()
-    np.testing.assert_allclose(kernel.inverted(values), np.linalg.inv(values), atol=1e-12)
-    np.testing.assert_array_equal(values, kept)

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -465,6 +467,23 @@ def test_a_queued_trial_is_taken_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         taken = [pool.submit(take) for _ in range(4)]
     assert sorted(number for one in taken for number in one.result()) == list(range(40))
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat")  # they ask for it as no worker of ours does
+def test_a_trial_queued_again_is_not_dead_before_its_new_process_is_recorded(
+    tmp_path: Path,
+) -> None:
+    study = open_study(tmp_path, create=True)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    began = psutil.Process(process.pid).create_time()
+    process.wait()
+    dead = {"host": socket.gethostname(), "pid": process.pid, "began": began}
+    study.ask().set_user_attr("worker", dead)
+    studies.requeue_stale(study)
+    assert study.ask().number == 1
+    studies.requeue_stale(study)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING]
 
 
 def test_a_trial_that_was_taken_for_dead_costs_no_worker(
