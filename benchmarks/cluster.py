@@ -43,7 +43,7 @@ from hangtag.tuning.study import open_study
 LONGEST = 3600  # seconds for one command of `overhead` and `drills`
 NICENESS = "RAY_worker_niceness"
 STORE = 512 * 2**20  # bytes of a node's object store
-EPOCHS, TRIALS = 6, 4  # of the drills
+EPOCHS, TRIALS = 6, 3  # of the drills
 SUFFIXES = {".png", ".jpg", ".webp"}
 
 
@@ -251,13 +251,6 @@ def trials_in(study: Path) -> list[Any]:
         return []
 
 
-def trained(catalog: Path, work: Path) -> tuple[Path, Path]:
-    """Pack the designs and train a head; return the dataset and the model."""
-    run(["pack", catalog, work / "dataset", "--min-count", 1])
-    run(["train", work / "dataset", work / "model"])
-    return work / "dataset", work / "model"
-
-
 def large(designs: int, work: Path) -> None:
     """Draw small designs, and run pack, train and tag on them."""
     run(["sample", work / "sample", "--designs", min(designs, 2000)], 3600)
@@ -338,11 +331,13 @@ def main() -> None:
             return
         catalog = catalog_of(given.library, given.count, work)
         if given.what == "overhead":
-            model = given.model.resolve() if given.model else trained(catalog, work)[1]
-            chosen = tasks(catalog, model, work)
+            chosen = tasks(catalog, given.model.resolve(), work)
             overhead({given.task: chosen[given.task]} if given.task else chosen, work, given.rounds)
         else:
-            dataset, model = trained(catalog, work)
+            dataset, model = work / "dataset", work / "model"
+            run(["pack", catalog, dataset, "--min-count", 1])
+            if given.task in (None, "tag", "index", "audit"):
+                run(["train", dataset, model])
             every = drills_of(catalog, model, dataset, work)
             drills({given.task: every[given.task]} if given.task else every, work)
 

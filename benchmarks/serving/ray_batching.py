@@ -5,14 +5,14 @@
 One copy with two cores behind Ray Serve's proxy, on loopback; the same server in all ways but that
 `@serve.batch` collects the decoded designs, at once or for up to 10 ms. PNGs of at most 100 KB, by
 so many clients that each wait for their answer. Interleaved rounds, medians. About four minutes.
-Expected: no way is better by more than the rounds differ, so that the engine, which the server has
-without Ray too, stays.
+Expected: the engine, which the server has without Ray too, answers more from 8 clients on.
 """
 
 import argparse
 import os
 import random
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,45 +20,59 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hangtag.dataset.images import Pixels
+from hangtag.dataset.images import decode
+from hangtag.errors import ImageError
 from hangtag.service import serve as serving
 from hangtag.service.config import ServeConfig
 from hangtag.service.engine import Engine
-from hangtag.tagging.tagger import BATCH, Tagger
+from hangtag.tagging.tagger import BATCH
 
 CLIENTS = (1, 8, 32)
-WAITS = {"Ray Serve, at once": 0.0, "Ray Serve, 10 ms": 0.01}  # seconds
+# Seconds for which Ray Serve collects a batch; None is the engine.
+WAYS = {"the engine": None, "Ray Serve, at once": 0.0, "Ray Serve, 10 ms": 0.01}
+STORE = 512 * 2**20  # bytes
 LARGEST = 100_000  # bytes of a design
 
 
 def by_ray(wait: float) -> type[Engine]:
     """Return the engine with batches by Ray Serve."""
+    import asyncio
+
     from ray import serve
 
     class RayEngine(Engine):
-        async def score(self, data: bytes) -> tuple[Tagger, NDArray[np.float32]]:
+        async def score(self, data: bytes) -> Any:
             pixels = await self._input(self.tagger, data)
             return self.tagger, await self._scores(pixels)
 
         @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=wait)
-        async def _scores(self, inputs: list[Pixels]) -> list[NDArray[np.float32]]:
-            import asyncio
-
+        async def _scores(self, inputs: list[Any]) -> list[Any]:
             loop = asyncio.get_running_loop()
             return list(await loop.run_in_executor(self._runner, self.tagger.scores, inputs))
 
     return RayEngine
 
 
-def server(model: Path, engine: Callable[[], type[Engine]]) -> Callable[[], Any]:
+def application_of(model: Path, wait: float | None) -> Any:
+    """Return the server of a model; with `wait` its batches are Ray Serve's."""
+    if wait is not None:
+        serving.Engine = by_ray(wait)  # type: ignore[misc]
+    return serving.application(model, ServeConfig(queue=256), None)[0]
+
+
+def server(model: Path, wait: float | None) -> Callable[[], Any]:
     def app() -> Any:
-        serving.Engine = engine()  # type: ignore[misc]
-        return serving.application(model, ServeConfig(queue=256), None)[0]
+        return application_of(model, wait)
 
     return app
+
+
+def is_readable(data: bytes) -> bool:
+    try:
+        decode(data, 256, 25.0)
+    except ImageError:
+        return False
+    return True
 
 
 def requested(place: tuple[str, int, str], bodies: list[bytes], clients: int, seconds: float) -> (
@@ -100,32 +114,36 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_" + "worker_niceness"] = "0"  # as without Ray: Ray's is 15
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     import ray
+    import ray_batching  # this script, where the copies find it
     from ray import serve
+    from ray.cluster_utils import Cluster
 
     found = [path for path in sorted(given.designs.rglob("*.png")) if path.stat().st_size < LARGEST]
-    bodies = [path.read_bytes() for path in random.Random(0).sample(found, min(200, len(found)))]
+    chosen = random.Random(0).sample(found, min(200, len(found)))
+    bodies = [data for path in chosen if is_readable(data := path.read_bytes())]
     model = given.model.resolve()
-    ways = {"the engine": lambda: Engine, **{
-        name: (lambda wait=wait: by_ray(wait)) for name, wait in WAITS.items()
-    }}  # fmt: skip
-    ray.init(num_cpus=6, include_dashboard=False, log_to_driver=False)  # two for each way
+    # Not ray.init alone, which would write a token into the home folder for all later clusters.
+    head = {"num_cpus": 2 * len(WAYS), "include_dashboard": False, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        for number, engine in enumerate(ways.values()):
+        ray.init(cluster.address, log_to_driver=False)
+        for number, wait in enumerate(WAYS.values()):
             copy = serve.deployment(
                 name=f"way{number}", ray_actor_options={"num_cpus": 2}, max_ongoing_requests=256
-            )(serve.ingress(server(model, engine))())
+            )(serve.ingress(ray_batching.server(model, wait))())
             serve.run(copy.bind(), name=f"way{number}", route_prefix=f"/way{number}")
         for clients in CLIENTS:
-            rates: dict[str, list[float]] = {name: [] for name in ways}
-            times: dict[str, list[float]] = {name: [] for name in ways}
+            rates: dict[str, list[float]] = {name: [] for name in WAYS}
+            times: dict[str, list[float]] = {name: [] for name in WAYS}
             for _ in range(given.rounds + 1):  # the first warms up
-                for number, name in enumerate(ways):
+                for number, name in enumerate(WAYS):
                     place = ("127.0.0.1", 8000, f"/way{number}/tag")
                     took = requested(place, bodies, clients, given.seconds)
                     rates[name].append(len(took) / given.seconds)
                     times[name].append(statistics.median(took))
-            for name in ways:
+            for name in WAYS:
                 each = ", ".join(f"{rate:.0f}" for rate in rates[name][1:])
                 print(f"{clients} clients, {name}: {statistics.median(rates[name][1:]):.0f}/s "
                       f"({each}), median {statistics.median(times[name][1:]) * 1000:.0f} ms",
@@ -133,6 +151,7 @@ def main() -> None:
     finally:
         serve.shutdown()
         ray.shutdown()
+        cluster.shutdown()
 
 
 if __name__ == "__main__":
