@@ -50,6 +50,6 @@ def on_cluster(address: str | None) -> AbstractContextManager[None]:
     """
     if address is None:
         return nullcontext()
-    from hangtag.cluster.connection import designs_on
+    from hangtag.cluster.designs import designs_on
 
     return designs_on(address)

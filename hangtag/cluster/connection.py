@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from hangtag.console import note
-from hangtag.dataset.elsewhere import mapped_by
 from hangtag.errors import ConfigError, HangtagError, JobError, MissingExtra
 
 _SECONDS: Final = 10.0
@@ -76,15 +75,6 @@ def _probe(address: str) -> None:
         raise ValueError("write HOST:PORT, ray://HOST:PORT or auto")
     with socket.create_connection((place.hostname, place.port), timeout=_SECONDS):
         pass
-
-
-@contextmanager
-def designs_on(address: str) -> Iterator[None]:
-    """Decode the designs of a block on the cluster at `address`. Raises as `joined` does."""
-    from hangtag.cluster.designs import ClusterMap
-
-    with joined(address), mapped_by(ClusterMap()):
-        yield
 
 
 def _failure_of(error: Exception) -> HangtagError:

@@ -9,13 +9,14 @@ and the object store hold.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
-from hangtag.cluster.connection import count_of
+from hangtag.cluster.connection import count_of, joined
 from hangtag.cluster.tasks import Folder, Network, Then, decoded, shipped
-from hangtag.dataset.elsewhere import ReadsFolder
+from hangtag.dataset.elsewhere import ReadsFolder, mapped_by
 from hangtag.errors import ConfigError, ImageError
 from hangtag.storage.addresses import S3
 
@@ -87,3 +88,10 @@ def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
                 "the designs into a folder that all nodes share, or into a bucket"
             )
     return found
+
+
+@contextmanager
+def designs_on(address: str) -> Iterator[None]:
+    """Decode the designs of a block on the cluster at `address`. Raises as `joined` does."""
+    with joined(address), mapped_by(ClusterMap()):
+        yield

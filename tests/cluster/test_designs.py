@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import hangtag
-from hangtag.cluster.connection import designs_on
+from hangtag.cluster.designs import designs_on
 from hangtag.dataset.workers import map_designs
 from hangtag.errors import ConfigError, ImageError, MissingExtra
 from hangtag.index.model_graph import ModelGraph
