@@ -76,7 +76,7 @@ def merge(designs: int) -> None:
         design = Design(f"designs/{number:09d}.png", tuple(tags[n] for n in set(chosen.tolist())))
         prepared.designs.append(design)
         prepared.records.append((Path("none.rec"), number))
-        prepared.hashes.append(generator.bytes(FINGERPRINT_BYTES))
+        prepared.hashes += generator.bytes(FINGERPRINT_BYTES)
         prepared.digests.append(generator.bytes(32).hex())
     config = PackConfig()
     began = time.perf_counter()

@@ -208,6 +208,7 @@ HELPERS = {
         "dataset.pack",
         "dataset.pack_parts",
         "dataset.recordio",
+        "processes.begin_workers",
         "tagging.bulk",
     },
     "demo": {"tagging.bulk"},
@@ -216,6 +217,7 @@ HELPERS = {
     "model": {"sagemaker.hyperparameters"},
     "quality": {"quality.audit", "quality.compare", "quality.evaluate", "storage.files"},
     "tagging": {
+        "processes.begin_workers",
         "storage.parts",
         "tagging.bulk",
         "tagging.output",

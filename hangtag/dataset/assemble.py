@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from hangtag.dataset.dataset_folder import (
 from hangtag.dataset.shards import Prepared, Rejection
 from hangtag.errors import DatasetError
 from hangtag.library.catalog import SPLITS, Catalog, Design
+from hangtag.library.fingerprints import FINGERPRINT_BYTES
 from hangtag.library.near_duplicates import merge_groups, near_duplicate_groups
 from hangtag.library.splits import split_groups
 from hangtag.library.vocabulary import Vocabulary
@@ -47,9 +48,13 @@ class Assembly:
 
     @classmethod
     def of(cls, prepared: Prepared, vocabulary: Vocabulary, config: PackConfig) -> "Assembly":
-        """Label, group and split designs. Raises DatasetError where a split stays empty."""
-        labels = vocabulary.label_matrix(prepared.designs)
+        """Label, group and split designs. Raises DatasetError where a split stays empty.
+
+        The fingerprints in `prepared` are gone afterwards: of a million designs they are 0.6 GB.
+        """
         groups = _groups(prepared)
+        prepared.hashes.clear()
+        labels = vocabulary.label_matrix(prepared.designs)
         splits = _splits(prepared.designs, labels, groups, config)
         return cls(prepared, vocabulary, labels, groups, splits)
 
@@ -116,15 +121,19 @@ def _groups(prepared: Prepared) -> NDArray[np.int64]:
     These are near-duplicates, designs with the same pixels, files that differ only in their suffix
     (a drawing and its exports), and the catalog's own groups.
     """
-    hashes = np.frombuffer(b"".join(prepared.hashes), np.uint8).reshape(len(prepared.hashes), -1)
-    _, pixels = np.unique(prepared.digests, return_inverse=True)
-    own = {group: number for number, group in enumerate({d.group: None for d in prepared.designs})}
-    named = np.array(
-        [own[d.group] if d.group else len(own) + row for row, d in enumerate(prepared.designs)]
-    )
-    stems = [design.image[: -len(Path(design.image).suffix) or None] for design in prepared.designs]
-    _, files = np.unique(stems, return_inverse=True)
-    return merge_groups(near_duplicate_groups(hashes), pixels, files, named)
+    hashes = np.frombuffer(prepared.hashes, np.uint8).reshape(-1, FINGERPRINT_BYTES)
+    own = _numbered(design.group or row for row, design in enumerate(prepared.designs))
+    files = _numbered(one.image[: -len(Path(one.image).suffix) or None] for one in prepared.designs)
+    return merge_groups(near_duplicate_groups(hashes), _numbered(prepared.digests), files, own)
+
+
+def _numbered(values: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Return a number (n,) for every value, the same for equal ones.
+
+    Unlike np.unique it keeps no array of texts as wide as the longest.
+    """
+    numbers: dict[Hashable, int] = {}
+    return np.fromiter((numbers.setdefault(one, len(numbers)) for one in values), np.int64)
 
 
 def _splits(
@@ -165,7 +174,7 @@ def fingerprint_of(
     head = {"names": list(names), "shape": labels.shape, **settings}
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for array in (labels, splits):
-        digest.update(np.ascontiguousarray(array, np.int8).tobytes())
+        digest.update(np.ascontiguousarray(array, np.int8).data)
     for pixels in digests:
         digest.update(f"{pixels}\n".encode())
     return digest.hexdigest()

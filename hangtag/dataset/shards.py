@@ -28,7 +28,7 @@ SHARD_DESIGNS: Final = 512
 _UNREACHABLE_IN_A_ROW: Final = 64  # so many, and the disk was unplugged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """The file of a design, and the state in which packing found it."""
 
@@ -99,7 +99,8 @@ class Prepared:
     designs: list[Design] = field(default_factory=list)
     records: list[tuple[Path, int]] = field(default_factory=list)
     """Shard file and position in it of every design's image."""
-    hashes: list[bytes] = field(default_factory=list)
+    hashes: bytearray = field(default_factory=bytearray)
+    """Their fingerprints, of FINGERPRINT_BYTES each, in one piece: the most of what is held."""
     digests: list[str] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
 
@@ -281,7 +282,7 @@ class Shard:
             if design.tags or design.not_tags:
                 prepared.designs.append(design)
                 prepared.records.append((self.records, record))
-                prepared.hashes.append(bytes.fromhex(finding["hash"]))
+                prepared.hashes += bytes.fromhex(finding["hash"])
                 prepared.digests.append(finding["content"])
             else:
                 prepared.rejected.append(

@@ -34,8 +34,9 @@ def near_duplicate_groups(fingerprints: Bytes) -> Ints:
     """
     labels = np.arange(len(fingerprints))
     seen = np.flatnonzero(fingerprints[:, 0])
-    first, kind = _distinct(fingerprints[seen])
-    labels[seen] = seen[first[_linked(fingerprints[seen[first]])[kind]]]
+    first, kind = _distinct(fingerprints, seen)
+    chosen = seen[first]
+    labels[seen] = chosen[_linked(fingerprints, chosen)[kind]]
     return _numbered(labels)
 
 
@@ -48,9 +49,12 @@ def merge_groups(*labelings: npt.NDArray[np.integer]) -> Ints:
     return _numbered(joined)
 
 
-def _distinct(rows: Bytes) -> tuple[Ints, Ints]:
-    """Return the index of the first of each set of equal rows, and the set of every row."""
-    digests = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
+def _distinct(prints: Bytes, chosen: Ints) -> tuple[Ints, Ints]:
+    """Return the first of each set of equal rows, as a position in `chosen`, and every row's set.
+
+    Here as below `chosen` rows are not copied: of a million designs they are 0.6 GB.
+    """
+    digests = b"".join(hashlib.blake2b(prints[row], digest_size=16).digest() for row in chosen)
     _, first, kind = np.unique(
         np.frombuffer(digests, "V16"), return_index=True, return_inverse=True
     )
@@ -79,30 +83,37 @@ def _join(labels: Ints, one: Ints, other: Ints) -> Ints:
         labels = parent[labels]
 
 
-def _linked(prints: Bytes) -> Ints:
-    """Return the index of a leader for each fingerprint; all are distinct and not blank."""
-    labels = np.arange(len(prints))
-    if len(prints) < 2:
+def _linked(prints: Bytes, chosen: Ints) -> Ints:
+    """Return the position of a leader for each chosen row; all are distinct and not blank."""
+    labels = np.arange(len(chosen))
+    if len(chosen) < 2:
         return labels
-    sides, positions = _sketches(prints)
+    sides, positions = _sketches(prints, chosen)
     rejected = np.empty(0, np.int64)
     for one, other in _neighbours(sides):
-        keys = np.minimum(one, other) * len(prints) + np.maximum(one, other)
-        new = (labels[one] != labels[other]) & _near(positions[one], positions[other], _FAR)
+        keys = np.minimum(one, other) * len(chosen) + np.maximum(one, other)
+        new = labels[one] != labels[other]
+        for chunk in _chunks(len(one)):
+            new[chunk] &= _near(positions[one[chunk]], positions[other[chunk]], _FAR)
         new[new] = ~_in_sorted(keys[new], rejected)
         one, other, keys = one[new], other[new], keys[new]
-        same = _same_pairs(prints, one, other)
+        same = _same_pairs(prints, chosen[one], chosen[other])
         rejected = np.sort(np.concatenate([rejected, keys[~same]]), kind="stable")
         labels = _join(labels, one[same], other[same])
     for group in np.flatnonzero(np.bincount(labels) > _CHAIN):
         members = np.flatnonzero(labels == group)
-        labels[members] = members[_families(prints[members], positions[members])]
+        labels[members] = members[_families(prints[chosen[members]], positions[members])]
     return labels
 
 
+def _chunks(count: int) -> list[slice]:
+    return [slice(start, start + _CHUNK) for start in range(0, count, _CHUNK)]
+
+
 def _same_pairs(prints: Bytes, one: Ints, other: Ints, slack: float = 1) -> Bools:
-    chunks = [slice(i, i + _CHUNK) for i in range(0, len(one), _CHUNK)]
-    same = [same_drawing(prints[one[chunk]], prints[other[chunk]], slack) for chunk in chunks]
+    same = [
+        same_drawing(prints[one[chunk]], prints[other[chunk]], slack) for chunk in _chunks(len(one))
+    ]
     return np.concatenate([np.empty(0, np.bool_), *same])
 
 
@@ -149,22 +160,22 @@ def _near(ones: Floats, others: Floats, limit: float) -> Bools:
     return np.asarray(((ones - others) ** 2).mean(axis=-1) < limit)
 
 
-def _sketches(prints: Bytes) -> tuple[Bools, Floats]:
+def _sketches(prints: Bytes, chosen: Ints) -> tuple[Bools, Floats]:
     """Return on which sides of random planes the maps are, and their positions on random axes.
 
     Sides are bool (n, _PLANES); the planes go through the median of this library, so each halves
     it. Positions are float32 (n, _AXES); their mean squared difference estimates that of the maps.
     """
     rng = np.random.default_rng(0)
-    sample = _vectors(prints[np.sort(rng.permutation(len(prints))[:_SAMPLE])])
+    sample = _vectors(prints[chosen[np.sort(rng.permutation(len(chosen))[:_SAMPLE])]])
     planes = rng.standard_normal((sample.shape[1], _PLANES), np.float32)
     middle = np.median(sample @ planes, axis=0)
-    sides = np.empty((len(prints), _PLANES), np.bool_)
-    positions = np.empty((len(prints), _AXES), np.float32)
-    for i in range(0, len(prints), _CHUNK):
-        projected = _vectors(prints[i : i + _CHUNK]) @ planes
-        sides[i : i + _CHUNK] = projected > middle
-        positions[i : i + _CHUNK] = projected[:, :_AXES]
+    sides = np.empty((len(chosen), _PLANES), np.bool_)
+    positions = np.empty((len(chosen), _AXES), np.float32)
+    for chunk in _chunks(len(chosen)):
+        projected = _vectors(prints[chosen[chunk]]) @ planes
+        sides[chunk] = projected > middle
+        positions[chunk] = projected[:, :_AXES]
     return sides, positions
 
 

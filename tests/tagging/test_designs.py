@@ -20,7 +20,7 @@ def test_paths_that_lead_nowhere(work: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CatalogError, match="no designs in this folder"):
         find_designs([tmp_path / "empty"])
-    with pytest.raises(ConfigError, match=r"\.jsonl or \.csv"):
+    with pytest.raises(ConfigError, match=r"\.jsonl, \.csv or \.parquet"):
         tag_changed(work / "model", [], tmp_path / "out.txt", Selection())
     with pytest.raises(ImageError, match="image 0: the file is empty"):
         Tagger.open(work / "model").tag([b""])
