@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ NICENESS = "RAY_worker_niceness"
 STORE = 512 * 2**20  # bytes of a node's object store
 EPOCHS, TRIALS = 6, 3  # of the drills
 SUFFIXES = {".png", ".jpg", ".webp"}
+# Of `large`: designs of a folder, colours, and shapes by their corners in a square of side one.
+DRAWN = 1000
+COLOURS = {
+    "red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "black": (25, 25, 25),
+    "yellow": (230, 210, 40), "purple": (140, 60, 180), "orange": (230, 140, 30),
+}  # fmt: skip
+SHAPES: dict[str, list[tuple[float, float]]] = {
+    "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
+    "triangle": [(0.5, 0), (1, 1), (0, 1)],
+    "diamond": [(0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)],
+    "arrow": [(0, 0.3), (0.5, 0.3), (0.5, 0), (1, 0.5), (0.5, 1), (0.5, 0.7), (0, 0.7)],
+    "bolt": [(0.6, 0), (0.1, 0.6), (0.45, 0.6), (0.4, 1), (0.9, 0.4), (0.55, 0.4)],
+    "house": [(0.5, 0), (1, 0.5), (1, 1), (0, 1), (0, 0.5)],
+    "hourglass": [(0, 0), (1, 0), (0, 1), (1, 1)],
+    "bar": [(0, 0.35), (1, 0.35), (1, 0.65), (0, 0.65)],
+}
 
 
 def command(words: Sequence[object]) -> list[str]:
@@ -253,11 +270,10 @@ def trials_in(study: Path) -> list[Any]:
 
 def large(designs: int, work: Path) -> None:
     """Draw small designs, and run pack, train and tag on them."""
-    run(["sample", work / "sample", "--designs", min(designs, 2000)], 3600)
-    catalog = drawn(work / "sample" / "designs.csv", designs, work)
+    catalog = drawn(designs, work)
     for words in (
         ["pack", catalog, work / "dataset", "--size", 32],
-        ["train", work / "dataset", work / "model"],
+        ["train", work / "dataset", work / "model", "--input-size", 32],
         ["tag", work / "model", catalog, "--out", work / "tags.jsonl"],
     ):
         began = time.perf_counter()
@@ -269,33 +285,45 @@ def large(designs: int, work: Path) -> None:
               f"process {peak / 2**30:.2f} GiB", flush=True)  # fmt: skip
 
 
-def drawn(source: Path, count: int, work: Path) -> Path:
-    """Write `count` small designs, variants of a sample library, and their catalog."""
-    import numpy as np
-    from PIL import Image
+def drawn(count: int, work: Path) -> Path:
+    """Draw `count` small designs, of one to three shapes in a colour each, and write their catalog.
 
-    rows = [line.partition(",") for line in source.read_text().splitlines()[1:]]
-    images = [
-        Image.open(source.parent / image.strip('"')).convert("RGBA").resize((32, 32))
-        for image, _, _ in rows
-        if image.strip('"').endswith((".png", ".jpg", ".webp"))
-    ]
-    tags = [tags for image, _, tags in rows if image.strip('"').endswith((".png", ".jpg", ".webp"))]
-    generator = np.random.default_rng(0)
-    folder = work / "designs"
-    with (work / "designs.csv").open("w") as catalog:
-        catalog.write(source.read_text().splitlines()[0] + "\n")
-        for number in range(count):
-            place = folder / f"{number // 1000:05d}" / f"{number}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.asarray(images[number % len(images)]).astype(np.int16)
-            pixels[..., :3] += generator.integers(-60, 60, (1, 1, 3), np.int16)
-            shift = tuple(generator.integers(-6, 7, 2).tolist())
-            varied = np.roll(np.clip(pixels, 0, 255).astype(np.uint8), shift, (0, 1))
-            Image.fromarray(varied).save(place, compress_level=1)
-            catalog.write(f"designs/{place.relative_to(folder).as_posix()},"
-                          f"{tags[number % len(images)]}\n")  # fmt: skip
+    Their tags are the shapes and the colours.
+    """
+    starts = range(0, count, DRAWN)
+    with Pool() as pool, (work / "designs.csv").open("w") as catalog:
+        catalog.write("image,tags\n")
+        jobs = ((work, start, min(DRAWN, count - start)) for start in starts)
+        for lines in pool.imap(draw_some, jobs):
+            catalog.writelines(lines)
     return work / "designs.csv"
+
+
+def draw_some(job: tuple[Path, int, int]) -> list[str]:
+    """Draw the designs of a folder; return their rows of the catalog."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    work, start, count = job
+    generator = np.random.default_rng(start)
+    folder = Path("designs") / f"{start // DRAWN:05d}"
+    (work / folder).mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number in range(start, start + count):
+        image = Image.new("RGBA", (32, 32))
+        draw, tags = ImageDraw.Draw(image), set()
+        for _ in range(generator.integers(1, 4)):
+            shape = list(SHAPES)[generator.integers(len(SHAPES))]
+            colour = list(COLOURS)[generator.integers(len(COLOURS))]
+            size, varied = generator.integers(8, 24), generator.integers(-25, 26, 3)
+            left, top = generator.integers(0, 32 - size, 2)
+            fill = tuple(np.clip(np.array(COLOURS[colour]) + varied, 0, 255).tolist())
+            corners = [(left + x * size, top + y * size) for x, y in SHAPES[shape]]
+            draw.polygon(corners, fill=fill)
+            tags |= {shape, colour}
+        image.save(work / folder / f"{number}.png", compress_level=1)
+        lines.append(f"{folder.as_posix()}/{number}.png,{';'.join(sorted(tags))}\n")
+    return lines
 
 
 def peak_memory(process: "subprocess.Popen[bytes]") -> int:
