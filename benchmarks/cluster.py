@@ -92,7 +92,7 @@ def linked(design: Path, folder: Path) -> Path:
     folder.mkdir(parents=True)
     target = folder / design.name
     try:
-        target.hardlink_to(design)
+        target.hardlink_to(design.resolve())
     except OSError:  # on another file system
         shutil.copyfile(design, target)
     return target

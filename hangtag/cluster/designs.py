@@ -1,10 +1,8 @@
 """`map_designs` on a cluster: what `pack`, `tag`, `index` and `audit` do with every design.
 
-They decode, and the networks of `tag` and `index` (suggestions, features, scores) follow there;
-`audit` computes features where the command runs, from what was packed. Plain tasks, not Ray Data:
-results have to come in order, one for each design, while the next are computed, and a killed
-command resumes from what its stage has written. The number of tasks at once bounds what the driver
-and the object store hold.
+They decode, and the networks of `tag` and `index` follow there. Plain tasks, not Ray Data: results
+have to come in order, one for each design, and a killed command resumes from what its stage has
+written. The number of tasks at once bounds what the driver and the object store hold.
 """
 
 from collections import deque
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hangtag.cluster.connection import count_of, joined
-from hangtag.cluster.tasks import Folder, Network, Then, decoded, shipped
+from hangtag.cluster.tasks import Folder, Network, Then, decoded, shipped, unpacked
 from hangtag.dataset.elsewhere import ReadsFolder, mapped_by
 from hangtag.errors import ConfigError, ImageError
 from hangtag.storage.addresses import S3
@@ -52,8 +50,8 @@ class ClusterMap:
                 cores = max(1, count_of("CPU"))
                 size = FIRST if submitted < cores else DESIGNS
                 if some := list(islice(rest, size)):
-                    first = None if networks is not None else then
-                    found = task.remote(function, first, folder, some, timeout)
+                    last = None if networks else then
+                    found = task.remote(function, last, folder, some, timeout)
                     waiting.append((networks(found) if networks else found, some))
                     submitted += 1
                 if not some or len(waiting) > _PER_CORE * cores:
@@ -78,7 +76,7 @@ def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
     """Wait for the results of some designs. Raises ConfigError where nodes cannot see them."""
     import ray
 
-    found: list[Any] = ray.get(reference)
+    found = unpacked(ray.get(reference))
     for one, location in zip(found, locations, strict=True):
         if not isinstance(one, ImageError) or one.reason != "missing" or location.startswith(S3):
             continue

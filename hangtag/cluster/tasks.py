@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from hangtag.dataset.elsewhere import ReadsFolder
 from hangtag.dataset.workers import DesignPool, applied, quiet_decoders
+from hangtag.errors import ImageError
 from hangtag.storage.addresses import cache_folder
 from hangtag.storage.locks import one_at_a_time
 
@@ -21,8 +23,7 @@ class Folder:
     """A folder of the driver, which nodes copy once from the object store."""
 
     digest: str
-    files: Any
-    """Reference to {name: bytes}."""
+    files: Any  # reference to {name: bytes}
 
     def copied(self) -> Path:
         """Return a copy on this node."""
@@ -64,7 +65,18 @@ def decoded(
     The work is done in a child process that stays for the next task: a design that crashes its
     decoder costs that design, not the task, and Ray runs a task again only where a node was lost.
     """
-    return list(_pool(timeout).map(function, locations, _local(then, folder)))
+    then = functools.partial(packed, _local(then, folder))
+    return list(_pool(timeout).map(function, locations, then))
+
+
+def packed(then: Then | None, found: list[Any]) -> list[bytes]:
+    """Return results as bytes, which a task passes on without building them again."""
+    return list(map(pickle.dumps, found if then is None else then(found)))
+
+
+def unpacked(found: Sequence[Any]) -> list[Any]:
+    """Return the results of `packed`; errors stay."""
+    return [one if isinstance(one, ImageError) else pickle.loads(one) for one in found]
 
 
 class Network:
@@ -72,9 +84,7 @@ class Network:
 
     def apply(self, then: Then, folder: Folder | None, found: Sequence[Any]) -> list[Any]:
         """Return the results of some decoded designs, in order; errors stay."""
-        local = _local(then, folder)
-        assert local is not None
-        return applied(local, found)
+        return applied(functools.partial(packed, _local(then, folder)), unpacked(found))
 
 
 @functools.lru_cache(maxsize=1)
@@ -84,6 +94,4 @@ def _pool(timeout: float) -> DesignPool:
 
 
 def _local(then: Then | None, folder: Folder | None) -> Then | None:
-    if folder is None or not isinstance(then, ReadsFolder):
-        return then
-    return then.at(folder.copied())
+    return then.at(folder.copied()) if folder and isinstance(then, ReadsFolder) else then

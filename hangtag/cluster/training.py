@@ -1,8 +1,7 @@
 """A whole network trained on a cluster: Ray Train around the same training function.
 
-Every worker is a process of one data-parallel run, as `torchrun` starts them. When one is lost, Ray
-starts all anew, and they resume from the run's own checkpoint in the model folder, which all nodes
-share.
+Every worker is a process of one data-parallel run. When one is lost, Ray starts all anew, and they
+resume from the run's own checkpoint in the model folder, which all nodes share.
 """
 
 import json
