@@ -1,6 +1,5 @@
 """What an index needs of a model: its backbone, and logits from features or from pixels."""
 
-import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from hangtag.index.own import SIDE_OF_OWN
 from hangtag.index.unseen import Unseen
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.precision import Precision
-from hangtag.tagging.tagger import BATCH, Tagger, model_input
+from hangtag.tagging.tagger import BATCH, Tagger, model_input, opened_once
 
 TAUGHT: Final = "taught."  # begins the names of what a tag adds to the graph that is taught
 
@@ -145,12 +144,7 @@ class _Logits:
         return _Logits(folder, self.precision)
 
     def __call__(self, inputs: Sequence[Pixels]) -> list[NDArray[np.float32]]:
-        return list(_opened(self.folder, self.precision).logits(inputs))
-
-
-@functools.lru_cache(1)
-def _opened(model: Path, precision: Precision) -> Tagger:
-    return Tagger.open(model, threads=1, asked=precision)
+        return list(opened_once(self.folder, self.precision).logits(inputs))
 
 
 def in_8_bits(model: onnx.ModelProto) -> onnx.ModelProto | None:

@@ -3,7 +3,6 @@
 hangtag tag MODEL PATH... --out tags.jsonl
 """
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from hangtag.tagging.output import (
 )
 from hangtag.tagging.precision import Precision, has_gpu
 from hangtag.tagging.selection import Selection
-from hangtag.tagging.tagger import BATCH, Suggestion, Tagger, model_input
+from hangtag.tagging.tagger import BATCH, Suggestion, model_input, opened_once
 from hangtag.tagging.words import check_words, words_of
 
 SCORE_DIGITS = 6  # all that single precision holds, and what the endpoint is compared to
@@ -138,7 +137,7 @@ class _Scoring:
         return replace(self, folder=folder)
 
     def __call__(self, designs: Sequence[_Prepared]) -> list[tuple[Suggestion, ...]]:
-        tagger = _opened(self.folder, self.precision)
+        tagger = opened_once(self.folder, self.precision)
         scores = tagger.scores([design.pixels for design in designs])
         found: list[tuple[Suggestion, ...]] = []
         for design, row in zip(designs, scores, strict=True):
@@ -147,11 +146,6 @@ class _Scoring:
             others = {one.tag: one for one in reversed(design.others) if one.tag not in given}
             found.append(tuple(map(_rounded, (*kept, *reversed(others.values())))))
         return found
-
-
-@functools.lru_cache(1)
-def _opened(model: Path, precision: Precision) -> Tagger:
-    return Tagger.open(model, threads=1, asked=precision)
 
 
 def _in_batches(

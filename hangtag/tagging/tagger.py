@@ -1,5 +1,6 @@
 """Tagger: a model in memory, and the tags it suggests. Numpy and ONNX Runtime only."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from hangtag.errors import ImageError, ModelError
 from hangtag.storage.reading import read_bytes
 from hangtag.tagging.calibration import Calibration, with_implied
 from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
-from hangtag.tagging.precision import Asked
+from hangtag.tagging.precision import Asked, Precision
 
 BATCH: Final = 32  # designs scored at once
 MAP_CELLS: Final = 8  # per side of the map that `Tagger.explain` returns
@@ -211,6 +212,12 @@ class Tagger:
             raise ImageError(cause.reason, f"{name}: {cause}") from cause
         except OSError as cause:
             raise ImageError("missing", f"{name}: {cause.strerror or cause}") from cause
+
+
+@functools.lru_cache(1)
+def opened_once(model: Path, precision: Precision) -> Tagger:
+    """Return the model of a worker process, of which it uses one core; raises as `Tagger.open`."""
+    return Tagger.open(model, threads=1, asked=precision)
 
 
 def model_input(data: bytes, preprocessing: Preprocessing) -> Pixels:
