@@ -66,10 +66,15 @@ class OnnxBackbone:
         if state is not None:
             _replace(self._graph, state)
         self.widths: tuple[int, ...] = tuple(json.loads(_about(self._graph)[WIDTHS]))
+        self._threads = threads
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        """Made once features are asked for: who asks for weights alone need not wait for it."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or limited_cores() or 0
+        options.intra_op_num_threads = self._threads or limited_cores() or 0
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             self._graph.SerializeToString(),
             options,
             providers=onnxruntime.get_available_providers(),

@@ -32,8 +32,8 @@ class TaughtTags(Protocol):
     def keys(self) -> tuple[str, ...]:
         """Identify what each column says, in the order of the columns."""
 
-    def logits(self, number: int, features: Floats, logits: Floats) -> Floats:
-        """Return a column, (n,), of (n, F) features and (n, T) logits of the head."""
+    def column(self, number: int) -> Callable[[Floats, Floats], Floats]:
+        """Return what maps (n, F) features and (n, T) logits of the head to a column, (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +101,16 @@ class Scores:
     ) -> None:
         assert self._taught is not None
         name = self._graph.folder.vocabulary.names[self._width + number]
-        for some in _blocks(_missing(store, designs.digests), f"scores of {name}"):
-            digests = [designs.digests[n] for n in some.tolist()]
-            logits = head.stored()[head.positions(digests)].astype(np.float32)
-            found = self._taught.logits(number, designs.features(some), logits)
-            store.append(digests, found[:, None])
+        missing, column = _missing(store, designs.digests), self._taught.column(number)
+        digests = [designs.digests[n] for n in missing.tolist()]
+        stored, rows = head.stored(), head.positions(digests)
+        found = np.empty((len(missing), 1), np.float16)
+        starts = range(0, len(missing), ROWS)
+        for start in track(starts, f"scores of {name}", len(starts)):
+            some = slice(start, start + ROWS)
+            logits = stored[rows[some]].astype(np.float32)
+            found[some, 0] = column(designs.features(missing[some]), logits)
+        store.append(digests, found)  # at once: each call waits for the disk
 
     def _remove_others(self, used: set[str]) -> None:
         for path in self._kept.iterdir():

@@ -10,6 +10,7 @@ calibration is fitted on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from hangtag.index.parts import Floats, standardised
 from hangtag.index.projection import ALL_PARTS, PARTS
 from hangtag.tagging.calibration import expit
 from hangtag.training.inverse import inverted
-from hangtag.training.kernel import KernelSettings, kernel, to_logits
+from hangtag.training.kernel import KernelSettings, kernel, kernel_sums, to_logits
 
 # Landmarks, drawn at random, that serve as the background.
 BACKGROUND: Final = 600
@@ -181,12 +182,18 @@ class ColumnOutputs:
         """
         settings = self.fitted.settings
         rows = standardised(features, self.mean, self.scale, settings.widths)
-        used = np.flatnonzero(self.shared)
-        outputs = kernel(rows, self.fitted.landmarks[used], settings) @ self.shared[used]
-        outputs += kernel(rows, self.examples, settings) @ self.own
+        outputs = kernel_sums(rows, *self._points)
         if len(self.scores):
             outputs += expit(logits.astype(np.float64)).astype(np.float32) @ self.scores
         if len(self.others):
             outputs += logits @ self.others
         found: Floats = to_logits(outputs + np.float32(self.bias)).astype(np.float32)
         return found
+
+    @cached_property
+    def _points(self) -> tuple[Floats, KernelSettings, Floats]:
+        """The landmarks that count and the examples, as `kernel_sums` takes them."""
+        used, settings = np.flatnonzero(self.shared), self.fitted.settings
+        points = np.concatenate([self.fitted.landmarks[used], self.examples])
+        weights = np.concatenate([self.shared[used], self.own])
+        return points * np.float32(2 * settings.gamma), settings, weights

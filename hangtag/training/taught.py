@@ -6,7 +6,7 @@ model.onnx it is a branch beside the head, so that all other columns stay what t
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -172,10 +172,10 @@ class TaughtColumns:
         """Identify what each column says."""
         return tuple(one.key for one in self._columns)
 
-    def logits(self, number: int, features: Floats, logits: Floats) -> Floats:
-        """Return a column's logits, (n,), of (n, F) features and (n, T) logits of the head."""
+    def column(self, number: int) -> Callable[[Floats, Floats], Floats]:
+        """Return what maps (n, F) features and (n, T) logits of the head to a column's, (n,)."""
         assert self._head is not None
-        return self._columns[number].outputs(self._head).logits(features, logits)
+        return self._columns[number].outputs(self._head).logits
 
 
 def write_columns(model: Path, columns: Mapping[str, Column]) -> None:
