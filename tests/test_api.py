@@ -107,15 +107,13 @@ def test_a_model_is_measured(work: Path, tmp_path: Path) -> None:
     assert report.save(tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
-@pytest.mark.slow
 def test_what_one_function_returns_the_next_one_takes(library: Catalog, tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="needs the train extra: a model is trained here")
     config = hangtag.PackConfig(size=32, min_count=3)
     dataset = hangtag.pack(library, os.fspath(tmp_path / "dataset"), config=config)
     assert sum(dataset.info.designs.values()) == len(library)
-    settings = hangtag.TrainConfig(freeze=True, head="linear", epochs=2)
+    settings = hangtag.TrainConfig(input_size=32)
     model = hangtag.train(dataset, tmp_path / "model", config=settings)
-    assert model.training.epochs == 2
+    assert model.training.epochs == 1
     comparison = hangtag.compare(model, tmp_path / "model", dataset)
     assert comparison.macro_map.a == comparison.macro_map.b
 

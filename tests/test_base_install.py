@@ -3,6 +3,7 @@
 Nothing is installed here. The processes cannot import what belongs to an extra, or to no one.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -35,6 +36,23 @@ class Finder:
     invalidate_caches = PathFinder.invalidate_caches
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+# Commands in one process: prints their exit codes and what they wrote to standard error, as JSON.
+RUNNER = """
+import contextlib, io, json, sys
+from hangtag.cli.app import main
+
+found = []
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["hangtag", *command.split()]
+    said, code = io.StringIO(), 0
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code
+    found.append((code, said.getvalue()))
+print(json.dumps(found))
 """
 # One after the other, in one folder.
 STEPS = """
@@ -108,19 +126,21 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def folder(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which every step was run."""
     folder = tmp_path_factory.mktemp("base")
-    for step in STEPS:
-        done = run(step, environment, folder)
-        assert done.returncode == 0, f"hangtag {step}: {done.stderr[-2000:]}"
+    for step, (code, errors) in zip(STEPS, run(STEPS, environment, folder), strict=True):
+        assert code == 0, f"hangtag {step}: {errors[-2000:]}"
     return folder
 
 
 def run(
-    command: str, environment: dict[str, str], folder: Path
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hangtag", *command.split()],
+    commands: list[str], environment: dict[str, str], folder: Path
+) -> list[tuple[int | str | None, str]]:
+    """Return the exit code and the standard error of each command."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER, json.dumps(commands)],
         env=environment, cwd=folder, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [(code, said) for code, said in json.loads(done.stdout)]
 
 
 def test_a_blocked_package_is_as_if_it_were_not_installed(environment: dict[str, str]) -> None:
@@ -133,14 +153,12 @@ def test_from_designs_to_tags(folder: Path) -> None:
     assert len((folder / "tags.jsonl").read_text(encoding="utf-8").splitlines()) == 240
 
 
-@pytest.mark.parametrize(("command", "extra"), REFUSED.items())
-def test_what_needs_an_extra_names_it(
-    folder: Path, environment: dict[str, str], command: str, extra: str
-) -> None:
-    done = run(command, environment, folder)
-    assert done.returncode == 1
-    assert f"hangtag[{extra}]" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_needs_an_extra_names_it(folder: Path, environment: dict[str, str]) -> None:
+    found = run(list(REFUSED), environment, folder)
+    for (command, extra), (code, errors) in zip(REFUSED.items(), found, strict=True):
+        assert code == 1, command
+        assert f"hangtag[{extra}]" in errors, command
+        assert "Traceback" not in errors, command
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from cyclopts import App
 
 from hangtag import __version__
-from hangtag.cli.app import app
+from hangtag.cli.app import app, main
 from hangtag.cli.options import quantity, shown_default
 from hangtag.library.catalog import Catalog
 from tests.commands import hangtag
@@ -25,7 +25,25 @@ from tests.commands import hangtag
 DOCS = Path(__file__).parents[1] / "docs"
 CLI = Path(__file__).parents[1] / "hangtag" / "cli"
 NEEDS_TRAIN = pytest.mark.skipif(find_spec("torch") is None, reason="needs the train extra")
+IMPORT_TORCH = ("study", "import-model")
 COMMANDS = [name for name in app if not name.startswith("-")]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run commands in this process: what they print and exit with is that of a process."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["hangtag", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run
 
 
 def test_help_is_quick() -> None:
@@ -39,14 +57,9 @@ def test_help_is_quick() -> None:
     assert min(seconds) < 0.4
 
 
-@cache
-def help_of(*words: str) -> subprocess.CompletedProcess[str]:
-    return hangtag(*words, "--help")
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_documented_and_has_help(command: str) -> None:
-    done = help_of(command)
+def test_every_command_is_documented_and_has_help(command: str, here: Run) -> None:
+    done = here(command, "--help")
     assert done.returncode == 0
     assert "Usage: hangtag" in done.stdout
     assert f"\n## {command}\n" in (DOCS / "cli.md").read_text()
@@ -117,10 +130,15 @@ def test_the_commands_are_these() -> None:
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_1(
-    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: Run,
 ) -> None:
+    """One that imports torch is run in a process of its own."""
     monkeypatch.chdir(tmp_path)
-    done = hangtag(*arguments)
+    done = (hangtag if arguments[0] in IMPORT_TORCH else here)(*arguments)
     assert done.returncode == 1, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -273,8 +291,8 @@ def leaves(commands: App, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("command", leaves(app), ids=" ".join)
-def test_every_command_can_be_quiet_and_print_json(command: tuple[str, ...]) -> None:
-    shown = help_of(*command).stdout
+def test_every_command_can_be_quiet_and_print_json(command: tuple[str, ...], here: Run) -> None:
+    shown = here(*command, "--help").stdout
     assert "--quiet" in shown
     assert "--json" in shown
 
@@ -308,15 +326,3 @@ def test_doctor_says_what_a_bug_report_needs() -> None:
 def test_the_readme_starts_with_one_sentence_and_the_two_commands() -> None:
     text = (DOCS.parent / "README.md").read_text()
     assert text.index("make demo") < text.index("make test") < 600
-
-
-@pytest.mark.slow
-def test_the_demo_does_the_whole_loop_and_resumes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hangtag", "demo", "d", "--designs", "240", "--json"]
-    found = [
-        json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
-        for _ in range(2)
-    ]
-    assert found[0]["macro_map"] == found[1]["macro_map"] > 0.2
-    assert (tmp_path / found[0]["report"]).is_file()
-    assert len((tmp_path / found[0]["tags"]).read_text().splitlines()) == 240

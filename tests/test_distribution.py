@@ -1,5 +1,6 @@
 """The wheel and the sdist hold every file of the package, its licence and its notice."""
 
+import json
 import os
 import subprocess
 import sys
@@ -61,19 +62,31 @@ def test_the_command_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_runs_from_the_wheel(built: Path, tmp_path: Path) -> None:
-    """As `uvx hangtag demo` and `pipx run hangtag demo` run it, with what this environment has."""
+def test_the_demo_runs_from_the_wheel_and_resumes(built: Path, tmp_path: Path) -> None:
+    """As `uvx hangtag demo` and `pipx run hangtag demo` run it, with what this environment has.
+
+    The whole loop; then twice more, where nothing is left to do.
+    """
     wheel = next(built.glob("*.whl"))
     installed = unpacked(wheel, tmp_path / "installed")
     code = "import sys, hangtag.cli.app as a; print(a.__file__); a.run(sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "demo", "--designs", "240"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(installed))
-    assert "next: hangtag serve" in done.stdout
+
+    def demo(*options: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "demo", "--designs", "240", *options],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        module, _, said = done.stdout.partition("\n")
+        assert module.startswith(str(installed))
+        return said
+
+    found = [json.loads(demo("--json")) for _ in range(2)]
+    assert found[0]["macro_map"] == found[1]["macro_map"] > 0.2
+    assert (tmp_path / found[0]["report"]).is_file()
+    assert len((tmp_path / found[0]["tags"]).read_text().splitlines()) == 240
+    assert "next: hangtag serve" in demo()
 
 
 def unpacked(wheel: Path, folder: Path) -> Path:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.storage.conftest import moto, storage
+from tests.storage.conftest import moto, read_once, storage
 
-__all__ = ["moto", "storage"]
+__all__ = ["moto", "read_once", "storage"]
 NICENESS = "RAY_worker_niceness"  # written so
 STORE = 80 * 2**20  # bytes; Ray's least
 

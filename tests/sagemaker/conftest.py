@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import start
-from tests.storage.conftest import Storage, moto, storage
+from tests.storage.conftest import Storage, moto, read_once, storage
 
-__all__ = ["moto", "storage"]
+__all__ = ["moto", "read_once", "storage"]
 MADE = Path(__file__).parent / "mxnet"
 
 

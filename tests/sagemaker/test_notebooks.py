@@ -16,7 +16,6 @@ from tests.storage.conftest import Storage
 
 pytestmark = pytest.mark.slow  # executes notebooks
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SMALL = "--backbone resnet10t --input-size 32 --epochs"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def run(name: str, folder: Path, **settings: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> dict[str, Any]:
-    return run("train", folder, SETTINGS=f"{SMALL} 3", PACK="--size 64", SAMPLE="--designs 160")
+    return run("train", folder, PACK="--size 64", SAMPLE="--designs 160")
 
 
 def test_train(folder: Path, trained: dict[str, Any]) -> None:
@@ -61,7 +60,7 @@ def test_train(folder: Path, trained: dict[str, Any]) -> None:
 
 
 def test_tune(folder: Path, trained: dict[str, Any]) -> None:
-    found = run("tune", folder, SETTINGS=f"{SMALL} 2", TRIALS=2)
+    found = run("tune", folder, TRIALS=2)
     assert "best validation:macro_map" in found["text"]
     assert "learning_rate" in found["pages"][0]
     assert (folder / "work" / "study" / "model" / "config.json").exists()

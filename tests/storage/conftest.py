@@ -1,6 +1,7 @@
 """A real S3 server on loopback (moto), and a proxy before it that fails as a test wants."""
 
 import contextlib
+import functools
 import select
 import threading
 from collections.abc import Iterator
@@ -50,8 +51,21 @@ def moto() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def read_once() -> Iterator[None]:
+    """botocore reads a service's description for every client: half of the time to make one."""
+    from botocore.loaders import JSONFileLoader
+
+    with pytest.MonkeyPatch.context() as patched:
+        read = functools.cache(JSONFileLoader().load_file)
+        patched.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
+
+
 @pytest.fixture
-def storage(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Storage]:
+def storage(
+    moto: str, read_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Storage]:
     """A bucket `library`, empty, behind a proxy that can fail."""
     found = Storage()
     moto_host = urlsplit(moto).netloc

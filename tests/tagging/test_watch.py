@@ -2,13 +2,10 @@
 
 import json
 import os
-import queue
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,33 +16,33 @@ from hangtag.library.catalog import Catalog
 from hangtag.library.keywords.xmp import read_keywords
 from hangtag.tagging.selection import Selection
 from hangtag.tagging.watch import RECORD, watch_folders
+from tests.commands import Command
 
 SECONDS = 120.0  # for a round on a busy machine
 
 
 @contextmanager
-def watching(work: Path, folder: Path, *options: str) -> Iterator["queue.Queue[dict]"]:
-    """Run the command; its summaries arrive in a queue. It ends with Ctrl-C and exit code 130."""
-    command = [sys.executable, "-m", "hangtag", "watch", str(work / "model"), str(folder)]
-    process = subprocess.Popen(
-        [*command, "--xmp", "--json", "--quiet", *options], stdout=subprocess.PIPE, text=True
-    )
-    rounds: queue.Queue[dict] = queue.Queue()
-    assert process.stdout is not None
-    lines = process.stdout
-    reader = threading.Thread(
-        target=lambda: [rounds.put(json.loads(line)) for line in lines], daemon=True
-    )
-    reader.start()
+def watching(work: Path, folder: Path, *options: str) -> Iterator[Callable[[], dict]]:
+    """Run the command; what is yielded waits for its next summary. It ends with Ctrl-C."""
+    process = Command("watch", work / "model", folder, "--xmp", "--json", "--quiet", *options)
+    seen = 0
+
+    def summary() -> dict:
+        nonlocal seen
+        until = time.monotonic() + SECONDS
+        while len(lines := process.out.read_text().split("\n")) - 1 <= seen:
+            assert process.poll() is None, process.err.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        seen += 1
+        return json.loads(lines[seen - 1])
+
     try:
-        yield rounds
+        yield summary
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
     finally:
         process.kill()
-        process.wait()
-        reader.join()
-        lines.close()
 
 
 @pytest.mark.slow
@@ -57,23 +54,23 @@ def test_what_is_new_is_tagged_and_a_restart_tags_nothing_twice(
     folder = tmp_path / "designs"
     folder.mkdir()
     images = [Path(library.location(design)) for design in library.designs[:3]]
-    with watching(work, folder, *options) as rounds:
-        assert rounds.get(timeout=SECONDS)["tagged"] == 0
+    with watching(work, folder, *options) as summary:
+        assert summary()["tagged"] == 0
         shutil.copy(images[0], folder / "a.png")
-        assert rounds.get(timeout=SECONDS)["tagged"] == 1
+        assert summary()["tagged"] == 1
         (folder / "inside").mkdir()
         shutil.copy(images[1], folder / "inside" / "b.png")
-        found = rounds.get(timeout=SECONDS)
+        found = summary()
         while found["tagged"] < 2:
-            found = rounds.get(timeout=SECONDS)
+            found = summary()
         assert found["unchanged"] in (1, 2)
     tagged = json.loads((folder / RECORD).read_text().splitlines()[0])["tags"]
     marks = read_keywords(folder / "a.png").machine
     assert [mark.tag for mark in marks] == [tag["tag"] for tag in tagged]
     state = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.name[0] != "."}
     shutil.copy(images[2], folder / "c.png")  # while nobody watches
-    with watching(work, folder, *options) as rounds:
-        found = rounds.get(timeout=SECONDS)
+    with watching(work, folder, *options) as summary:
+        found = summary()
         assert (found["tagged"], found["unchanged"]) == (3, 2)
     assert state.items() <= {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}.items()
 
