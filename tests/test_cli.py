@@ -231,6 +231,7 @@ HELPERS = {
         "dataset.recordio",
         "processes.begin_workers",
         "tagging.bulk",
+        "tagging.output",
     },
     "demo": {"tagging.bulk"},
     "doctor": {"training.devices"},

@@ -98,8 +98,9 @@ def merge(
     from hangtag import api
     from hangtag.dataset.pack import summary_lines, summary_of
     from hangtag.tagging.bulk import summary_line
+    from hangtag.tagging.output import SUFFIXES
 
-    if out.suffix in (".jsonl", ".csv", ".parquet"):
+    if out.suffix in SUFFIXES:
         tagged = api.merge_tags(out, folders)
         return Result([summary_line(tagged, out)], asdict(tagged))
     packed = api.merge_dataset(out, folders, overwrite=overwrite)
