@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hangtag.api import draw_sample as draw_sample
     from hangtag.api import export_model as export_model
     from hangtag.api import export_review as export_review
+    from hangtag.api import forget as forget
     from hangtag.api import import_catalog as import_catalog
     from hangtag.api import import_model as import_model
     from hangtag.api import load_dataset as load_dataset
@@ -66,7 +67,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "api": (
         "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
-        "export_model", "export_review",
+        "export_model", "export_review", "forget",
         "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
         "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
         "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",

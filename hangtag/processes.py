@@ -19,6 +19,7 @@ _LOCK = threading.Lock()
 _ORIGIN: Final = ("__spec__", "__file__")
 DECODING: Final = "hangtag.dataset.shards"  # what workers import that decode designs
 KEPT_BYTES: Final = 64 * 2**20
+LARGE_BYTES: Final = 2**20
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of its settings
 _LONGEST_FOLDER: Final = 60  # characters; a socket's path in it has at most 107
 
@@ -145,12 +146,25 @@ def keep_freed_memory() -> None:
     With the C library's defaults the pixels of every larger design are new pages, which the system
     fills with zeros first: a sixteenth of the time of packing. Only glibc has such settings.
     """
-    if sys.platform != "linux":
-        return
-    with suppress(AttributeError, OSError):
-        options = ctypes.CDLL(None).mallopt
-        options(_MMAP_THRESHOLD, KEPT_BYTES // 2)
-        options(_TRIM_THRESHOLD, KEPT_BYTES)
+    _set_allocator({_MMAP_THRESHOLD: KEPT_BYTES // 2, _TRIM_THRESHOLD: KEPT_BYTES})
+
+
+def give_back_freed_memory() -> None:
+    """Let this process give back the memory of every large image that it frees.
+
+    With glibc's defaults a freed block raises the size from which memory is given back, up to
+    32 MiB, and every thread keeps what it once needed: a server with many threads held 340 MB at
+    rest that needs 155.
+    """
+    _set_allocator({_MMAP_THRESHOLD: LARGE_BYTES})
+
+
+def _set_allocator(options: dict[int, int]) -> None:
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            set_option = ctypes.CDLL(None).mallopt
+            for option, value in options.items():
+                set_option(option, value)
 
 
 @contextmanager

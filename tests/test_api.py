@@ -25,7 +25,7 @@ def test_the_exported_names() -> None:
         "PackConfig", "Progress", "RecordError", "Report", "Rules", "ServeConfig", "Stopped",
         "StorageError", "Study", "Suggestion", "TrainConfig", "TrainingError", "TuneConfig",
         "Vocabulary", "VocabularyError", "audit", "build_index", "compare", "draw_sample",
-        "export_model", "export_review",
+        "export_model", "export_review", "forget",
         "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
         "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "progress", "serve",
         "serve_review", "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune",

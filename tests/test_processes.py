@@ -91,6 +91,31 @@ def test_freed_memory_is_used_again() -> None:
     assert int(output_of(code)) < 1000  # of 9,766 pages
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no settings")
+def test_freed_memory_of_threads_is_given_back() -> None:
+    code = (
+        "import re\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from pathlib import Path\n"
+        "from threading import Barrier\n"
+        "from hangtag.processes import give_back_freed_memory\n"
+        "give_back_freed_memory()\n"
+        "together = Barrier(4)\n"
+        "def work(_):\n"
+        "    together.wait()\n"
+        "    for _ in range(4):\n"
+        "        bytearray(b'x') * 12_000_000\n"
+        "def resident():\n"
+        "    status = Path('/proc/self/status').read_text()\n"
+        "    return int(re.search(r'VmRSS:\\s+(\\d+)', status)[1])\n"
+        "before = resident()\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    list(pool.map(work, range(4)))\n"
+        "    print(resident() - before)\n"
+    )
+    assert int(output_of(code)) < 10_000  # kB; with glibc's defaults 47,000
+
+
 def test_what_workers_are_forks_of_can_be_started_before() -> None:
     code = (
         "from multiprocessing.forkserver import _forkserver as server\n"

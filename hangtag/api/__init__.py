@@ -19,7 +19,7 @@ it. Messages go to the logger `hangtag`, progress to the callback of `hangtag.pr
 """
 
 from hangtag.api.export import export_model
-from hangtag.api.finding import Index, build_index, load_index, teach
+from hangtag.api.finding import Index, build_index, forget, load_index, teach
 from hangtag.api.library import (
     draw_sample,
     import_catalog,
@@ -38,7 +38,7 @@ from hangtag.api.tags import merge_tags, untag, watch
 
 __all__ = [
     "Index", "Model", "Report", "Study", "audit", "build_index", "compare", "draw_sample",
-    "export_model", "export_review",
+    "export_model", "export_review", "forget",
     "import_catalog", "import_model", "load_dataset", "load_index", "load_model",
     "load_study", "merge_dataset", "merge_tags", "pack", "pack_shard", "serve", "serve_review",
     "set_names", "suggest_names", "suggest_rules", "teach", "train", "tune", "untag", "watch",

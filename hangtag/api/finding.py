@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hangtag.index.duplicates import Duplicate
     from hangtag.index.library_index import LibraryIndex, Match
     from hangtag.index.search import Hit, Search
+    from hangtag.training.forget import Forgotten
     from hangtag.training.teach import Taught
 
 
@@ -129,7 +130,6 @@ def teach(
     again to use the tag. Raises ConfigError, ModelError, and ImageError, naming the design.
     """
     from hangtag.training.teach import teach as learn
-    from hangtag.training.teach import update_index
 
     used = model.path if isinstance(model, Model) else local(model)
     examples = [_data(one) for one in yes], [_data(one) for one in no]
@@ -137,10 +137,36 @@ def teach(
         return learn(used, tag, *examples)
     searched = index_of(index)
     found = learn(used, tag, *examples, index=searched.opened)
-    updated = update_index(searched.opened, used)
-    if updated is not None:
-        searched._update(updated)
+    _update_scores(searched, used)
     return found
+
+
+def forget(
+    model: Model | StrPath, tag: str, *, index: Index | StrPath | None = None
+) -> "Forgotten":
+    """Take a tag that a model was taught out of it again, with its examples; it is changed.
+
+    All other tags stay as they are. With the `index` of the library the result lists the examples,
+    to teach the tag again, and the search does not know the tag any more. Raises ConfigError for a
+    tag that the model was trained on and for an unknown one, ModelError.
+    """
+    from hangtag.training.forget import forget as drop
+
+    used = model.path if isinstance(model, Model) else local(model)
+    if index is None:
+        return drop(used, tag)
+    searched = index_of(index)
+    found = drop(used, tag, index=searched.opened)
+    _update_scores(searched, used)
+    return found
+
+
+def _update_scores(index: Index, model: Path) -> None:
+    from hangtag.training.teach import update_index
+
+    updated = update_index(index.opened, model)
+    if updated is not None:
+        index._update(updated)
 
 
 def index_of(index: Index | StrPath) -> Index:

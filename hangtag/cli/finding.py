@@ -1,5 +1,6 @@
 """Commands that find designs again: index, similar, duplicates, search, teach."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -162,7 +163,7 @@ def teach(
     yes: Annotated[
         tuple[Path, ...],
         Parameter(consume_multiple=True, help="Designs that have the tag, 5 to 20 of them."),
-    ],
+    ] = (),
     no: Annotated[
         tuple[Path, ...],
         Parameter(consume_multiple=True, help="Designs that do not have it although they look so."),
@@ -171,11 +172,15 @@ def teach(
         Path | None,
         Parameter(name="--index", help="The index of the library: lists what to answer next."),
     ] = None,
+    forget: Annotated[
+        bool, Parameter(negative="", help="Take a tag that was taught out of the model again.")
+    ] = False,
     output: Output | None = None,
 ) -> Result:
     """Teach a model a new tag from a few examples, without a training; other tags stay as they are.
 
-    The same command with more examples teaches the tag further.
+    The same command with more examples teaches the tag further. With --forget the tag and its
+    examples are dropped; with --index the command that would teach it again is printed.
 
     Parameters
     ----------
@@ -186,6 +191,22 @@ def teach(
     """
     from hangtag import api
 
+    if forget:
+        if yes or no:
+            raise ConfigError("--forget takes no examples: leave out --yes and --no")
+        dropped = api.forget(model, tag, index=folder)
+        lines = [f"{dropped.tag!r} forgotten, with {dropped.yes} yes and {dropped.no} no"]
+        if folder is not None:
+            known = {
+                label: [one.location for one in dropped.designs if one.yes is label]
+                for label in (True, False)
+            }
+            if missing := dropped.yes + dropped.no - len(dropped.designs):
+                lines.append(f"{missing} of these examples are not in {folder}")
+            if known[True]:
+                command = _teaching(model, dropped.tag, known[True], known[False], folder)
+                lines += ["to teach it again:", f"  {command}"]
+        return Result(lines, asdict(dropped))
     found = api.teach(model, tag, yes, no=no, index=folder)
     lines = [
         f"{found.tag!r} learned from {found.yes} yes and {found.no} no; suggested from a score of "
@@ -195,3 +216,9 @@ def teach(
         if some:
             lines += [f"{title}:", *(f"  {one.score:.2f}  {one.image}" for one in some)]
     return Result(lines, asdict(found))
+
+
+def _teaching(model: Path, tag: str, yes: list[str], no: list[str], folder: Path) -> str:
+    """Return the command that teaches a tag."""
+    examples = ["--yes", *yes, *(["--no", *no] if no else [])]
+    return shlex.join(["hangtag", "teach", str(model), tag, *examples, "--index", str(folder)])

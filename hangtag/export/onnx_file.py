@@ -44,7 +44,7 @@ def standalone(folder: ModelFolder, network: onnx.ModelProto | None = None) -> o
 
 
 def loaded(folder: ModelFolder) -> onnx.ModelProto:
-    """Return the network of a model. Raises ModelError for one of an older ONNX version."""
+    """Return the network of a model. Raises ModelError for one that cannot be exported."""
     network = onnx.load(folder.onnx)
     version = next(
         (one.version for one in network.opset_import if one.domain in ("", "ai.onnx")), 0
@@ -53,6 +53,12 @@ def loaded(folder: ModelFolder) -> onnx.ModelProto:
         raise ModelError(
             f"{folder.onnx} has version {version} of ONNX's operators, an export needs {_OPSET}; "
             "train the model again"
+        )
+    outputs = network.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    if outputs and outputs != len(folder.vocabulary):
+        raise ModelError(
+            f"{folder.onnx} has {outputs} tags, tags.json has {len(folder.vocabulary)}: `hangtag "
+            "teach` is changing the model, or was stopped; run it again"
         )
     return network
 

@@ -106,7 +106,8 @@ class ModelGraph:
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, T) logits of (n, F) features of the `own_backbone`."""
         found: NDArray[np.float32] = self.head.run([OUTPUT], {FEATURES: features})[0]
-        return found
+        columns = self.folder.outputs_of_tags(found.shape[1], metadata_of(self.graph))
+        return found if columns is None else found[:, columns]
 
     def unseen_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the same, of designs that the head was fitted to as if it had not seen them."""
@@ -145,6 +146,11 @@ class _Logits:
 
     def __call__(self, inputs: Sequence[Pixels]) -> list[NDArray[np.float32]]:
         return list(opened_once(self.folder, self.precision).logits(inputs))
+
+
+def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the metadata of a network."""
+    return {one.key: one.value for one in model.metadata_props}
 
 
 def in_8_bits(model: onnx.ModelProto) -> onnx.ModelProto | None:

@@ -19,6 +19,7 @@ from hangtag.dataset.raster.pixel_limit import check_size, max_pixels
 from hangtag.dataset.svg.drawing import is_svg
 from hangtag.dataset.workers import Workers, cores
 from hangtag.errors import ImageError
+from hangtag.processes import give_back_freed_memory
 from hangtag.service.budget import PixelBudget
 from hangtag.tagging.precision import Asked
 from hangtag.tagging.tagger import BATCH, Tagger, model_input
@@ -77,8 +78,10 @@ class Engine:
     ) -> "Engine":  # fmt: skip
         """Open MODEL/; `threads` is for decoding and the network. Raises ModelError.
 
-        For `asked` see `ModelFolder.precision`.
+        For `asked` see `ModelFolder.precision`. From here on this process gives back the memory of
+        large images.
         """
+        give_back_freed_memory()
         return cls(_warm(model, threads, asked), queue, timeout, max_megapixels, threads)
 
     def reserve(self, images: int) -> None:

@@ -35,6 +35,7 @@ from hangtag.service.library_teaching import add_teaching
 from hangtag.service.media_types import media_type
 from hangtag.service.uploads import is_image_type
 from hangtag.storage.reading import read_bytes
+from hangtag.training.taught import columns_of
 
 PICTURE: Final = 160  # pixels of a thumbnail
 LARGE: Final = 640
@@ -94,6 +95,7 @@ class _Library:
             designs=len(self.index),
             scored=self.index.logits is not None,
             teaches=self.teaches,
+            taught=list(columns_of(self.engine.tagger.folder)) if self.teaches else [],
         )
 
     def tags(self) -> list[TagOut]:

@@ -13,7 +13,8 @@ class LibraryState(BaseModel):
 
     designs: int
     scored: bool = Field(description="Whether the index has a model's scores.")
-    teaches: bool = Field(description="Whether POST /teach is there.")
+    teaches: bool = Field(description="Whether POST /teach and POST /teach/forget are there.")
+    taught: list[str] = Field(description="Tags that the model was taught; only if it `teaches`.")
 
 
 class TagOut(BaseModel):
@@ -114,3 +115,18 @@ class TeachOut(BaseModel):
     threshold: float
     questions: list[Found] = Field(description="Whose answers would teach most, best first.")
     likely: list[Found] = Field(description="That most likely have the tag, best first.")
+
+
+class ForgetIn(BaseModel):
+    """A tag that the model was taught."""
+
+    tag: str = Field(min_length=1, max_length=500)
+
+
+class ForgetOut(BaseModel):
+    """What was dropped with the tag: the same `tag`, `yes` and `no` teach it again."""
+
+    tag: str
+    yes: list[int] = Field(description="Examples, by their ids.")
+    no: list[int]
+    missing: int = Field(description="Examples that are not in the index.")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,13 @@ TAGS_FILE: Final = "tags.json"
 ONNX_FILE: Final = "model.onnx"
 INT8_FILE: Final = "model.int8.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
+TAUGHT_FILE: Final = "taught.safetensors"
 METRICS_FILE: Final = "metrics.json"
 HISTORY_FILE: Final = "history.csv"
 REPORT_FILE: Final = "report.html"
 CHECKPOINTS: Final = "checkpoints"
+# In the metadata of a network: the tags of its last outputs, those of `hangtag teach`, one a line.
+TAUGHT_TAGS: Final = "hangtag.taught"
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,26 @@ class ModelFolder:
     def network(self) -> Path:
         """The network in its `precision`."""
         return self.int8 if self.precision == "int8" else self.onnx
+
+    def outputs_of_tags(self, outputs: int, metadata: Mapping[str, str]) -> list[int] | None:
+        """Return which of a network's outputs each tag is, (T,); None where they are its tags.
+
+        While `hangtag teach` changes a model, and after it was killed, a network has outputs of
+        tags that tags.json does not have; its `metadata` names them. Raises ModelError where that
+        does not say which output a tag is.
+        """
+        names = self.vocabulary.names
+        if outputs == len(names):
+            return None
+        taught = list(filter(None, metadata.get(TAUGHT_TAGS, "").split("\n")))
+        trained = outputs - len(taught)
+        place = {name: trained + n for n, name in enumerate(taught)}
+        if [n for n, name in enumerate(names) if name not in place] != list(range(trained)):
+            raise ModelError(
+                f"the network of {self.path} has {outputs} tags, {self.path / TAGS_FILE} has "
+                f"{len(names)}; copy the whole model folder again"
+            )
+        return [place.get(name, n) for n, name in enumerate(names)]
 
     @property
     def weights(self) -> Path:

@@ -15,7 +15,7 @@ from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import ImageError, ModelError
 from hangtag.storage.reading import read_bytes
 from hangtag.tagging.calibration import Calibration, with_implied
-from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder, Preprocessing
+from hangtag.tagging.model_folder import ModelFolder, Preprocessing
 from hangtag.tagging.precision import Asked, Precision
 
 BATCH: Final = 32  # designs scored at once
@@ -68,12 +68,11 @@ class Tagger:
             reason = str(cause).splitlines()[0]
             raise ModelError(f"{folder.network} cannot be loaded: {reason}") from cause
         self._input = self._session.get_inputs()[0].name
-        tags, columns = folder.vocabulary.tags, self._session.get_outputs()[0].shape[-1]
-        if isinstance(columns, int) and columns != len(tags):
-            raise ModelError(
-                f"{folder.network} has {columns} tags, {folder.path / TAGS_FILE} has {len(tags)}; "
-                "copy the whole model folder again"
-            )
+        tags, outputs = folder.vocabulary.tags, self._session.get_outputs()[0].shape[-1]
+        self._columns: list[int] | None = None
+        if isinstance(outputs, int):
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self._columns = folder.outputs_of_tags(outputs, metadata)
         self._calibration = Calibration.of(tags)
         self.thresholds = np.array(
             [0.5 if tag.threshold is None else tag.threshold for tag in tags]
@@ -120,7 +119,10 @@ class Tagger:
             self._session.run(None, {self._input: np.stack(inputs[start : start + BATCH])})[0]
             for start in range(0, len(inputs), BATCH)
         ]
-        return np.concatenate(found) if found else np.zeros((0, len(self.vocabulary)), np.float32)
+        if not found:
+            return np.zeros((0, len(self.vocabulary)), np.float32)
+        logits = np.concatenate(found)
+        return logits if self._columns is None else logits[:, self._columns]
 
     def scores(self, inputs: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return calibrated scores, float32 (n, T), for inputs that `input_of` made.

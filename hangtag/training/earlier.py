@@ -19,6 +19,7 @@ from hangtag.tagging.model_folder import (
     ONNX_FILE,
     REPORT_FILE,
     TAGS_FILE,
+    TAUGHT_FILE,
     WEIGHTS_FILE,
     ModelFolder,
 )
@@ -35,7 +36,7 @@ _DATASET: Final = "fingerprint"  # the field of Origin that identifies it
 # The files of a model, config.json first: without it the others are not one.
 _MODEL_FILES: Final = (
     CONFIG_FILE, HISTORY_FILE, METRICS_FILE, REPORT_FILE, ONNX_FILE, INT8_FILE, WEIGHTS_FILE,
-    TAGS_FILE,
+    TAGS_FILE, TAUGHT_FILE,
 )  # fmt: skip
 # "hangtag" is where trackers write; the model card begins with words of the owner.
 _OF_A_RUN: Final = (CHECKPOINTS, *_MODEL_FILES, CARD_FILE, "hangtag")

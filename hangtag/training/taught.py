@@ -6,7 +6,7 @@ model.onnx it is a branch beside the head, so that all other columns stay what t
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +20,13 @@ from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ModelError
 from hangtag.index.backbone import OUTPUT
-from hangtag.index.model_graph import TAUGHT, ModelGraph
+from hangtag.index.model_graph import TAUGHT, ModelGraph, metadata_of
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
-from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.model_folder import TAUGHT_FILE, TAUGHT_TAGS, ModelFolder
 from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fitted, weights_of_parts
 from hangtag.training.kernel import KernelSettings, to_logits
 
-TAUGHT_FILE: Final = "taught.safetensors"
 TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
 # The tensor in weights.safetensors of what the head says of its landmarks without their groups;
 # models of before, and those whose backbone was trained on their designs, do not have it.
@@ -132,7 +131,10 @@ _CONSTANTS: Final = ("slope", "widths", "weights")
 
 
 def read_columns(model: Path) -> dict[str, Column]:
-    """Return the taught tags of a model by their names, in the order of their columns."""
+    """Return the columns in taught.safetensors by their tags, in order.
+
+    After a teaching that was killed there may be some that the model does not have.
+    """
     path = model / TAUGHT_FILE
     if not path.exists():
         return {}
@@ -148,12 +150,18 @@ def read_columns(model: Path) -> dict[str, Column]:
         }  # fmt: skip
 
 
+def columns_of(folder: ModelFolder) -> dict[str, Column]:
+    """Return the taught tags of a model by their names, in the order of their columns."""
+    known = set(folder.vocabulary.names)
+    return {name: one for name, one in read_columns(folder.path).items() if name in known}
+
+
 class TaughtColumns:
     """The taught tags of a model as functions of designs: `hangtag.index.scores.TaughtTags`."""
 
     def __init__(self, model: Path) -> None:
         """Raises ModelError where there is no model."""
-        self._columns = list(read_columns(model).values())
+        self._columns = list(columns_of(ModelFolder.open(model)).values())
         self._head: TrainedHead | None = None
         if self._columns:
             graph = ModelGraph(model)
@@ -170,8 +178,11 @@ class TaughtColumns:
         return self._columns[number].outputs(self._head).logits(features, logits)
 
 
-def write_columns(model: Path, columns: dict[str, Column]) -> None:
-    """Write taught.safetensors."""
+def write_columns(model: Path, columns: Mapping[str, Column]) -> None:
+    """Write taught.safetensors; remove it where there are none."""
+    if not columns:
+        (model / TAUGHT_FILE).unlink(missing_ok=True)
+        return
     values: dict[str, NDArray[Any]] = {
         f"{n}.{one.name}": np.ascontiguousarray(getattr(column, one.name))
         for n, column in enumerate(columns.values())
@@ -181,25 +192,43 @@ def write_columns(model: Path, columns: dict[str, Column]) -> None:
         save_file(values, temporary, {"tags": "\n".join(columns)})
 
 
+def networks(opened: ModelGraph) -> dict[Path, onnx.ModelProto]:
+    """Return the networks of a model by their files: model.onnx, and the one in 8 bits if any."""
+    folder = opened.folder
+    eight = {folder.int8: onnx.load(folder.int8)} if folder.int8.exists() else {}
+    return {folder.onnx: opened.graph, **eight}
+
+
+def write_networks(opened: ModelGraph, head: TrainedHead, columns: Mapping[str, Column]) -> None:
+    """Write the networks of a model with these taught columns, in place of earlier ones."""
+    for path, network in networks(opened).items():  # the head of both is the same
+        with atomic_path(path) as temporary:
+            onnx.save(with_columns(network, head, columns), temporary)
+
+
+def names_columns(network: onnx.ModelProto, columns: Mapping[str, Column]) -> bool:
+    """Return whether the metadata of a network names these taught columns."""
+    return metadata_of(network).get(TAUGHT_TAGS, "") == "\n".join(columns)
+
+
 def with_columns(
-    graph: onnx.ModelProto, head: TrainedHead, columns: Sequence[Column]
+    graph: onnx.ModelProto, head: TrainedHead, columns: Mapping[str, Column]
 ) -> onnx.ModelProto:
     """Return a model with these taught columns after those of its head, in place of earlier ones.
 
-    The nodes of the head are not changed.
+    The nodes of the head are not changed. Without columns it is what it was before the first.
     """
     found = _without_columns(graph)
+    found.graph.output[0].type.tensor_type.shape.dim[1].dim_value = head.tags + len(columns)
+    if not columns:
+        return found
+    found.metadata_props.add(key=TAUGHT_TAGS, value="\n".join(columns))
     trained = next(node for node in found.graph.node if OUTPUT in node.output)
     trained.output[list(trained.output).index(OUTPUT)] = TRAINED
     outputs = [TRAINED]
-    for number, column in enumerate(columns):
+    for number, column in enumerate(columns.values()):
         outputs.append(_add_column(found.graph, head, column, f"{TAUGHT}{number}."))
     found.graph.node.append(helper.make_node("Concat", outputs, [OUTPUT], TAUGHT, axis=1))
-    shape = found.graph.output[0].type.tensor_type.shape
-    tags = numpy_helper.to_array(
-        next(one for one in found.graph.initializer if one.name.startswith("head.bias."))
-    ).shape[-1]
-    shape.dim[1].dim_value = tags + len(columns)
     return found
 
 
@@ -211,7 +240,9 @@ def _without_columns(graph: onnx.ModelProto) -> onnx.ModelProto:
     for node in nodes:
         if TRAINED in node.output:
             node.output[list(node.output).index(TRAINED)] = OUTPUT
-    del found.graph.node[:], found.graph.initializer[:]
+    metadata = [one for one in found.metadata_props if one.key != TAUGHT_TAGS]
+    del found.graph.node[:], found.graph.initializer[:], found.metadata_props[:]
+    found.metadata_props.extend(metadata)
     found.graph.node.extend(nodes)
     found.graph.initializer.extend(constants)
     return found

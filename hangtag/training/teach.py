@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from hangtag.errors import ConfigError, ModelError
@@ -24,21 +23,21 @@ from hangtag.library.tags import Tag
 from hangtag.library.vocabulary import Vocabulary
 from hangtag.quality.calibration import fit_near
 from hangtag.quality.thresholds import fit_thresholds
-from hangtag.storage.files import atomic_path
 from hangtag.storage.locks import only_writer
 from hangtag.tagging.calibration import expit, logit
-from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.model_folder import TAGS_FILE, ModelFolder
 from hangtag.tagging.tagger import model_input
 from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fit, fit_column
 from hangtag.training.taught import (
     Column,
     TaughtColumns,
     TrainedHead,
-    read_columns,
-    with_columns,
+    columns_of,
     write_columns,
+    write_networks,
 )
 
+LOCK: Final = ".teach.lock"  # of who changes the taught tags of a model
 FEWEST: Final = 3  # examples of a new tag
 # Designs of the index that are looked at for questions: the most similar to the examples.
 LOOKED_AT: Final = 2_000
@@ -88,10 +87,10 @@ def teach(
     model without a kernel head, ImageError.
     """
     name = normalise_tag(tag)
-    with only_writer(model / ".teach.lock", model):
+    with only_writer(model / LOCK, model):
         opened = ModelGraph(model)
         folder = opened.folder
-        columns = read_columns(model)
+        columns = columns_of(folder)
         _check(folder, name, columns)
         head = TrainedHead.of(folder, opened.graph, LAMBDA)
         if opened.own_backbone is None:
@@ -123,12 +122,12 @@ def teach(
 
 
 def update_index(index: LibraryIndex, model: Path) -> LibraryIndex | None:
-    """Add the scores of the tags that a model was taught to an index; return it with them.
+    """Give an index the scores of the tags that a model was taught, no others; return it with them.
 
     None, and a note, where the index has no scores of this model or was changed by others. Raises
     ConfigError while another process teaches the model or writes the index.
     """
-    with only_writer(model / ".teach.lock", model):
+    with only_writer(model / LOCK, model):
         return rescored(index, model, TaughtColumns(model))
 
 
@@ -206,19 +205,15 @@ def _tag(vocabulary: Vocabulary, name: str, column: Column, found: Fit) -> Tag:
 
 
 def _write(opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], added: Tag) -> None:
-    """Write the graph, then tags.json; a model of before is whole until both are there."""
+    """Write the networks, then tags.json: it says which of their outputs are tags, so that the
+    model is the one of before until then."""
     folder = opened.folder
     trained = [tag for tag in folder.vocabulary.tags if tag.name not in columns]
     taught = {tag.name: tag for tag in (*folder.vocabulary.tags, added)}
     tags = (*trained, *(taught[name] for name in columns))
     write_columns(folder.path, columns)
-    networks = {folder.onnx: opened.graph}
-    if folder.int8.exists():  # its head is the same
-        networks[folder.int8] = onnx.load(folder.int8)
-    for path, network in networks.items():
-        with atomic_path(path) as temporary:
-            onnx.save(with_columns(network, head, list(columns.values())), temporary)
-    replace(folder, vocabulary=replace(folder.vocabulary, tags=tags)).write()
+    write_networks(opened, head, columns)
+    replace(folder.vocabulary, tags=tags).write(folder.path / TAGS_FILE)
 
 
 def _candidates(

@@ -60,7 +60,7 @@ def searched_when_known(server: Server, query: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_search_by_pages(library_server: Server, library: Catalog) -> None:
     assert httpx.get(f"{library_server.url}/library").json() == {
-        "designs": 160, "scored": True, "teaches": True,
+        "designs": 160, "scored": True, "teaches": True, "taught": [],
     }  # fmt: skip
     assert httpx.get(f"{library_server.url}/healthz").json()["library"] is True
     every = post(library_server, "/search", {"start": 150, "count": 50}).json()
@@ -144,6 +144,37 @@ def test_what_cannot_be_taught(library_server: Server) -> None:
         answer = post(library_server, "/teach", wrong)
         assert answer.status_code == status
         assert message in answer.json()["message"]
+
+
+@pytest.mark.slow
+def test_a_tag_is_forgotten(library_server: Server, folder: Path, library: Catalog) -> None:
+    """The answer teaches it again."""
+    blue = [n for n, one in enumerate(library.designs) if one.tags == ("disc", "blue")]
+    asked = {"tag": "blue disc", "yes": blue[:4], "no": blue[4:5]}
+    assert post(library_server, "/teach", asked).status_code == 200
+    searched_when_known(library_server, "blue disc")
+    found = post(library_server, "/teach/forget", {"tag": "Blue  Disc"}).json()
+    assert found == {**asked, "missing": 0}
+    about = httpx.get(f"{library_server.url}/library").json()
+    assert "blue disc" not in about["taught"]
+    assert "blue disc" not in (folder / "model" / "tags.json").read_text()
+    until = time.monotonic() + 60
+    while post(library_server, "/search", {"query": '"blue disc"'}).status_code == 200:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    picture = Path(library.location(library.designs[blue[5]])).read_bytes()
+    headers = {"Content-Type": "image/png"}
+    answer = httpx.post(f"{library_server.url}/tag?all=true", content=picture, headers=headers)
+    assert answer.status_code == 200
+    assert "blue disc" not in answer.text
+    for tag, message in (("blue disc", "taught no tag"), ("disc", "was trained on the tag")):
+        refused = post(library_server, "/teach/forget", {"tag": tag})
+        assert refused.status_code == 422
+        assert message in refused.json()["message"]
+    del found["missing"]
+    again = post(library_server, "/teach", found).json()
+    assert (again["yes"], again["no"]) == (4, 1)
+    post(library_server, "/teach/forget", {"tag": "blue disc"})
 
 
 @pytest.mark.slow
@@ -251,6 +282,16 @@ def test_a_tag_is_taught_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#marked")).to_have_text("1 marked with it, 0 without")
     page.keyboard.press("Escape")
     expect(page.locator("#library-status")).to_contain_text("designs")
+    page.locator("#unmark").click()
+    expect(page.locator("#taught option[value=wedge]")).to_have_count(1)
+    page.locator("#forget").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#library-status")).to_have_text(
+        "The model has forgotten wedge. 3 designs with it and 1 without are marked again.",
+        timeout=30_000,
+    )
+    expect(page.locator("#marked")).to_have_text("3 marked with it, 1 without")
+    expect(page.locator("#taught option[value=wedge]")).to_have_count(0)
 
 
 def test_the_tab_is_accessible(page: Page) -> None:

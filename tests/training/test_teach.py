@@ -16,9 +16,9 @@ from hangtag.index.search import Search
 from hangtag.library.catalog import Catalog
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
-from hangtag.tagging.model_folder import ModelFolder
+from hangtag.tagging.model_folder import TAUGHT_FILE, ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training.taught import TAUGHT_FILE, TaughtColumns, read_columns
+from hangtag.training.taught import TaughtColumns, read_columns
 from hangtag.training.teach import teach, update_index
 
 # Designs in whose upper left corner is a mark: those that the fixture turned least.

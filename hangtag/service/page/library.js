@@ -256,7 +256,7 @@ const health = await request("/healthz");
 if (health.library) {
   const about = await request("/library");
   $("#only").closest("label").hidden = !about.scored;
-  if (about.teaches) Object.assign(keys, setUpTeaching({ show: showTaught, redraw: draw, doing, say }));
+  if (about.teaches) Object.assign(keys, setUpTeaching({ taught: about.taught, show: showTaught, redraw: draw, doing, say }));
   let started = false;
   await addTab("library", () => {
     if (started) return draw();

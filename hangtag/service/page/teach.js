@@ -1,6 +1,6 @@
 // Designs marked in the tab "Library" as examples of a new tag, and the form that teaches it.
 
-import { $, send } from "./request.js";
+import { $, request, send } from "./request.js";
 
 const LOOK = { yes: ["✓", "has the tag"], no: ["✗", "does not have the tag"] };
 const marks = new Map();   // design id -> "yes" or "no"
@@ -45,24 +45,51 @@ function count() {
   $("#unmark").disabled = !marks.size;
 }
 
-// Returns what the model has learned; the marks are its examples from then on.
-async function teach() {
+// Sends what changes the model, and returns the answer; the list of taught tags is then another.
+async function change(path, content, action) {
   const tag = $("#new-tag").value.trim();
-  if (!tag) { $("#new-tag").focus(); throw new Error("Name the tag to teach."); }
-  const button = $("#teach button");
-  button.disabled = true;
+  if (!tag) { $("#new-tag").focus(); throw new Error(`Name the tag to ${action}.`); }
+  const buttons = document.querySelectorAll("#teach button");
+  for (const one of buttons) one.disabled = true;
   try {
-    const taught = await send("/teach", { tag, yes: marked("yes"), no: marked("no") });
-    clearMarks();
-    return taught;
+    const found = await send(path, { tag, ...content });
+    listTaught((await request("/library")).taught);
+    return found;
   } finally {
-    button.disabled = false;
+    for (const one of buttons) one.disabled = false;
+    count();
   }
 }
 
-// `show` gets what was learned, `redraw` draws the marks anew, `doing` reports an action's errors.
-export function setUpTeaching({ show, redraw, doing, say }) {
+// Returns what the model has learned; the marks are its examples from then on.
+async function teach() {
+  const found = await change("/teach", { yes: marked("yes"), no: marked("no") }, "teach");
+  clearMarks();
+  return found;
+}
+
+// The examples are marks again, so that the tag can be taught again.
+async function forget() {
+  const { tag, yes, no, missing } = await change("/teach/forget", {}, "forget");
+  for (const id of yes) setMark(id, "yes");
+  for (const id of no) setMark(id, "no");
+  return `The model has forgotten ${tag}. ${yes.length} designs with it and ${no.length} without are marked again`
+    + (missing ? `; ${missing} of its examples are not in this library.` : ".");
+}
+
+function listTaught(tags) {
+  $("#taught").replaceChildren(...tags.map(tag => {
+    const option = document.createElement("option");
+    option.value = tag;
+    return option;
+  }));
+}
+
+// `taught`: the tags that the model was taught. `show` gets what was learned, `redraw` draws the marks anew, `doing`
+// reports an action's errors.
+export function setUpTeaching({ taught, show, redraw, doing, say }) {
   offered = true;
+  listTaught(taught);
   $("#teach").hidden = false;
   for (const one of document.querySelectorAll("#library .teaching")) one.hidden = false;
   count();
@@ -71,6 +98,11 @@ export function setUpTeaching({ show, redraw, doing, say }) {
     await show(await teach());
   });
   $("#teach").addEventListener("submit", event => { event.preventDefault(); start(); });
+  $("#forget").addEventListener("click", () => doing(async () => {
+    say("Forgetting …");
+    say(await forget());
+    redraw();
+  }));
   $("#unmark").addEventListener("click", () => { clearMarks(); redraw(); });
   return { t: start, a: () => $("#new-tag").focus(), u: () => { undoMark(); redraw(); } };
 }
