@@ -56,7 +56,7 @@ print(json.dumps(found))
 """
 # One after the other, in one folder.
 STEPS = """
-sample library --designs 240
+sample library --designs 160
 pack library/designs.csv dataset
 train dataset model
 evaluate model dataset
@@ -150,7 +150,7 @@ def test_a_blocked_package_is_as_if_it_were_not_installed(environment: dict[str,
 
 def test_from_designs_to_tags(folder: Path) -> None:
     assert (folder / "model" / "report.html").read_text(encoding="utf-8").count("<svg") >= 2
-    assert len((folder / "tags.jsonl").read_text(encoding="utf-8").splitlines()) == 240
+    assert len((folder / "tags.jsonl").read_text(encoding="utf-8").splitlines()) == 160
 
 
 def test_what_needs_an_extra_names_it(folder: Path, environment: dict[str, str]) -> None:

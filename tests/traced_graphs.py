@@ -3,10 +3,12 @@
 Tracing takes two seconds and more, most of a tiny training, and gives the same graph whatever the
 weights. The first model of an architecture is exported as a user's is and leaves its graph in a
 folder, later ones put their weights into that. Training compares each exported model with its
-network, so a wrong graph fails the test.
+network, so a wrong graph fails the test. Nor are networks quantised, which takes five seconds
+where one is slow enough on the busy machine; tests/training/test_int8.py does that.
 """
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +39,7 @@ def shared(folder: Path) -> Iterator[None]:
     """Within the block all trainings of this process share the graphs in a folder."""
     from hangtag.index.backbone import OUTPUT
     from hangtag.storage.files import atomic_path
-    from hangtag.training import onnx_export, torch_backbone
+    from hangtag.training import int8_loss, onnx_export, torch_backbone
 
     export_onnx, traced = _exports()
 
@@ -63,6 +65,7 @@ def shared(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module in (onnx_export, torch_backbone):
             patched.setattr(module, "export_onnx", quick)
+        patched.setattr(int8_loss, "WORTH_MS", math.inf)
         patched.setitem(globals(), "_shared", folder)
         yield
 

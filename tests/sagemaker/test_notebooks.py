@@ -60,7 +60,8 @@ def test_train(folder: Path, trained: dict[str, Any]) -> None:
 
 
 def test_tune(folder: Path, trained: dict[str, Any]) -> None:
-    found = run("tune", folder, TRIALS=2)
+    settings = "--backbone test_resnet --input-size 32 --epochs 2"  # trials of a second
+    found = run("tune", folder, SETTINGS=settings, TRIALS=2)
     assert "best validation:macro_map" in found["text"]
     assert "learning_rate" in found["pages"][0]
     assert (folder / "work" / "study" / "model" / "config.json").exists()

@@ -91,6 +91,29 @@ def test_a_model_is_there_in_8_bits_unless_its_scores_suffer(
     assert not folder.int8.exists()
 
 
+def test_a_new_network_of_another_backbone_is_quantised_where_it_is_worth_it(
+    headed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a training: if it takes long enough in float, loses little and is quicker."""
+    for name, value in (("WORTH_MS", 0.0), ("QUICKER", 1e9), ("MOST_LOST", 1.0)):
+        monkeypatch.setattr(int8_loss, name, value)
+    monkeypatch.setattr(int8_loss, "APPLY_PRECISION", 0.0)
+    monkeypatch.setattr(int8_loss, "int8_is_quicker", lambda: True)
+    monkeypatch.setattr(int8, "DESIGNS", 32)
+    config = hangtag.TrainConfig(freeze=True, head="linear", input_size=32, epochs=1)
+    hangtag.train(headed / "dataset", tmp_path / "model", config=config)
+    folder = ModelFolder.open(tmp_path / "model")
+    assert is_quantised(onnx.load(folder.int8))
+    dataset = Dataset.open(headed / "dataset")
+    found = score(Tagger.open(folder.path, asked="fp32"), dataset, "validation")
+    with dataset.records("validation") as records:
+        inputs = [found.tagger.input_of(records[int(n)].data) for n in found.records]
+    held_out = int8_loss.HeldOut(found.tagger.logits(inputs), found.labels, found.records)
+    monkeypatch.setattr(int8_loss, "QUICKER", 0.0)
+    int8_loss.write_int8(folder, dataset, held_out)
+    assert not folder.int8.exists()
+
+
 @pytest.mark.parametrize(
     ("changed", "harm"),
     [

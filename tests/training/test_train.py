@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -672,34 +674,59 @@ def test_an_unknown_network_and_a_dataset_without_validation(dataset: Path, tmp_
         train(tmp_path / "only", tmp_path / "m2", TINY)
 
 
-LAUNCHERS = {
-    "accelerate": [
+def launched_by_accelerate(*words: str) -> str:
+    """Run a command by `accelerate launch` in two processes; return their standard error."""
+    launcher = [
         "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-    ],
-    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_train_what_one_does(launcher: str, work: Path, tmp_path: Path) -> None:
-    """On the CPU, by gloo: every epoch once, one model, the metrics of one process."""
-    command = [
-        sys.executable, "-m", *LAUNCHERS[launcher], "-m", "hangtag", "train",
-        str(work / "dataset"), str(tmp_path / "m"), "--backbone", "test_resnet",
-        "--input-size", "32", "--epochs", "15", "--learning-rate", "0.01", "--precision", "fp32",
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", *launcher, "-m", "hangtag", *words],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stderr
+
+
+def launched_as_by_torchrun(*words: str) -> str:
+    """Run a command in two processes with the variables that `torchrun` sets for its workers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    together |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE"), "2")
+    processes = [
+        Command(
+            *words,
+            environment={
+                **os.environ, **together, "GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1",
+                **{name: str(number) for name in ("RANK", "LOCAL_RANK", "ROLE_RANK")},
+            },
+            imported=TORCH,
+            script=traced_graphs.command(),
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    return "".join(said)
+
+
+@pytest.mark.parametrize("launched", [launched_by_accelerate, launched_as_by_torchrun])
+def test_two_processes_train_what_one_does(
+    launched: Callable[..., str], work: Path, tmp_path: Path
+) -> None:
+    """On the CPU, by gloo: every epoch once, one model, the metrics of one process."""
+    errors = launched(
+        "train", str(work / "dataset"), str(tmp_path / "m"), "--backbone", "test_resnet",
+        "--input-size", "32", "--epochs", "15", "--learning-rate", "0.01", "--precision", "fp32",
+    )  # fmt: skip
     alone, together = (
         TrainResult.of(ModelFolder.open(path)) for path in (work / "model", tmp_path / "m")
     )
     epochs = [row["epoch"] for row in read(tmp_path / "m" / "history.csv")]
     assert epochs == list(range(1, 16))
-    assert done.stderr.count("epoch 15:") == 1
+    assert errors.count("epoch 15:") == 1
     assert together.macro_map == pytest.approx(alone.macro_map, abs=0.1)
     assert Tagger.open(tmp_path / "m").vocabulary.names
 

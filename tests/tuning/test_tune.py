@@ -564,7 +564,10 @@ def test_trials_share_what_the_backbone_makes_of_the_designs(dataset: Path, tmp_
     assert after == before
 
 
-def test_a_storage_that_cannot_be_had_is_named(dataset: Path, tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_had_is_named(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies.time, "sleep", lambda seconds: None)
     with pytest.raises(ConfigError, match="give a database URL"):
         tune(dataset, tmp_path / "study", TINY, storage="study.db")
     with pytest.raises(ConfigError, match=r"database cannot be used: .*connect"):
