@@ -83,7 +83,7 @@ def outputs(process: Command) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def seed_job(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def original_job(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished job with the built-in algorithm's hyperparameters: its files and its output."""
     root = tmp_path_factory.mktemp("opt-ml")
     job(root, SEED)
@@ -95,8 +95,10 @@ def seed_job(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return root, out
 
 
-def test_the_seeds_job_leaves_a_model_and_its_metrics(seed_job: tuple[Path, str]) -> None:
-    root, out = seed_job
+def test_a_job_of_sagemakers_image_classification_leaves_a_model_and_its_metrics(
+    original_job: tuple[Path, str],
+) -> None:
+    root, out = original_job
     model = ModelFolder.open(root / "model")
     assert model.training["backbone"] == "thin_resnet20"
     assert model.preprocessing.input_size == 28
@@ -114,8 +116,8 @@ def test_the_seeds_job_leaves_a_model_and_its_metrics(seed_job: tuple[Path, str]
     assert {"train_loss", "validation_micro_map", "validation_accuracy"} <= figures.keys()
 
 
-def test_its_model_is_served(seed_job: tuple[Path, str], library: Catalog) -> None:
-    root, _ = seed_job
+def test_its_model_is_served(original_job: tuple[Path, str], library: Catalog) -> None:
+    root, _ = original_job
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -196,10 +198,10 @@ def test_what_another_job_left_on_the_machine_is_replaced(library: Catalog, tmp_
 
 
 def test_a_stopped_job_goes_on_and_continues_a_model(
-    seed_job: tuple[Path, str], library: Catalog, tmp_path: Path
+    original_job: tuple[Path, str], library: Catalog, tmp_path: Path
 ) -> None:
     """Images with lists; SIGTERM in the first epochs; the same job again; a model to start from."""
-    earlier, _ = seed_job
+    earlier, _ = original_job
     channels = tmp_path / "input" / "data"
     image_channels(library, channels, LST)
     (channels / "model").mkdir()

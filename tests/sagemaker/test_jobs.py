@@ -120,7 +120,7 @@ def test_the_built_in_algorithm_gets_no_transparency(hangtag: Any, bucket: Stora
     assert "--flatten white" in err
 
 
-def test_records_of_the_seed_need_their_counts(
+def test_records_of_image_classification_need_their_counts(
     hangtag: Any, storage: Storage, packed: dict[str, Path]
 ) -> None:
     for name in ("training/train.rec", "validation/val.rec"):

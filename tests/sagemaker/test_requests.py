@@ -44,11 +44,11 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(kept))
 
 
-def test_the_training_job_is_the_seeds() -> None:
+def test_the_training_job_is_that_of_image_classification() -> None:
     assert plain(requests.training_job("JOB", job())) == plain(SDK_REQUESTS["CreateTrainingJob"])
 
 
-def test_the_tuning_job_is_the_seeds() -> None:
+def test_the_tuning_job_is_that_of_image_classification() -> None:
     found = requests.tuning_job(
         "JOB", job(), default_ranges(PackedDataset(DATA, None, None, ()), job()),
         objective="validation:accuracy", trials=10, parallel=1,
@@ -56,7 +56,7 @@ def test_the_tuning_job_is_the_seeds() -> None:
     assert plain(found) == plain(SDK_REQUESTS["CreateHyperParameterTuningJob"])
 
 
-def test_the_endpoint_is_the_seeds() -> None:
+def test_the_endpoint_is_that_of_image_classification() -> None:
     name = SDK_REQUESTS["CreateModel"]["ModelName"]
     artifact = f"{DATA}/output/JOB/output/model.tar.gz"
     image = requests.built_in_image("us-east-1")

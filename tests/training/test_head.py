@@ -312,7 +312,7 @@ def test_what_goes_on_from_a_frozen_model_keeps_seeing_all_stages(
     assert further.macro_map == pytest.approx(before.figures["macro_map"], abs=0.02)
 
 
-def test_the_seeds_hyperparameters_go_on_from_a_frozen_model(
+def test_sagemakers_hyperparameters_go_on_from_a_frozen_model(
     work: Path, model: Path, tmp_path: Path
 ) -> None:
     given = {"image_shape": "3,32,32", "epochs": "1", "learning_rate": "1e-9", "optimizer": "adam"}

@@ -652,7 +652,7 @@ def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Pa
         train(dataset, tmp_path / "m", replace(TINY, weights="hub"))
 
 
-def test_the_seeds_two_files_and_a_tags_file_are_enough(dataset: Path, tmp_path: Path) -> None:
+def test_two_record_files_and_a_tags_file_are_enough(dataset: Path, tmp_path: Path) -> None:
     for split in ("train", "validation"):
         target = tmp_path / "seed" / RECORD_FILES[split]
         target.parent.mkdir(parents=True)

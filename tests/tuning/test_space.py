@@ -47,7 +47,7 @@ def test_hangtags_own_form(tmp_path: Path) -> None:
     }
 
 
-def test_the_seeds_notebook_is_read_as_it_is(tmp_path: Path) -> None:
+def test_the_original_notebook_is_read_as_it_is(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Tune {"]},
         {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install sagemaker\n"]},
@@ -94,7 +94,7 @@ def test_the_request_of_sagemaker(tmp_path: Path) -> None:
     assert space.objective == "validation:accuracy"
 
 
-def test_settings_of_the_seed_count_with_their_optimiser_only() -> None:
+def test_settings_of_image_classification_count_with_their_optimiser_only() -> None:
     space = Space({name: FloatDistribution(0, 0.9) for name in ("beta_1", "momentum", "gamma")})
     values = {"beta_1": 0.1, "momentum": 0.2, "gamma": 0.3}
     base = TrainConfig()
