@@ -2,15 +2,16 @@
 
     python benchmarks/similar.py rows --designs 500000
     python benchmarks/similar.py rows --designs 2000000 --index runs/openclipart-index
-    python benchmarks/similar.py rows --designs 100000 --index runs/openclipart-index --usearch
+    python benchmarks/similar.py rows --designs 100000 --index runs/openclipart-index --with usearch
     python benchmarks/similar.py quality runs/emoji.csv runs/emoji-index
 
 `rows` draws that many vectors (clusters in a space whose axes weigh like those of a real library)
 and times exact queries: loading, and the median and the slowest of 50; also what a full comparison
 in float32 takes, and whether both find the same ten. With `--index` they are drawn around the
-vectors of a real library instead, each with the noise of half its spread; with `--usearch` an
-approximate index (HNSW in half precision, `pip install usearch`) is built beside it and compared.
-Half a minute and 2 GB for 500,000; an approximate index takes minutes. `quality` takes a
+vectors of a real library instead, each with the noise of half its spread; with `--with` approximate
+indexes are built beside it and compared, `usearch` (HNSW in half precision, `pip install usearch`)
+and `faiss` (inverted lists in half precision, `pip install faiss-cpu`). Half a minute and 2 GB for
+500,000; an approximate index takes minutes, of 1,000,000 a quarter of an hour. `quality` takes a
 catalog with the columns group and vendor, and its index: `content` is the share of a design's
 other versions (the same group, drawn by others) among as many of its nearest, `style` the share
 of the ten nearest that are of the same vendor; beside it what chance would give. Seconds.
@@ -18,6 +19,7 @@ of the ten nearest that are of the same vendor; beside it what chance would give
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,9 @@ from hangtag.library.catalog import Catalog
 
 QUERIES = 50
 BLOCK = 1 << 14
+Other = tuple[
+    tuple[int, ...], Callable[[NDArray[np.float32], int], NDArray[np.int64]], str
+]  # settings to try, a query with one of them, and what the index weighs
 
 
 def main() -> None:
@@ -37,7 +42,7 @@ def main() -> None:
     rows = commands.add_parser("rows")
     rows.add_argument("--designs", type=int, default=500_000)
     rows.add_argument("--index", type=Path, help="of a real library")
-    rows.add_argument("--usearch", action="store_true")
+    rows.add_argument("--with", dest="others", nargs="*", choices=OTHERS, default=[])
     rows.set_defaults(run=time_rows)
     quality = commands.add_parser("quality")
     quality.add_argument("catalog", type=Path)
@@ -75,33 +80,73 @@ def time_rows(options: argparse.Namespace) -> None:
         f"slowest {1e3 * max(seconds):.0f} ms; comparing all: {1e3 * np.median(full):.0f} ms; "
         f"the same ten in {same} of 5"
     )
-    if options.usearch:
-        compare_usearch(rows, queries, search)
+    exact = [set(search.find(query, 10)[0].tolist()) for query in queries]
+    for name in options.others:
+        began = time.perf_counter()
+        effort, find, sizes = OTHERS[name](rows)
+        print(f"{name}: built in {time.perf_counter() - began:.0f} s, {sizes}", flush=True)
+        for setting in effort:
+            compare(find, setting, queries, exact)
 
 
-def compare_usearch(
-    rows: NDArray[np.float16], queries: NDArray[np.float32], search: Nearest
+def compare(
+    find: Callable[[NDArray[np.float32], int], NDArray[np.int64]],
+    setting: int,
+    queries: NDArray[np.float32],
+    exact: list[set[int]],
 ) -> None:
+    """Print how long an approximate index takes for ten, and how many are right."""
+    seconds, right = [], 0
+    for query, wanted in zip(queries, exact, strict=True):
+        began = time.perf_counter()
+        found = find(query, setting)
+        seconds.append(time.perf_counter() - began)
+        right += len(wanted & set(found.tolist()))
+    print(
+        f"  setting {setting}: median {1e3 * np.median(seconds):.1f} ms, best "
+        f"{1e3 * min(seconds):.1f} ms, recall@10 {right / 10 / len(queries):.3f}"
+    )
+
+
+def with_usearch(rows: NDArray[np.float16]) -> Other:
+    """Return an HNSW index; the setting is how many candidates a query keeps."""
     from usearch.index import Index
 
-    began = time.perf_counter()
     index = Index(ndim=rows.shape[1], metric="ip", dtype="f16")
     index.add(np.arange(len(rows)), rows)
-    built = time.perf_counter() - began
-    exact = [set(search.find(query, 10)[0].tolist()) for query in queries]
-    print(f"usearch: built in {built:.0f} s, {index.memory_usage / 1e6:,.0f} MB of memory")
-    for expansion in (64, 256, 1024):
-        index.expansion_search = expansion
-        seconds, found = [], 0
-        for query, wanted in zip(queries, exact, strict=True):
-            began = time.perf_counter()
-            keys = index.search(query.astype(np.float16), 10).keys
-            seconds.append(time.perf_counter() - began)
-            found += len(wanted & set(keys.tolist()))
-        print(
-            f"  expansion {expansion}: median {1e3 * np.median(seconds):.1f} ms, best "
-            f"{1e3 * min(seconds):.1f} ms, recall@10 {found / 10 / len(queries):.3f}"
-        )
+
+    def find(query: NDArray[np.float32], setting: int) -> NDArray[np.int64]:
+        index.expansion_search = setting
+        return np.asarray(index.search(query.astype(np.float16), 10).keys).astype(np.int64)
+
+    return (64, 256, 1024), find, f"{index.memory_usage / 1e6:,.0f} MB of memory"
+
+
+def with_faiss(rows: NDArray[np.float16]) -> Other:
+    """Return inverted lists, about one for 250 vectors; the setting is how many are looked at."""
+    import faiss
+
+    count, width = rows.shape
+    lists = 2 ** round(np.log2(max(count / 250, 16)))
+    index = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+    some = np.random.default_rng(0).permutation(count)[: 40 * lists]
+    index.train(rows[np.sort(some)].astype(np.float32))
+    for start in range(0, count, BLOCK):
+        index.add(rows[start : start + BLOCK].astype(np.float32))
+
+    def find(query: NDArray[np.float32], setting: int) -> NDArray[np.int64]:
+        index.nprobe = setting
+        found: NDArray[np.int64] = index.search(query[None], 10)[1][0]
+        return found
+
+    size = len(faiss.serialize_index(index)) / 1e6
+    return (8, 32, 128), find, f"{size:,.0f} MB in {lists:,} lists"
+
+
+OTHERS: dict[str, Callable[[NDArray[np.float16]], Other]] = {
+    "usearch": with_usearch,
+    "faiss": with_faiss,
+}
 
 
 def around(count: int, folder: Path) -> NDArray[np.float16]:

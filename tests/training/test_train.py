@@ -654,12 +654,12 @@ def test_hub_weights_that_cannot_be_had_stop_the_run(dataset: Path, tmp_path: Pa
 
 def test_two_record_files_and_a_tags_file_are_enough(dataset: Path, tmp_path: Path) -> None:
     for split in ("train", "validation"):
-        target = tmp_path / "seed" / RECORD_FILES[split]
+        target = tmp_path / "given" / RECORD_FILES[split]
         target.parent.mkdir(parents=True)
         target.write_bytes((dataset / RECORD_FILES[split]).read_bytes())
     names = Dataset.open(dataset).vocabulary.names
-    (tmp_path / "seed" / "tags.txt").write_text("\n".join(names))
-    train(tmp_path / "seed", tmp_path / "m", replace(TINY, epochs=1))
+    (tmp_path / "given" / "tags.txt").write_text("\n".join(names))
+    train(tmp_path / "given", tmp_path / "m", replace(TINY, epochs=1))
     assert Tagger.open(tmp_path / "m").vocabulary.names == names
 
 
