@@ -11,7 +11,7 @@ in float32 takes, and whether both find the same ten. With `--index` they are dr
 vectors of a real library instead, each with the noise of half its spread; with `--with` approximate
 indexes are built beside it and compared, `usearch` (HNSW in half precision, `pip install usearch`)
 and `faiss` (inverted lists in half precision, `pip install faiss-cpu`). Half a minute and 2 GB for
-500,000; an approximate index takes minutes, of 1,000,000 a quarter of an hour. `quality` takes a
+500,000; an approximate index of 1,000,000 takes one to five minutes. `quality` takes a
 catalog with the columns group and vendor, and its index: `content` is the share of a design's
 other versions (the same group, drawn by others) among as many of its nearest, `style` the share
 of the ten nearest that are of the same vendor; beside it what chance would give. Seconds.
