@@ -29,8 +29,8 @@ def rescored(index: LibraryIndex, model: Path, taught: TaughtTags) -> LibraryInd
     folder, graph = index.folder, ModelGraph(model)
     if not _is_of(index, graph, len(taught.keys)):
         note(
-            f"{folder} has no scores of {model}: `hangtag index LIBRARY {folder} --model {model}` "
-            "adds them, for `hangtag search`"
+            f"{folder} has no scores of {model} as it is now: `hangtag index LIBRARY {folder} "
+            f"--model {model}` computes them, for `hangtag search`"
         )
         return None
     with only_writer(folder / ".lock", folder):
