@@ -30,6 +30,7 @@ from hangtag.index.backbone import (
     OWN_FILE,
     OnnxBackbone,
     file_digest,
+    metadata_of,
 )
 from hangtag.index.own import SIDE_OF_OWN
 from hangtag.quality.metrics import macro_map
@@ -72,7 +73,7 @@ def inputs_of(folder: Dataset) -> Pixels:
 def write(inputs: Pixels) -> None:
     order = np.random.default_rng(1).permutation(len(inputs))
     found = quantised(OWN_FILE, inputs[order])
-    about = {entry.key: entry.value for entry in onnx.load(OWN_FILE).metadata_props}
+    about = metadata_of(onnx.load(OWN_FILE))
     onnx.helper.set_model_props(found, {**about, MADE_OF: file_digest()})
     with atomic_path(INT8_FILE) as temporary:
         onnx.save(found, temporary)

@@ -65,7 +65,7 @@ class OnnxBackbone:
         self._graph = onnx.load(OWN_FILE)
         if state is not None:
             _replace(self._graph, state)
-        self.widths: tuple[int, ...] = tuple(json.loads(_about(self._graph)[WIDTHS]))
+        self.widths: tuple[int, ...] = tuple(json.loads(metadata_of(self._graph)[WIDTHS]))
         self._threads = threads
 
     @cached_property
@@ -115,7 +115,7 @@ def own_in_8_bits() -> onnx.ModelProto | None:
     if not INT8_FILE.exists():
         return None
     found = onnx.load(INT8_FILE)
-    return found if _about(found).get(MADE_OF) == file_digest() else None
+    return found if metadata_of(found).get(MADE_OF) == file_digest() else None
 
 
 def is_own(graph: onnx.ModelProto) -> bool:
@@ -123,12 +123,13 @@ def is_own(graph: onnx.ModelProto) -> bool:
     shipped = onnx.load(OWN_FILE)
     own = {one.name: numpy_helper.to_array(one) for one in weights_of(shipped)}
     found = {one.name: numpy_helper.to_array(one) for one in weights_of(graph)}
-    if own.keys() != found.keys() or _about(graph).get(WIDTHS) != _about(shipped)[WIDTHS]:
+    if own.keys() != found.keys() or metadata_of(graph).get(WIDTHS) != metadata_of(shipped)[WIDTHS]:
         return False
     return all(np.array_equal(own[n], found[n]) for n in own)
 
 
-def _about(graph: onnx.ModelProto) -> dict[str, str]:
+def metadata_of(graph: onnx.ModelProto) -> dict[str, str]:
+    """Return the metadata of a network."""
     return {entry.key: entry.value for entry in graph.metadata_props}
 
 

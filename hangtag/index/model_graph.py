@@ -25,6 +25,7 @@ from hangtag.index.backbone import (
     OUTPUT,
     OnnxBackbone,
     is_own,
+    metadata_of,
     own_in_8_bits,
     state_of,
     weights_of,
@@ -146,11 +147,6 @@ class _Logits:
 
     def __call__(self, inputs: Sequence[Pixels]) -> list[NDArray[np.float32]]:
         return list(opened_once(self.folder, self.precision).logits(inputs))
-
-
-def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
-    """Return the metadata of a network."""
-    return {one.key: one.value for one in model.metadata_props}
 
 
 def in_8_bits(model: onnx.ModelProto) -> onnx.ModelProto | None:

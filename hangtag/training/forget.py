@@ -19,7 +19,7 @@ from hangtag.training.taught import (
     Column,
     TrainedHead,
     names_columns,
-    networks,
+    networks_of,
     read_columns,
     write_columns,
     write_networks,
@@ -95,10 +95,11 @@ def _write(opened: ModelGraph, columns: Mapping[str, Column], name: str) -> None
     folder = opened.folder
     head = TrainedHead.of(folder, opened.graph, LAMBDA)
     now = {one: columns[one] for one in folder.vocabulary.names if one in columns}
-    if not all(names_columns(network, now) for network in networks(opened).values()):
-        write_networks(opened, head, now)  # by a hangtag that did not name them
+    networks = networks_of(opened)
+    if not all(names_columns(network, now) for network in networks.values()):
+        write_networks(networks, head, now)  # by a hangtag that did not name them
     tags = tuple(tag for tag in folder.vocabulary.tags if tag.name != name)
     replace(folder.vocabulary, tags=tags).write(folder.path / TAGS_FILE)
     left = {one: column for one, column in now.items() if one != name}
-    write_networks(opened, head, left)
+    write_networks(networks, head, left)
     write_columns(folder.path, left)

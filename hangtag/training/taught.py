@@ -19,8 +19,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ModelError
-from hangtag.index.backbone import OUTPUT
-from hangtag.index.model_graph import TAUGHT, ModelGraph, metadata_of
+from hangtag.index.backbone import OUTPUT, metadata_of
+from hangtag.index.model_graph import TAUGHT, ModelGraph
 from hangtag.index.parts import Floats, part_slices
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import TAUGHT_FILE, TAUGHT_TAGS, ModelFolder
@@ -192,16 +192,18 @@ def write_columns(model: Path, columns: Mapping[str, Column]) -> None:
         save_file(values, temporary, {"tags": "\n".join(columns)})
 
 
-def networks(opened: ModelGraph) -> dict[Path, onnx.ModelProto]:
+def networks_of(opened: ModelGraph) -> dict[Path, onnx.ModelProto]:
     """Return the networks of a model by their files: model.onnx, and the one in 8 bits if any."""
     folder = opened.folder
     eight = {folder.int8: onnx.load(folder.int8)} if folder.int8.exists() else {}
     return {folder.onnx: opened.graph, **eight}
 
 
-def write_networks(opened: ModelGraph, head: TrainedHead, columns: Mapping[str, Column]) -> None:
+def write_networks(
+    networks: Mapping[Path, onnx.ModelProto], head: TrainedHead, columns: Mapping[str, Column]
+) -> None:
     """Write the networks of a model with these taught columns, in place of earlier ones."""
-    for path, network in networks(opened).items():  # the head of both is the same
+    for path, network in networks.items():  # the head of both is the same
         with atomic_path(path) as temporary:
             onnx.save(with_columns(network, head, columns), temporary)
 

@@ -33,6 +33,7 @@ from hangtag.training.taught import (
     TaughtColumns,
     TrainedHead,
     columns_of,
+    networks_of,
     write_columns,
     write_networks,
 )
@@ -212,7 +213,7 @@ def _write(opened: ModelGraph, head: TrainedHead, columns: dict[str, Column], ad
     taught = {tag.name: tag for tag in (*folder.vocabulary.tags, added)}
     tags = (*trained, *(taught[name] for name in columns))
     write_columns(folder.path, columns)
-    write_networks(opened, head, columns)
+    write_networks(networks_of(opened), head, columns)
     replace(folder.vocabulary, tags=tags).write(folder.path / TAGS_FILE)
 
 
