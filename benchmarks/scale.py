@@ -19,7 +19,7 @@ import numpy as np
 
 from hangtag.dataset.assemble import Assembly
 from hangtag.dataset.config import PackConfig
-from hangtag.dataset.shards import Prepared
+from hangtag.dataset.shards import DIGEST_BYTES, Prepared
 from hangtag.library.catalog import Catalog, Design
 from hangtag.library.fingerprints import FINGERPRINT_BYTES
 from hangtag.library.rules import Rules
@@ -75,9 +75,9 @@ def merge(designs: int) -> None:
         chosen = generator.integers(0, 500, 4)
         design = Design(f"designs/{number:09d}.png", tuple(tags[n] for n in set(chosen.tolist())))
         prepared.designs.append(design)
-        prepared.records.append((Path("none.rec"), number))
+        prepared.records.append(number)
         prepared.hashes += generator.bytes(FINGERPRINT_BYTES)
-        prepared.digests.append(generator.bytes(32).hex())
+        prepared.digests += generator.bytes(DIGEST_BYTES)
     config = PackConfig()
     began = time.perf_counter()
     vocabulary = Vocabulary.build(prepared.designs, min_count=20, rules=Rules())

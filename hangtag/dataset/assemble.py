@@ -21,7 +21,7 @@ from hangtag.dataset.dataset_folder import (
     DatasetInfo,
     write_records,
 )
-from hangtag.dataset.shards import Prepared, Rejection
+from hangtag.dataset.shards import DIGEST_BYTES, Prepared, Rejection
 from hangtag.errors import DatasetError
 from hangtag.library.catalog import SPLITS, Catalog, Design
 from hangtag.library.fingerprints import FINGERPRINT_BYTES
@@ -124,7 +124,8 @@ def _groups(prepared: Prepared) -> NDArray[np.int64]:
     hashes = np.frombuffer(prepared.hashes, np.uint8).reshape(-1, FINGERPRINT_BYTES)
     own = _numbered(design.group or row for row, design in enumerate(prepared.designs))
     files = _numbered(one.image[: -len(Path(one.image).suffix) or None] for one in prepared.designs)
-    return merge_groups(near_duplicate_groups(hashes), _numbered(prepared.digests), files, own)
+    pixels = np.unique(np.frombuffer(prepared.digests, f"V{DIGEST_BYTES}"), return_inverse=True)[1]
+    return merge_groups(near_duplicate_groups(hashes), pixels, files, own)
 
 
 def _numbered(values: Iterable[Hashable]) -> NDArray[np.int64]:
@@ -160,23 +161,23 @@ def fingerprint_of(
     names: Sequence[str],
     labels: NDArray[np.int8],
     splits: NDArray[np.int8],
-    digests: Sequence[str],
+    digests: bytes | bytearray,
     settings: Mapping[str, object],
 ) -> str:
     """Return the SHA-256 of what training and evaluation see of a dataset, 64 hex digits.
 
     It covers the tag `names` in column order, the int8 (n, T) `labels` (1, 0, -1) of n designs in
-    order, the positions (n,) of their `splits` in SPLITS, the `digests` of their decoded pixels,
-    and the `settings` that decide how these are stored. It covers neither paths nor times: the same
-    designs packed on another machine have the same fingerprint. Encoded bytes are left out too,
-    because other versions of the image libraries compress differently.
+    order, the positions (n,) of their `splits` in SPLITS, the `digests` of their decoded pixels, of
+    DIGEST_BYTES each, and the `settings` that decide how these are stored. It covers neither paths
+    nor times: the same designs packed on another machine have the same fingerprint. Encoded bytes
+    are left out too, because other versions of the image libraries compress differently.
     """
     head = {"names": list(names), "shape": labels.shape, **settings}
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for array in (labels, splits):
         digest.update(np.ascontiguousarray(array, np.int8).data)
-    for pixels in digests:
-        digest.update(f"{pixels}\n".encode())
+    for start in range(0, len(digests), DIGEST_BYTES):
+        digest.update(f"{digests[start : start + DIGEST_BYTES].hex()}\n".encode())
     return digest.hexdigest()
 
 

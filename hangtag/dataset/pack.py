@@ -84,6 +84,7 @@ def pack(
             return summary_of(folder, existing)
         vocabulary_of(tags, catalog, config)  # raises VocabularyError before hours of decoding
         prepared = shards.prepare(catalog, folder / WORK_FOLDER, config, sources, workers)
+        del sources  # of a million designs they are 0.2 GB
         info = assembled(prepared, catalog, folder, config, tags, key)
         if UNREACHABLE not in info.rejected:
             shutil.rmtree(folder / WORK_FOLDER)

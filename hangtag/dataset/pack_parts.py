@@ -132,6 +132,7 @@ def merge_parts(
             if not shard.records.exists():
                 raise DatasetError(f"{shard.records} is missing; copy it beside {path.name}")
             shard.read(Catalog(plan.designs, catalog.root), prepared)
+        del sources, plans  # they are in the way of what assembling holds
         info = assembled(prepared, catalog, folder, first.config, first.rules, key)
         return summary_of(folder, info)
 

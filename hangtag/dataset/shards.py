@@ -6,6 +6,8 @@ encoded images, then `.json` with what else was found out about them, whose pres
 
 import hashlib
 import json
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +27,7 @@ from hangtag.storage.files import write_text
 from hangtag.storage.reading import etags
 
 SHARD_DESIGNS: Final = 512
+DIGEST_BYTES: Final = 32
 _UNREACHABLE_IN_A_ROW: Final = 64  # so many, and the disk was unplugged
 
 
@@ -97,28 +100,25 @@ class Prepared:
     """The designs that can be packed, in catalog order, and what is known of their pixels."""
 
     designs: list[Design] = field(default_factory=list)
-    records: list[tuple[Path, int]] = field(default_factory=list)
-    """Shard file and position in it of every design's image."""
+    records: "array[int]" = field(default_factory=lambda: array("i"))
+    """Position of every design's image in its shard file."""
+    files: list[tuple[int, Path]] = field(default_factory=list)
+    """The shard files in order, each with the position of its first design in `designs`."""
     hashes: bytearray = field(default_factory=bytearray)
     """Their fingerprints, of FINGERPRINT_BYTES each, in one piece: the most of what is held."""
-    digests: list[str] = field(default_factory=list)
+    digests: bytearray = field(default_factory=bytearray)
+    """SHA-256 of their pixels, of DIGEST_BYTES each."""
     rejected: list[Rejection] = field(default_factory=list)
 
     def images(self, rows: Sequence[int]) -> Iterator[bytes]:
         """Yield the encoded images of some designs, by their ascending positions."""
-        shard: Path | None = None
-        reader: RecordReader | None = None
-        try:
-            for row in rows:
-                path, record = self.records[row]
-                if reader is None or path != shard:  # rows ascend: one shard is open at a time
-                    if reader is not None:
-                        reader.close()
-                    shard, reader = path, RecordReader(path)
-                yield reader[record].data
-        finally:
-            if reader is not None:
-                reader.close()
+        ends = [first for first, _ in self.files[1:]] + [len(self.designs)]
+        for (first, path), end in zip(self.files, ends, strict=True):
+            inside = rows[bisect_left(rows, first) : bisect_left(rows, end)]
+            if inside:
+                with RecordReader(path) as reader:
+                    for row in inside:
+                        yield reader[self.records[row]].data
 
 
 def prepare_image(data: bytes, config: PackConfig) -> PreparedImage:
@@ -272,6 +272,7 @@ class Shard:
     def read(self, catalog: Catalog, prepared: Prepared) -> None:
         """Add the shard's designs to `prepared`, and those left out to its rejections."""
         findings = json.loads(self.findings.read_text())["designs"]
+        prepared.files.append((len(prepared.designs), self.records))
         record = 0
         for row, finding in enumerate(findings, start=self.start):
             design = catalog.designs[row]
@@ -281,9 +282,9 @@ class Shard:
                 continue
             if design.tags or design.not_tags:
                 prepared.designs.append(design)
-                prepared.records.append((self.records, record))
+                prepared.records.append(record)
                 prepared.hashes += bytes.fromhex(finding["hash"])
-                prepared.digests.append(finding["content"])
+                prepared.digests += bytes.fromhex(finding["content"])
             else:
                 prepared.rejected.append(
                     Rejection(design.image, "untagged", "nobody has tagged it yet")
