@@ -43,6 +43,9 @@ SLOPE, CENTRE = 5.0, 0.4
 # Designs whose kernel rows are computed at a time, and landmarks that are chosen at a time.
 BLOCK: Final = 1_024
 PIVOTS: Final = 200
+# Designs of a group from which on it is left out by another fit: its block of I - H grows with the
+# square of their number.
+LARGE: Final = 2 * BLOCK
 
 
 class KernelSettings(NamedTuple):
@@ -182,9 +185,7 @@ def fit(
     else:
         chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
         landmarks = designs[chosen]
-        asked = predicted
-        if predict != 0:
-            asked = np.union1d(predicted, np.flatnonzero(np.isin(groups, groups[chosen])))
+        asked = predicted if predict == 0 else np.union1d(predicted, chosen)
         weights, logits, unseen = _approximated(designs, chosen, labels, groups, settings, asked)
     head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
     kept = chosen if predict != 0 else chosen[:0]
@@ -305,9 +306,14 @@ def _whole_groups(
     if len(groups) <= most:
         return np.arange(len(groups))
     numbers, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    order = rng.permutation(len(numbers))
-    taken = order[np.cumsum(counts[order]) <= most]
-    return np.flatnonzero(np.isin(inverse, taken))
+    taken, left = np.zeros(len(numbers), np.bool_), most
+    for group in rng.permutation(len(numbers)).tolist():
+        if counts[group] <= left:  # one that is too large does not end the choice
+            taken[group] = True
+            left -= counts[group]
+    if not taken.any():  # designs of a few groups, all of them large
+        return np.sort(rng.permutation(len(groups))[:most])
+    return np.flatnonzero(taken[inverse])
 
 
 def solved(
@@ -346,35 +352,69 @@ def _approximated(
     """Return the landmarks' weights, (M, T), logits without each design's group, (p, T), and logits
     of the landmarks without that design alone, (M, T); none where nothing is predicted.
 
-    `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), of whole groups. The normal
+    `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), ascending. The normal
     equations are summed up block by block, so that memory is bounded.
     """
     landmarks, bias = designs[chosen], _frequencies(labels)
     system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
     system[np.diag_indices_from(system)] += 1e-8 * len(designs)  # float32 kernels are that exact
     right = np.zeros((len(chosen), labels.shape[1]))
+
+    def rows_of(some: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        return kernel(designs[some], landmarks, settings).astype(np.float64)
+
     steps = [slice(start, start + BLOCK) for start in range(0, len(designs), BLOCK)]
     for step in track(steps, "fitting", len(steps)):
-        rows = kernel(designs[step], landmarks, settings).astype(np.float64)
+        rows = rows_of(step)
         system += rows.T @ rows
         right += rows.T @ ((labels[step] == 1) - bias)
-    without = _Without(inverted(system), right, chosen)
-    order = predicted[np.argsort(groups[predicted], kind="stable")]
-    blocks = [order[block] for block in _blocks(groups[order])]
+    position = np.full(len(designs), -1)
+    position[predicted] = np.arange(len(predicted))
     logits = np.empty((len(predicted), labels.shape[1]), np.float32)
+    small, large = _by_size(groups, predicted)
+    for group in track(large, "predicting large groups", len(large)):
+        rest, given = system.copy(), right.copy()
+        for start in range(0, len(group), BLOCK):
+            some = group[start : start + BLOCK]
+            rows = rows_of(some)
+            rest -= rows.T @ rows
+            given -= rows.T @ ((labels[some] == 1) - bias)
+        own = np.flatnonzero(np.isin(chosen, group))
+        rest[own], rest[:, own], given[own] = 0, 0, 0  # these landmarks get no weight
+        rest[own, own] = 1
+        weights, asked = inverted(rest) @ given, group[position[group] >= 0]
+        for start in range(0, len(asked), BLOCK):
+            some = asked[start : start + BLOCK]
+            logits[position[some]] = to_logits(rows_of(some) @ weights + bias)
+    without = _Without(inverted(system), right, chosen)
+    blocks = [small[block] for block in _blocks(groups[small])]
     for members in track(blocks, "predicting", len(blocks)):
-        rows = kernel(designs[members], landmarks, settings).astype(np.float64)
         yes = labels[members] == 1
-        residuals = without.residuals(rows, yes - bias, members, groups[members])
-        logits[np.searchsorted(predicted, members)] = to_logits(yes - residuals)
+        residuals = without.residuals(rows_of(members), yes - bias, members, groups[members])
+        wanted = position[members] >= 0
+        logits[position[members[wanted]]] = to_logits(yes - residuals)[wanted]
     unseen = np.empty((len(chosen) if len(predicted) else 0, labels.shape[1]), np.float32)
     for start in range(0, len(unseen), BLOCK):
         block = slice(start, start + BLOCK)
-        rows = kernel(landmarks[block], landmarks, settings).astype(np.float64)
         members, yes = chosen[block], labels[chosen[block]] == 1
-        residuals = without.residuals(rows, yes - bias, members, np.arange(len(members)))
+        residuals = without.residuals(
+            rows_of(members), yes - bias, members, np.arange(len(members))
+        )
         unseen[block] = to_logits(yes - residuals)
     return without.weights.astype(np.float32), logits, unseen
+
+
+def _by_size(
+    groups: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Return all designs of the groups of those that are `predicted`: those of small groups, sorted
+    by group, and those of each large one."""
+    order = np.argsort(groups, kind="stable")
+    order = order[np.isin(groups[order], groups[predicted])]
+    _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
+    is_large = counts > LARGE
+    large = [order[start : start + counts[n]] for n, start in enumerate(first) if is_large[n]]
+    return order[np.repeat(~is_large, counts)], large
 
 
 class _Without:

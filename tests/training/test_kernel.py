@@ -79,10 +79,11 @@ def test_predictions_without_the_design_alone_know_its_group(
     assert (np.abs(fitted.unseen - fitted.left_out).max(axis=1) > 0.01).mean() > 0.5
 
 
+@pytest.mark.parametrize("large", [1000, 2, 0])
 def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
-    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
+    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32, LARGE=large)
     fitted = fit(*drawn, WIDTHS)
     designs = standardised(drawn[0], *moments(drawn[0]), WIDTHS)
     landmarks = positions(fitted.head.landmarks, designs)
@@ -96,8 +97,11 @@ def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
         np.testing.assert_allclose(fitted.logits[left_out], expected, atol=2e-2)
 
 
-def test_landmarks_are_predicted_in_any_case(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32)
+@pytest.mark.parametrize("large", [1000, 2])
+def test_landmarks_are_predicted_in_any_case(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32, LARGE=large)
     fitted = fit(*drawn, WIDTHS, predict=60)
     assert 0 < len(fitted.predicted) <= 60
     assert fitted.left_out.shape == (80, drawn[1].shape[1])
@@ -112,6 +116,24 @@ def test_landmarks_are_predicted_in_any_case(drawn: Drawn, monkeypatch: pytest.M
     np.testing.assert_allclose(fitted.left_out[left_out[landmarks]], expected, atol=2e-2)
     nothing = fit(*drawn, WIDTHS, predict=0)
     assert len(nothing.left_out) == len(nothing.unseen) == 0
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [((120, 60, 60), 60), ((120, 120), 50)])
+def test_a_group_that_is_too_large_does_not_end_the_choice(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], expected: int
+) -> None:
+    """Where none is small enough, designs are asked for whose group is left out whole."""
+    only(monkeypatch, EXACT=100, LANDMARKS=80, BLOCK=32, LARGE=100)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    features, labels, _ = drawn
+    fitted = fit(features, labels, groups, WIDTHS, predict=100 if expected == 60 else 50)
+    assert len(fitted.predicted) == expected
+    landmarks = positions(fitted.head.landmarks, standardised(features, *moments(features), WIDTHS))
+    for group in set(groups[fitted.predicted].tolist()):
+        left_out, found = refitted((features, labels, groups), landmarks, group)
+        wanted = np.isin(np.flatnonzero(left_out), fitted.predicted)
+        got = fitted.logits[groups[fitted.predicted] == group]
+        np.testing.assert_allclose(got, kernel.to_logits(found)[wanted], atol=2e-2)
 
 
 def test_all_designs_as_landmarks_give_the_exact_head(
