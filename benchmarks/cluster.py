@@ -196,7 +196,7 @@ def drills_of(catalog: Path, model: Path, dataset: Path, work: Path) -> dict[str
         ),
         "audit": Drill(
             ["audit", model, catalog, "--out", work / "audit-{}.csv"], "audit-{}.csv",
-            large("audit-{}.csv.work/dataset/.pack/*.json"), same_bytes,
+            large("audit-{}.csv.work/dataset/features/*/features.f16", 2000), same_bytes,
         ),
         "train": Drill(
             ["train", dataset, work / "train-{}", *tiny], "train-{}",

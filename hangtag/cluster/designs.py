@@ -1,8 +1,8 @@
 """`map_designs` on a cluster: what `pack`, `tag`, `index` and `audit` do with every design.
 
-They decode, and the networks of `tag` and `index` follow there. Plain tasks, not Ray Data: results
-have to come in order, one for each design, and a killed command resumes from what its stage has
-written. The number of tasks at once bounds what the driver and the object store hold.
+They decode, and the networks of `tag`, `index` and `audit` follow there. Plain tasks, not Ray Data:
+results have to come in order, one for each design, and a killed command resumes from what its stage
+has written. The number of tasks at once bounds what the driver and the object store hold.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ class ClusterMap:
     def __call__(
         self,
         function: Callable[[bytes], Any],
-        locations: Iterable[str],
+        locations: Iterable[str | bytes],
         then: Then | None,
         timeout: float,
     ) -> Iterator[Any]:
@@ -43,7 +43,7 @@ class ClusterMap:
         folder = shipped(then.folder) if isinstance(then, ReadsFolder) else None
         networks = _on_gpus(then, folder) if then is not None and count_of("GPU") else None
         task = ray.remote(num_cpus=1, max_retries=-1)(decoded)
-        waiting: deque[tuple[Any, list[str]]] = deque()
+        waiting: deque[tuple[Any, list[str | bytes]]] = deque()
         rest, submitted = iter(locations), 0
         try:
             while True:
@@ -72,15 +72,15 @@ def _on_gpus(then: Then, folder: Folder | None) -> Callable[[Any], Any]:
     return lambda decoded: next(actors).apply.remote(then, folder, decoded)
 
 
-def _results(reference: Any, locations: Sequence[str]) -> list[Any]:
+def _results(reference: Any, locations: Sequence[str | bytes]) -> list[Any]:
     """Wait for the results of some designs. Raises ConfigError where nodes cannot see them."""
     import ray
 
     found = unpacked(ray.get(reference))
     for one, location in zip(found, locations, strict=True):
-        if not isinstance(one, ImageError) or one.reason != "missing" or location.startswith(S3):
+        if not isinstance(one, ImageError) or one.reason != "missing":
             continue
-        if Path(location).exists():
+        if isinstance(location, str) and not location.startswith(S3) and Path(location).exists():
             raise ConfigError(
                 f"{location} is on this machine, but a node of the cluster does not see it; put "
                 "the designs into a folder that all nodes share, or into a bucket"

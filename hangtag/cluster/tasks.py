@@ -57,7 +57,7 @@ def decoded(
     function: Callable[[bytes], Any],
     then: Then | None,
     folder: Folder | None,
-    locations: Sequence[str],
+    locations: Sequence[str | bytes],
     timeout: float,
 ) -> list[Any]:
     """Return the results of some designs, in order: a task.

@@ -13,7 +13,7 @@ class Mapper(Protocol):
     def __call__(
         self,
         function: Callable[[bytes], Any],
-        locations: Iterable[str],
+        locations: Iterable[str | bytes],
         then: Callable[[list[Any]], Sequence[Any]] | None,
         timeout: float,
     ) -> Iterator[Any]: ...

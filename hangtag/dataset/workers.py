@@ -33,7 +33,7 @@ _UNREACHABLE_ERRORS: Final = {  # of a network drive, or of a disk that was unpl
 @overload
 def map_designs(
     function: Callable[[bytes], R],
-    locations: Iterable[str],
+    locations: Iterable[str | bytes],
     *,
     workers: int = 0,
     timeout: float = TIMEOUT_SECONDS,
@@ -43,7 +43,7 @@ def map_designs(
 @overload
 def map_designs(
     function: Callable[[bytes], R],
-    locations: Iterable[str],
+    locations: Iterable[str | bytes],
     *,
     then: Callable[[list[R]], Sequence[S]],
     workers: int = 0,
@@ -54,7 +54,7 @@ def map_designs(
 @overload
 def map_designs(
     function: Callable[[bytes], Any],
-    locations: Iterable[str],
+    locations: Iterable[str | bytes],
     *,
     then: Callable[[list[Any]], Sequence[Any]] | None,
     workers: int = 0,
@@ -64,7 +64,7 @@ def map_designs(
 
 def map_designs(
     function: Callable[[bytes], Any],
-    locations: Iterable[str],
+    locations: Iterable[str | bytes],
     *,
     then: Callable[[list[Any]], Sequence[Any]] | None = None,
     workers: int = 0,
@@ -72,6 +72,7 @@ def map_designs(
 ) -> Iterator[Any]:
     """Yield `function(bytes of the design)` for every location, in order, from worker processes.
 
+    A design's bytes may stand in place of its location, where no other machine could read it.
     `then` turns the results of some designs, at most BATCH, into as many others, in the same
     process; the result of one must not depend on the others. Both functions and the results must be
     picklable; `workers` 0 takes every core. A design that cannot be read or decoded, takes over
@@ -101,7 +102,7 @@ class DesignPool:
     def map(
         self,
         function: Callable[[bytes], Any],
-        locations: Iterable[str],
+        locations: Iterable[str | bytes],
         then: Callable[[list[Any]], Sequence[Any]] | None = None,
         *,
         soon: bool = False,

@@ -6,8 +6,10 @@ file also serves whole networks, and other weights of the same network can be pu
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import cached_property
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,6 +28,7 @@ INT8_FILE: Final = OWN_FILE.with_name(f"{OWN_BACKBONE}.int8.onnx")
 # Names in this graph and in every exported model.
 INPUT, FEATURES, OUTPUT = "squares", "features", "logits"
 WIDTHS: Final = "widths"  # the name of a property of the graph
+_SAVED: Final = "backbone.onnx"
 MADE_OF: Final = "made of"  # likewise, of the graph in 8 bits: the digest of the other
 
 State = Mapping[str, NDArray[Any]]
@@ -100,6 +103,20 @@ class OnnxBackbone:
         copy = onnx.ModelProto()
         copy.CopyFrom(self._graph)
         return copy
+
+
+@contextmanager
+def saved(backbone: Backbone) -> Iterator[Path]:
+    """Yield a folder with the network of a backbone, for `opened` on another machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(backbone.graph(), Path(folder) / _SAVED)
+        yield Path(folder)
+
+
+@lru_cache(1)
+def opened(folder: Path) -> OnnxBackbone:
+    """Return the backbone in a folder that `saved` made or in a copy, for a process on one core."""
+    return OnnxBackbone(state_of(onnx.load(folder / _SAVED)), threads=1)
 
 
 def file_digest() -> str:

@@ -1,9 +1,7 @@
 """Features, fingerprints and colours of designs, computed once by content and kept in a store."""
 
-import functools
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from hangtag.console import track
@@ -20,7 +17,7 @@ from hangtag.dataset.elsewhere import is_elsewhere
 from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.dataset.workers import MAX_FILE_BYTES, applied, map_designs
 from hangtag.errors import ImageError
-from hangtag.index.backbone import Backbone, OnnxBackbone, state_of
+from hangtag.index.backbone import Backbone, opened, saved
 from hangtag.index.feature_store import FeatureStore, digest_of, opened_store
 from hangtag.index.own import SIDE_OF_OWN
 from hangtag.index.packed_rows import Bytes, PackedRows
@@ -29,7 +26,6 @@ from hangtag.library.fingerprints import FINGERPRINT_BYTES, fingerprint
 from hangtag.storage.reading import read_ahead, read_bytes
 
 BATCH: Final = 32
-_BACKBONE: Final = "backbone.onnx"
 PACKED: Final = PackConfig().size
 
 
@@ -66,7 +62,7 @@ class _Rows:
         return _Rows(folder)
 
     def __call__(self, designs: Sequence[_Prepared]) -> list[_Row]:
-        return _rows(designs, _opened(self.folder))
+        return _rows(designs, opened(self.folder))
 
 
 def store_of(kept: Path, backbone: Backbone) -> AbstractContextManager[FeatureStore]:
@@ -114,11 +110,8 @@ def add_missing(
     if not first:
         return 0
     prepare = partial(_prepare, max_megapixels=max_megapixels)
-    with tempfile.TemporaryDirectory() as shared:
-        then = None
-        if is_elsewhere():
-            onnx.save(backbone.graph(), Path(shared) / _BACKBONE)
-            then = _Rows(Path(shared))
+    with saved(backbone) if is_elsewhere() else nullcontext() as shared:
+        then = _Rows(shared) if shared else None
         found = map_designs(prepare, first.values(), then=then, workers=workers)
         found = track(found, "features", len(first))
         while batch := list(islice(found, BATCH)):
@@ -152,11 +145,6 @@ def _rows(designs: Sequence[_Prepared], backbone: Backbone) -> list[_Row]:
     colours = np.stack([one.colours for one in designs])
     packed = PackedRows(backbone.widths).packed(features, prints, colours)
     return [_Row(one.digest, row) for one, row in zip(designs, packed, strict=True)]
-
-
-@functools.lru_cache(1)
-def _opened(folder: Path) -> OnnxBackbone:
-    return OnnxBackbone(state_of(onnx.load(folder / _BACKBONE)), threads=1)
 
 
 def readable(

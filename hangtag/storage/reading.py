@@ -40,15 +40,19 @@ class Source:
     """Where a design is read from: a local path, or an `s3://` address with its bytes or error."""
 
     location: str
+    """Empty for bytes that were given."""
+
     data: bytes | None = None
-    """The bytes of an object."""
+    """The bytes of an object, or those that were given."""
 
     error: OSError | None = None
     """Why an object could not be read."""
 
 
-def read_ahead(locations: Iterable[str], limit: int | None = None) -> Iterator[Source]:
+def read_ahead(locations: Iterable[str | bytes], limit: int | None = None) -> Iterator[Source]:
     """Yield local paths as they are, and objects with their bytes, or the error that there was.
+
+    Bytes in place of a location are what would be read there.
 
     In order; many objects are fetched at once. Raises what `read_bytes` raises except OSError.
     """
@@ -57,9 +61,8 @@ def read_ahead(locations: Iterable[str], limit: int | None = None) -> Iterator[S
     with ThreadPoolExecutor(_THREADS) as pool:  # starts a thread only when there is an address
         try:
             for location in locations:
-                away = location.startswith(S3)
-                waiting.append(pool.submit(_fetched, location, limit) if away else Source(location))
-                if len(waiting) >= 2 * _THREADS or not away:
+                waiting.append(_begun(pool, location, limit))
+                if len(waiting) >= 2 * _THREADS or isinstance(waiting[-1], Source):
                     source = _arrived(waiting.popleft())
                     silent = silent + 1 if isinstance(source.error, ConnectionError) else 0
                     if silent >= 2 * _THREADS:  # after one, `with_retries` fails at once
@@ -70,6 +73,14 @@ def read_ahead(locations: Iterable[str], limit: int | None = None) -> Iterator[S
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _begun(
+    pool: ThreadPoolExecutor, location: str | bytes, limit: int | None
+) -> Source | Future[Source]:
+    if isinstance(location, bytes):
+        return Source("", location)
+    return pool.submit(_fetched, location, limit) if location.startswith(S3) else Source(location)
 
 
 def _fetched(location: str, limit: int | None) -> Source:

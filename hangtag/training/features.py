@@ -2,9 +2,8 @@
 
 import os
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import note, track
-from hangtag.cores import cores
 from hangtag.dataset.dataset_folder import Dataset
-from hangtag.dataset.images import Pixels, decode, fit
 from hangtag.errors import DatasetError, ImageError, Stopped
 from hangtag.index.backbone import Backbone
 from hangtag.index.feature_store import FeatureStore, Rows, digest_of, opened_store
 from hangtag.storage.mapping import release
 from hangtag.tagging.model_folder import CHECKPOINTS
+from hangtag.training.feature_blocks import Inputs, features_of_blocks
 from hangtag.training.pixels import Stores, labels_of
 
 SPLITS: Final = ("train", "validation")
@@ -136,8 +134,8 @@ def stored_features(
                 if one not in store:
                     unknown.setdefault(one, n)
             missing = list(unknown.values())
-            pixels = _Pixels(folder, split, input_size, stores)
-            _compute(backbone, store, digests[split], missing, pixels, stopped)
+            inputs = Inputs(folder, split, input_size, stores)
+            _compute(backbone, store, digests[split], missing, inputs, stopped)
         store.drop_unused({digest for found in digests.values() for digest in found})
         rows = store.stored()
         return rows, {
@@ -156,78 +154,30 @@ def made_with(backbone: Backbone, packed_size: int, input_size: int) -> dict[str
     }
 
 
-class _Pixels:
-    """The inputs of a split's records, decoded or from a store of a run that decoded them."""
-
-    def __init__(self, folder: Dataset, split: str, size: int, stores: Stores | None) -> None:
-        self.split, self.size, self.packed = split, size, folder.info.size
-        self._records = folder.records(split)
-        self._store = (stores or {}).get((split, size))
-        if self._store is not None and not self._store.cached_bytes:
-            self._store = None
-
-    def close(self) -> None:
-        self._records.close()
-
-    def input(self, record: int) -> Pixels | None:
-        """Return a record's input; None where it cannot be decoded."""
-        if self._store is not None:
-            position = int(np.searchsorted(self._store.kept, record))
-            if self._store.kept[position : position + 1] != record:
-                return None
-            found: Pixels = self._store.inputs([position])[0]
-            return found
-        try:
-            return fit(decode(self._records[record].data, self.packed), self.size)
-        except ImageError:
-            return None
-
-
 def _compute(
     backbone: Backbone,
     store: FeatureStore,
     digests: Sequence[bytes],
     missing: Sequence[int],
-    pixels: _Pixels,
+    inputs: Inputs,
     stopped: threading.Event | None,
 ) -> None:
-    """Add what is missing; decoding goes on while the backbone computes."""
+    """Add what is missing; every block is on disk before the next."""
+    blocks = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    unreadable = np.full(store.width, np.nan, np.float32)
     try:
-        blocks = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-        decoded = _ahead(blocks, pixels)
-        title = f"{pixels.split} features"
-        for chosen, inputs in track(decoded, title, len(blocks)) if blocks else ():
-            rows = np.full((len(chosen), store.width), np.nan, np.float32)
-            good = {n: one for n, one in enumerate(inputs) if one is not None}
-            if good:
-                rows[list(good)] = backbone.features(np.stack(list(good.values())))
-            store.append([digests[record] for record in chosen], rows)
-            if stopped is not None and stopped.is_set():
-                raise Stopped(
-                    f"stopped after the features of {len(store):,} designs, all is saved; run the "
-                    "same command again to resume"
-                )
+        with closing(features_of_blocks(backbone, blocks, inputs)) as computed:
+            title = f"{inputs.split} features"
+            for chosen, found in track(computed, title, len(blocks)) if blocks else ():
+                rows = [unreadable if isinstance(row, ImageError) else row for row in found]
+                store.append([digests[record] for record in chosen], np.stack(rows))
+                if stopped is not None and stopped.is_set():
+                    raise Stopped(
+                        f"stopped after the features of {len(store):,} designs, all is saved; run "
+                        "the same command again to resume"
+                    )
     finally:
-        pixels.close()
-
-
-def _ahead(
-    blocks: Sequence[Sequence[int]], pixels: _Pixels
-) -> Iterator[tuple[Sequence[int], list[Pixels | None]]]:
-    """Yield blocks of records with their inputs, decoded a few blocks ahead in threads."""
-    with ThreadPoolExecutor(cores()) as pool:
-        waiting: deque[tuple[Sequence[int], list[Future[Pixels | None]]]] = deque()
-        try:
-            for block in blocks:
-                waiting.append((block, [pool.submit(pixels.input, record) for record in block]))
-                if len(waiting) > 2:
-                    chosen, futures = waiting.popleft()
-                    yield chosen, [future.result() for future in futures]
-            while waiting:
-                chosen, futures = waiting.popleft()
-                yield chosen, [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        inputs.close()
 
 
 def _readable(

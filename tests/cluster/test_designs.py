@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +23,15 @@ import pytest
 
 import hangtag
 from hangtag.cluster.designs import designs_on
+from hangtag.dataset.dataset_folder import RECORD_FILES, Dataset
+from hangtag.dataset.recordio import RecordReader, RecordWriter
 from hangtag.dataset.workers import map_designs
-from hangtag.errors import ConfigError, ImageError, MissingExtra
+from hangtag.errors import ConfigError, ImageError, MissingExtra, Stopped
+from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.model_graph import ModelGraph
 from hangtag.library.catalog import Catalog
 from hangtag.storage import s3
+from hangtag.training.features import BATCH, FEATURES_FOLDER, stored_features
 from tests.cluster.conftest import Nodes
 from tests.cluster.functions import large, length
 from tests.conftest import PACKED
@@ -110,17 +117,41 @@ def test_scores_are_computed_on_nodes(work: Path, library: Catalog, nodes: Nodes
 
 
 def test_an_audit_finds_the_same(
-    library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path
+    library: Catalog, headed: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Features are computed on the nodes: the process of the command does not."""
     model = headed / "model"
     spoilt = replace(
         library,
         designs=tuple(replace(one, tags=one.tags[: n % 9]) for n, one in enumerate(library)),
     )
     expected = hangtag.audit(model, spoilt, work=tmp_path / "here")
+    monkeypatch.delattr(OnnxBackbone, "features")
     found = hangtag.audit(model, spoilt, work=tmp_path / "there", cluster=nodes.address)
     assert found == expected
     assert any(one.problem == "missing" for one in found)
+    stored = f"dataset/{FEATURES_FOLDER}"
+    assert contents(tmp_path / "there" / stored) == contents(tmp_path / "here" / stored)
+
+
+def test_features_of_records_are_the_same(dataset: Path, nodes: Nodes, tmp_path: Path) -> None:
+    """Also those of one that cannot be decoded, of one alone, and once the command resumes."""
+    copy = Path(shutil.copytree(dataset, tmp_path / "dataset"))
+    with RecordReader(dataset / RECORD_FILES["train"]) as reader:
+        records = list(islice(reader, BATCH + 1))
+    with RecordWriter(copy / RECORD_FILES["train"]) as writer:
+        for key, one in enumerate(records):
+            writer.write(key, one.labels, b"no image" if key == 2 else one.data, id=one.id)
+    folder, stopped = Dataset.open(copy), threading.Event()
+    features = partial(stored_features, OnnxBackbone(), folder, ["train", "validation"], 32)
+    _, found = features(tmp_path / "here")
+    assert found["train"].records.tolist() == [0, 1, *range(3, BATCH + 1)]
+    stopped.set()
+    with designs_on(nodes.address):
+        with pytest.raises(Stopped, match="after the features of 32 designs"):
+            features(tmp_path / "there", stopped=stopped)
+        features(tmp_path / "there")
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
 def test_a_killed_driver_resumes(

@@ -20,7 +20,7 @@ from hangtag.quality.evaluate import evaluate
 from hangtag.sagemaker.hyperparameters import from_hyperparameters
 from hangtag.tagging.model_folder import ModelFolder
 from hangtag.tagging.tagger import Tagger
-from hangtag.training import features as features_module
+from hangtag.training import feature_blocks
 from hangtag.training.config import TrainConfig, from_stored
 from hangtag.training.defaults import automatic_epochs, batch_size, resolved
 from hangtag.training.features import Features, features_of
@@ -76,7 +76,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return real(data, size)
 
     monkeypatch.setattr(pixel_store, "decode", counted)
-    monkeypatch.setattr(features_module, "decode", counted)
+    monkeypatch.setattr(feature_blocks, "decode", counted)
     return sizes
 
 
