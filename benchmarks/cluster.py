@@ -5,15 +5,16 @@
     python benchmarks/cluster.py large --designs 1000000
 
 Needs the `cluster` extra. Every command is a process of its own. `overhead`: the same designs
-packed and tagged by two worker processes and by a Ray cluster of two nodes with a core each, in
-interleaved rounds; the cluster is up before. Expected: the same bytes, at most 15 % more. A folder
-of fewer designs than --count gives them several times. `drills`: pack, tag, index, audit, train (a
-whole network, tiny) and tune; a node (its raylet and workers) and then the command itself are
-killed with -9 in the middle, and the command is started again. Expected: the bytes of an
-undisturbed run; of train and tune every epoch and trial once. `--task` chooses one. The model
-is a head that is trained first. Half an hour of two cores, 600 designs at least.
-`large`: drawn designs of 32 px through
-pack, train (a head) and tag, with the peak memory of the largest process of each.
+packed, tagged and audited by two worker processes and by a Ray cluster of two nodes with a core
+each, in interleaved rounds; the cluster is up before. Expected: the same bytes, at most 15 % more.
+A folder of fewer designs than --count gives them several times. `drills`: pack, tag, index, audit,
+train (a whole network, tiny) and tune; a node (its raylet and workers) and then the command itself
+are killed with -9 in the middle, and the command is started again. Expected: the bytes of an
+undisturbed run; of train and tune every epoch and trial once. `--task` chooses one. The model is a
+head that is trained first. Half an hour of two cores, 600 designs at least. What a server does is
+in serving/lost_node.py.
+`large`: drawn designs of 32 px through pack, train (a head) and tag, with the peak memory of the
+largest process of each.
 """
 
 import argparse
@@ -46,6 +47,7 @@ NICENESS = "RAY_worker_niceness"
 STORE = 512 * 2**20  # bytes of a node's object store
 EPOCHS, TRIALS = 6, 3  # of the drills
 SUFFIXES = {".png", ".jpg", ".webp"}
+RESULTS = {"tag": ".jsonl", "audit": ".csv"}  # files of `overhead`; the others are folders
 # Of `large`: designs of a folder, colours, and shapes by their corners in a square of side one.
 DRAWN = 1000
 COLOURS = {
@@ -126,6 +128,7 @@ def tasks(catalog: Path, model: Path, work: Path) -> dict[str, Callable[[str], l
     return {
         "pack": lambda name: ["pack", catalog, work / f"pack-{name}", "--min-count", 1],
         "tag": lambda name: ["tag", model, catalog, "--out", work / f"tag-{name}.jsonl", "--all"],
+        "audit": lambda name: ["audit", model, catalog, "--out", work / f"audit-{name}.csv"],
     }
 
 
@@ -143,7 +146,7 @@ def overhead(chosen: dict[str, Callable[[str], list[object]]], work: Path, round
             found = {}
             for _ in range(rounds + 1):  # the first starts the processes of the cluster
                 for way, options in ways.items():
-                    target = work / f"{task}-{way}{'.jsonl' if task == 'tag' else ''}"
+                    target = work / f"{task}-{way}{RESULTS.get(task, '')}"
                     remove(target)
                     began = time.perf_counter()
                     run([*words(way), *options])

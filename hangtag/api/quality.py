@@ -36,7 +36,8 @@ def audit(
     Fits a kernel head to the catalog, which predicts the tags of `model` for each design without
     the design and its near-duplicates. Files are in the folder `work`, which is removed at the end;
     resumable. `rejected` is a .csv file to list the designs in that cannot be packed. `cluster` is
-    the address of a Ray cluster that decodes the designs, or "auto". Raises what `pack` raises.
+    the address of a Ray cluster that decodes the designs and computes their features, or "auto".
+    Raises what `pack` raises.
     """
     from hangtag.quality.audit import audit as find
     from hangtag.training.held_out import held_out, remove_work
