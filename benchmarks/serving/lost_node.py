@@ -3,7 +3,7 @@
     python benchmarks/serving/lost_node.py MODEL /usr/share/openclipart/png
     python benchmarks/serving/lost_node.py MODEL /usr/share/openclipart/png --clients 2
 
-A Ray cluster on this machine: a head without cores, which stays, and nodes with a core each.
+A Ray cluster on this machine: a head without cores, which stays, and others with a core each.
 Clients that ask one after the other, over loopback, send designs to the proxy of the head. In the
 middle the node that holds the oldest copy is killed with -9 (its raylet, proxy and workers), and
 another added. Printed: how many requests failed or took long, and how long no answer came.
@@ -110,10 +110,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def add_node(cluster: Any) -> None:
+def add_node(cluster: Any, cores: int) -> None:
     # A port of its own: on one machine all proxies would share that of the head.
     cluster.add_node(
-        num_cpus=1, object_store_memory=STORE, env_vars={PORT: str(free_port())}, wait=False
+        num_cpus=cores, object_store_memory=STORE, env_vars={PORT: str(free_port())}, wait=False
     )
 
 
@@ -158,7 +158,7 @@ def times(done: Sequence[Request]) -> str:
     return f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s"
 
 
-def drill(cluster: Any, clients: Clients, count: int, seconds: float) -> float:
+def drill(cluster: Any, cores: int, clients: Clients, count: int, seconds: float) -> float:
     """Ask, kill a node in the middle, go on asking; return when it was killed."""
     threads = [threading.Thread(target=clients.loop, args=(seed,)) for seed in range(count)]
     for thread in threads:
@@ -166,11 +166,10 @@ def drill(cluster: Any, clients: Clients, count: int, seconds: float) -> float:
     try:
         time.sleep(seconds / 3)
         there = copies(cluster)
+        print(f"{len(there)} copies on {len({node for _, node in there})} nodes", flush=True)
         killed = time.monotonic()
         cluster.remove_node(there[0][1], allow_graceful=False)
-        print(f"{len(there)} copies; killed the node of the oldest in "
-              f"{time.monotonic() - killed:.1f} s", flush=True)  # fmt: skip
-        add_node(cluster)
+        add_node(cluster, cores)
         print(f"another node after {time.monotonic() - killed:.1f} s", flush=True)
         time.sleep(max(0.0, seconds * 2 / 3 - (time.monotonic() - killed)))
     finally:
@@ -189,6 +188,7 @@ def main() -> None:
     parser.add_argument("designs", type=Path)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=1, help="that Ray takes each node to have")
     parser.add_argument("--seconds", type=float, default=120.0, help="of requests")
     given = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -201,12 +201,13 @@ def main() -> None:
     server = None
     try:
         for _ in range(given.nodes):
-            add_node(cluster)
+            add_node(cluster, given.cores)
         cluster.wait_for_nodes()
         words = ["serve", str(given.model), "--port", str(clients.port), "--cluster"]
         server = subprocess.Popen([sys.executable, "-m", "hangtag", *words, cluster.address])
         clients.wait_for_all(120)
-        report(clients.done, drill(cluster, clients, given.clients, given.seconds))
+        killed = drill(cluster, given.cores, clients, given.clients, given.seconds)
+        report(clients.done, killed)
         assert server.poll() is None, "the command has ended"
     finally:
         if server is not None:

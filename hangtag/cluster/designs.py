@@ -50,8 +50,7 @@ class ClusterMap:
                 cores = max(1, count_of("CPU"))
                 size = FIRST if submitted < cores else DESIGNS
                 if some := list(islice(rest, size)):
-                    last = None if networks else then
-                    found = task.remote(function, last, folder, some, timeout)
+                    found = task.remote(function, None if networks else then, folder, some, timeout)
                     waiting.append((networks(found) if networks else found, some))
                     submitted += 1
                 if not some or len(waiting) > _PER_CORE * cores:

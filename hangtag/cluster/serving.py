@@ -31,29 +31,30 @@ def serve_on_cluster(model: Path, config: ServeConfig, stop: threading.Event | N
         return application(folder.copied(), config, token)[0]
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    cores, most = _copies()
+    cores, least, most = _copies()
     copies = serve.deployment(
         name=NAME,
         ray_actor_options={"num_cpus": cores},
         max_ongoing_requests=config.queue,
         autoscaling_config={
-            "min_replicas": 1, "max_replicas": most, "target_ongoing_requests": AT_ONCE,
+            "min_replicas": least, "max_replicas": most, "target_ongoing_requests": AT_ONCE,
         },
     )(serve.ingress(app)())  # fmt: skip
     serve.start(proxy_location="EveryNode", http_options={"host": config.host, "port": config.port})
     try:
         serve.run(copies.bind(), name=NAME)
-        note(f"{model} at http://{config.host}:{config.port}, 1 to {most} copies (Ctrl-C stops)")
+        note(f"{model} at http://{config.host}:{config.port}, {least}-{most} copies (Ctrl-C stops)")
         with terminable(), suppress(KeyboardInterrupt):
             (stop or threading.Event()).wait()
     finally:
         serve.shutdown()
 
 
-def _copies() -> tuple[int, int]:
-    """Return the cores of a copy, and how many copies the cluster has room for."""
+def _copies() -> tuple[int, int, int]:
+    """Return the cores of a copy, and the fewest and the most copies."""
     import ray
 
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    cores = min([_CORES, *(count for count in nodes if count)])
-    return cores, max(1, sum(count // cores for count in nodes))
+    cores = min([_CORES, *filter(None, nodes)])
+    # A second node has a second copy, which answers until the loss of the first is noticed.
+    return cores, 1 + (sum(map(bool, nodes)) > 1), max(1, sum(n // cores for n in nodes))
