@@ -31,9 +31,13 @@ class Nodes:
 
     def kill(self) -> None:
         """Kill the last node, -9, and add another."""
+        self.lose()
+        self.add()
+
+    def lose(self) -> None:
+        """Kill the last node, -9."""
         node = max(self.cluster.worker_nodes, key=lambda one: one.unique_id)
         self.cluster.remove_node(node, allow_graceful=False)
-        self.add()
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,16 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 import hangtag
 from hangtag.cluster.connection import joined
-from hangtag.cluster.serving import serve_on_cluster
+from hangtag.cluster.serving import NAME, serve_on_cluster
 from hangtag.library.catalog import Catalog
 from tests.cluster.conftest import Nodes
 
@@ -28,25 +29,46 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_copies_answer_as_the_model_does(library: Catalog, headed: Path, nodes: Nodes) -> None:
+def running() -> int:
+    """Return how many copies answer."""
+    from ray import serve
+
+    copies = serve.status().applications[NAME].deployments[NAME].replica_states
+    return copies.get("RUNNING", 0)
+
+
+def until(found: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_copies_answer_as_the_model_does_with_a_node_lost(
+    library: Catalog, headed: Path, nodes: Nodes
+) -> None:
+    """Each of two nodes has a copy, so that one is there when the other is lost."""
     design = Path(library.location(library.designs[0]))
     expected = hangtag.load_model(headed / "model").tag(design)
-    port, stop, answers = free_port(), threading.Event(), list[object]()
-    place = f"http://127.0.0.1:{port}"
+    port, stop, answers = free_port(), threading.Event(), list[Any]()
+
+    def answered() -> bool:
+        headers = {"Content-Type": "image/png"}
+        request = Request(f"http://127.0.0.1:{port}/tag", design.read_bytes(), headers)
+        try:
+            with urlopen(request, timeout=60) as found:
+                answers.append(json.load(found))
+        except OSError:  # not yet, or what a lost node had begun
+            return False
+        return True
 
     def ask() -> None:
         try:
-            while not stop.is_set():
-                try:
-                    with urlopen(f"{place}/ping", timeout=5) as answer:
-                        assert answer.status == 200
-                    break
-                except (URLError, OSError):
-                    time.sleep(0.2)
-            headers = {"Content-Type": "image/png"}
-            request = Request(f"{place}/tag", design.read_bytes(), headers)
-            with urlopen(request, timeout=120) as found:
-                answers.append(json.load(found))
+            until(answered)
+            until(lambda: running() == 2)
+            nodes.lose()
+            until(answered)
         finally:
             stop.set()
 
@@ -55,6 +77,9 @@ def test_copies_answer_as_the_model_does(library: Catalog, headed: Path, nodes: 
         thread.start()
         serve_on_cluster(headed / "model", hangtag.ServeConfig(port=port), stop)
     thread.join()
-    assert [(tag["tag"], tag["mark"]) for tag in answers[0]["images"][0]["tags"]] == [
-        (one.tag, one.mark) for one in expected
-    ]
+    nodes.add()
+    assert len(answers) == 2
+    for answer in answers:
+        assert [(tag["tag"], tag["mark"]) for tag in answer["images"][0]["tags"]] == [
+            (one.tag, one.mark) for one in expected
+        ]
