@@ -382,7 +382,7 @@ def _approximated(
         own = np.flatnonzero(np.isin(chosen, group))
         rest[own], rest[:, own], given[own] = 0, 0, 0  # these landmarks get no weight
         rest[own, own] = 1
-        weights, asked = inverted(rest) @ given, group[position[group] >= 0]
+        weights, asked = np.linalg.solve(rest, given), group[position[group] >= 0]
         for start in range(0, len(asked), BLOCK):
             some = asked[start : start + BLOCK]
             logits[position[some]] = to_logits(rows_of(some) @ weights + bias)
