@@ -184,9 +184,11 @@ def fit(
         logits, unseen = to_logits(targets - residuals), to_logits(targets - own)
     else:
         chosen = choose_landmarks(designs, settings, LANDMARKS, rng)
-        landmarks = designs[chosen]
+        landmarks = designs[chosen].astype(np.float16).astype(np.float32)  # as a model keeps them
         asked = predicted if predict == 0 else np.union1d(predicted, chosen)
-        weights, logits, unseen = _approximated(designs, chosen, labels, groups, settings, asked)
+        weights, logits, unseen = _approximated(
+            designs, chosen, landmarks, labels, groups, settings, asked
+        )
     head = KernelHead(settings, designs.mean, designs.scale, landmarks, weights, bias)
     kept = chosen if predict != 0 else chosen[:0]
     return KernelFit(
@@ -344,6 +346,7 @@ def ridge_inverse(values: Floats, lam: float) -> Floats:
 def _approximated(
     designs: Rows,
     chosen: NDArray[np.int64],
+    landmarks: Floats,
     labels: Labels,
     groups: NDArray[np.int64],
     settings: KernelSettings,
@@ -352,10 +355,10 @@ def _approximated(
     """Return the landmarks' weights, (M, T), logits without each design's group, (p, T), and logits
     of the landmarks without that design alone, (M, T); none where nothing is predicted.
 
-    `chosen`: (M,), the designs that are landmarks; `predicted`: (p,), ascending. The normal
-    equations are summed up block by block, so that memory is bounded.
+    `chosen`: (M,), the designs that are `landmarks`, (M, F); `predicted`: (p,), ascending. The
+    normal equations are summed up block by block, so that memory is bounded.
     """
-    landmarks, bias = designs[chosen], _frequencies(labels)
+    bias = _frequencies(labels)
     system = settings.lam * kernel(landmarks, landmarks, settings).astype(np.float64)
     system[np.diag_indices_from(system)] += 1e-8 * len(designs)  # float32 kernels are that exact
     right = np.zeros((len(chosen), labels.shape[1]))

@@ -29,7 +29,7 @@ def refitted(
     features, labels, groups = drawn
     designs = standardised(features, *moments(features), WIDTHS)
     left_out = groups == group
-    others = designs[landmarks[groups[landmarks] != group]]
+    others = halved(designs[landmarks[groups[landmarks] != group]])
     targets = labels - labels.mean(axis=0)
     rows = kernel.kernel(designs[~left_out], others, SETTINGS).astype(np.float64)
     ridge = SETTINGS.lam * kernel.kernel(others, others, SETTINGS).astype(np.float64)
@@ -40,13 +40,18 @@ def refitted(
     return left_out, found
 
 
+def halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values as half precision keeps them."""
+    return values.astype(np.float16).astype(np.float32)
+
+
 def moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return features.mean(axis=0), 1 / (features.std(axis=0) + np.float32(kernel.NOISE))
 
 
 def positions(landmarks: NDArray[np.float32], designs: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.flatnonzero(
-        [any(np.allclose(one, other, atol=1e-4) for other in landmarks) for one in designs]
+        [any(np.allclose(one, other, atol=1e-3) for other in landmarks) for one in designs]
     )
 
 
@@ -88,6 +93,8 @@ def test_with_landmarks_a_group_is_left_out_as_designs_and_as_landmarks(
     designs = standardised(drawn[0], *moments(drawn[0]), WIDTHS)
     landmarks = positions(fitted.head.landmarks, designs)
     assert len(landmarks) == 80
+    kept = fitted.head.landmarks
+    np.testing.assert_array_equal(kept, halved(kept))  # fitted to what a model keeps of them
     np.testing.assert_array_equal(fitted.left_out, fitted.logits[landmarks])
     shared = set(drawn[2][landmarks][:6])
     assert shared
