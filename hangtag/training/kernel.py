@@ -164,8 +164,9 @@ def fit(
 
     `features`: (n, F), in parts of `widths`. `labels`: (n, T), 1 yes; a tag that nobody gave counts
     as no. `groups`: (n,), designs that must not tell on each other share a number. `predict`: at
-    most about so many designs, of whole groups, are predicted from the other groups, beside all
-    landmarks; by default all designs. Deterministic for a seed, which chooses subsets of designs.
+    most so many designs, of whole groups where any is that small, are predicted from the other
+    groups, beside all landmarks; by default all designs. Deterministic for a seed, which chooses
+    subsets of designs.
     """
     parts, rng = tuple(widths), np.random.default_rng(seed)
     designs = Standardised(features, parts)
@@ -304,7 +305,8 @@ def choose_settings(
 def _whole_groups(
     groups: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return the positions of whole groups in random order, at most about `most` designs."""
+    """Return the positions of at most `most` designs, of whole groups chosen by chance; where every
+    group is larger than that, of any designs."""
     if len(groups) <= most:
         return np.arange(len(groups))
     numbers, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
