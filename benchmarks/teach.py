@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.index.backbone import OnnxBackbone
 from hangtag.index.feature_store import Rows
+from hangtag.index.parts import weights_of_parts
 from hangtag.quality.metrics import average_precision
 from hangtag.quality.scoring import groups_of
 from hangtag.tagging.calibration import expit
@@ -36,7 +37,6 @@ from hangtag.training.few_examples import (
     Fit,
     Fitted,
     fit_column,
-    weights_of_parts,
 )
 from hangtag.training.kernel import Floats
 from hangtag.training.teach import QUESTIONS

@@ -9,9 +9,10 @@ WordNet's kinds of what the name says (wordnet.py); and the concept of a design 
 several drawing styles share. So that it does not forget the world, stem and lower stages stay as
 they are, so do the statistics of all normalisation layers, and the features are held near those of
 ImageNet's network. What the lower stages say of three augmented copies of every drawing is computed
-once and kept in a file, 2 GB; the upper stages learn from it. Needs npm and Debian's wordnet-base
-and openclipart-png, whose near-duplicates are left out because it judges. Half an hour on two cores
-with AVX-512. docs/hangtag-base.md has the figures.
+once and kept in a file, 2 GB; the upper stages learn from it. Then the features of the icon sets
+teach what `LearnedParts` holds. Needs npm and Debian's wordnet-base and openclipart-png, whose
+near-duplicates are left out because it judges. Three quarters of an hour on two cores with AVX-512,
+a quarter with `--again`. docs/hangtag-base.md has the figures.
 """
 
 import argparse
@@ -43,14 +44,23 @@ from wordnet import WordNet
 from hangtag.dataset.augmentation import Augmentation, augment, sided_designs
 from hangtag.dataset.dataset_folder import Dataset
 from hangtag.dataset.pixel_store import PixelStore
-from hangtag.index.backbone import FEATURES, INPUT, OWN_FILE, WIDTHS, own_state, weights_of
-from hangtag.index.own import OWN_NETWORK
+from hangtag.index.backbone import (
+    FEATURES,
+    INPUT,
+    OWN_FILE,
+    WIDTHS,
+    constants_of,
+    own_state,
+    weights_of,
+)
+from hangtag.index.own import OWN_NETWORK, SIDE_OF_OWN
+from hangtag.index.parts import LEAST, part_slices
 from hangtag.storage.files import atomic_path
-from hangtag.training.config import OWN_BACKBONE
+from hangtag.training.learned import LearnedParts
 from hangtag.training.network import TagNetwork, four_channels
 from hangtag.training.onnx_export import export_onnx, traced, without_head
 
-SIDE, PACKED, VIEWS, WIDTH = 128, 144, 3, 1280
+SIDE, PACKED, VIEWS, WIDTH = 128, 176, 3, 1280
 # Stages that stay as ImageNet's are; below them a design has 80 channels of 8 x 8.
 LOWER, SHAPE = 4, (80, 8, 8)
 BATCH = 128
@@ -62,6 +72,10 @@ AUGMENTATION = Augmentation(
 # them, divided so that both begin near one.
 KEEP, TAGS_PER_LOSS = 1.0, 20
 AVERAGED = 0.15  # the last share of the steps, whose weights are averaged
+# To which power of its covariance a part is brought, with so much of the mean variance added to
+# every direction, on so many drawings.
+DECORRELATED, RIDGE, DRAWINGS = -0.3, 0.1, 16_000
+TAGS, TAG_EPOCHS, TAG_RATE, TAG_DECAY = 600, 4, 1e-3, 0.2
 
 
 def main() -> None:
@@ -69,7 +83,7 @@ def main() -> None:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--imagenet", type=Path)
     start.add_argument(
-        "--again", action="store_true", help="write the graph anew, with the weights that it has"
+        "--again", action="store_true", help="keep the weights, learn only from their features"
     )
     parser.add_argument("--libraries", nargs="*", default=["emoji", "icons"])
     parser.add_argument("--designs", type=Path, default=Path("designs"))
@@ -81,18 +95,23 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--weights", type=Path, default=OWN_FILE)
     options = parser.parse_args()
-    if options.again:
-        write_backbone(shipped(), options.weights)
-        return
     parts = [*options.libraries, *([] if options.no_sets else ["sets"])]
     work = options.out / "-".join([*parts, *(["drawn"] if options.drawn else [])])
     work.mkdir(parents=True, exist_ok=True)
     packed: list[object] = ["--min-count", "10", "--size", PACKED, "--quiet"]
     run("pack", write_catalog(options, work), work / "dataset", *packed)
-    network = imagenet(options.imagenet)
-    lower, before, labels = views(network, Dataset.open(work / "dataset"), work)
-    learn(network, lower, before, labels, options.epochs, options.rate)
-    write_backbone(network, options.weights)
+    folder = Dataset.open(work / "dataset")
+    if options.again:
+        network = shipped()
+    else:
+        network = imagenet(options.imagenet)
+        lower, before, labels = views(network, folder, work)
+        learn(network, lower, before, labels, options.epochs, options.rate)
+    whole = TagNetwork(OWN_NETWORK, 1, pooling="all")
+    whole.backbone = network
+    whole.learned = LearnedParts(whole.widths, constants_for(whole, folder))
+    whole.widths = whole.learned.widths
+    write_backbone(whole, options.weights)
 
 
 def imagenet(path: Path) -> Any:
@@ -314,26 +333,102 @@ def _drawn(folder: Path, count: int) -> Iterator[dict[str, str]]:
         }
 
 
-def write_backbone(network: nn.Module, path: Path) -> None:
+def constants_for(network: TagNetwork, folder: Dataset) -> dict[str, NDArray[np.float32]]:
+    """Return what `LearnedParts` holds, from the features of the drawings.
+
+    The parts are decorrelated by all of them, the tags are those of the icon sets alone: a head on
+    emoji or icons would seem too good if the designs that it learns from had taught them.
+    """
+    store = PixelStore(folder.records("train"), folder.info.size, SIDE_OF_OWN, 1 << 34)
+    session = onnxruntime.InferenceSession(
+        halved(plain_graph(network), network.widths).SerializeToString()
+    )
+    features = np.empty((len(store), sum(network.widths)), np.float16)
+    for start in range(0, len(store), BATCH):
+        inputs = store.inputs(np.arange(start, min(start + BATCH, len(store))))
+        features[start : start + BATCH] = session.run([FEATURES], {INPUT: inputs})[0]
+    some = np.sort(np.random.default_rng(0).permutation(len(store))[:DRAWINGS])
+    sample, parts = features[some].astype(np.float64), part_slices(network.widths)
+    mean, deviation = sample.mean(axis=0), sample.std(axis=0) + 1e-3
+    maps = []
+    for part in parts:
+        scaled = (sample[:, part] - mean[part]) / deviation[part]
+        values, vectors = np.linalg.eigh(np.cov(scaled.T))
+        powers = (np.maximum(values, 0) + RIDGE * values.mean()) ** DECORRELATED
+        found = vectors * powers @ vectors.T
+        found /= (scaled @ found).std(axis=0) + 1e-3
+        maps.append((found / deviation[part][:, None]).astype(np.float16).astype(np.float32))
+    designs = folder.designs()
+    assert designs is not None
+    drawn = [one.image for one in designs if one.split == "train"]
+    rows = np.array([n for n, at in enumerate(store.kept) if "/icon-sets/" in str(drawn[at])])
+    labels = folder.labels("train")[np.asarray(store.kept)[rows]] == 1
+    directions = np.empty((len(rows), features.shape[1]), np.float32)
+    for part, matrix in zip(parts, maps, strict=True):
+        directions[:, part] = unit((features[rows, part] - mean[part]).astype(np.float32) @ matrix)
+    weight, bias = tag_model(directions, labels[:, np.argsort(-labels.sum(axis=0))[:TAGS]])
+    return {
+        "mean": mean.astype(np.float32),
+        **{f"map{number}": matrix for number, matrix in enumerate(maps)},
+        "weight": weight,
+        "bias": bias,
+    }
+
+
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1), LEAST)[:, None]
+    return found
+
+
+def tag_model(
+    directions: NDArray[np.float32], labels: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weights, (F, T), and the biases of a linear model from (n, F) to (n, T) tags."""
+    torch.manual_seed(0)
+    # On parts of length one times 8 this rate learns as much in an epoch as there is to learn.
+    inputs, yes = torch.from_numpy(directions * 8), torch.from_numpy(labels)
+    head = nn.Linear(inputs.shape[1], yes.shape[1])
+    nn.init.zeros_(head.weight)
+    frequency = yes.float().mean(0).clamp(1e-4)
+    head.bias.data = torch.log(frequency / (1 - frequency))
+    optimizer = torch.optim.AdamW(head.parameters(), weight_decay=TAG_DECAY)
+    steps = TAG_EPOCHS * len(inputs) // BATCH // 2
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = TAG_RATE * (0.5 + 0.5 * np.cos(np.pi * step / steps))
+        some = torch.randint(0, len(inputs), (2 * BATCH,))
+        loss = F.binary_cross_entropy_with_logits(
+            head(inputs[some]), yes[some].float(), reduction="sum"
+        )
+        (loss / len(some)).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    print(f"{yes.shape[1]} tags of {len(inputs):,} drawings, loss {loss.item() / len(some):.1f}")
+    return 8 * head.weight.detach().numpy().T.copy(), head.bias.detach().numpy()
+
+
+def write_backbone(whole: TagNetwork, path: Path) -> None:
     """Write the backbone as it ships: an ONNX graph with every weight by its own name."""
-    whole = TagNetwork(OWN_BACKBONE, 1, pooling="all")
-    whole.backbone = network
-    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert all(torch.isfinite(value).all() for value in whole.state_dict().values())
+    with atomic_path(path) as temporary:
+        onnx.save(halved(plain_graph(whole), whole.widths), temporary)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def plain_graph(whole: TagNetwork) -> onnx.ModelProto:
     graph = traced(without_head(whole), SIDE, FEATURES).model
     optimizer.fold_constants(graph)
     optimizer.remove_unused_nodes(graph)
-    plain = to_proto(graph)
-    with atomic_path(path) as temporary:
-        onnx.save(halved(plain, whole.widths), temporary)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return to_proto(graph)
 
 
 def halved(graph: onnx.ModelProto, widths: tuple[int, ...]) -> onnx.ModelProto:
     """Return a graph from INPUT to FEATURES as hangtag ships it.
 
-    Every weight of the backbone is in half precision, and the input has any size.
+    Every weight and constant of the backbone is in half precision, and the input has any size.
     """
-    nodes, named = [], {tensor.name: tensor for tensor in weights_of(graph)}
+    kept = [*weights_of(graph), *constants_of(graph)]
+    nodes, named = [], {tensor.name: tensor for tensor in kept}
     for name, tensor in named.items():
         half = numpy_helper.to_array(tensor).astype(np.float16)
         tensor.CopyFrom(numpy_helper.from_array(half, name))

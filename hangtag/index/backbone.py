@@ -30,6 +30,7 @@ INPUT, FEATURES, OUTPUT = "squares", "features", "logits"
 WIDTHS: Final = "widths"  # the name of a property of the graph
 _SAVED: Final = "backbone.onnx"
 MADE_OF: Final = "made of"  # likewise, of the graph in 8 bits: the digest of the other
+LEARNED: Final = "learned."  # what the names of constants begin with that are no weights
 
 State = Mapping[str, NDArray[Any]]
 """Weights by the names that torch gives them."""
@@ -138,8 +139,10 @@ def own_in_8_bits() -> onnx.ModelProto | None:
 def is_own(graph: onnx.ModelProto) -> bool:
     """Return whether a model has hangtag-base with its own weights, and all of its features."""
     shipped = onnx.load(OWN_FILE)
-    own = {one.name: numpy_helper.to_array(one) for one in weights_of(shipped)}
-    found = {one.name: numpy_helper.to_array(one) for one in weights_of(graph)}
+    own, found = (
+        {one.name: numpy_helper.to_array(one) for one in (*weights_of(of), *constants_of(of))}
+        for of in (shipped, graph)
+    )
     if own.keys() != found.keys() or metadata_of(graph).get(WIDTHS) != metadata_of(shipped)[WIDTHS]:
         return False
     return all(np.array_equal(own[n], found[n]) for n in own)
@@ -153,6 +156,23 @@ def metadata_of(graph: onnx.ModelProto) -> dict[str, str]:
 def own_state() -> dict[str, NDArray[Any]]:
     """Return the weights that hangtag-base comes with, float32, by the names of torch."""
     return state_of(onnx.load(OWN_FILE))
+
+
+def own_constants() -> dict[str, NDArray[Any]]:
+    """Return what hangtag-base knows of its features, float32, by the names of `LearnedParts`."""
+    return {
+        tensor.name.removeprefix(LEARNED): numpy_helper.to_array(tensor).astype(np.float32)
+        for tensor in constants_of(onnx.load(OWN_FILE))
+    }
+
+
+def constants_of(graph: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Return the constants of such a graph that drawings have taught; no others replace them."""
+    return [
+        one
+        for one in graph.graph.initializer
+        if one.name.startswith(LEARNED) and "." not in one.name.removeprefix(LEARNED)
+    ]
 
 
 def state_of(graph: onnx.ModelProto) -> dict[str, NDArray[Any]]:

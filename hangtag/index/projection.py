@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from hangtag.index.parts import LEAST, NOISE, Floats, part_slices, standardised
+from hangtag.index.parts import LEAST, NOISE, Floats, has_all, part_slices, standardised
 from hangtag.storage.files import atomic_path
 
 By = Literal["content", "style"]
@@ -24,7 +24,6 @@ FITTED: Final = 4096
 DIMENSIONS: Final[dict[By, int]] = {"content": 256, "style": 64}
 # The parts of hangtag-base that each kind of vector is made of.
 PARTS: Final[dict[By, tuple[int, ...]]] = {"content": (0, 4), "style": (1, 2)}
-ALL_PARTS: Final = 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ class Projection:
 def _columns(widths: tuple[int, ...], by: By) -> NDArray[np.int64]:
     """Return the columns of the parts that a kind of vector is made of; all of a short list."""
     slices = part_slices(widths)
-    parts = PARTS[by] if len(widths) == ALL_PARTS else range(len(widths))
+    parts = PARTS[by] if has_all(widths) else range(len(widths))
     return np.concatenate([np.arange(slices[n].start, slices[n].stop) for n in parts])
 
 

@@ -8,7 +8,6 @@ group. What the column says of each example without that example has a closed fo
 calibration is fitted on.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -17,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.index.parts import Floats, standardised
-from hangtag.index.projection import ALL_PARTS, PARTS
 from hangtag.tagging.calibration import expit
 from hangtag.training.inverse import inverted
 from hangtag.training.kernel import KernelSettings, kernel, kernel_sums, to_logits
@@ -32,8 +30,6 @@ LAMBDA: Final = 2.0
 WEIGHT: Final = 16.0
 OTHERS: Final = 0.3
 EVENNESS: Final = 0.4
-# How much each of the parts that say what a design shows counts against one of the others.
-SHOWN: Final = 3.0
 # Kernel values from which an example is a design that the head was fitted to, rounded to bytes.
 SAME: Final = 0.99
 # Standard deviations of a score below which it counts less.
@@ -50,14 +46,6 @@ class Fitted:
     """The kernel; lambda and the weights of the parts are the column's."""
     left_out: Floats | None = None
     """(M, T), the head's logits of them without their groups; NaN rows, or None, if unknown."""
-
-
-def weights_of_parts(widths: Sequence[int]) -> tuple[float, ...]:
-    """Return the weights of the parts in the kernel of a column, which sum to one."""
-    weights = np.ones(len(widths))
-    if len(widths) == ALL_PARTS:
-        weights[list(PARTS["content"])] = SHOWN
-    return tuple((weights / weights.sum()).tolist())
 
 
 class Fit(NamedTuple):

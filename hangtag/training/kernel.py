@@ -2,8 +2,8 @@
 
 Numpy only. Features come in parts, one per pooled feature map; every part is standardised by the
 training designs and brought to length one, and the kernel of two designs is the mean over the parts
-of exp(-gamma |x - y|^2). Up to EXACT training designs each is a landmark; beyond, a subset is
-(Nyström's approximation, Williams and Seeger 2001).
+of exp(-gamma |x - y|^2), in which some parts count more (`weights_of_parts`). Up to EXACT training
+designs each is a landmark; beyond, a subset is (Nyström's approximation, Williams and Seeger 2001).
 
 Predictions for a design by the designs of other groups alone have a closed form (the residuals of a
 group are those of the fit, multiplied by the inverse of its block of I - H, H the hat matrix): they
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hangtag.console import track
 from hangtag.index.parts import LEAST as LEAST
-from hangtag.index.parts import NOISE, part_slices
+from hangtag.index.parts import NOISE, part_slices, weights_of_parts
 from hangtag.index.parts import standardised as standardised
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit
@@ -34,7 +34,7 @@ EXACT: Final = 8_000
 LANDMARKS: Final = 6_000
 # Designs, of whole groups, on which gamma and lambda are chosen, and the values to choose from.
 CHOOSING: Final = 2_000
-GAMMAS: Final = (0.35, 0.7, 1.4)
+GAMMAS: Final = (0.5, 0.7, 1.0)
 # Less than 0.2 gains nothing, and the weights grow until float32 shows in the scores.
 LAMBDAS: Final = (0.2, 0.5, 1.0)
 # A regression's output is near 0 for a no and near 1 for a yes; logits of this slope about this
@@ -284,21 +284,21 @@ def choose_settings(
 ) -> KernelSettings:
     """Return the gamma and lambda with the best macro mAP of predictions from other groups."""
     some = _whole_groups(groups, CHOOSING, rng)
-    rows, groups = designs[some], groups[some]
+    rows, groups, parts = designs[some], groups[some], weights_of_parts(widths)
     yes = labels[some] == 1
     targets = yes[:, yes.any(axis=0)].astype(np.float32)
     if not targets.size:  # nobody gave any tag
-        return KernelSettings(widths, GAMMAS[1], LAMBDAS[0])
-    best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1])
+        return KernelSettings(widths, GAMMAS[1], LAMBDAS[0], parts)
+    best, found = -1.0, KernelSettings(widths, GAMMAS[1], LAMBDAS[1], parts)
     judges, centred = targets.astype(np.int8), targets - targets.mean(axis=0)
     for gamma in track(GAMMAS, "choosing gamma and lambda", len(GAMMAS)):
-        values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0))
+        values = kernel(rows, rows, KernelSettings(widths, gamma, 0.0, parts))
         for lam in LAMBDAS:
             _, residuals, _ = solved(values, centred, groups, lam)
             scores = expit(to_logits(targets - residuals).astype(np.float64))
             score = float(np.nanmean(average_precision(scores, judges)))
             if score > best:
-                best, found = score, KernelSettings(widths, gamma, lam)
+                best, found = score, KernelSettings(widths, gamma, lam, parts)
     return found
 
 

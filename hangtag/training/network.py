@@ -14,10 +14,11 @@ from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
 from hangtag.errors import ConfigError, TrainingError
-from hangtag.index.backbone import own_state
+from hangtag.index.backbone import own_constants, own_state
 from hangtag.index.own import OWN_NETWORK
 from hangtag.training.config import OWN_BACKBONE, Loss, Pooling
 from hangtag.training.defaults import ResolvedConfig, is_pretrained
+from hangtag.training.learned import LearnedParts
 from hangtag.training.pooled import PooledParts
 from hangtag.training.weights import weights_file
 
@@ -60,6 +61,10 @@ class TagNetwork(nn.Module):
         self.stages = list(stages)
         self.pooled = PooledParts(width, list(stages.values())) if stages else None
         self.widths = self.pooled.widths if self.pooled else (width,)  # of the features' parts
+        self.learned: LearnedParts | None = None
+        if self.pooled and network == OWN_BACKBONE:
+            self.learned = LearnedParts(self.widths, own_constants())
+            self.widths = self.learned.widths
         self.head: nn.Module = tag_head(sum(self.widths), tags)
         self.head_is_fitted = False  # to designs, at least for some of the tags
 
@@ -86,7 +91,7 @@ class TagNetwork(nn.Module):
         backbone: Any = self.backbone
         last, maps = backbone.forward_intermediates(planes, indices=self.stages)
         found: Tensor = self.pooled(inputs, backbone.forward_head(last, pre_logits=True), maps)
-        return found
+        return found if self.learned is None else self.learned(found)
 
 
 def network_of(config: ResolvedConfig, tags: int) -> TagNetwork:

@@ -13,8 +13,9 @@ from hangtag.dataset.images import Pixels
 from hangtag.errors import TrainingError
 from hangtag.index.backbone import FEATURES, INPUT, OUTPUT
 from hangtag.index.onnx_nodes import Nodes
+from hangtag.index.parts import SHORT
 from hangtag.storage.files import atomic_path
-from hangtag.training.kernel import LEAST, KernelHead, to_logits
+from hangtag.training.kernel import KernelHead, to_logits
 
 FLOAT: Final = onnx.TensorProto.FLOAT
 
@@ -35,21 +36,24 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     lengths = graph.constant("widths", np.array(widths, np.int64))
     graph.split(centred, lengths, parts, axis=1)
     ends = np.cumsum(widths).tolist()
-    least, one = graph.constant("least", np.float32(LEAST)), graph.constant("one", np.float32(1))
+    least = graph.constant("least", np.float32(SHORT))
     slope = graph.constant("slope", np.float32(2 * gamma))
     axis = graph.constant("axis", np.array([1], np.int64))
     total = ""
-    for part, width, end in zip(parts, widths, ends, strict=True):
+    shares = head.settings.parts or (1 / len(widths),) * len(widths)
+    for part, width, end, share in zip(parts, widths, ends, shares, strict=True):
         length = graph.node("Max", graph.node("ReduceL2", part, axis), least)
         kept = graph.constant("landmarks", np.ascontiguousarray(landmarks[:, end - width : end].T))
         products = graph.node(
             "MatMul", graph.node("Div", part, length), graph.node("Cast", kept, to=FLOAT)
         )
-        values = graph.node("Exp", graph.node("Mul", graph.node("Sub", products, one), slope))
+        # share * exp(slope * (product - 1)), without a pass over the values for the share.
+        top = graph.constant("top", np.float32(1 - np.log(share) / (2 * gamma)))
+        values = graph.node("Exp", graph.node("Mul", graph.node("Sub", products, top), slope))
         total = graph.node("Add", total, values) if total else values
-    # The mean over the parts and the step to logits are in the weights.
+    # The step to logits is in the weights.
     zero = to_logits(np.zeros_like(head.bias))
-    weights = (to_logits(head.weights) - zero[0]) / len(widths)
+    weights = to_logits(head.weights) - zero[0]
     outputs = graph.node("MatMul", total, graph.constant("weights", weights.astype(np.float32)))
     bias = graph.constant("bias", to_logits(head.bias).astype(np.float32))
     graph.node("Add", outputs, bias, output=OUTPUT)

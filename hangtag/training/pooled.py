@@ -81,15 +81,15 @@ class PooledParts(nn.Module):
         """
         # On one scale: a maximum is many times a mean, and the head has one weight decay for all.
         parts = [
-            self.last(_normalised(last)),
-            *(_normalised(stage.mean((2, 3))) for stage in maps[:-1]),
-            self.maxima(_normalised(maps[-1].amax((2, 3)))),
+            self.last(normalised(last)),
+            *(normalised(stage.mean((2, 3))) for stage in maps[:-1]),
+            self.maxima(normalised(maps[-1].amax((2, 3)))),
         ]
         for stage, project in zip(maps[-3:-1], self.paired, strict=True):
-            parts.append(_normalised(_covariances(project(stage.float()))))
-        parts.append(_normalised(self._layout(_resized(maps[-2:][0].float(), CELLS))))
+            parts.append(normalised(_covariances(project(stage.float()))))
+        parts.append(normalised(self._layout(_resized(maps[-2:][0].float(), CELLS))))
         cells = self.quarters(_resized(maps[-1].float(), CELLS))
-        parts.append(_normalised(_quarters(cells)))
+        parts.append(normalised(_quarters(cells)))
         return torch.cat([*parts, *_drawn(inputs)], dim=1)
 
     def _layout(self, cells: Tensor) -> Tensor:
@@ -108,7 +108,8 @@ def random_signs(width: int, kept: int) -> NDArray[np.int8]:
     return (2 * bits.astype(np.int8) - 1).astype(np.int8)
 
 
-def _normalised(values: Tensor) -> Tensor:
+def normalised(values: Tensor) -> Tensor:
+    """Bring each row of (n, F) to mean 0 and deviation 1."""
     return F.layer_norm(values.float(), values.shape[1:])
 
 

@@ -21,10 +21,10 @@ from safetensors.numpy import load_file, save_file
 from hangtag.errors import ModelError
 from hangtag.index.backbone import OUTPUT, metadata_of
 from hangtag.index.model_graph import TAUGHT, ModelGraph
-from hangtag.index.parts import Floats, part_slices
+from hangtag.index.parts import Floats, part_slices, weights_of_parts
 from hangtag.storage.files import atomic_path
 from hangtag.tagging.model_folder import TAUGHT_FILE, TAUGHT_TAGS, ModelFolder
-from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fitted, weights_of_parts
+from hangtag.training.few_examples import LAMBDA, ColumnOutputs, Fitted
 from hangtag.training.kernel import KernelSettings, to_logits
 
 TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
@@ -89,10 +89,10 @@ class TrainedHead:
     scale: Floats
     tags: int
     """T, of the head."""
-    kernel_values: str
-    """The value in the graph that holds the head's kernel values, (n, M), summed over the parts."""
     kernel_parts: tuple[str, ...]
-    """The values that hold those of each part."""
+    """The values in the graph that hold the head's kernel values of each part, (n, M)."""
+    shares: tuple[float, ...]
+    """By what those have been multiplied."""
     parts: tuple[str, ...]
     """The values that hold the standardised parts of a design."""
 
@@ -110,11 +110,17 @@ class TrainedHead:
         state = load_file(folder.weights)
         slope = numpy_helper.to_array(constants[named["slope"][0]])
         widths = tuple(numpy_helper.to_array(constants[named["widths"][0]]).tolist())
-        product = next(node for node in nodes if named["weights"][0] in node.input)
         divided, kernel_parts = (
             tuple(node.output[0] for node in nodes if node.output[0].startswith(f"head.{kind}."))
             for kind in ("Div", "Exp")
         )
+        # exp(slope * (product - top)), where top is 1 unless a share is in it.
+        tops = [
+            float(numpy_helper.to_array(constants[node.input[1]]))
+            for node in nodes
+            if node.output[0].startswith("head.Sub.") and node.input[1] in constants
+            and not numpy_helper.to_array(constants[node.input[1]]).ndim
+        ]  # fmt: skip
         left_out = state.get(LEFT_OUT)
         fitted = Fitted(
             state["head.landmarks"].astype(np.float32),
@@ -123,7 +129,7 @@ class TrainedHead:
         )
         return cls(
             fitted, state["head.mean"], state["head.scale"], len(state["head.bias"]),
-            product.input[0], kernel_parts, divided,
+            kernel_parts, tuple(np.exp(float(slope) * (1 - np.array(tops))).tolist()), divided,
         )  # fmt: skip
 
 
@@ -273,15 +279,14 @@ def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefi
     count = len(head.parts)
     weights = column.parts.tolist() or [1 / count] * count
     shared, own = (to_logits(some) - zero for some in (column.shared, column.own))
-    least = min(weights)  # of the head's kernel values, summed; some parts count more than that
 
     def product(values: str, of: Floats, weight: float) -> str:
         return node("MatMul", values, constant((of * weight).astype(np.float32)[:, None]))
 
-    outputs = product(head.kernel_values, shared, least)
-    for values, weight in zip(head.kernel_parts, weights, strict=True):
-        if weight > least:
-            outputs = node("Add", outputs, product(values, shared, weight - least))
+    outputs = ""
+    for values, weight, share in zip(head.kernel_parts, weights, head.shares, strict=True):
+        found = product(values, shared, weight / share)
+        outputs = node("Add", outputs, found) if outputs else found
     parts = part_slices(settings.widths)
     for part, columns, weight in zip(head.parts, parts, weights, strict=True):
         kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))

@@ -102,7 +102,7 @@ def test_the_model_s_scores_are_those_of_the_tagger(scored: Path, library: Catal
     # Of designs of the training they are what the head says without them.
     trained = (graph.unseen_logits(features) != graph.logits(features)).any(axis=1)
     assert 0 < np.count_nonzero(trained) < len(index)
-    np.testing.assert_allclose(index.logits[~trained], logits[~trained], atol=0.05)
+    np.testing.assert_allclose(index.logits[~trained], logits[~trained], atol=0.1)  # bytes
     assert (np.abs(index.logits[trained] - logits[trained]).max(axis=1) > 0.05).mean() > 0.9
 
 

@@ -82,3 +82,19 @@ def test_a_transparent_design_has_no_colours_and_no_outline() -> None:
     assert outline.abs().max() == 0
     assert colours.shape == (1, LEVELS**3)
     assert colours.max() < 0.01
+
+
+def test_colours_and_outline_are_those_of_the_design() -> None:
+    """A red square on half of a transparent design, and the same drawn half as opaque."""
+    design = torch.zeros(2, 160, 160, 4, dtype=torch.uint8)
+    design[0, :, :80] = torch.tensor((255, 0, 0, 255))
+    design[1, :, :80] = torch.tensor((128, 0, 0, 128))
+    found = parts_of(PooledParts(LAST, MAPS), design, torch.randn(2, LAST), maps_of(2))
+    outline, colours = (part.numpy() for part in found[-2:])
+    shown = outline[:, :64].reshape(2, 8, 8)
+    np.testing.assert_allclose(shown[0, :, :4], 1)
+    np.testing.assert_allclose(shown[0, :, 4:], 0)
+    np.testing.assert_allclose(outline[:, 64], [0.5, 0.25], atol=0.01)
+    expected = np.zeros(LEVELS**3)
+    expected[100] = 1  # the most red, no green, no blue
+    np.testing.assert_allclose(colours, [expected, expected], atol=0.01)
