@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.console import track
-from hangtag.index.parts import LEAST as LEAST
-from hangtag.index.parts import NOISE, part_slices, weights_of_parts
+from hangtag.index.parts import LEAST, NOISE, part_slices, weights_of_parts
 from hangtag.index.parts import standardised as standardised
 from hangtag.quality.metrics import average_precision
 from hangtag.tagging.calibration import expit

@@ -32,6 +32,7 @@ TRAINED: Final = f"{TAUGHT}trained"  # the logits of the head as it was trained
 # models of before, and those whose backbone was trained on their designs, do not have it.
 LEFT_OUT: Final = "head.left_out"
 FLOAT: Final = onnx.TensorProto.FLOAT
+ALIKE: Final = 1 + 1e-5  # of two ratios: what is less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +90,10 @@ class TrainedHead:
     scale: Floats
     tags: int
     """T, of the head."""
+    kernel_values: str
+    """The value in the graph that holds the head's kernel values, (n, M), summed over the parts."""
     kernel_parts: tuple[str, ...]
-    """The values in the graph that hold the head's kernel values of each part, (n, M)."""
+    """The values that hold those of each part."""
     shares: tuple[float, ...]
     """By what those have been multiplied."""
     parts: tuple[str, ...]
@@ -110,6 +113,7 @@ class TrainedHead:
         state = load_file(folder.weights)
         slope = numpy_helper.to_array(constants[named["slope"][0]])
         widths = tuple(numpy_helper.to_array(constants[named["widths"][0]]).tolist())
+        product = next(node for node in nodes if named["weights"][0] in node.input)
         divided, kernel_parts = (
             tuple(node.output[0] for node in nodes if node.output[0].startswith(f"head.{kind}."))
             for kind in ("Div", "Exp")
@@ -129,7 +133,8 @@ class TrainedHead:
         )
         return cls(
             fitted, state["head.mean"], state["head.scale"], len(state["head.bias"]),
-            kernel_parts, tuple(np.exp(float(slope) * (1 - np.array(tops))).tolist()), divided,
+            product.input[0], kernel_parts,
+            tuple(np.exp(float(slope) * (1 - np.array(tops))).tolist()), divided,
         )  # fmt: skip
 
 
@@ -283,10 +288,12 @@ def _add_column(graph: onnx.GraphProto, head: TrainedHead, column: Column, prefi
     def product(values: str, of: Floats, weight: float) -> str:
         return node("MatMul", values, constant((of * weight).astype(np.float32)[:, None]))
 
-    outputs = ""
-    for values, weight, share in zip(head.kernel_parts, weights, head.shares, strict=True):
-        found = product(values, shared, weight / share)
-        outputs = node("Add", outputs, found) if outputs else found
+    # Of the head's kernel values, which are summed; in heads of before all parts count alike.
+    ratios = [weight / share for weight, share in zip(weights, head.shares, strict=True)]
+    outputs = product(head.kernel_values, shared, min(ratios))
+    for values, ratio in zip(head.kernel_parts, ratios, strict=True):
+        if ratio > ALIKE * min(ratios):
+            outputs = node("Add", outputs, product(values, shared, ratio - min(ratios)))
     parts = part_slices(settings.widths)
     for part, columns, weight in zip(head.parts, parts, weights, strict=True):
         kept = constant(np.ascontiguousarray(column.landmarks[:, columns].T))
