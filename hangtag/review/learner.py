@@ -25,8 +25,11 @@ from hangtag.review.landmark_head import LandmarkHead
 from hangtag.review.questions import AboutTag
 from hangtag.review.store import PAGE_QUESTIONS, Answer, Question
 from hangtag.tagging.calibration import expit
-from hangtag.training.kernel import EXACT, Floats
+from hangtag.training.kernel import Floats
 
+# Designs up to which the head changes in milliseconds: it keeps the square of their number, and a
+# server has other things to keep.
+EXACT: Final = 8_000
 # Designs that a tag needs before questions about it come from this learner.
 EXAMPLES: Final = 5
 # Designs whose mean influence is the usual one, and the least that it can be.
@@ -93,7 +96,7 @@ class Scale(NamedTuple):
 class Learner:
     """Learns from a catalog and from answers about it. Not thread-safe: one thread owns it.
 
-    Up to kernel.EXACT designs an answer takes milliseconds. Beyond, the head is fitted anew by
+    Up to EXACT designs an answer takes milliseconds. Beyond, the head is fitted anew by
     `refit`, which takes minutes; until then predictions are the earlier ones.
     """
 

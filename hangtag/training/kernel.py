@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int8]
 
 # Training designs up to which each is a landmark, and the number of landmarks beyond.
-EXACT: Final = 8_000
+EXACT: Final = 12_000
 LANDMARKS: Final = 6_000
 # Designs, of whole groups, on which gamma and lambda are chosen, and the values to choose from.
 CHOOSING: Final = 2_000
