@@ -139,13 +139,24 @@ def own_in_8_bits() -> onnx.ModelProto | None:
 def is_own(graph: onnx.ModelProto) -> bool:
     """Return whether a model has hangtag-base with its own weights, and all of its features."""
     shipped = onnx.load(OWN_FILE)
-    own, found = (
-        {one.name: numpy_helper.to_array(one) for one in (*weights_of(of), *constants_of(of))}
-        for of in (shipped, graph)
+    return has_parts_of(graph, shipped) and _same(weights_of(graph), weights_of(shipped))
+
+
+def has_parts_of(graph: onnx.ModelProto, shipped: onnx.ModelProto) -> bool:
+    """Return whether a network makes the same parts of its maps as another, whatever its weights.
+
+    Models of before have fewer, or others. What torch has exported does not state their widths.
+    """
+    widths = metadata_of(graph).get(WIDTHS)
+    same_widths = widths in (None, metadata_of(shipped)[WIDTHS])
+    return same_widths and _same(constants_of(graph), constants_of(shipped))
+
+
+def _same(some: list[onnx.TensorProto], others: list[onnx.TensorProto]) -> bool:
+    first, second = ({one.name: numpy_helper.to_array(one) for one in of} for of in (some, others))
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[name], second[name]) for name in first
     )
-    if own.keys() != found.keys() or metadata_of(graph).get(WIDTHS) != metadata_of(shipped)[WIDTHS]:
-        return False
-    return all(np.array_equal(own[n], found[n]) for n in own)
 
 
 def metadata_of(graph: onnx.ModelProto) -> dict[str, str]:

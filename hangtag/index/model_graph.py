@@ -24,6 +24,7 @@ from hangtag.index.backbone import (
     FEATURES,
     OUTPUT,
     OnnxBackbone,
+    has_parts_of,
     is_own,
     metadata_of,
     own_in_8_bits,
@@ -72,10 +73,13 @@ class ModelGraph:
 
     @cached_property
     def own_backbone(self) -> OnnxBackbone | None:
-        """The network of hangtag-base with this model's weights; None for another network."""
+        """The network of hangtag-base with this model's weights; None for another network, and for
+        hangtag-base as it was before it had the features of today."""
         own = OnnxBackbone()
         names = {tensor.name for tensor in weights_of(self.graph)}
         if not self._reads_features or names != own.state.keys():
+            return None
+        if not has_parts_of(self.graph, own.graph()):
             return None
         return OnnxBackbone(state_of(self.graph))
 

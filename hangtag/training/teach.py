@@ -95,7 +95,10 @@ def teach(
         _check(folder, name, columns)
         head = TrainedHead.of(folder, opened.graph, LAMBDA)
         if opened.own_backbone is None:
-            raise ModelError(f"{model} has another backbone than hangtag-base; train one with it")
+            raise ModelError(
+                f"{model} has another backbone than hangtag-base as it is now; train it again with "
+                "this version, on hangtag-base"
+            )
         if index is not None and index.about["backbone"] != opened.own_backbone.digest:
             raise ConfigError(
                 f"{index.folder} has features of another backbone; write it anew with `hangtag "

@@ -10,6 +10,8 @@ from hangtag.index.backbone import (
     INPUT,
     OWN_FILE,
     OnnxBackbone,
+    constants_of,
+    has_parts_of,
     is_own,
     own_in_8_bits,
     own_state,
@@ -58,6 +60,19 @@ def test_only_a_model_with_its_own_weights_has_them_in_8_bits() -> None:
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     assert not is_own(graph)
     assert in_8_bits(graph) is None
+
+
+def test_a_model_of_before_has_other_features_of_the_same_weights() -> None:
+    now, before = OnnxBackbone().graph(), OnnxBackbone().graph()
+    bias = next(one for one in constants_of(before) if one.name.endswith("bias"))
+    values = onnx.numpy_helper.to_array(bias) + np.float16(1)
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    assert has_parts_of(now, now)
+    assert not has_parts_of(before, now)
+    assert not is_own(before)
+    fewer = OnnxBackbone().graph()
+    onnx.helper.set_model_props(fewer, {"widths": "[1280]"})
+    assert not has_parts_of(fewer, now)
 
 
 def test_other_weights_of_the_same_network_replace_its_own() -> None:

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from hangtag.errors import ConfigError, ModelError
+from hangtag.index.backbone import constants_of
 from hangtag.index.build import build_index, store_rows
 from hangtag.index.library_index import LibraryIndex
 from hangtag.index.model_graph import ModelGraph
@@ -200,3 +203,16 @@ def test_mistakes_change_nothing(library: Catalog, model: Path, work: Path) -> N
     assert not (model / TAUGHT_FILE).exists()
     with pytest.raises(ModelError, match="no kernel head"):
         teach(work / "model", "new", some)
+
+
+def test_a_model_with_the_features_of_before_is_trained_again(
+    library: Catalog, model: Path
+) -> None:
+    graph = onnx.load(model / "model.onnx")
+    for one in constants_of(graph):
+        values = numpy_helper.to_array(one) * np.float16(0.5)
+        one.CopyFrom(numpy_helper.from_array(values, one.name))
+    onnx.save(graph, model / "model.onnx")
+    with pytest.raises(ModelError, match="train it again with this version"):
+        teach(model, "first ones", data(library, YES))
+    assert len(logits(model, data(library, YES))) == len(YES)  # it tags as ever
