@@ -139,6 +139,8 @@ def own_in_8_bits() -> onnx.ModelProto | None:
 def is_own(graph: onnx.ModelProto) -> bool:
     """Return whether a model has hangtag-base with its own weights, and all of its features."""
     shipped = onnx.load(OWN_FILE)
+    if WIDTHS not in metadata_of(graph):  # torch has exported it, with names of its own for nodes
+        return False
     return has_parts_of(graph, shipped) and _same(weights_of(graph), weights_of(shipped))
 
 

@@ -75,6 +75,15 @@ def test_a_model_of_before_has_other_features_of_the_same_weights() -> None:
     assert not has_parts_of(fewer, now)
 
 
+def test_what_torch_has_exported_is_not_put_together_with_the_network_in_8_bits() -> None:
+    """Its nodes have the names of the other's."""
+    graph = OnnxBackbone().graph()
+    onnx.helper.set_model_props(graph, {})
+    assert has_parts_of(graph, OnnxBackbone().graph())
+    assert not is_own(graph)
+    assert in_8_bits(graph) is None
+
+
 def test_other_weights_of_the_same_network_replace_its_own() -> None:
     own, state = OnnxBackbone(), own_state()
     same = OnnxBackbone(state)
