@@ -385,7 +385,8 @@ def tag_model(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the weights, (F, T), and the biases of a linear model from (n, F) to (n, T) tags."""
     torch.manual_seed(0)
-    # On parts of length one times 8 this rate learns as much in an epoch as there is to learn.
+    # Eight times the length that the network gives them, for which the rate was found; the weights
+    # that are returned make up for it.
     inputs, yes = torch.from_numpy(directions * 8), torch.from_numpy(labels)
     head = nn.Linear(inputs.shape[1], yes.shape[1])
     nn.init.zeros_(head.weight)

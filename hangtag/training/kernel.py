@@ -58,6 +58,11 @@ class KernelSettings(NamedTuple):
     parts: tuple[float, ...] = ()
     """Weights of the parts in the kernel, which sum to one; none makes all count alike."""
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weight of every part, also where all count alike."""
+        return self.parts or (1 / len(self.widths),) * len(self.widths)
+
 
 class Rows(Protocol):
     """Features of n designs: an array (n, F), or what reads its rows when they are asked for."""
@@ -232,9 +237,8 @@ def kernel_sums(one: Floats, other: Floats, settings: KernelSettings, weights: F
     `other`: (m, F), standardised, multiplied by 2 gamma; `weights`: (m,).
     """
     parts = part_slices(settings.widths)
-    shares = settings.parts or (1 / len(parts),) * len(parts)
     total = np.zeros(len(one), np.float32)
-    for part, share in zip(parts, shares, strict=True):
+    for part, share in zip(parts, settings.shares, strict=True):
         values = one[:, part] @ other[:, part].T
         np.exp(values, out=values)
         total += values @ (weights * np.float32(share * np.exp(-2 * settings.gamma)))

@@ -40,8 +40,7 @@ def write_onnx(backbone: onnx.ModelProto, head: KernelHead, path: Path) -> None:
     slope = graph.constant("slope", np.float32(2 * gamma))
     axis = graph.constant("axis", np.array([1], np.int64))
     total = ""
-    shares = head.settings.parts or (1 / len(widths),) * len(widths)
-    for part, width, end, share in zip(parts, widths, ends, shares, strict=True):
+    for part, width, end, share in zip(parts, widths, ends, head.settings.shares, strict=True):
         length = graph.node("Max", graph.node("ReduceL2", part, axis), least)
         kept = graph.constant("landmarks", np.ascontiguousarray(landmarks[:, end - width : end].T))
         products = graph.node(
